@@ -1,0 +1,41 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both make .venv from the lock on first use.
+PYTHON ?= python3
+PY := .venv/bin/python
+export MPLBACKEND := Agg
+
+.PHONY: setup demo test test-all lint format bench lock
+
+setup: .venv/.installed
+
+# The stamp is newer than the lock when nothing changed: a second `make setup` does no work at all.
+.venv/.installed: requirements.txt pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
+	$(PY) -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: setup
+	$(PY) -m helpers.demo
+
+test: setup
+	$(PY) -m pytest -n 2
+
+test-all: setup
+	$(PY) -m pytest -n 2 -m "slow or not slow"
+
+lint: setup
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+format: setup
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: setup
+	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) $$file; done
+
+# Recompile the lock (needs uv). torch carries no local tag, so that a GPU user's index gives the CUDA build.
+lock:
+	uv pip compile requirements.in -o requirements.txt --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
+	sed -i -E 's/^(torch[a-z]*==[0-9.]+)\+[a-z0-9]+/\1/; /^nvidia-|^triton==|^cuda-/d' requirements.txt

@@ -1,0 +1,36 @@
+"""Named errors. Each is a ValueError whose text says what came, what is wanted, and the cure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AudioError(ValueError):
+    """Audio that cannot be used: unreadable, empty, too short, not finite, wrong shape, rate or type."""
+
+
+class StoreError(ValueError):
+    """A track store that cannot be used: absent, damaged, exists already, or made by another front end."""
+
+
+class GroundtruthError(ValueError):
+    """Labels that cannot be used: absent, unreadable, or not fitting the audio."""
+
+
+class WeightsError(ValueError):
+    """Weights that do not fit the network they are loaded into."""
+
+
+class WeightsNotFoundError(WeightsError):
+    """Weights that are not on this machine; the text names the file to place and where."""
+
+
+class ConfigError(ValueError):
+    """An experiment's configuration that cannot be run."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?' for the closest of `known`, or '' when none is close."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f" Did you mean '{found[0]}'?" if found else ""
