@@ -1,7 +1,24 @@
-"""Music audio transformers: audio in, vectors and labels out. Imported as `models` in a checkout, as `maest` when installed."""
+"""Music audio transformers: audio in, vectors and labels out. Imported as `models` in a checkout, as `maest` when installed.
+
+Importing the package itself is cheap (no torch): worker processes that only decode audio stay small. The names below load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
 
 from ._alias import install as _install
-from ._torchvision import ensure_torchvision as _ensure_torchvision
 
 _install(__name__)
-_ensure_torchvision()
+
+_WHERE: dict[str, str] = {}  # public name -> the module that defines it
+
+
+def __getattr__(name: str) -> object:
+    if name in _WHERE:
+        return getattr(importlib.import_module(_WHERE[name], __name__), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])
