@@ -11,7 +11,13 @@ from ._alias import install as _install
 
 _install(__name__)
 
-_WHERE: dict[str, str] = {}  # public name -> the module that defines it
+_WHERE: dict[str, str] = {
+    "get_maest": ".maest",
+    "get_model": ".cards",
+    "list_models": ".cards",
+    "ModelCard": ".cards",
+    "AudioEncoder": ".encoder",
+}  # public name -> the module that defines it
 
 
 def __getattr__(name: str) -> object:

@@ -32,7 +32,9 @@ class _SameModule(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         found = sys.modules[real].__spec__ if real in sys.modules else importlib.util.find_spec(real)
         if found is None:
             return None
-        return importlib.machinery.ModuleSpec(fullname, self, origin=found.origin, is_package=found.submodule_search_locations is not None)
+        return importlib.machinery.ModuleSpec(
+            fullname, self, origin=found.origin, is_package=found.submodule_search_locations is not None
+        )
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         module = importlib.import_module(self._translate(spec.name))

@@ -6,6 +6,7 @@ the model's length the window is padded with silence, (length - valid) // 2 befo
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,7 +28,9 @@ def plan_windows(n: int, length: int, hop: int | None = None, tail: Tail = "pad"
     """
     hop = length if hop is None else hop
     if n < 1 or length < 1 or hop < 1:
-        raise ValueError(f"Windows need at least one frame, a length and a hop of 1 or more; got {n} frames, length {length}, hop {hop}.")
+        raise ValueError(
+            f"Windows need at least one frame, a length and a hop of 1 or more; got {n} frames, length {length}, hop {hop}."
+        )
     if tail not in get_args(Tail):
         raise ValueError(f"tail is '{tail}'; choose one of {', '.join(get_args(Tail))}.")
     if n <= length:
@@ -44,3 +47,42 @@ def plan_windows(n: int, length: int, hop: int | None = None, tail: Tail = "pad"
 def left_padding(valid: int, length: int) -> int:
     """Frames of silence before `valid` frames that stand centred in a window of `length`."""
     return max(length - valid, 0) // 2
+
+
+def stream_windows(
+    blocks: Iterable[np.ndarray], length: int, hop: int | None = None, tail: Tail = "pad", silence: float = 0.0
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """The windows of `plan_windows` from blocks that arrive one after the other, in bounded memory.
+
+    Args:
+        blocks: arrays [..., n_i], consecutive along the last axis (samples, or mel frames).
+        silence: the value that padding has (a normalised log-mel's silence is not 0).
+
+    Yields: (window [..., length], start, stop), padded as said above.
+
+    Raises ValueError when the blocks hold nothing, and as `plan_windows` does.
+    """
+    hop = length if hop is None else hop
+    held: np.ndarray | None = None  # what later windows may need: frames [first, first + held.shape[-1])
+    first = start = total = 0
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block], axis=-1)
+        total += block.shape[-1]
+        while start + length <= total:
+            yield held[..., start - first : start - first + length], start, start + length
+            start += hop
+        # "shift" needs the last `length` frames, whatever comes
+        keep_from = max(first, min(start, total - length))
+        held, first = held[..., keep_from - first :], keep_from
+    if held is None or total < 1:
+        raise ValueError("There is no audio to cut into windows: the stream is empty.")
+    for begin, stop in plan_windows(total, length, hop, tail)[count_full(total, length, hop) :]:
+        left = left_padding(int(stop - begin), length)
+        window = np.full((*held.shape[:-1], length), silence, dtype=held.dtype)
+        window[..., left : left + stop - begin] = held[..., begin - first : stop - first]
+        yield window, int(begin), int(stop)
+
+
+def count_full(n: int, length: int, hop: int) -> int:
+    """Number of consecutive windows that `n` frames fill entirely."""
+    return 0 if n < length else (n - length) // hop + 1

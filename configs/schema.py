@@ -1,0 +1,285 @@
+"""Typed configuration of the commands: every key with its default, unit and meaning. Data only.
+
+Sections and key names are those of the published suite. Defaults are the recipe's of the MAEST paper (arXiv 2309.16418, section 3) unless a key's
+text says otherwise. Sacred gets these as dicts; helpers/sacred_glue.py checks every key and type before a run starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+
+def opt(default: Any, doc: str, choices: tuple[Any, ...] | None = None) -> Any:
+    """A field with its meaning (and the only values it may take)."""
+    metadata = {"doc": doc, "choices": choices}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def section(kind: type) -> Any:
+    return field(default_factory=kind)
+
+
+@dataclass
+class Trainer:
+    """How long, on what, and where to."""
+
+    max_epochs: int = opt(130, "epochs of training")
+    accelerator: str = opt("auto", "auto, cpu, gpu; a gpu that is asked for must be there")
+    devices: int | str = opt(1, "processes per node (one device each), or auto")
+    num_nodes: int = opt(1, "machines")
+    strategy: str = opt(
+        "auto", "of several processes: auto (ddp that tolerates unused parameters), ddp, ddp_find_unused_parameters_true, fsdp"
+    )
+    precision: str = opt(
+        "auto", "auto (16-mixed on a gpu, bf16-mixed on a cpu that is fast at it, else 32), 16-mixed, bf16-mixed, 32"
+    )
+    sync_batchnorm: bool = opt(True, "batch statistics over all processes")
+    gradient_clip_val: float | None = opt(None, "largest norm of the gradient; none: not clipped")
+    accumulate_grad_batches: int = opt(1, "batches per optimiser step")
+    limit_train_batches: int | float | None = opt(None, "batches (or share) of a training epoch; none: all")
+    limit_val_batches: int | float | None = opt(None, "batches (or share) of a validation; none: all")
+    num_sanity_val_steps: int = opt(0, "validation batches before training")
+    log_every_n_steps: int = opt(50, "steps between two logged training losses")
+    check_val_every_n_epoch: int = opt(1, "epochs between two validations")
+    reload_dataloaders_every_n_epochs: int = opt(1, "epochs after which loaders are made anew")
+    default_root_dir: str = opt("exp_logs", "folder of the run folders")
+
+
+@dataclass
+class Maest:
+    """The network (models/maest)."""
+
+    arch: str = opt("passt_s_swa_p16_128_ap476", "a name of models.list_models()")
+    pretrained: bool = opt(False, "begin with the arch's published weights")
+    n_classes: int = opt(400, "L; where labels are read from data their number holds")
+    in_channels: int = opt(1, "of the spectrogram: 1")
+    stride_f: int = opt(10, "bands between two patches")
+    stride_t: int = opt(10, "frames between two patches")
+    input_f: int = opt(96, "mel bands")
+    input_t: int | None = opt(None, "mel frames; none: those of datamodule.clip_length")
+    embed_dim: int = opt(768, "C")
+    depth: int = opt(12, "transformer blocks")
+    num_heads: int = opt(12, "attention heads")
+    distilled: bool = opt(True, "a DIST token beside CLS")
+    distilled_type: str = opt(
+        "mean", "mean: one head on both tokens; separated: a head each (teacher-student)", ("mean", "separated")
+    )
+    u_patchout: int = opt(0, "random patches dropped in training")
+    s_patchout_t: int = opt(0, "random time columns dropped in training")
+    s_patchout_f: int = opt(0, "random frequency rows dropped in training")
+    s_patchout_f_indices: list[int] = opt([], "frequency rows always dropped")
+    s_patchout_f_interleaved: int = opt(0, "k > 1: keep every k-th frequency row, always")
+    s_patchout_t_indices: list[int] = opt([], "time columns always dropped")
+    s_patchout_t_interleaved: int = opt(0, "k > 1: keep every k-th time column, always")
+    checkpoint: str | None = opt(None, "weights file to begin with, in place of the arch's published one")
+    checkpoint_swa_weights: bool = opt(True, "of an own training checkpoint: the averaged weights, where there are any")
+    checkpoint_discard_head: bool = opt(False, "begin with fresh heads")
+
+
+@dataclass
+class Optimizer:
+    lr: float = opt(2e-5, "learning rate")
+    adamw: bool = opt(True, "AdamW; false: Adam")
+    weight_decay: float = opt(1e-4, "of AdamW")
+    schedule_mode: str = opt("exp_lin", "exp_lin: warm-up, flat, linear down; cos_cyc: cosine cycles", ("exp_lin", "cos_cyc"))
+    warm_up_len: int = opt(5, "epochs of warm-up (length of a cycle for cos_cyc)")
+    ramp_down_start: int = opt(50, "first epoch of the way down")
+    ramp_down_len: int = opt(50, "epochs of the way down")
+    last_lr_value: float = opt(0.01, "learning rate behind it, as a share of lr")
+
+
+@dataclass
+class Module:
+    """Training of the network."""
+
+    do_swa: bool = opt(True, "keep averaged weights, validate and save them too")
+    swa_epoch_start: int = opt(50, "first epoch whose weights are averaged")
+    swa_lrs: float = opt(2e-5, "learning rate while averaging")
+    swa_freq: int = opt(5, "epochs between two averaged weights")
+    ema_decay: float | None = opt(None, "with a decay: an exponential moving average per step in place of SWA")
+    mixup_alpha: float = opt(0.3, "of Beta(alpha, alpha); 0: no mixup")
+    optimizer: Optimizer = section(Optimizer)
+
+
+@dataclass
+class Dataset:
+    """What the stored mels are."""
+
+    sample_rate: int = opt(16000, "Hz")
+    hop_size: int = opt(256, "samples between two frames")
+    n_bands: int = opt(96, "mel bands")
+    half_overlapped_inference: bool = opt(False, "windows of validation, test and extraction overlap by half")
+
+
+@dataclass
+class Roll:
+    do: bool = opt(False, "shift the clip in time, around its end")
+    axis: int = opt(-1, "-1: time, the only axis that is music-safe", (-1,))
+    shift: int | None = opt(None, "frames, always the same; none: random")
+    shift_range: int = opt(50, "frames, of the random shift, either way")
+
+
+@dataclass
+class Norm:
+    do: bool = opt(True, "z-normalise: (x - mean) / (2 std)")
+    norm_mean: float = opt(2.06755686098554, "mean of the log-mels")
+    norm_std: float = opt(1.268292820667291, "standard deviation of the log-mels")
+
+
+@dataclass
+class Masking:
+    do: bool = opt(True, "hide bands and frames in training, after normalisation")
+    time_mask_param: int = opt(8, "longest time mask, frames")
+    freq_mask_param: int = opt(5, "widest frequency mask, bands")
+    p: float = opt(0.2, "longest time mask as a share of the clip")
+    iid_masks: bool = opt(True, "masks of their own for every clip of a batch")
+    time_masks: int = opt(20, "time masks per clip")
+    freq_masks: int = opt(8, "frequency masks per clip")
+
+
+@dataclass
+class Sampler:
+    sample_weight_offset: int = opt(100, "w = 1000 / (tracks of the label + offset)")
+    sample_weight_sum: bool = opt(True, "sum w over a track's labels; false: their largest")
+    sampler_replace: bool = opt(False, "draw with replacement")
+    epoch_len: int = opt(200000, "tracks per epoch")
+
+
+@dataclass
+class TeacherStudent:
+    do: bool = opt(False, "learn from a teacher's logits too (distilled_type separated)")
+    teacher_target_base_dir: str | None = opt(None, "store of the teacher's logits, as extract_logits writes it")
+    teacher_target_threshold: float = opt(0.45, "probability from which the teacher's label counts")
+
+
+@dataclass
+class DataModule:
+    """Tracks and labels."""
+
+    audio_dir: str | None = opt(None, "folder of audio: prepared into base_dir before training (config `folder`)")
+    base_dir: str | None = opt(None, "store of mels, or a folder of such (or of .mmap files); none: the demo data")
+    base_dir_val: str | None = opt(None, "the same for validation and test; none: base_dir")
+    groundtruth: str | None = opt(None, "one label file for all; split by its split column, else 80/10/10 by the seed")
+    groundtruth_train: str | None = opt(None, "labels of the training tracks")
+    groundtruth_val: str | None = opt(None, "labels of the validation tracks")
+    groundtruth_test: str | None = opt(None, "labels of the test tracks")
+    groundtruth_predict: str | None = opt(None, "tracks to extract; none: all of the store")
+    label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    batch_size_train: int = opt(12, "clips per process and step")
+    batch_size_test: int = opt(20, "windows per process in validation, test and extraction")
+    num_workers: int = opt(0, "loading processes; 0 is fastest for stores in the page cache (published: 16)")
+    clip_length: float = opt(10, "s")
+    tail: str = opt("pad", "end of a track in inference", ("pad", "shift", "drop"))
+    roll: Roll = section(Roll)
+    norm: Norm = section(Norm)
+    masking: Masking = section(Masking)
+    sampler: Sampler = section(Sampler)
+    teacher_student: TeacherStudent = section(TeacherStudent)
+
+
+@dataclass
+class Predict:
+    """Extraction (alias of the section: inference)."""
+
+    transformer_block: int | list[int] = opt(
+        11, "block whose tokens are stored, several in one pass: [5,6,7]; -1: features after the last norm"
+    )
+    out_dir: str = opt("exp_out/", "files go to <out_dir>/<clip>sec/<patchout tag>/<block>/")
+    format: str = opt("store", "store: one track store; npy: a file per track", ("store", "npy"))
+    pool: str = opt("none", "of format npy: none [windows, 2304]; mean over windows [3, 768]", ("none", "mean"))
+    dtype: str = opt("float32", "of the stored numbers", ("float32", "float16"))
+
+
+@dataclass
+class ExMaest:
+    """All of ex_maest.py."""
+
+    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
+    trainer: Trainer = section(Trainer)
+    maest: Maest = section(Maest)
+    module: Module = section(Module)
+    dataset: Dataset = section(Dataset)
+    datamodule: DataModule = section(DataModule)
+    predict: Predict = section(Predict)
+
+
+# ---- the probe (ex_tl.py); sections and names of the published suite, values of specs: MAEST's protocol
+@dataclass
+class ProbeTrainer:
+    max_epochs: int = opt(60, "epochs")
+    devices: int = opt(1, "the probe runs in one process", (1,))
+    num_sanity_val_steps: int = opt(0, "kept for published command lines: there are none", (0,))
+
+
+@dataclass
+class ProbeOptimizer:
+    monitor: str = opt("val_roc", "validation score that picks the epoch", ("val_roc", "val_ap", "val_loss"))
+    scheduler: str = opt("exp_warmup_linear_down", "of the learning rate", ("exp_warmup_linear_down", "cyclic", "exponential"))
+    max_lr: float = opt(1e-4, "highest learning rate")
+    max_lr_epochs: int = opt(10, "epoch at which the way down begins")
+    warmup_epochs: int = opt(10, "epochs of warm-up")
+    base_lr: float = opt(1e-7, "lowest learning rate, as a share of max_lr (published name)")
+    gamma: float = opt(0.5, "factor per epoch of the exponential scheduler")
+    weight_decay: float = opt(1e-3, "of AdamW")
+
+
+@dataclass
+class ProbeModel:
+    hidden_units: int = opt(512, "width of the hidden layer")
+    num_layers: int = opt(2, "1: linear probe; 2: one hidden layer", (1, 2))
+    drop_out: float = opt(0.5, "before the last layer")
+
+
+@dataclass
+class ProbeData:
+    base_dir: str | None = opt(None, "embeddings: a track store, a folder of one, or of .embeddings.npy files")
+    metadata_dir: str | None = opt(None, "folder of groundtruth-train/-val/-test files")
+    groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by the seed")
+    label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    batch_size: int = opt(128, "tracks per step")
+    types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
+    reduce: str = opt("mean", "of several tokens: mean or stack", ("mean", "stack"))
+    token_size: int = opt(768, "C of the embeddings")
+    n_classes: int | None = opt(None, "L; none: as many as the groundtruth has (published: 50)")
+    standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics")
+    folds: int = opt(0, "k > 1: repeated k-fold cross-validation in place of the split (small data)")
+    repeats: int = opt(1, "of the k-fold")
+
+
+@dataclass
+class ExTl:
+    """All of ex_tl.py."""
+
+    seeds: list[int] = opt([0, 1, 2], "a head is trained with each; scores are their mean and spread")
+    out_dir: str = opt("exp_out/tl", "folder of the result folders")
+    trainer: ProbeTrainer = section(ProbeTrainer)
+    optimizer: ProbeOptimizer = section(ProbeOptimizer)
+    model: ProbeModel = section(ProbeModel)
+    data: ProbeData = section(ProbeData)
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """A schema's defaults as nested builtins, as Sacred wants them."""
+    return asdict(kind())
+
+
+def docs(kind: type, prefix: str = "") -> dict[str, str]:
+    """Dotted key -> its meaning."""
+    out = {}
+    instance = kind()
+    for f in fields(kind):
+        value = getattr(instance, f.name)
+        if is_dataclass(value):
+            out[prefix + f.name] = (
+                (type(value).__doc__ or "").strip() if not (type(value).__doc__ or "").startswith(type(value).__name__) else ""
+            )
+            out.update(docs(type(value), f"{prefix}{f.name}."))
+        else:
+            choices = f.metadata.get("choices")
+            out[prefix + f.name] = f.metadata["doc"] + (
+                f" ({' | '.join(map(str, choices))})" if choices and len(choices) > 1 else ""
+            )
+    return {k: v for k, v in out.items() if v}

@@ -1,0 +1,201 @@
+"""AudioEncoder: what every family of models offers, under one set of names and one meaning of "layer".
+
+Conventions: B batch, T vectors in time, C width, W windows, L asked layers. A layer is a block's output: 0-based, negatives from the end, in every
+family; results stand in ascending order of layer, each once, whatever the order they were asked in. Audio is mono, float32, in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .errors import AudioError
+from .windows import Tail, stream_windows
+
+if TYPE_CHECKING:
+    from .cards import ModelCard
+
+BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Embeddings of one recording.
+
+    vectors: [W, L, C] float32. times: [W, 2] float32, start and end of each window in seconds. layers: the L layers, ascending.
+    """
+
+    vectors: np.ndarray
+    times: np.ndarray
+    layers: tuple[int, ...]
+
+
+class AudioEncoder(nn.Module):
+    """Base of all networks that map audio to vectors.
+
+    Subclasses set the attributes and write `encode`; those whose input is not the raw wave also write `window_blocks` and `pooled`.
+
+    Attributes:
+        sample_rate: Hz. embed_dim: C. depth: number of layers. embedding_rate: vectors per second (`eps` is its published alias).
+        max_seconds: longest input of one pass. card: where the weights came from, None for own networks.
+    """
+
+    sample_rate: int
+    embed_dim: int
+    depth: int
+    embedding_rate: float
+    max_seconds: float
+    card: ModelCard | None = None
+    pools: tuple[str, ...] = ("mean",)
+    _frozen: bool = False
+
+    @property
+    def eps(self) -> float:
+        """Embeddings per second: the published name of `embedding_rate`."""
+        return self.embedding_rate
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    # ---- frozen encoders stay in eval mode, whatever a trainer's recursive train() does
+    def freeze(self) -> AudioEncoder:
+        """No gradients, eval mode, for good (until `unfreeze`). Returns self."""
+        self._frozen = True
+        return self.eval().requires_grad_(False)
+
+    def unfreeze(self) -> AudioEncoder:
+        """Trainable again. Returns self."""
+        self._frozen = False
+        return self.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> AudioEncoder:
+        """As nn.Module.train, but a frozen encoder stays in eval mode. Returns self."""
+        return super().train(mode and not self._frozen)
+
+    # ---- layers
+    def resolve_layers(self, layers: Iterable[int] | None) -> tuple[int, ...]:
+        """Ascending, distinct, 0-based layers; None means the last. Raises ValueError for a layer that the network has not."""
+        asked = [-1] if layers is None else [int(k) for k in layers]
+        if not asked:
+            raise ValueError("No layer asked for: give at least one, or None for the last.")
+        for k in asked:
+            if not -self.depth <= k < self.depth:
+                raise ValueError(
+                    f"Layer {k} asked for; this network has {self.depth} layers: 0..{self.depth - 1} or -{self.depth}..-1."
+                )
+        return tuple(sorted({k % self.depth for k in asked}))
+
+    # ---- audio -> vectors
+    def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
+        """Vectors of layers (default: the last) [L, B, T, C] of audio [B, samples] at `sample_rate`; differentiable. Stops after the deepest layer."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def extract_embeddings(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
+        """`encode` in eval mode without gradients: [L, B, T, C]."""
+        was_training = self.training
+        self.eval()
+        try:
+            return self.encode(audio, layers)
+        finally:
+            self.train(was_training)
+
+    def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
+        """One vector per window and layer, [L, W, C], of windows as `window_blocks` describes them."""
+        return self.encode(windows, layers).mean(dim=2)
+
+    # ---- how a recording becomes windows: units are samples here, mel frames in the spectrogram families
+    @property
+    def units_per_second(self) -> float:
+        """Rate of a window's last axis."""
+        return float(self.sample_rate)
+
+    @property
+    def window_length(self) -> int:
+        """Length of a window's last axis."""
+        return int(self.max_seconds * self.units_per_second)
+
+    @property
+    def silence(self) -> float:
+        """The value of a window's padding."""
+        return 0.0
+
+    def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+        """Blocks of samples [n] -> blocks of what a window holds [..., m]: the samples themselves unless a family says otherwise."""
+        return blocks
+
+    def embed(
+        self,
+        source: str | Path | np.ndarray | Tensor,
+        sample_rate: int | None = None,
+        layers: Iterable[int] | None = None,
+        pool: str = "mean",
+        batch_size: int = 8,
+        tail: Tail = "pad",
+    ) -> Embedded:
+        """Embeddings of a whole recording of any length, window after window, in bounded memory.
+
+        Args:
+            source: path of an audio file, or samples [N] or [N, channels], float in [-1, 1] or integer PCM.
+            sample_rate: Hz of `source` when it is an array (required then); it is resampled where it differs from the network's.
+            layers: which layers (default: the last). pool: one of `pools`. batch_size: windows per pass.
+            tail: what becomes of the end (models/windows.py).
+
+        Raises: AudioError for audio that cannot be used, ValueError for a layer or pool that is not there.
+        """
+        chosen = self.resolve_layers(layers)
+        if pool not in self.pools:
+            raise ValueError(f"pool is '{pool}'; this network offers {', '.join(self.pools)}.")
+        blocks = self._blocks(source, sample_rate)
+        vectors: list[np.ndarray] = []
+        times: list[tuple[float, float]] = []
+        for windows, spans in self._batches(self.window_blocks(blocks), batch_size, tail):
+            vectors.append(self._pooled_eval(windows, chosen, pool))
+            times.extend(spans)
+        return Embedded(np.concatenate(vectors), np.asarray(times, dtype=np.float32), chosen)
+
+    @torch.no_grad()
+    def _pooled_eval(self, windows: np.ndarray, layers: Sequence[int], pool: str) -> np.ndarray:
+        was_training = self.training
+        self.eval()
+        try:
+            out = self.pooled(torch.from_numpy(windows).to(self.device), layers, pool)
+        finally:
+            self.train(was_training)
+        return out.transpose(0, 1).float().cpu().numpy()
+
+    def _blocks(self, source: str | Path | np.ndarray | Tensor, sample_rate: int | None) -> Iterator[np.ndarray]:
+        from . import audio
+
+        if isinstance(source, (str, Path)):
+            if sample_rate is not None:
+                raise ValueError("sample_rate belongs to samples; a file knows its own. Leave it out.")
+            return audio.iterate(source, self.sample_rate, BLOCK_SECONDS)
+        if sample_rate is None:
+            raise AudioError(
+                f"Samples without a rate: give sample_rate= (Hz). The network works at {self.sample_rate} Hz and resamples to it."
+            )
+        samples = source.detach().cpu().numpy() if isinstance(source, Tensor) else np.asarray(source)
+        return iter([audio.resample(audio.to_mono_float(samples), sample_rate, self.sample_rate)])
+
+    def _batches(
+        self, blocks: Iterable[np.ndarray], batch_size: int, tail: Tail
+    ) -> Iterator[tuple[np.ndarray, list[tuple[float, float]]]]:
+        held: list[np.ndarray] = []
+        spans: list[tuple[float, float]] = []
+        rate = self.units_per_second
+        for window, start, stop in stream_windows(blocks, self.window_length, tail=tail, silence=self.silence):
+            held.append(window)
+            spans.append((start / rate, stop / rate))
+            if len(held) == batch_size:
+                yield np.stack(held), spans
+                held, spans = [], []
+        if held:
+            yield np.stack(held), spans

@@ -1,0 +1,120 @@
+"""The published architectures and training starts of MAEST by name, and `get_maest`, which builds them.
+
+Sources: the MAEST paper (arXiv 2309.16418) section 4 and its GitHub release; PaSST (arXiv 2110.05069); DeiT (arXiv 2012.12877).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..cards import ModelCard, find_weights, get_card, load_labels, register
+from ..checkpoints import read_state
+from . import convert
+from .network import MAEST
+
+log = logging.getLogger(__name__)
+FRAMES = {5: 312, 10: 625, 20: 1250, 30: 1875}  # floor(seconds * 16000 / 256)
+_MAEST_RELEASE = "https://github.com/palonso/MAEST/releases/download/v0.0.0-beta/"
+_MAEST_LICENCE = "CC BY-NC-SA 4.0 (no commercial use; share alike)"
+
+
+@dataclass(frozen=True)
+class Arch:
+    """Geometry of an `arch` name: what MAEST is built with unless the caller says otherwise."""
+
+    input_f: int
+    input_t: int
+    n_classes: int
+
+
+ARCHS: dict[str, Arch] = {}
+
+
+def _add(seconds: int, run: str, labels: int) -> None:
+    name = f"discogs-maest-{seconds}s-{run}"
+    ARCHS[name] = Arch(96, FRAMES[seconds], labels)
+    file = f"{name}-swa.ckpt"
+    register(
+        ModelCard(
+            name, "maest", file, _MAEST_RELEASE + file, "maest", labels, 16000, "maest-essentia", float(seconds), _MAEST_LICENCE,
+            labels=f"discogs_{labels}", hub=f"mtg-upf/{name}",
+        )
+    )  # fmt: skip
+
+
+for _seconds, _run, _labels in (
+    (10, "fs-129e", 400), (10, "dw-75e", 400), (10, "pw-129e", 400), (5, "pw-129e", 400), (20, "pw-129e", 400),
+    (30, "pw-129e", 400), (30, "pw-73e-ts", 400), (30, "pw-129e-519l", 519),
+):  # fmt: skip
+    _add(_seconds, _run, _labels)
+
+# Training starts: the geometry of a start is that of the network it begins, 10 s of 96 bands unless asked otherwise.
+ARCHS["passt_s_swa_p16_128_ap476"] = Arch(96, FRAMES[10], 400)
+register(
+    ModelCard(
+        "passt_s_swa_p16_128_ap476", "maest", "passt-s-f128-p16-s10-ap.476-swa.pt",
+        "https://github.com/kkoutini/PaSST/releases/download/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
+        "passt", 527, 32000, "passt", 10.0, "Apache-2.0", note="training start: tables are resized, the 527-class heads start fresh",
+    )
+)  # fmt: skip
+ARCHS["passt_deit_bd_p16_384"] = Arch(96, FRAMES[10], 400)
+register(
+    ModelCard(
+        "passt_deit_bd_p16_384", "maest", "deit_base_distilled_patch16_384-d0272ac0.pth",
+        "https://dl.fbaipublicfiles.com/deit/deit_base_distilled_patch16_384-d0272ac0.pth",
+        "deit", 1000, 16000, "image", 10.0, "Apache-2.0", note="training start from ImageNet: the 1000-class heads start fresh",
+    )
+)  # fmt: skip
+
+
+def get_maest(
+    arch: str,
+    pretrained: bool = True,
+    n_classes: int | None = None,
+    checkpoint: str | Path | None = None,
+    distilled_type: str = "mean",
+    s_patchout_t: int = 0,
+    checkpoint_swa_weights: bool = True,
+    checkpoint_discard_head: bool = False,
+    **kwargs: Any,
+) -> MAEST:
+    """A MAEST by its published name.
+
+    Args:
+        arch: a name of `list_models("*maest*")`, or of a training start (PaSST, DeiT).
+        pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). False, without a checkpoint: random weights.
+        n_classes: L; None for the arch's own. A head of another size starts fresh, and the log says so.
+        checkpoint: a file instead of the published one: published or own .ckpt, .safetensors, PaSST or DeiT for those archs.
+        checkpoint_swa_weights: from an own training checkpoint take the averaged weights, where there are any.
+        checkpoint_discard_head: start with fresh heads.
+        distilled_type, s_patchout_t, **kwargs: of `MAEST` (embed_dim, depth, input_t, labels, patchouts, ...).
+
+    Raises:
+        ValueError: unknown arch (names the nearest) or impossible settings. WeightsNotFoundError: no weights. WeightsError: weights that do not fit.
+    """
+    card, geometry = get_card(arch), ARCHS[get_card(arch).name]
+    settings: dict[str, Any] = {"input_f": geometry.input_f, "input_t": geometry.input_t, **kwargs}
+    settings["n_classes"] = geometry.n_classes if n_classes is None else n_classes
+    if settings.get("labels") is None:
+        settings["labels"] = _labels(card, settings["n_classes"])
+    model = MAEST(distilled_type=distilled_type, s_patchout_t=s_patchout_t, **settings)
+    if checkpoint is None and not pretrained:
+        return model
+    path = Path(checkpoint) if checkpoint is not None else find_weights(card)
+    state = read_state(path, averaged=checkpoint_swa_weights)
+    convert.load(model, state, card.format, source=path.name, discard_head=checkpoint_discard_head)
+    if checkpoint is None:
+        model.card = card
+    log.info("Weights of %s: %s.", arch, path)
+    return model
+
+
+def _labels(card: ModelCard, n_classes: int) -> tuple[str, ...] | None:
+    """The arch's own label list, or Discogs' list of that length for a start; None when no list fits."""
+    for name in filter(None, (card.labels, "discogs_400", "discogs_519")):
+        if len(load_labels(name)) == n_classes:
+            return load_labels(name)
+    return None

@@ -1,0 +1,123 @@
+"""Foreign state dicts -> MAEST's names and shapes: PaSST, DeiT, and MAEST of another length or label count.
+
+Strict: what starts fresh is said in the log, what may be ignored is listed here, anything else is an error with names and shapes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..errors import WeightsError
+
+if TYPE_CHECKING:
+    from .network import MAEST
+
+log = logging.getLogger(__name__)
+State = dict[str, Tensor]
+# buffers of the published suite's front end: constants, not weights
+IGNORED = ("melspectrogram.spec.window", "melspectrogram.mel_scale.fb")
+HEADS = ("head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias", "head_dist.weight", "head_dist.bias")
+SHOWN = 5  # names in an error's text
+
+
+def _resize(table: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A position table [1, C, f, t] bicubically resized along its axes; untouched when it fits."""
+    if table.shape[2:] == torch.Size(shape[2:]):
+        return table
+    return functional.interpolate(table.float(), size=shape[2:], mode="bicubic", align_corners=False).to(table.dtype)
+
+
+def remap_passt(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
+    """A PaSST (or MAEST) state dict for `model`: tables resized to its size, heads of another class count left out.
+
+    PaSST's 527-class heads go; the LayerNorm `head.0` before them stays. Raises WeightsError when a table is missing or of another width.
+    """
+    out = {k: v for k, v in state_dict.items() if k not in IGNORED}
+    own = model.state_dict()
+    for name in ("freq_new_pos_embed", "time_new_pos_embed"):
+        table = out.get(name)
+        if table is None or table.ndim != 4 or table.shape[1] != model.embed_dim:
+            came = "is missing" if table is None else f"is {list(table.shape)}"
+            raise WeightsError(
+                f"{name} {came}, wanted [1, {model.embed_dim}, f, t]: these are no PaSST or MAEST weights of this width."
+            )
+        out[name] = _resize(table, tuple(own[name].shape))
+    for name in ("head.1", "head_dist"):
+        weight = out.get(f"{name}.weight")
+        if weight is not None and (f"{name}.weight" not in own or weight.shape[0] != model.n_classes):
+            out.pop(f"{name}.weight")
+            out.pop(f"{name}.bias", None)
+    return out
+
+
+def remap_deit(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
+    """A distilled DeiT's state dict (384 x 384 images, 2 + 24 * 24 positions) for `model`; both its heads are left out.
+
+    The three colour kernels are summed; the grid of positions is bicubically resized to the model's tables, then averaged over time for the frequency
+    table and over frequency for the time table. Raises WeightsError when it is not the distilled DeiT.
+    """
+    out = dict(state_dict)
+    positions, kernel = out.pop("pos_embed", None), out.get("patch_embed.proj.weight")
+    side = round((positions.shape[1] - 2) ** 0.5) if positions is not None and positions.ndim == 3 else 0
+    if positions is None or kernel is None or side < 1 or side * side != positions.shape[1] - 2 or "dist_token" not in out:
+        came = "no pos_embed" if positions is None else f"pos_embed {list(positions.shape)}"
+        raise WeightsError(
+            f"Got {came}; wanted the distilled DeiT (dist_token, pos_embed [1, 2 + side * side, C]), deit_base_distilled_patch16_384."
+        )
+    f, t = model.freq_new_pos_embed.shape[2], model.time_new_pos_embed.shape[3]
+    grid = positions[:, 2:].transpose(1, 2).unflatten(2, (side, side))
+    grid = _resize(grid, (1, 1, f, t))
+    out["new_pos_embed"] = positions[:, :2]
+    out["freq_new_pos_embed"] = grid.mean(dim=3, keepdim=True)
+    out["time_new_pos_embed"] = grid.mean(dim=2, keepdim=True)
+    out["patch_embed.proj.weight"] = kernel.sum(dim=1, keepdim=True)
+    return {k: v for k, v in out.items() if not k.startswith("head")}
+
+
+REMAPS = {"maest": remap_passt, "passt": remap_passt, "deit": remap_deit}
+
+
+def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str, discard_head: bool = False) -> None:
+    """Load a foreign state dict into `model` in place, strictly; heads that it lacks or that do not fit keep their fresh weights.
+
+    Args:
+        form: "maest", "passt" or "deit": which conversion. An own or published MAEST is recognised whatever is said.
+        source: the file's name, for messages. discard_head: leave all heads fresh.
+
+    Raises WeightsError listing names and shapes that do not fit.
+    """
+    form = "maest" if "time_new_pos_embed" in state_dict and form == "deit" else form
+    try:
+        new = REMAPS[form](state_dict, model)
+    except WeightsError as error:
+        raise WeightsError(f"{source}: {error}") from None
+    if discard_head:
+        new = {k: v for k, v in new.items() if k not in HEADS}
+    own = model.state_dict()
+    fresh = sorted(set(own) - set(new))
+    missing = [k for k in fresh if k not in HEADS]
+    unexpected = sorted(set(new) - set(own))
+    misfits = [
+        f"{k} {list(new[k].shape)}, wanted {list(own[k].shape)}"
+        for k in sorted(set(own) & set(new))
+        if new[k].shape != own[k].shape
+    ]
+    if missing or unexpected or misfits:
+        raise WeightsError(
+            f"{source} does not fit this network. "
+            + "; ".join(
+                f"{what} ({len(names)}): {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
+                for what, names in (("missing", missing), ("unknown", unexpected), ("other shape", misfits))
+                if names
+            )
+            + ". Is it the checkpoint of another arch or family?"
+        )
+    model.load_state_dict({**own, **new})
+    if fresh:
+        log.warning("%s: these start fresh: %s.", source, ", ".join(fresh))

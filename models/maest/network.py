@@ -1,0 +1,337 @@
+"""MAEST: the spectrogram transformer (Alonso-Jimenez, Serra, Bogdanov, ISMIR 2023, arXiv 2309.16418), after PaSST (arXiv 2110.05069).
+
+Letters: B batch, F mel bands, M mel frames, f x t patch grid, N tokens, C width, L classes, W windows. Parameter names are those of the published
+checkpoints. Patches that patchout drops are never cut out of the spectrogram, let alone computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .._torchvision import ensure_torchvision
+
+ensure_torchvision()
+
+from timm.models.vision_transformer import Block  # noqa: E402
+
+from ..encoder import AudioEncoder  # noqa: E402
+from ..frontend import MaestMel, mel_blocks  # noqa: E402
+from . import inputs  # noqa: E402
+from .patchout import Patchout  # noqa: E402
+
+PATCH = 16  # frames and bands of a patch
+
+
+class PatchEmbed(nn.Module):
+    """Linear map of 16 x 16 patches, held as the convolution of the published checkpoints but applied to the wanted patches only."""
+
+    def __init__(self, embed_dim: int, stride: tuple[int, int]):
+        super().__init__()
+        self.proj = nn.Conv2d(1, embed_dim, PATCH, stride)
+
+    def forward(self, mel: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Mel [B, F, M] and the grid positions [N], [N] of the wanted patches -> [B, N, C]."""
+        stride_f, stride_t = self.proj.stride
+        patches = mel.unfold(1, PATCH, stride_f).unfold(2, PATCH, stride_t)[:, rows, columns]  # [B, N, 16, 16]
+        return functional.linear(patches.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
+
+
+class MAEST(AudioEncoder):
+    """Music Audio Efficient Spectrogram Transformer.
+
+    Args:
+        input_f, input_t: mel bands and frames that the position tables are made for (16 kHz, hop 256: 62.5 frames per second).
+        n_classes: L. embed_dim: C. depth: blocks. num_heads: attention heads. mlp_ratio: width of the blocks' MLP over C.
+        stride: of the patches, in bands and frames.
+        distilled: a DIST token beside CLS. distilled_type: "mean" (one head on the mean of the two) or "separated" (a head each).
+        labels: names of the classes, in column order.
+        patchout: fields of `Patchout`.
+
+    Raises:
+        ValueError: settings that cannot work together, named with the cure.
+    """
+
+    pools = ("mean", "cls", "dist", "stack")
+
+    def __init__(
+        self,
+        input_f: int = 96,
+        input_t: int = 625,
+        n_classes: int = 400,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        stride: Sequence[int] = (10, 10),
+        distilled: bool = True,
+        distilled_type: str = "mean",
+        mlp_ratio: float = 4.0,
+        in_channels: int = 1,
+        labels: Sequence[str] | None = None,
+        **patchout: Any,
+    ):
+        super().__init__()
+        self.input_f, self.input_t, self.n_classes = int(input_f), int(input_t), int(n_classes)
+        self.embed_dim, self.depth, self.num_heads = int(embed_dim), int(depth), int(num_heads)
+        self.stride = (int(stride[0]), int(stride[1]))
+        self.distilled, self.distilled_type = bool(distilled), distilled_type
+        self.patchout = _patchout(patchout)
+        self._check(in_channels, labels)
+        self.labels = None if labels is None else list(labels)
+        f, t = self.grid(self.input_t)
+        self.patchout.check(f, t)
+
+        self.melspectrogram = MaestMel()
+        settings = self.melspectrogram.settings
+        self.sample_rate, self.hop = settings.sample_rate, settings.hop
+        self.embedding_rate = self.sample_rate / self.hop / self.stride[1]
+        self.max_seconds = self.input_t * self.hop / self.sample_rate
+
+        c, extra = self.embed_dim, 2 if self.distilled else 1
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, c))
+        if self.distilled:
+            self.dist_token = nn.Parameter(torch.zeros(1, 1, c))
+        self.new_pos_embed = nn.Parameter(torch.zeros(1, extra, c))
+        # the tables are F // stride and M // stride long: one column more than the grid at the published sizes, which training shifts over
+        self.freq_new_pos_embed = nn.Parameter(torch.zeros(1, c, max(self.input_f // self.stride[0], f), 1))
+        self.time_new_pos_embed = nn.Parameter(torch.zeros(1, c, 1, max(self.input_t // self.stride[1], t)))
+        self.patch_embed = PatchEmbed(c, self.stride)
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        self.blocks = nn.ModuleList(
+            Block(c, self.num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(self.depth)
+        )
+        self.norm = norm(c)
+        self.head = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, self.n_classes))
+        if self.distilled:
+            self.head_dist = nn.Linear(c, self.n_classes)
+        self.apply(_init_weights)
+        for name in ("cls_token", "dist_token", "new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed"):
+            if hasattr(self, name):
+                nn.init.trunc_normal_(getattr(self, name), std=0.02)
+
+    def _check(self, in_channels: int, labels: Sequence[str] | None) -> None:
+        if in_channels != 1:
+            raise ValueError(f"in_channels={in_channels}: a mel spectrogram has one channel; leave in_channels at 1.")
+        if self.distilled_type not in ("mean", "separated"):
+            raise ValueError(f"distilled_type is '{self.distilled_type}'; choose 'mean' or 'separated'.")
+        if self.distilled_type == "separated" and not self.distilled:
+            raise ValueError("distilled_type='separated' needs the DIST token: set distilled=True, or distilled_type='mean'.")
+        if min(self.input_f, self.input_t) < PATCH:
+            raise ValueError(
+                f"Input of {self.input_f} bands x {self.input_t} frames holds no {PATCH} x {PATCH} patch: both must be >= {PATCH}."
+            )
+        if min(self.stride) < 1 or min(self.n_classes, self.embed_dim, self.depth, self.num_heads) < 1:
+            raise ValueError("stride, n_classes, embed_dim, depth and num_heads must be 1 or more.")
+        if self.embed_dim % self.num_heads:
+            raise ValueError(
+                f"embed_dim={self.embed_dim} does not divide by num_heads={self.num_heads}: choose heads that divide it."
+            )
+        if labels is not None and len(labels) != self.n_classes:
+            raise ValueError(f"{len(labels)} labels for n_classes={self.n_classes}: give as many names as classes.")
+
+    # ---- geometry
+    def grid(self, frames: int) -> tuple[int, int]:
+        """Rows and columns (f, t) of the patch grid of an input of `frames` mel frames."""
+        return (self.input_f - PATCH) // self.stride[0] + 1, (frames - PATCH) // self.stride[1] + 1
+
+    @property
+    def max_frames(self) -> int:
+        """Longest input in mel frames that the time table covers."""
+        return (self.time_new_pos_embed.shape[-1] - 1) * self.stride[1] + PATCH + self.stride[1] - 1
+
+    @property
+    def n_extra(self) -> int:
+        """Tokens before the patches: CLS, and DIST when distilled."""
+        return self.new_pos_embed.shape[1]
+
+    def frame_times(self, frames: int) -> np.ndarray:
+        """Start and end [T, 2] in seconds of each time column that an input of `frames` mel frames gives in eval mode (kept columns only)."""
+        _, columns = self.patchout.keep(*self.grid(frames), training=False)
+        starts = columns.unique().numpy() * self.stride[1]
+        return (np.stack([starts, starts + PATCH], axis=1) * self.hop / self.sample_rate).astype(np.float32)
+
+    # ---- tokens
+    def tokens(self, mel: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, int]:
+        """Normalised mel [B, F, M] -> tokens [B, N, C] with positions, and the number of time columns kept.
+
+        In training mode the time positions start at a random admissible column and the random patchouts act; `generator` (CPU) makes both repeatable.
+        """
+        f, t = self.grid(mel.shape[-1])
+        table_t = self.time_new_pos_embed.shape[-1]
+        offset = 0
+        if self.training and table_t > t:
+            offset = int(torch.randint(table_t - t + 1, (), generator=generator))
+        rows, columns = self.patchout.keep(f, t, self.training, generator)
+        n_columns = len(columns.unique())
+        rows, columns = rows.to(mel.device), columns.to(mel.device)
+        x = self.patch_embed(mel, rows, columns)
+        x = x + self.time_new_pos_embed[0, :, 0, columns + offset].T + self.freq_new_pos_embed[0, :, rows, 0].T
+        extra = torch.cat([self.cls_token, self.dist_token], dim=1) if self.distilled else self.cls_token
+        return torch.cat([(extra + self.new_pos_embed).expand(len(x), -1, -1), x], dim=1), n_columns
+
+    def _run(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Outputs [B, N, C] of the asked blocks (ascending); stops after the deepest."""
+        out = []
+        for k, block in enumerate(self.blocks[: layers[-1] + 1]):
+            x = block(x)
+            if k in layers:
+                out.append(x)
+        return out
+
+    def _attention(self, x: Tensor, k: int) -> Tensor:
+        """Softmaxed attention [B, heads, N, N] of block k for tokens x."""
+        if k:
+            x = self._run(x, [k - 1])[0]
+        block = self.blocks[k]
+        b, n, c = x.shape
+        query, key, _ = (
+            block.attn.qkv(block.norm1(x)).reshape(b, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
+        )
+        return (query @ key.transpose(-2, -1) * block.attn.scale).softmax(dim=-1)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """Tokens [B, N, C] -> CLS, DIST (when distilled), mean of the others: [B, 3 or 2, C]."""
+        return torch.cat([x[:, : self.n_extra], x[:, self.n_extra :].mean(dim=1, keepdim=True)], dim=1)
+
+    # ---- heads
+    def classify(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Last block's tokens [B, N, C] -> (logits [B, L], features [B, C]); "separated": (logits of CLS, logits of DIST, features)."""
+        x = self.norm(x[:, : self.n_extra])
+        features = x.mean(dim=1)
+        if self.distilled_type == "separated":
+            return self.head(x[:, 0]), self.head_dist(x[:, 1]), features
+        return self.head(features), features
+
+    # ---- the published call
+    def forward(
+        self,
+        x: Tensor | np.ndarray,
+        transformer_block: int = -1,
+        return_self_attention: bool = False,
+        melspectrogram_input: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Any, ...]:
+        """Logits and features, a block's embeddings, or its attention.
+
+        Args:
+            x: wave [N] (cut into windows) or [B, N] at 16 kHz; normalised mel [F, M] with melspectrogram_input=True (cut into windows), [B, F, M]
+                or [B, 1, F, M]. Float tensor or array; never changed.
+            transformer_block: -1 for the logits, k >= 0 for the embeddings of block k.
+            return_self_attention: the attention of that block (-1: the last).
+            melspectrogram_input: a 2-D x is a mel.
+            generator: CPU generator of the training-time randomness.
+
+        Returns:
+            (logits [B, L], features [B, C]), "separated" (logits_cls, logits_dist, features); for a block (None, [B, 3C]) = CLS | DIST | mean of the
+            other tokens, without the final norm; (None, attention [B, heads, N, N]). Windowed forms return one row per window.
+
+        Raises ValueError (AudioError) for empty, non-finite, integer or wrong-rank input and for batches longer than the model.
+        """
+        if not -1 <= transformer_block < self.depth:
+            raise ValueError(
+                f"transformer_block is {transformer_block}; give 0..{self.depth - 1} for a block's embeddings, -1 for logits and features."
+            )
+        mel, _ = inputs.as_mel(self, x, melspectrogram_input)
+        tokens, _ = self.tokens(mel, generator)
+        if return_self_attention:
+            return None, self._attention(tokens, transformer_block % self.depth)
+        if transformer_block >= 0:
+            return None, self._pool(self._run(tokens, [transformer_block])[0]).flatten(1)
+        return self.classify(self._run(tokens, [self.depth - 1])[0])
+
+    def predict_labels(self, x: Tensor | np.ndarray, melspectrogram_input: bool = False) -> tuple[np.ndarray, list[str]]:
+        """Probabilities [L] of a recording (any input of `forward`), mean over windows weighted by their valid frames, and the L label names.
+
+        "separated" networks: mean of both heads' probabilities. Without label names the column numbers stand in.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                mel, valid = inputs.as_mel(self, x, melspectrogram_input)
+                probabilities = self.probabilities(mel)
+        finally:
+            self.train(was_training)
+        weights = valid.to(probabilities) / valid.sum()
+        return (weights[:, None] * probabilities).sum(dim=0).float().cpu().numpy(), self.label_names
+
+    def probabilities(self, mel: Tensor) -> Tensor:
+        """Normalised mel [B, F, M] -> class probabilities [B, L]; the mean of both heads' when they are separated."""
+        *logits, _ = self.classify(self._run(self.tokens(mel)[0], [self.depth - 1])[0])
+        return torch.stack([head.sigmoid() for head in logits]).mean(dim=0)
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the classes, their numbers where no names are known."""
+        return list(self.labels) if self.labels is not None else [str(i) for i in range(self.n_classes)]
+
+    def embed_blocks(self, mel: Tensor, blocks: Iterable[int], generator: torch.Generator | None = None) -> Tensor:
+        """CLS, DIST and mean token of several blocks in one pass: mel [B, F, M] normalised -> [len(blocks), B, 3, C] (undistilled: 2).
+
+        Blocks as `resolve_layers` orders them: ascending, each once. Stops after the deepest.
+        """
+        layers = self.resolve_layers(blocks)
+        return torch.stack([self._pool(y) for y in self._run(self.tokens(mel, generator)[0], layers)])
+
+    # ---- AudioEncoder
+    def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
+        """Wave [B, samples] -> [L, B, T, C]: per time column the mean over its frequency patches, 6.25 vectors/s at the default stride."""
+        mel, _ = inputs.as_mel(self, audio if audio.ndim == 2 else audio[None], False)
+        return self.encode_mel(mel, layers)
+
+    def encode_mel(self, mel: Tensor, layers: Iterable[int] | None = None) -> Tensor:
+        """`encode` from a normalised mel [B, F, M]. Times of the columns: `frame_times`."""
+        if self.training and self.patchout.u_patchout:
+            raise ValueError(
+                "u_patchout drops single patches: time columns have no fixed rows to average. Use eval mode, or u_patchout=0."
+            )
+        tokens, n_columns = self.tokens(mel)
+        outputs = self._run(tokens, self.resolve_layers(layers))
+        return torch.stack([y[:, self.n_extra :].unflatten(1, (-1, n_columns)).mean(dim=1) for y in outputs])
+
+    def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
+        """Normalised mel windows [W, F, M] -> [L, W, C], or [L, W, 3C] for pool "stack"."""
+        if pool == "dist" and not self.distilled:
+            raise ValueError("pool 'dist' needs the DIST token; this network has none.")
+        x = self.embed_blocks(windows, layers)
+        return x.flatten(2) if pool == "stack" else x[:, :, {"cls": 0, "dist": 1, "mean": -1}[pool]]
+
+    @property
+    def units_per_second(self) -> float:
+        return self.sample_rate / self.hop
+
+    @property
+    def window_length(self) -> int:
+        return self.input_t
+
+    @property
+    def silence(self) -> float:
+        settings = self.melspectrogram.settings
+        return -settings.mean / settings.std_divisor  # a raw log-mel of 0, normalised
+
+    def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+        front_end = self.melspectrogram
+        waves = (torch.from_numpy(block).to(self.device) for block in blocks)
+        return (mel.cpu().numpy() for mel in mel_blocks(front_end, waves))
+
+
+def _patchout(settings: dict[str, Any]) -> Patchout:
+    unknown = set(settings) - set(Patchout.__dataclass_fields__)
+    if unknown:
+        raise TypeError(
+            f"MAEST() got unexpected arguments {sorted(unknown)}; patchouts are {', '.join(Patchout.__dataclass_fields__)}."
+        )
+    return Patchout(**settings)
+
+
+def _init_weights(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
