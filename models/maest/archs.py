@@ -45,11 +45,11 @@ def _add(seconds: int, run: str, labels: int) -> None:
     )  # fmt: skip
 
 
-for _seconds, _run, _labels in (
+for _seconds, _run, _count in (
     (10, "fs-129e", 400), (10, "dw-75e", 400), (10, "pw-129e", 400), (5, "pw-129e", 400), (20, "pw-129e", 400),
     (30, "pw-129e", 400), (30, "pw-73e-ts", 400), (30, "pw-129e-519l", 519),
 ):  # fmt: skip
-    _add(_seconds, _run, _labels)
+    _add(_seconds, _run, _count)
 
 # Training starts: the geometry of a start is that of the network it begins, 10 s of 96 bands unless asked otherwise.
 ARCHS["passt_s_swa_p16_128_ap476"] = Arch(96, FRAMES[10], 400)
@@ -95,7 +95,9 @@ def get_maest(
     Raises:
         ValueError: unknown arch (names the nearest) or impossible settings. WeightsNotFoundError: no weights. WeightsError: weights that do not fit.
     """
-    card, geometry = get_card(arch), ARCHS[get_card(arch).name]
+    card, geometry = get_card(arch), ARCHS.get(arch)
+    if geometry is None:
+        raise ValueError(f"'{arch}' is a model of the {card.family} family, not a MAEST arch. Known: {', '.join(sorted(ARCHS))}.")
     settings: dict[str, Any] = {"input_f": geometry.input_f, "input_t": geometry.input_t, **kwargs}
     settings["n_classes"] = geometry.n_classes if n_classes is None else n_classes
     if settings.get("labels") is None:

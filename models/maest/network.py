@@ -102,7 +102,7 @@ class MAEST(AudioEncoder):
         self.freq_new_pos_embed = nn.Parameter(torch.zeros(1, c, max(self.input_f // self.stride[0], f), 1))
         self.time_new_pos_embed = nn.Parameter(torch.zeros(1, c, 1, max(self.input_t // self.stride[1], t)))
         self.patch_embed = PatchEmbed(c, self.stride)
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)
         self.blocks = nn.ModuleList(
             Block(c, self.num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(self.depth)
         )
@@ -188,7 +188,7 @@ class MAEST(AudioEncoder):
         """Softmaxed attention [B, heads, N, N] of block k for tokens x."""
         if k:
             x = self._run(x, [k - 1])[0]
-        block = self.blocks[k]
+        block: Any = self.blocks[k]
         b, n, c = x.shape
         query, key, _ = (
             block.attn.qkv(block.norm1(x)).reshape(b, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4)
