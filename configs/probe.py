@@ -1,0 +1,34 @@
+"""Named configs of ex_tl.py: probes on extracted embeddings."""
+
+from __future__ import annotations
+
+from .naming import Catalogue, Config
+
+PROBE = Catalogue()
+
+
+@PROBE.add()
+def target_mtt_tl() -> Config:
+    """MAEST's probe on MagnaTagATune (paper section 4.4): embeddings of block 7 of a 30 s model, 50 tags.
+
+    python ex_maest.py extract_embeddings with maest_30s_from_passt_inference target_mtt
+    python ex_tl.py with target_mtt_tl
+    """
+    return {
+        "data": {"metadata_dir": "datasets/mtt/", "base_dir": "outputs/embeddings/mtt/30sec/7/", "n_classes": 50},
+    }
+
+
+@PROBE.add()
+def maest_tl() -> Config:
+    """MAEST's protocol with its best input: the three tokens stacked. Settings are the defaults (specs: MLP of 512, AdamW, 60 epochs)."""
+    return {"data": {"types": "cdt", "reduce": "stack"}}
+
+
+@PROBE.add()
+def small_data() -> Config:
+    """A few hundred tracks: five folds, three times, in place of one split; scores with their spread over folds.
+
+    python ex_tl.py with small_data data.base_dir=EMBEDDINGS data.groundtruth=labels.csv
+    """
+    return {"data": {"folds": 5, "repeats": 3, "types": "cdt", "reduce": "stack", "standardise": True}}
