@@ -48,8 +48,12 @@ def test_any_name_round_trips(tmp_path, seal):
     data = tracks(names=NASTY)
     store = TrackStore.open(write(tmp_path / "s.h5", data, seal))
     assert_holds(store, data)
-    assert store.attrs == ATTRS and store.item_shape == (4,) and store.dtype == np.float16 and len(store) == len(NASTY)
-    assert "nul\0.wav" in store and "nul" not in store
+    assert store.attrs == ATTRS
+    assert store.item_shape == (4,)
+    assert store.dtype == np.float16
+    assert len(store) == len(NASTY)
+    assert "nul\0.wav" in store
+    assert "nul" not in store
     store.verify()
 
 
@@ -158,7 +162,8 @@ def test_arrays_that_do_not_fit_are_refused_and_leave_no_trace(tmp_path, array, 
             writer.append(name, good)
             with pytest.raises(StoreError, match="already"):
                 writer.append(name, good)
-        assert list(writer.names) == list(data) and "bad" not in writer
+        assert list(writer.names) == list(data)
+        assert "bad" not in writer
     assert_holds(TrackStore.open(tmp_path / "s.h5"), data)
 
 
@@ -194,7 +199,8 @@ def test_a_sealed_store_is_never_overwritten(tmp_path):
     before = path.read_bytes()
     with pytest.raises(StoreError, match="exists already"):
         TrackStore.create(path, (4,), np.float16, ATTRS)
-    assert path.read_bytes() == before and TrackStore.state(path) == "sealed"
+    assert path.read_bytes() == before
+    assert TrackStore.state(path) == "sealed"
 
 
 def test_other_settings_do_not_resume(tmp_path):
