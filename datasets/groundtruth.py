@@ -1,0 +1,300 @@
+"""Groundtruth: which labels each track has.
+
+Conventions: a key names a track by its audio file's path relative to the audio folder; labels are columns, in a fixed order; the
+matrix is boolean and packed, eight labels to a byte (3.3 million tracks of 400 labels: 165 MB). Files of labels are read by
+groundtruth_files.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import GroundtruthError
+
+log = logging.getLogger(__name__)
+SHOWN = 10  # names listed in a message before "and N more"
+SPLITS = ("train", "val", "test")
+_SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "va"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation", "te"), "test"),
+}
+_AUDIO_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
+
+
+def listed(names: Sequence[object], shown: int = SHOWN) -> str:
+    """'a', 'b' and 3 more: for messages."""
+    text = ", ".join(repr(name) for name in names[:shown])
+    return text + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+class Groundtruth:
+    """Keys, label names and the packed matrix, with optional splits and groups.
+
+    keys: [N] names of tracks. labels: [L] names of columns. packed: [N, ceil(L / 8)] uint8, np.packbits of the boolean rows.
+    split: [N] 'train', 'val' or 'test'. group: [N] what must not be torn apart by a split (artist, album).
+
+    Raises GroundtruthError for no tracks, keys or labels that stand twice, and parts that do not fit one another.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        labels: Sequence[str],
+        packed: np.ndarray,
+        split: Sequence[str] | None = None,
+        group: Sequence[str] | None = None,
+    ):
+        self.keys = list(keys)
+        self.labels = list(labels)
+        self.packed = packed
+        if not self.keys:
+            raise GroundtruthError("The groundtruth is empty: it names no track.")
+        if not self.labels:
+            raise GroundtruthError("The groundtruth has no labels.")
+        for what, names in (("tracks", self.keys), ("labels", self.labels)):
+            if len(set(names)) != len(names):
+                twice = [name for name, n in Counter(names).items() if n > 1]
+                raise GroundtruthError(f"{len(twice)} {what} stand more than once in the groundtruth: {listed(twice)}.")
+        if packed.shape != (len(self.keys), (len(self.labels) + 7) // 8) or packed.dtype != np.uint8:
+            raise GroundtruthError(
+                f"{len(self.keys)} tracks and {len(self.labels)} labels do not fit a packed matrix of {packed.shape} {packed.dtype}."
+            )
+        for what, values in (("split", split), ("group", group)):
+            if values is not None and len(values) != len(self.keys):
+                raise GroundtruthError(f"{len(self.keys)} tracks, but {len(values)} values of {what}.")
+        self.group = None if group is None else list(group)
+        self.split = None if split is None else _split_names(split)
+
+    # -- making
+
+    @staticmethod
+    def read(path: str | Path, **options: object) -> Groundtruth:
+        """Read a csv, tsv, json or pickled file, or a folder with one sub-folder per class: see groundtruth_files.read."""
+        from .groundtruth_files import read
+
+        return read(path, **options)
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, object], labels: Sequence[str] | None = None) -> Groundtruth:
+        """From {key: labels}. All values alike: 0/1 vectors [L] (numpy or lists), or lists or tuples of label names, or of label
+        numbers.
+
+        Lists of numbers count as vectors when all have the same length, two or more, and hold 0 and 1 only; as label numbers
+        otherwise. `labels` names the columns; without it names are sorted, and columns known by number only are named "0", "1",
+        ...
+
+        Raises GroundtruthError naming the track that does not fit.
+        """
+        if not mapping:
+            raise GroundtruthError("The groundtruth is empty: it names no track.")
+        values = list(mapping.values())
+        return cls.from_rows(list(mapping), values, labels)
+
+    @classmethod
+    def from_rows(
+        cls,
+        keys: Sequence[str],
+        values: Sequence[object],
+        labels: Sequence[str] | None = None,
+        split: Sequence[str] | None = None,
+        group: Sequence[str] | None = None,
+    ) -> Groundtruth:
+        """As from_mapping, with keys and values apart."""
+        labels = None if labels is None else list(labels)
+        values = [[value] if isinstance(value, str) else value for value in values]
+        if _are_vectors(values, labels):
+            labels, packed = _pack_vectors(keys, values, labels)
+        else:
+            labels, packed = _pack_lists(keys, values, labels)
+        return cls(keys, labels, packed, split, group)
+
+    # -- reading it
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def n_labels(self) -> int:
+        """L."""
+        return len(self.labels)
+
+    def _unpack(self, rows: np.ndarray) -> np.ndarray:
+        return np.unpackbits(rows, axis=-1, count=self.n_labels)
+
+    def matrix(self) -> np.ndarray:
+        """All rows, bool [N, L]."""
+        return self._unpack(self.packed).astype(bool)
+
+    def row(self, i: int) -> np.ndarray:
+        """One track's labels, bool [L]."""
+        return self._unpack(self.packed[i]).astype(bool)
+
+    def targets(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Rows as training targets, float32 [n, L]."""
+        return self._unpack(self.packed[np.asarray(indices, dtype=np.int64)]).astype(np.float32)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Tracks that have each label, int64 [L]."""
+        total = np.zeros(self.n_labels, dtype=np.int64)
+        for start in range(0, len(self), 65536):  # bounded memory
+            total += self._unpack(self.packed[start : start + 65536]).sum(axis=0, dtype=np.int64)
+        return total
+
+    @property
+    def n_unlabelled(self) -> int:
+        """Tracks without any label."""
+        return int((~self.packed.any(axis=1)).sum())
+
+    # -- parts of it
+
+    def subset(self, which: Sequence[str] | Sequence[int] | np.ndarray) -> Groundtruth:
+        """The tracks of these keys or numbers, in this order. Raises GroundtruthError for unknown keys."""
+        which = list(which)
+        if which and isinstance(which[0], str):
+            number = {key: i for i, key in enumerate(self.keys)}
+            unknown = [key for key in which if key not in number]
+            if unknown:
+                raise GroundtruthError(f"{len(unknown)} of {len(which)} tracks are not in the groundtruth: {listed(unknown)}.")
+            which = [number[key] for key in which]
+        rows = [int(i) for i in which]
+
+        def pick(values: list[str] | None) -> list[str] | None:
+            return None if values is None else [values[i] for i in rows]
+
+        return Groundtruth(pick(self.keys), self.labels, self.packed[rows], pick(self.split), pick(self.group))
+
+    def with_split(self, split: Sequence[str]) -> Groundtruth:
+        """The same tracks with each one's split ('train', 'val', 'test')."""
+        return Groundtruth(self.keys, self.labels, self.packed, split, self.group)
+
+    @property
+    def splits(self) -> dict[str, Groundtruth]:
+        """{split: its tracks}; {} when the groundtruth has no splits (splits.py makes them)."""
+        if self.split is None:
+            return {}
+        rows = {name: [i for i, split in enumerate(self.split) if split == name] for name in SPLITS}
+        return {name: self.subset(chosen) for name, chosen in rows.items() if chosen}
+
+
+def _split_names(values: Sequence[str]) -> list[str]:
+    known = {value: _SPLIT_NAMES.get(str(value).strip().lower()) for value in set(values)}
+    wrong = sorted(repr(value) for value, name in known.items() if name is None)
+    if wrong:
+        raise GroundtruthError(f"Splits are train, val (valid, validation, dev) and test; got {', '.join(wrong)}.")
+    return [known[value] for value in values]
+
+
+def _are_vectors(values: list, labels: list[str] | None) -> bool:
+    if any(isinstance(value, np.ndarray) for value in values):
+        return True
+    first = len(values[0]) if isinstance(values[0], list | tuple) else 0
+    if first < 2 or (labels is not None and first != len(labels)):
+        return False
+    plain = (bool, int, float, np.bool_, np.integer, np.floating)
+    return all(len(value) == first and all(isinstance(x, plain) and x in (0, 1) for x in value) for value in values)
+
+
+def _pack_vectors(keys: Sequence[str], values: list, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
+    n = len(labels) if labels is not None else int(np.size(values[0]))
+    packed = np.zeros((len(keys), (n + 7) // 8), dtype=np.uint8)
+    for i, value in enumerate(values):
+        vector = np.asarray(value)
+        if vector.shape != (n,):
+            wanted = f"{n} labels are named" if labels is not None else f"the track before it has {n}"
+            raise GroundtruthError(f"{keys[i]!r} has a label vector of shape {list(vector.shape)}; {wanted}.")
+        if vector.dtype.kind not in "biuf" or not ((vector == 0) | (vector == 1)).all():
+            raise GroundtruthError(f"The label vector of {keys[i]!r} must hold 0 and 1 only.")
+        packed[i] = np.packbits(vector.astype(bool))
+    return labels if labels is not None else [str(i) for i in range(n)], packed
+
+
+def _pack_lists(keys: Sequence[str], values: list, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
+    kinds = set()
+    for key, value in zip(keys, values):
+        if not isinstance(value, list | tuple):
+            raise GroundtruthError(
+                f"The labels of {key!r} are a {type(value).__name__}; a list of names or numbers, or a 0/1 vector, is wanted."
+            )
+        kinds |= {
+            str if isinstance(x, str) else int if isinstance(x, int | np.integer) and not isinstance(x, bool) else type(x)
+            for x in value
+        }
+    if not kinds <= {str} and not kinds <= {int}:
+        raise GroundtruthError(
+            f"Labels are names or numbers, the same for all tracks; got {', '.join(sorted(kind.__name__ for kind in kinds))} "
+            f"(if they are 0/1 vectors: are they of one length{f', {len(labels)}' if labels else ''}?)."
+        )
+    if kinds == {int}:
+        top = max(max(value, default=-1) for value in values)
+        labels = labels if labels is not None else [str(i) for i in range(top + 1)]
+        column: dict = {i: i for i in range(len(labels))}
+    else:
+        labels = labels if labels is not None else sorted({x for value in values for x in value})
+        column = {name: i for i, name in enumerate(labels)}
+    unknown = sorted({x for value in values for x in value if x not in column})
+    if unknown:
+        raise GroundtruthError(
+            f"{len(unknown)} labels of the tracks are not among the {len(labels)} that are named: {listed(unknown)}."
+        )
+    packed = np.zeros((len(keys), (len(labels) + 7) // 8), dtype=np.uint8)
+    for i, value in enumerate(values):
+        for x in value:
+            c = column[x]
+            packed[i, c >> 3] |= 128 >> (c & 7)  # np.packbits' order: the first label is the highest bit
+    return labels, packed
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which track of a store each key means: numbers [N] int64, -1 where the store has none; and those keys."""
+
+    numbers: np.ndarray
+    absent: list[str]
+
+    def message(self, what: str = "the store") -> str:
+        """How many are absent, and which."""
+        n = len(self.numbers)
+        return f"{len(self.absent)} of {n} tracks of the groundtruth are not in {what}: {listed(self.absent)}."
+
+
+def without_suffix(name: str) -> str:
+    """'a/b.flac' -> 'a/b'; a dot that does not begin a suffix stays ('01. Song')."""
+    return _AUDIO_SUFFIX.sub("", name)
+
+
+def match(keys: Sequence[str], names: Sequence[str]) -> Match:
+    """Find each key among a store's names: by the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac').
+
+    Raises GroundtruthError when a key fits several names, or two keys mean the same track.
+    """
+    number = {name: i for i, name in enumerate(names)}
+    numbers = np.array([number.get(key, -1) for key in keys], dtype=np.int64)
+    missing = np.flatnonzero(numbers < 0)
+    if len(missing):
+        by_stem: dict[str, list[int]] = {}
+        for i, name in enumerate(names):
+            by_stem.setdefault(without_suffix(name), []).append(i)
+        for row in missing:
+            found = by_stem.get(without_suffix(keys[row].removeprefix("./")), [])
+            if len(found) > 1:
+                raise GroundtruthError(
+                    f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
+                )
+            if found:
+                numbers[row] = found[0]
+    there = numbers[numbers >= 0]
+    if len(np.unique(there)) != len(there):
+        rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0])
+        raise GroundtruthError(
+            f"{listed([keys[i] for i in rows])} mean the same track of the store, {names[numbers[rows[0]]]!r}."
+        )
+    return Match(numbers, [keys[i] for i in np.flatnonzero(numbers < 0)])

@@ -1,0 +1,265 @@
+"""The two forms of a track store on disk: raw parts with a journal while it grows, one contiguous HDF5 file once it is sealed.
+
+Parts: `NAME.part` holds the arrays one after another, without anything between; `NAME.journal` is JSON lines: a header, then one
+line per track (name, offset and size in bytes, CRC-32 of the name and the data). A line is written after its data, so what a
+kill leaves is whole tracks and at most one torn end, which nobody reads. An HDF5 file that is being appended to gives no such
+promise.
+
+Sealed: `NAME` is an HDF5 file with the datasets data [N, *item_shape] (contiguous: any crop is one read at a known place),
+offsets [n] and lengths [n] in items, crc [n], and names and header as JSON text in bytes: file names may hold what HDF5 strings
+cannot (NUL, lone surrogates).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import StoreError
+
+FORMAT = "trackstore"
+VERSION = 1
+BLOCK = 8 << 20  # bytes copied at a time
+KINDS = "fiu"  # float, int, unsigned: what the raw parts can hold without a translation
+
+
+def part_path(path: Path) -> Path:
+    """Where the growing store at `path` keeps its arrays."""
+    return path.with_name(path.name + ".part")
+
+
+def journal_path(path: Path) -> Path:
+    """Where the growing store at `path` keeps its list of tracks."""
+    return path.with_name(path.name + ".journal")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a store holds: the shape and type of one item, and attributes that say where the items come from."""
+
+    item_shape: tuple[int, ...]
+    dtype: np.dtype
+    attrs: dict
+
+    @property
+    def item_bytes(self) -> int:
+        """Size of one item."""
+        return int(np.prod(self.item_shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def to_json(self) -> str:
+        """One line."""
+        fields = {"format": FORMAT, "version": VERSION, "item_shape": list(self.item_shape), "dtype": self.dtype.str}
+        return json.dumps({**fields, "attrs": self.attrs}, allow_nan=False)
+
+    @staticmethod
+    def make(item_shape: tuple[int, ...], dtype: object, attrs: dict) -> Header:
+        """Check and normalise. Raises StoreError."""
+        kind = np.dtype(dtype).newbyteorder("<")
+        if kind.kind not in KINDS:
+            raise StoreError(f"A track store holds float or integer items, not {kind}.")
+        shape = tuple(int(size) for size in item_shape)
+        if any(size < 1 for size in shape):
+            raise StoreError(f"item_shape is {shape}; every size must be 1 or more (() for single numbers, such as samples).")
+        try:
+            plain = json.loads(json.dumps(dict(attrs), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"A store's attributes must be plain values (text, numbers, lists, dicts): {error}") from None
+        return Header(shape, kind, plain)
+
+    @staticmethod
+    def from_json(text: str | bytes, path: Path) -> Header:
+        """Read what to_json wrote. Raises StoreError when it is something else."""
+        try:
+            fields = json.loads(text)
+            if fields["format"] != FORMAT:
+                raise KeyError("format")
+            version = fields["version"]
+            header = Header(tuple(fields["item_shape"]), np.dtype(fields["dtype"]), dict(fields["attrs"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise StoreError(f"{path} is not a track store (its header cannot be read: {error!r}).") from None
+        if version != VERSION:
+            raise StoreError(f"{path} is a track store of version {version}; this code reads version {VERSION}. Make it again.")
+        return header
+
+
+@dataclass(frozen=True)
+class Index:
+    """Where each track of one file lies. `offsets` and `lengths` count items; the data begin at `data_offset` bytes of
+    `data_path`.
+    """
+
+    path: Path
+    header: Header
+    names: list[str]
+    offsets: np.ndarray
+    lengths: np.ndarray
+    crcs: np.ndarray
+    data_path: Path
+    data_offset: int
+    journal_bytes: int = 0  # how far the journal is whole (parts only)
+
+    def head(self, n: int) -> Index:
+        """Only the first `n` tracks."""
+        return Index(
+            self.path,
+            self.header,
+            self.names[:n],
+            self.offsets[:n],
+            self.lengths[:n],
+            self.crcs[:n],
+            self.data_path,
+            self.data_offset,
+        )
+
+    @property
+    def n_items(self) -> int:
+        """Items of all tracks."""
+        return int(self.lengths.sum())
+
+
+def track_crc(name: str) -> int:
+    """CRC-32 of a track's name, to be continued over its data: a damaged name must show as well."""
+    return zlib.crc32(name.encode("utf-8", "surrogatepass"))
+
+
+def journal_line(name: str, offset: int, size: int, crc: int) -> bytes:
+    """One track's line."""
+    return (json.dumps({"name": name, "offset": offset, "bytes": size, "crc": crc}) + "\n").encode()
+
+
+def read_parts(path: Path) -> Index | None:
+    """The whole tracks of a growing store, or None when the journal does not yet hold its header.
+
+    Reading stops at the first line that is torn, does not follow on, or whose data are not all there.
+    Raises StoreError when the journal belongs to something else.
+    """
+    journal, part = journal_path(path), part_path(path)
+    size = part.stat().st_size if part.exists() else 0
+    names: list[str] = []
+    rows: list[tuple[int, int, int]] = []
+    with open(journal, "rb") as file:
+        line = file.readline()
+        if not line.endswith(b"\n"):
+            return None
+        header = Header.from_json(line, journal)
+        whole = len(line)
+        end = 0
+        for line in file:
+            try:
+                entry = json.loads(line)
+                name, offset, n_bytes, crc = entry["name"], entry["offset"], entry["bytes"], entry["crc"]
+                good = (
+                    line.endswith(b"\n")
+                    and offset == end
+                    and n_bytes > 0
+                    and n_bytes % header.item_bytes == 0
+                    and end + n_bytes <= size
+                )
+            except (ValueError, TypeError, KeyError):
+                break
+            if not good:
+                break
+            names.append(name)
+            rows.append((offset, n_bytes, crc))
+            end += n_bytes
+            whole += len(line)
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    offsets, lengths = table[:, 0] // header.item_bytes, table[:, 1] // header.item_bytes
+    return Index(path, header, names, offsets, lengths, table[:, 2].astype(np.uint32), part, 0, whole)
+
+
+def read_sealed(path: Path) -> Index:
+    """The tracks of a sealed store. Raises StoreError naming the file when it is damaged, cut short or something else."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if "header" not in file:
+                raise StoreError(f"{path} is an HDF5 file but not a track store (it has no 'header').")
+            header = Header.from_json(file["header"][:].tobytes(), path)
+            names = json.loads(file["names"][:].tobytes())
+            offsets, lengths, crcs = (file[key][:] for key in ("offsets", "lengths", "crc"))
+            data = file["data"]
+            place, shape = data.id.get_offset(), data.shape
+    except StoreError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"{path} cannot be read as a track store; it is damaged or cut short ({error}). Make it again."
+        ) from None
+    if place is None:
+        raise StoreError(f"The data of {path} are not contiguous (was it repacked?). Copy the original file again.")
+    ends = offsets + lengths
+    fits = len(names) == len(offsets) == len(lengths) == len(crcs) and shape[1:] == header.item_shape
+    fits = fits and (offsets >= 0).all() and (lengths > 0).all() and (ends <= shape[0]).all()
+    if not fits or path.stat().st_size < place + shape[0] * header.item_bytes:
+        raise StoreError(f"{path} is damaged: its index does not fit its data. Make it again.")
+    return Index(path, header, names, offsets, lengths, crcs, path, place)
+
+
+def check_track(index: Index, i: int, file: object) -> bool:
+    """Whether track `i`, read from the opened data file, has its CRC. Bounded memory."""
+    crc = track_crc(index.names[i])
+    left = int(index.lengths[i]) * index.header.item_bytes
+    file.seek(index.data_offset + int(index.offsets[i]) * index.header.item_bytes)
+    while left:
+        block = file.read(min(BLOCK, left))
+        if not block:
+            return False
+        crc = zlib.crc32(block, crc)
+        left -= len(block)
+    return crc == int(index.crcs[i])
+
+
+def write_sealed(index: Index, target: Path) -> None:
+    """Write the tracks of `index` (parts) as one sealed file at `target`, checking each CRC on the way, and sync it. Bounded
+    memory.
+
+    HDF5 lays the file out with room for the data; the data then go in as plain bytes, because a disk that fills up while HDF5
+    holds unwritten buffers leaves it unable to close the file.
+
+    Raises StoreError for a track whose data do not match its CRC, OSError for what the disk says.
+    """
+    import h5py
+
+    with h5py.File(target, "w", locking=False) as file:
+        for key, text in (("header", index.header.to_json()), ("names", json.dumps(index.names))):
+            file.create_dataset(key, data=np.frombuffer(text.encode(), dtype=np.uint8))
+        for key, values in (("offsets", index.offsets), ("lengths", index.lengths), ("crc", index.crcs)):
+            file.create_dataset(key, data=values)
+        space = h5py.h5s.create_simple((index.n_items, *index.header.item_shape))
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_layout(h5py.h5d.CONTIGUOUS)
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        kind = h5py.h5t.py_create(index.header.dtype, logical=True)
+        place = h5py.h5d.create(file.id, b"data", kind, space, plan).get_offset()
+    with open(index.data_path, "rb", buffering=BLOCK) as source, open(target, "r+b", buffering=BLOCK) as sealed:
+        sealed.seek(place)
+        for name, length, expected in zip(index.names, index.lengths.tolist(), index.crcs.tolist()):
+            crc, left = track_crc(name), length * index.header.item_bytes
+            while left:
+                block = source.read(min(BLOCK, left))
+                if not block:
+                    break
+                sealed.write(block)
+                crc = zlib.crc32(block, crc)
+                left -= len(block)
+            if left or crc != expected:
+                raise StoreError(f"Track {name!r} in {index.data_path} is damaged on disk (its checksum differs).")
+        sealed.flush()
+        os.fsync(sealed.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names created or replaced in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
