@@ -1,0 +1,74 @@
+"""Where and how precisely to compute: what "auto" means on this machine, and named refusals before work starts."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import torch
+
+from models.errors import ConfigError, nearest
+
+PRECISIONS = ("auto", "32", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+_FAST_BF16 = ("amx_bf16", "avx512_bf16")  # instructions that make bfloat16 matrix products faster than float32 ones
+
+
+def resolve_accelerator(accelerator: str = "auto", devices: int | str | list[int] = 1) -> str:
+    """Lightning's name, "cpu" or "gpu", for `accelerator` = auto, cpu, gpu or cuda. Raises ConfigError when the GPUs asked for are not there."""
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if accelerator == "auto":
+        return "gpu" if found else "cpu"
+    if accelerator == "cpu":
+        return "cpu"
+    if accelerator not in ("gpu", "cuda"):
+        raise ConfigError(
+            f"Accelerator '{accelerator}' is not known; choose auto, cpu or gpu."
+        )
+    if isinstance(devices, list):
+        wanted = max(devices, default=0) + 1
+    else:
+        wanted = max(int(devices), 1) if str(devices).lstrip("-").isdigit() else 1
+    if found < wanted:
+        raise ConfigError(
+            f"The run asks for {wanted} GPU(s) and torch {torch.__version__} sees {found} here: set trainer.accelerator=cpu, or install the CUDA "
+            "build of torch and check `nvidia-smi`."
+        )
+    return "gpu"
+
+
+def resolve_precision(precision: str | int = "auto", accelerator: str = "cpu") -> str:
+    """Lightning's name of the precision. "auto": bfloat16 autocast where the device multiplies it fast, else float32 (GPU: float16 autocast).
+
+    "16-mixed" on a CPU, which has no float16 products, becomes bf16-mixed. Raises ConfigError for unknown names.
+    """
+    name = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}.get(str(precision), str(precision))
+    if name not in PRECISIONS:
+        raise ConfigError(
+            f"Precision '{precision}' is not known; choose one of {', '.join(PRECISIONS)}.{nearest(name, PRECISIONS)}"
+        )
+    if name == "auto":
+        if accelerator == "gpu":
+            return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        return "bf16-mixed" if cpu_has_fast_bf16() else "32-true"
+    return "bf16-mixed" if name == "16-mixed" and accelerator == "cpu" else name
+
+
+def cpu_has_fast_bf16() -> bool:
+    """Whether this CPU has bfloat16 matrix instructions (Linux tells; elsewhere: no)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.is_file():
+        return False
+    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "").split()
+    return any(flag in flags for flag in _FAST_BF16)
+
+
+def resolve_strategy(strategy: str, devices: int | str | list[int], num_nodes: int) -> str:
+    """Lightning's strategy name. One process needs none, whatever is asked for: it must not be started again in a subprocess.
+
+    With several processes "auto" becomes DDP with a search for unused parameters (a "mean" network never uses head_dist).
+    """
+    n = len(devices) if isinstance(devices, list) else devices
+    one = num_nodes == 1 and str(n) == "1"
+    if one and strategy.startswith(("ddp", "auto")):
+        return "auto"
+    return "ddp_find_unused_parameters_true" if strategy == "auto" and not one else strategy

@@ -1,0 +1,113 @@
+"""The training curves of a run, written after every epoch, and short progress lines where there is no terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+log = logging.getLogger(__name__)
+
+LogFunction = Callable[[str, float, int], None]
+
+
+class History(Callback):
+    """Keeps every epoch's metrics, writes them to `path` (JSON, replaced whole) and tells `log(name, value, step)`.
+
+    Epoch metrics are told with the epoch as their step, `train_loss_step` and `lr` with the optimiser's step. A resumed run
+    continues the file's rows.
+    """
+
+    def __init__(self, path: Path, log: LogFunction | None = None):
+        self.path, self.log = path, log
+        self.rows: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the rows of the run that is resumed."""
+        self.rows = [dict(row) for row in state_dict["rows"]]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Tell the loss of a step now and then."""
+        every = trainer.log_every_n_steps
+        if self.log is not None and trainer.is_global_zero and every and (batch_idx + 1) % every == 0:
+            for name in ("train_loss_step", "lr"):
+                if name in trainer.logged_metrics:
+                    self.log(name, float(trainer.logged_metrics[name]), trainer.global_step)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note when the epoch began."""
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep, write and tell the epoch's metrics (the validation has run by now)."""
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k not in ("train_loss_step", "lr")}
+        lr = float(pl_module.optimizers().param_groups[0]["lr"])
+        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr, "seconds": time.monotonic() - self._began}
+        self.rows.append({**row, **metrics})
+        if trainer.is_global_zero:
+            write_json(self.path, self.rows)
+            for name, value in metrics.items():
+                if self.log is not None:
+                    self.log(name, value, trainer.current_epoch)
+
+
+class ProgressLines(Callback):
+    """A line every `every_seconds` and at each epoch's end, for logs and pipes where a progress bar cannot be drawn."""
+
+    def __init__(self, every_seconds: float = 30.0):
+        self.every_seconds = every_seconds
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._began = self._told = time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """A line when the last one is old enough."""
+        now = time.monotonic()
+        if trainer.is_global_zero and now - self._told >= self.every_seconds:
+            self._told = now
+            rate, total = (batch_idx + 1) / (now - self._began), trainer.num_training_batches
+            left = f", {(total - batch_idx - 1) / rate:.0f} s left in this epoch" if math.isfinite(total) else ""
+            log.info("%s, batch %d of %s: %.2f batches/s%s", _epoch(trainer), batch_idx + 1, total, rate, left)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The epoch's main metrics."""
+        if trainer.is_global_zero:
+            shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("train_loss", "val_"))}
+            text = ", ".join(f"{k} {v:.4f}" for k, v in sorted(shown.items()) if not k.endswith(("_step", "_classes")))
+            log.info("%s done in %.1f s: %s", _epoch(trainer), time.monotonic() - self._began, text)
+
+
+def _epoch(trainer: Trainer) -> str:
+    return f"Epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`content` as JSON in `path`, replaced whole: a reader never sees half of it. NaN and infinities become null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(_finite(content), file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def _finite(x: Any) -> Any:
+    if isinstance(x, dict):
+        return {k: _finite(v) for k, v in x.items()}
+    if isinstance(x, list):
+        return [_finite(v) for v in x]
+    return None if isinstance(x, float) and not math.isfinite(x) else x

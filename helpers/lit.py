@@ -1,0 +1,221 @@
+"""The one Lightning module: it trains any objective (models/objective.py) and owns optimiser, schedule, logging and metrics.
+
+Names in its checkpoints: "net.*" the trained network, "net_swa.*" the averaged one once there is one, other names what else the
+objective keeps.
+
+Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and, where the objective
+gives scores, val_ap and val_roc (macro, degenerate classes left out) with val_ap_classes and val_roc_classes, the number of
+classes in them. "_cls" or the like stands behind a second set of scores, "_swa" behind everything that the averaged weights
+reached. The test logs the same as test_*, and per track test_track_ap, test_track_roc from the mean of the windows' probabilities
+weighted by their valid frames.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from models.errors import ConfigError, WeightsError
+from models.objective import Objective
+from models.randomness import Randomness
+
+from .averaging import AveragedWeights
+from .metrics import tagging_scores, track_means
+from .schedules import Schedule
+
+log = logging.getLogger(__name__)
+
+AVERAGED = "net_swa."
+_IDENTITY = ("index", "window")
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """How weights are updated.
+
+    name: "adamw" (decoupled weight decay) or "adam". lr: the rate that `schedule`, a function of the epoch or of the update (both
+    from 0), multiplies; none: constant. interval: "epoch" or "step".
+    """
+
+    name: Literal["adamw", "adam"] = "adamw"
+    lr: float = 2e-5
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    schedule: Schedule | None = None
+    interval: Literal["epoch", "step"] = "epoch"
+
+    def __post_init__(self) -> None:
+        if self.name not in ("adamw", "adam") or self.interval not in ("epoch", "step"):
+            raise ConfigError(
+                f"Optimiser '{self.name}' per {self.interval} does not exist; choose adamw or adam, per epoch or step."
+            )
+        if not self.lr > 0 or self.weight_decay < 0:
+            raise ConfigError(
+                f"The learning rate is above 0 and the weight decay 0 or more; got {self.lr} and {self.weight_decay}."
+            )
+
+
+class LitObjective(pl.LightningModule):
+    """Trains `objective` as `optimization` says, with `averaging` beside it where given; random numbers come from `seed`."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimization: Optimization | None = None,
+        *,
+        seed: int = 0,
+        averaging: AveragedWeights | None = None,
+    ) -> None:
+        super().__init__()
+        self.objective, self.optimization = objective, optimization or Optimization()
+        self.seed, self.averaging = (
+            seed,
+            averaging,
+        )  # a callback, not a module: its weights are neither optimised nor synchronised
+        if averaging is not None and averaging.lr is not None and self.optimization.interval == "step":
+            raise ConfigError("A learning rate for the averaging epochs needs a schedule per epoch: set swa_lrs to none.")
+        self.results: dict[str, dict[str, Any]] = {}  # per stage and set of scores: what tagging_scores gave, class by class
+        self._collected: dict[str, list[dict[str, Tensor]]] = {}
+        self._warned = False
+
+    # ---- training
+    def configure_optimizers(self) -> Any:
+        """The optimiser over the objective's groups, and its schedule."""
+        o = self.optimization
+        maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
+        optimizer = maker(self.objective.param_groups(), lr=o.lr, weight_decay=o.weight_decay, betas=o.betas, eps=o.eps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.multiplier)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": o.interval}}
+
+    def multiplier(self, at: int) -> float:
+        """Multiplier of the learning rate at epoch (or update) `at`; under averaging it multiplies the averaging's own rate."""
+        a, o = self.averaging, self.optimization
+        base = a.lr / o.lr if a is not None and a.lr is not None and at >= a.start_epoch else 1.0
+        return base * (o.schedule(at) if o.schedule else 1.0)
+
+    def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
+        """One batch's loss. Raises FloatingPointError, naming the batch's tracks, when it is NaN or infinite."""
+        out = self.objective.training_step(batch, Randomness(self.seed, self.current_epoch, self.global_step))
+        loss = out["loss"]
+        if not torch.isfinite(loss):
+            tracks = ", ".join(map(str, batch.get("key", batch.get("index", ()))))
+            raise FloatingPointError(
+                f"The loss is {float(loss)} at epoch {self.current_epoch}, batch {batch_idx}. Its tracks: {tracks}. Look for broken "
+                "features among them (check_data), or lower the learning rate, or train in precision 32."
+            )
+        size = len(batch["index"])
+        for name, value in out.items():
+            self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self.log("train_loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True, on_epoch=False)
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Tell the objective that the optimiser has stepped."""
+        accumulate = self.trainer.accumulate_grad_batches
+        if (batch_idx + 1) % accumulate == 0 or self.trainer.is_last_batch:
+            self.objective.after_optimizer_step(self.global_step)
+
+    # ---- validation and test
+    def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
+        """Collects what the objective says about the batch, by trained and by averaged weights."""
+        self._collect(batch)
+
+    test_step = validation_step
+
+    def _collect(self, batch: Mapping[str, Any]) -> None:
+        nets = {"": None, "_swa": self.averaging.net if self.averaging else None}
+        for suffix, net in nets.items():
+            if suffix and net is None:
+                continue
+            out = self.objective.validate(batch, net)
+            self._collected.setdefault(suffix, []).append({k: v.detach().cpu() for k, v in out.items()})
+
+    def on_validation_epoch_end(self) -> None:
+        """Scores the collected windows and logs them."""
+        self._report("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Scores the collected windows, and the tracks they make up, and logs them."""
+        self._report("test")
+
+    def _report(self, stage: str) -> None:
+        collected, self._collected = self._collected, {}
+        if self.trainer.sanity_checking:
+            return
+        for suffix, parts in collected.items():
+            whole = self._gathered({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
+            named = {f"{stage}_loss": float(whole["loss"].mean(dtype=np.float64))}
+            for key in sorted(k for k in whole if k.startswith("scores")):
+                named |= self._scored(whole, key, stage, suffix)
+            for name, value in named.items():
+                self.log(f"{name}{suffix}", value, on_epoch=True, prog_bar=name.endswith(("_ap", "_loss")), sync_dist=True)
+
+    def _scored(self, whole: dict[str, np.ndarray], key: str, stage: str, suffix: str) -> dict[str, float]:
+        """Named macro scores of one set of scores [N, L], per window and, in the test, per track."""
+        kind, named = key.removeprefix("scores"), {}
+        sets = {"": (whole["targets"] > 0.5, whole[key])}
+        if stage == "test":
+            first = np.unique(whole["index"], return_index=True)[1]
+            sets["track_"] = (whole["targets"][first] > 0.5, track_means(whole[key], whole["index"], whole["valid"])[1])
+        for unit, (targets, scores) in sets.items():
+            found = tagging_scores(targets, scores, warn=not self._warned)
+            self._warned = True  # the classes do not change from epoch to epoch
+            self.results[f"{stage}_{unit}scores{kind}{suffix}"] = found
+            for short in ("ap", "roc"):
+                named[f"{stage}_{unit}{short}{kind}"] = found[f"macro_{short}"]
+                if not kind:
+                    named[f"{stage}_{unit}{short}_classes"] = float(found[f"n_{short}"])
+        return named
+
+    def _gathered(self, own: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        """The windows of all processes, each (index, window) once, in that order. Samplers may repeat some to even out the processes."""
+        whole = {k: self._all(v).float().numpy() if v.is_floating_point() else self._all(v).numpy() for k, v in own.items()}
+        identity = np.stack([whole[k] for k in _IDENTITY], axis=1)
+        once = np.unique(identity, axis=0, return_index=True)[1]
+        return {k: v[once] for k, v in whole.items()}
+
+    def _all(self, own: Tensor) -> Tensor:
+        """Rows of all processes, whose numbers of rows may differ."""
+        if self.trainer.world_size == 1:
+            return own
+        own = own.to(self.device)
+        counts = self.all_gather(torch.tensor(len(own), device=self.device)).flatten().tolist()
+        padded = nn.functional.pad(own, [0, 0] * (own.ndim - 1) + [0, max(counts) - len(own)])
+        parts = self.all_gather(padded)
+        return torch.cat([part[:n] for part, n in zip(parts, counts)]).cpu()
+
+    # ---- checkpoints
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The objective's own names, without what it rebuilds from elsewhere, and the averaged network's under "net_swa."."""
+        if args or kwargs:  # torch's own traversal of submodules (destination, prefix)
+            return super().state_dict(*args, **kwargs)
+        left_out = tuple(f"{name}." for name in self.objective.unsaved_modules)
+        state = {k: v for k, v in self.objective.state_dict().items() if not k.startswith(left_out)}
+        if self.averaging is not None and self.averaging.net is not None:
+            state |= {f"{AVERAGED}{k}": v for k, v in self.averaging.net.state_dict().items()}
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:  # type: ignore[override]
+        """The reverse of `state_dict`; names must fit exactly. Raises WeightsError naming those that do not."""
+        averaged = {k.removeprefix(AVERAGED): v for k, v in state_dict.items() if k.startswith(AVERAGED)}
+        own = {k: v for k, v in state_dict.items() if not k.startswith(AVERAGED)}
+        left_out = tuple(f"{name}." for name in self.objective.unsaved_modules)
+        kept = {k: v for k, v in self.objective.state_dict().items() if k.startswith(left_out)}
+        try:
+            found = self.objective.load_state_dict({**kept, **own}, strict=strict, assign=assign)
+        except RuntimeError as error:
+            raise WeightsError(f"The checkpoint does not fit this experiment: {error}") from error
+        if averaged and self.averaging is not None:
+            self.averaging.restore(self.objective.net, averaged)
+        elif averaged:
+            log.warning("The checkpoint holds averaged weights, and this run does not average: they are left out.")
+        return found

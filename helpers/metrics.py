@@ -1,0 +1,200 @@
+"""Scores of multi-label tagging, exact and in float64, with scikit-learn's definitions.
+
+ROC-AUC: trapezoids over the distinct thresholds. AP: sum over thresholds of (R_n - R_(n-1)) P_n, without interpolation. Items
+with equal scores share a threshold. A class without a positive has neither score, a class without a negative has no ROC-AUC (and
+an AP of 1): such classes are left out of the macro means, which say how many classes they hold. (scikit-learn returns NaN or
+counts 0, torchmetrics counts 0: both mislead.)
+
+Letters: N items (windows or tracks), L labels.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+How = Literal["mean_prob", "mean_logit", "prob_of_mean_logit"]
+_BLOCK = 32  # resamples scored at once: bounds memory to about _BLOCK * N float64 values
+
+
+def tagging_scores(targets: Any, scores: Any, *, warn: bool = True) -> dict[str, Any]:
+    """Macro and micro ROC-AUC and average precision of `scores` [N, L] against `targets` [N, L] (0/1 or bool).
+
+    Scores are probabilities or logits: only their order within a class counts (within all classes, for the micro ones).
+
+    Returns macro_roc, macro_ap (unweighted means over the classes where they are defined), micro_roc, micro_ap (all N * L
+    decisions as one class), class_roc [L], class_ap [L] (NaN where undefined), n_roc, n_ap (classes in each mean). With no class
+    left a mean is NaN. warn: log the degenerate classes once per call.
+
+    Raises ValueError for shapes that are not one [N, L] with N, L >= 1, targets other than 0 and 1, and scores that are NaN or
+    infinite.
+    """
+    targets, scores = _checked(targets, scores)
+    classes = [_roc_ap(scores[:, c], targets[:, c]) for c in range(targets.shape[1])]
+    roc, ap = (np.array(column, dtype=np.float64) for column in zip(*classes))
+    micro_roc, micro_ap = _roc_ap(scores.reshape(-1), targets.reshape(-1))
+    n_roc, n_ap = int(np.isfinite(roc).sum()), int(np.isfinite(ap).sum())
+    if warn and n_roc < len(roc):
+        positives = targets.sum(0)
+        without_negative = int((positives == len(targets)).sum())
+        log.warning(
+            "Of %d classes, %d have no positive and %d no negative among %d items: macro ROC-AUC is over %d, macro AP over %d.",
+            *(len(roc), int((positives == 0).sum()), without_negative, len(targets), n_roc, n_ap),
+        )
+    return {
+        "macro_roc": _mean(roc),
+        "macro_ap": _mean(ap),
+        "micro_roc": micro_roc,
+        "micro_ap": micro_ap,
+        "class_roc": roc,
+        "class_ap": ap,
+        "n_roc": n_roc,
+        "n_ap": n_ap,
+    }
+
+
+def bootstrap_interval(
+    targets: Any, scores: Any, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of the macro scores over tracks: {"macro_roc": (low, high), "macro_ap": (low, high)}.
+
+    Rows of `targets` and `scores` [N, L] are tracks, resampled with replacement `resamples` times (seeded); in each resample the
+    degenerate classes are left out. Each class is sorted once and the resamples enter as weights: MagnaTagATune's test set (5329
+    x 50) at 1000 resamples takes seconds, not minutes.
+
+    Raises ValueError as `tagging_scores` does, and for fewer than 2 tracks, no resample, or a level outside 0..1.
+    """
+    targets, scores = _checked(targets, scores)
+    n, n_classes = targets.shape
+    if n < 2 or resamples < 1 or not 0.0 < level < 1.0:
+        raise ValueError(
+            f"A bootstrap needs 2 or more tracks, 1 or more resamples and a level in 0..1; got {n}, {resamples} and {level}."
+        )
+    rng = np.random.default_rng(seed)
+    orders = [_sorted(scores[:, c], targets[:, c]) for c in range(n_classes)]
+    macro: list[np.ndarray] = []
+    for first in range(0, resamples, _BLOCK):
+        drawn = rng.integers(n, size=(min(_BLOCK, resamples - first), n))
+        weights = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
+        per_class = np.stack([_weighted_roc_ap(*order, weights) for order in orders])  # [L, 2, block]
+        counted = np.isfinite(per_class).sum(0)
+        macro.append(np.where(counted > 0, np.nansum(per_class, axis=0) / np.maximum(counted, 1), np.nan))
+    both = np.concatenate(macro, axis=1)
+    tails = [50.0 * (1.0 - level), 50.0 * (1.0 + level)]
+    bounds = [np.nanpercentile(row, tails) if np.isfinite(row).any() else (np.nan, np.nan) for row in both]
+    return {name: (float(low), float(high)) for name, (low, high) in zip(("macro_roc", "macro_ap"), bounds)}
+
+
+def aggregate_tracks(logits: Any, track: Any, how: How = "mean_prob", valid: Any | None = None) -> np.ndarray:
+    """Scores of tracks [n_tracks, L] from the logits of their windows [W, L].
+
+    Rows follow the sorted distinct values of `track` [W].
+
+    how: "mean_prob": mean of the windows' sigmoids; "mean_logit": mean of their logits; "prob_of_mean_logit": sigmoid of that
+    mean. The first ranks differently from the other two. valid [W]: frames of each window that are not padding, as weights (none:
+    all equal).
+
+    Raises ValueError for an unknown `how`, shapes that do not fit, NaN or infinite logits, and weights that are negative or all 0
+    in a track.
+    """
+    if how not in get_args(How):
+        raise ValueError(f"how is '{how}'; choose one of {', '.join(get_args(How))}.")
+    logits = _numbers(logits).astype(np.float64)
+    mean = track_means(sigmoid(logits) if how == "mean_prob" else logits, track, valid)[1]
+    return sigmoid(mean) if how == "prob_of_mean_logit" else mean
+
+
+def track_means(values: Any, track: Any, valid: Any | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted means of the windows' `values` [W, L] per track: (sorted distinct values of `track` [W], means [n_tracks, L]).
+
+    valid [W]: weights, the windows' valid frames (none: all equal). Raises ValueError as `aggregate_tracks` does.
+    """
+    values, track = _numbers(values), _numbers(track)
+    if values.ndim != 2 or track.shape != values.shape[:1] or len(track) == 0:
+        raise ValueError(
+            f"Windows are [W, L] with a track id each [W], W >= 1; got {list(values.shape)} and {list(track.shape)}."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(f"{int((~np.isfinite(values)).any(1).sum())} of {len(values)} windows hold NaN or infinite scores.")
+    weights = np.ones(len(values)) if valid is None else _numbers(valid).astype(np.float64)
+    if weights.shape != track.shape or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"The windows' weights are numbers of 0 or more, one for each of {len(track)}; got {list(weights.shape)}."
+        )
+    ids, row = np.unique(track, return_inverse=True)
+    total = np.bincount(row, weights, minlength=len(ids))
+    if (total == 0).any():
+        raise ValueError(f"Every window of track {ids[int(np.argmin(total))]!r} has weight 0: it has no mean.")
+    order = np.argsort(row, kind="stable")
+    starts = np.searchsorted(row[order], np.arange(len(ids)))
+    return ids, np.add.reduceat((values * weights[:, None])[order], starts, axis=0) / total[:, None]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), without overflow for any finite x."""
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, small) / (1.0 + small)
+
+
+# ---- one class
+def _sorted(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(order [N] by falling score, targets in that order [N], last position of each run of equal scores)."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
+    return order, targets[order], ends
+
+
+def _roc_ap(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
+    _, hits, ends = _sorted(scores, targets)
+    true = np.cumsum(hits, dtype=np.int64)[ends].astype(np.float64)  # true positives at each threshold
+    roc, ap = _areas(true[None], (ends + 1.0)[None])
+    return float(roc[0]), float(ap[0])
+
+
+def _weighted_roc_ap(order: np.ndarray, hits: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """ROC-AUC and AP [2, R] of one class with each item counted `weights` [R, N] times."""
+    w = weights[:, order]
+    return np.stack(_areas(np.cumsum(w * hits, axis=1)[:, ends], np.cumsum(w, axis=1)[:, ends]))
+
+
+def _areas(true: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ROC-AUC and AP [R] from true positives and items taken at each threshold [R, thresholds]; NaN where undefined."""
+    false = taken - true
+    positives, negatives = true[:, -1], false[:, -1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        before = np.concatenate([np.zeros_like(true[:, :1]), true[:, :-1]], axis=1)
+        roc = (np.diff(false, axis=1, prepend=0.0) * (true + before)).sum(1) / (2.0 * positives * negatives)
+        precision = np.where(taken > 0, true / taken, 0.0)
+        ap = ((true - before) * precision).sum(1) / positives
+    return np.where(positives * negatives > 0, roc, np.nan), np.where(positives > 0, ap, np.nan)
+
+
+# ---- input
+def _numbers(x: Any) -> np.ndarray:
+    return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+
+
+def _checked(targets: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
+    targets, scores = _numbers(targets), _numbers(scores)
+    if targets.ndim != 2 or targets.shape != scores.shape or 0 in targets.shape:
+        raise ValueError(
+            f"Targets and scores share one shape [N items, L labels], none 0; got {list(targets.shape)} and {list(scores.shape)}."
+        )
+    if targets.dtype != np.bool_ and not np.isin(targets, (0, 1)).all():
+        raise ValueError(f"Targets are 0 or 1; got values from {targets.min()} to {targets.max()}.")
+    bad = ~np.isfinite(scores)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise ValueError(
+            f"{int(bad.sum())} scores are NaN or infinite, the first at item {row}, label {column}: their model is broken."
+        )
+    return targets.astype(bool), scores if scores.dtype.kind == "f" else scores.astype(np.float64)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,259 @@
+"""Train and test any objective with Lightning: `fit` and `evaluate`, with plain arguments and plain results."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import TensorBoardLogger
+from rich.console import Console
+
+from models.checkpoints import read_checkpoint
+from models.errors import ConfigError
+from models.objective import Objective
+
+from .averaging import AveragedWeights
+from .devices import resolve_accelerator, resolve_precision, resolve_strategy
+from .history import History, LogFunction, ProgressLines, write_json
+from .lit import LitObjective, Optimization
+
+log = logging.getLogger(__name__)
+
+# Lightning's remarks that hold for every run here and help nobody
+_UNHELPFUL = (
+    r".*does not have many workers which may be a bottleneck.*",  # page-cached stores are read fastest in the process itself
+    r".*The number of training batches .* is smaller than the logging interval.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*You passed in a `val_dataloader` but have no `validation_step`.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`.*",  # under fp16 the first steps may be skipped
+    r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
+)
+
+
+@dataclass
+class FitResult:
+    """What a training run leaves: its checkpoints, and the metrics of every epoch (also in `history.json`)."""
+
+    best: Path | None
+    last: Path | None
+    history: list[dict[str, float]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)  # of the last epoch
+
+
+@dataclass
+class Evaluation:
+    """What a test found: metrics by name, and class by class what `tagging_scores` gave for each set of scores."""
+
+    metrics: dict[str, float]
+    classes: dict[str, dict[str, Any]]
+
+
+def fit(
+    objective: Objective,
+    datamodule: pl.LightningDataModule,
+    *,
+    out_dir: str | Path,
+    max_epochs: int,
+    optimization: Optimization | None = None,
+    averaging: AveragedWeights | None = None,
+    seed: int = 0,
+    devices: int | str | list[int] = 1,
+    num_nodes: int = 1,
+    accelerator: str = "auto",
+    precision: str | int = "auto",
+    strategy: str = "auto",
+    sync_batchnorm: bool = False,
+    limit_train_batches: int | float | None = None,
+    limit_val_batches: int | float | None = None,
+    num_sanity_val_steps: int = 0,
+    log_every_n_steps: int = 50,
+    reload_dataloaders_every_n_epochs: int = 0,
+    accumulate_grad_batches: int = 1,
+    gradient_clip_val: float | None = None,
+    monitor: str = "val_loss",
+    monitor_mode: str = "min",
+    resume_from: str | Path | None = None,
+    log_metric: LogFunction | None = None,
+    callbacks: list[Callback] | None = None,
+    show_progress: bool = True,
+) -> FitResult:
+    """Train `objective` on the data module's training set, validating after every epoch.
+
+    Writes into `out_dir`: checkpoints/best.ckpt (best `monitor`), checkpoints/last.ckpt (after every epoch; each replaced whole),
+    history.json and TensorBoard's files. A limit of 0 validation batches, or a data module without a validation set, leaves
+    best.ckpt out.
+
+    seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
+    GPU numbers. precision: "auto" or Lightning's names. resume_from: a last.ckpt whose run is continued to `max_epochs`.
+    log_metric(name, value, step) is told every metric.
+
+    Raises ConfigError for what cannot run (before it starts), FloatingPointError for a loss that is not finite, naming the
+    tracks.
+    """
+    if max_epochs < 1:
+        raise ConfigError(f"max_epochs is {max_epochs}; training needs 1 or more.")
+    out_dir = Path(out_dir)
+    accelerator = resolve_accelerator(accelerator, devices)
+    strategy = resolve_strategy(strategy, devices, num_nodes)
+    if averaging is not None and strategy.startswith(("fsdp", "deepspeed")):
+        raise ConfigError(
+            f"Averaged weights need whole weights on each device, '{strategy}' splits them: set module.do_swa=false or use ddp."
+        )
+    if resume_from is not None and not Path(resume_from).is_file():
+        raise ConfigError(f"There is no checkpoint {resume_from} to continue from.")
+    pl.seed_everything(seed, workers=True, verbose=False)
+    history = History(out_dir / "history.json", log_metric)
+    keep = _checkpoints(
+        out_dir / "checkpoints", monitor, monitor_mode, validates=limit_val_batches != 0 and _has_validation(datamodule)
+    )
+    trainer = _trainer(
+        out_dir,
+        [*keep, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
+        max_epochs=max_epochs,
+        devices=devices,
+        num_nodes=num_nodes,
+        accelerator=accelerator,
+        precision=resolve_precision(precision, accelerator),
+        strategy=strategy,
+        sync_batchnorm=sync_batchnorm,
+        limit_train_batches=limit_train_batches,
+        limit_val_batches=limit_val_batches,
+        num_sanity_val_steps=num_sanity_val_steps,
+        log_every_n_steps=log_every_n_steps,
+        reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
+        accumulate_grad_batches=accumulate_grad_batches,
+        gradient_clip_val=gradient_clip_val,
+    )
+    lit = LitObjective(objective, optimization, seed=seed, averaging=averaging)
+    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
+    with quiet():
+        trainer.fit(lit, datamodule=datamodule, ckpt_path=None if resume_from is None else str(resume_from), weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    best, last = (_path(c) for c in (keep[0].best_model_path if len(keep) > 1 else "", keep[-1].best_model_path))
+    metrics = {k: v for k, v in (history.rows[-1] if history.rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
+    return FitResult(best=best, last=last, history=history.rows, metrics=metrics)
+
+
+def evaluate(
+    objective: Objective,
+    datamodule: pl.LightningDataModule,
+    *,
+    checkpoint: str | Path | None = None,
+    out_dir: str | Path | None = None,
+    devices: int | str | list[int] = 1,
+    num_nodes: int = 1,
+    accelerator: str = "auto",
+    precision: str | int = "auto",
+    strategy: str = "auto",
+    limit_test_batches: int | float | None = None,
+    log_metric: LogFunction | None = None,
+    show_progress: bool = True,
+) -> Evaluation:
+    """Test `objective` per window and per track on the data module's test set.
+
+    checkpoint: a checkpoint of `fit`, whose trained weights, and averaged ones where it holds them, are both tested; none: the
+    weights as they are. With `out_dir` the metrics are written to test.json there. log_metric(name, value, 0) is told every
+    metric.
+
+    Raises ConfigError for what cannot run, WeightsError for a checkpoint that does not fit.
+    """
+    accelerator = resolve_accelerator(accelerator, devices)
+    averaging = AveragedWeights()
+    lit = LitObjective(objective, averaging=averaging)
+    if checkpoint is not None:
+        lit.load_state_dict(read_checkpoint(checkpoint))
+    trainer = _trainer(
+        None,
+        [averaging, *_progress(show_progress)],
+        devices=devices,
+        num_nodes=num_nodes,
+        accelerator=accelerator,
+        precision=resolve_precision(precision, accelerator),
+        strategy=resolve_strategy(strategy, devices, num_nodes),
+        limit_test_batches=limit_test_batches,
+    )
+    with quiet():
+        trainer.test(lit, datamodule=datamodule, verbose=False)
+    metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+    if trainer.is_global_zero:
+        for name, value in metrics.items():
+            if log_metric is not None:
+                log_metric(name, value, 0)
+        if out_dir is not None:
+            write_json(Path(out_dir) / "test.json", metrics)
+    return Evaluation(metrics=metrics, classes=lit.results)
+
+
+# ---- Lightning's trainer
+def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -> pl.Trainer:
+    logger = TensorBoardLogger(save_dir=out_dir, name="", version="tensorboard") if out_dir is not None else False
+    bar = any(isinstance(c, RichProgressBar) for c in callbacks)
+    with quiet():
+        return pl.Trainer(
+            logger=logger,
+            callbacks=callbacks,
+            default_root_dir=out_dir,
+            enable_checkpointing=out_dir is not None,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # the data module's samplers know the processes
+            **settings,
+        )
+
+
+def _checkpoints(folder: Path, monitor: str, mode: str, validates: bool) -> list[ModelCheckpoint]:
+    """best.ckpt where there is a validation, and last.ckpt (two callbacks: `save_last` would follow the best one's rules)."""
+    if mode not in ("min", "max"):
+        raise ConfigError(f"monitor_mode is '{mode}'; choose min or max.")
+    common = {
+        "dirpath": folder,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+        "auto_insert_metric_name": False,
+    }
+    last = ModelCheckpoint(filename="last", save_top_k=1, monitor=None, every_n_epochs=1, **common)
+    return [ModelCheckpoint(filename="best", save_top_k=1, monitor=monitor, mode=mode, **common), last] if validates else [last]
+
+
+def _has_validation(datamodule: pl.LightningDataModule) -> bool:
+    return bool(getattr(datamodule, "has_validation", True))
+
+
+def _progress(show: bool) -> list[Callback]:
+    if not show:
+        return []
+    return [RichProgressBar(console_kwargs={"stderr": True})] if Console(stderr=True).is_terminal else [ProgressLines()]
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text and Path(text).is_file() else None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning without its remarks on absent devices, and without the warnings that hold for every run here."""
+    loggers = [
+        logging.getLogger(n)
+        for n in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators", "lightning_fabric")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for text in _UNHELPFUL:
+                warnings.filterwarnings("ignore", message=text)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

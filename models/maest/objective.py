@@ -1,0 +1,177 @@
+"""MAEST's training objectives on batches of raw log-mels: supervised labels, and labels plus a teacher.
+
+Order of what happens to a training batch, on its device: roll (raw log-mel, so that what wraps round is music), normalise, mask,
+mixup. Masking fills with 0 AFTER the normalisation (the mean of the training corpus, not silence; padding is silence, raw 0).
+Masks belong to an item, and mixup to the pair: an item is masked before it is mixed, as in the published suite, whose masking is
+part of its data section and whose mixup of its training module.
+
+Letters: B items, F mel bands, T frames, L labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from ..errors import ConfigError
+from ..objective import Batch, Objective
+from ..randomness import Randomness
+from .augment import Masking, Mix, Roll, draw_mix, mask, roll
+
+NORM_MEAN, NORM_STD = 2.06755686098554, 1.268292820667291
+
+
+class SupervisedObjective(Objective):
+    """Binary cross-entropy of a network's logits against multi-hot labels.
+
+    net: called as net(x [B, 1, F, T], generator=...) -> (logits [B, L], ...). norm_mean, norm_std: of the training corpus; inputs
+    become (x - norm_mean) / (2 norm_std) unless `norm` is off (stores that hold normalised mels). mixup_alpha: of Beta(alpha,
+    alpha), 0: no mixup. mixup_group: draws that mix among each other (none: each device's whole batch).
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        norm: bool = True,
+        norm_mean: float = NORM_MEAN,
+        norm_std: float = NORM_STD,
+        mixup_alpha: float = 0.3,
+        mixup_group: int | None = None,
+        roll: Roll | None = None,
+        masking: Masking | None = None,
+    ) -> None:
+        super().__init__(net)
+        if norm and not norm_std > 0:
+            raise ConfigError(f"norm_std is {norm_std}; a standard deviation is above 0 (`compute_norm_stats` measures it).")
+        if mixup_alpha < 0:
+            raise ConfigError(f"mixup_alpha is {mixup_alpha}; it is 0 (no mixup) or more.")
+        if mixup_group is not None and mixup_group < 2:
+            raise ConfigError(f"mixup_group is {mixup_group}; a group that mixes has 2 or more items (none: the whole batch).")
+        self.norm, self.norm_mean, self.norm_std = norm, norm_mean, norm_std
+        self.mixup_alpha, self.mixup_group = mixup_alpha, mixup_group
+        self.roll, self.masking = roll or Roll(), masking or Masking()
+        self._check(net)
+
+    def _check(self, net: nn.Module) -> None:
+        if getattr(net, "distilled_type", "mean") == "separated":
+            raise ConfigError(
+                "This network has separated heads (distilled_type 'separated'), whose second head only a teacher trains: "
+                "set datamodule.teacher_student.do=true, or maest.distilled_type=mean."
+            )
+
+    # ---- inputs
+    def normalise(self, x: Tensor) -> Tensor:
+        """Raw log-mels [B, F, T] of any floating type as float32, z-normalised with the factor 2 of the published models."""
+        x = x.float()
+        return (x - self.norm_mean) / (2.0 * self.norm_std) if self.norm else x
+
+    def augment(self, batch: Batch, rng: Randomness) -> tuple[Tensor, Mix | None]:
+        """The network's training input [B, F, T] and how it was mixed (none: it was not)."""
+        x, draws = batch["x"], batch["draw"].tolist()
+        if self.roll.do:
+            x = roll(x, self.roll, draws, rng)
+        x = self.normalise(x)
+        if self.masking.do:
+            x = mask(x, self.masking, draws, rng)
+        if self.mixup_alpha == 0:
+            return x, None
+        mix = draw_mix(self.mixup_alpha, draws, rng, self.mixup_group, x.device)
+        return mix(x), mix
+
+    def _forward(self, x: Tensor, rng: Randomness, net: nn.Module | None = None) -> tuple[Tensor, ...]:
+        # patchout and time offset are one draw per batch, the same on every process: drawn on the CPU, where all devices agree
+        return (net or self.net)(x[:, None], generator=rng.torch("network"))
+
+    # ---- training
+    def training_step(self, batch: Batch, rng: Randomness) -> dict[str, Tensor]:
+        """{"loss"}: mean over items and labels. Batch: x [B, F, T] raw log-mel, y [B, L], draw [B]."""
+        x, mix = self.augment(batch, rng)
+        return self.loss(self._forward(x, rng), batch, mix)
+
+    def loss(self, outputs: tuple[Tensor, ...], batch: Batch, mix: Mix | None) -> dict[str, Tensor]:
+        """{"loss"}: the outputs against the batch's labels, mixed as the inputs were."""
+        return {"loss": _bce(outputs[0], _mixed(batch["y"], mix))}
+
+    # ---- validation
+    def validate(self, batch: Batch, net: nn.Module | None = None) -> dict[str, Tensor]:
+        """Scores of fixed windows, without augmentation. Batch: x [B, F, T] raw log-mel, y [B, L], index, window and valid [B]."""
+        outputs = (net or self.net)(self.normalise(batch["x"])[:, None])
+        return {**{k: batch[k] for k in ("index", "window", "valid")}, **self.judge(outputs, batch)}
+
+    def judge(self, outputs: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:
+        """Per item: loss [B], scores [B, L] and targets [B, L]."""
+        logits, y = outputs[0].float(), batch["y"].float()
+        return {"loss": _bce(logits, y, "none").mean(1), "scores": logits.sigmoid(), "targets": y}
+
+
+class TeacherStudentObjective(SupervisedObjective):
+    """Two separated heads: CLS against the labels, DIST against a teacher's hard labels; the loss is the mean of both cross-entropies.
+
+    Batch: as the supervised one, with teacher [B, L], the teacher's logits for the same crop. A label is the teacher's where its
+    probability reaches `threshold`; where none does, its single best class. Mixup mixes both targets.
+    """
+
+    def __init__(self, net: nn.Module, *, threshold: float = 0.45, **settings: Any) -> None:
+        if not 0.0 < threshold < 1.0:
+            raise ConfigError(f"teacher_target_threshold is {threshold}; it is a probability, above 0 and below 1.")
+        super().__init__(net, **settings)
+        self.threshold = threshold
+
+    def _check(self, net: nn.Module) -> None:
+        kind = getattr(net, "distilled_type", None)
+        if kind != "separated":
+            raise ConfigError(
+                f"Teacher-student training needs a network with separated heads; this one has distilled_type '{kind}': "
+                "set maest.distilled_type=separated, or datamodule.teacher_student.do=false."
+            )
+
+    def teacher_labels(self, logits: Tensor) -> Tensor:
+        """Hard labels [B, L] float32 from the teacher's logits [B, L]."""
+        scores = logits.float().sigmoid()
+        best = torch.zeros_like(scores).scatter_(1, scores.argmax(1, keepdim=True), 1.0)
+        passed = (scores >= self.threshold).float()
+        return torch.where(passed.any(1, keepdim=True), passed, best)
+
+    def loss(self, outputs: tuple[Tensor, ...], batch: Batch, mix: Mix | None) -> dict[str, Tensor]:
+        """{"loss", "loss_cls", "loss_dist"}: the mean of both heads' losses, and each."""
+        cls = _bce(outputs[0], _mixed(batch["y"], mix))
+        dist = _bce(outputs[1], _mixed(self.teacher_labels(self._teacher(batch)), mix))
+        return {"loss": (cls + dist) / 2.0, "loss_cls": cls.detach(), "loss_dist": dist.detach()}
+
+    def judge(self, outputs: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:
+        """As the supervised one; scores are the mean of both heads' sigmoids, and each head's stand beside it.
+
+        The loss is that of training where the batch has the teacher's logits, else the mean of both heads' losses against the
+        labels (a validation set without extracted logits).
+        """
+        cls, dist, y = outputs[0].float(), outputs[1].float(), batch["y"].float()
+        dist_target = self.teacher_labels(batch["teacher"]) if batch.get("teacher") is not None else y
+        loss = (_bce(cls, y, "none").mean(1) + _bce(dist, dist_target, "none").mean(1)) / 2.0
+        scores_cls, scores_dist = cls.sigmoid(), dist.sigmoid()
+        return {
+            "loss": loss,
+            "scores": (scores_cls + scores_dist) / 2.0,
+            "scores_cls": scores_cls,
+            "scores_dist": scores_dist,
+            "targets": y,
+        }
+
+    def _teacher(self, batch: Batch) -> Tensor:
+        if batch.get("teacher") is None:
+            raise ConfigError(
+                "Teacher-student training met a batch without the teacher's logits: extract them first (extract_logits) and name them in "
+                "datamodule.teacher_student.teacher_target_base_dir."
+            )
+        return batch["teacher"]
+
+
+def _mixed(targets: Tensor, mix: Mix | None) -> Tensor:
+    return mix(targets.float()) if mix else targets.float()
+
+
+def _bce(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+    return binary_cross_entropy_with_logits(logits.float(), targets, reduction=reduction)
