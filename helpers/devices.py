@@ -21,9 +21,7 @@ def resolve_accelerator(accelerator: str = "auto", devices: int | str | list[int
     if accelerator == "cpu":
         return "cpu"
     if accelerator not in ("gpu", "cuda"):
-        raise ConfigError(
-            f"Accelerator '{accelerator}' is not known; choose auto, cpu or gpu."
-        )
+        raise ConfigError(f"Accelerator '{accelerator}' is not known; choose auto, cpu or gpu.")
     if isinstance(devices, list):
         wanted = max(devices, default=0) + 1
     else:

@@ -1,0 +1,112 @@
+"""Repeated k-fold cross-validation for sets that are too small for one split; every system is scored on the same folds.
+
+In each repetition every track is tested once: fold f is the test split, fold f + 1 the validation split, the others train. A repetition's score is
+the mean over its folds (classes that are undefined in a fold are left out of that fold's mean); the spread is over repetitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from models.errors import ConfigError, GroundtruthError
+
+from .baselines import run_logistic_regression
+from .metrics import tagging_scores
+from .probe import ProbeSettings, Split, run_probe
+from .scores import SystemScores
+
+Fit = Callable[[Split, Split, Split, int], np.ndarray]  # train, validation, test, seed -> probabilities [N, L] of the test split
+
+
+def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0) -> np.ndarray:
+    """The fold of every track, int64 [N], so that each label is spread evenly: iterative stratification (Sechidis et al., 2011).
+
+    The label with the fewest tracks left is dealt out first, each of its tracks to the fold that lacks most of it, then most tracks, then by the
+    seed. y: bool [N, L]. Raises ConfigError for fewer than 3 folds (test, validation and training each need one) or more folds than tracks.
+    """
+    y = np.asarray(y).astype(bool)
+    if not 3 <= n_folds <= len(y):
+        raise ConfigError(f"{n_folds} folds of {len(y)} tracks: wanted 3 or more folds, and no more than tracks.")
+    rng = np.random.default_rng(seed)
+    fold = np.full(len(y), -1, dtype=np.int64)
+    wanted = np.tile(y.sum(axis=0) / n_folds, (n_folds, 1))  # [folds, L]: positives each fold still lacks
+    room = np.full(n_folds, len(y) / n_folds)
+    while (free := fold < 0).any():
+        left = y[free].sum(axis=0)
+        if left.any():
+            label = int(np.argmin(np.where(left > 0, left, len(y) + 1)))
+            members, lack = np.flatnonzero(free & y[:, label]), wanted[:, label]
+        else:
+            label, members, lack = -1, np.flatnonzero(free), np.zeros(n_folds)
+        for track in rng.permutation(members):
+            chosen = int(np.lexsort((rng.random(n_folds), -room, -lack))[0])
+            fold[track] = chosen
+            wanted[chosen] -= y[track]
+            room[chosen] -= 1
+    return fold
+
+
+def repeated_folds(y: np.ndarray, n_folds: int = 5, n_repeats: int = 3, seed: int = 0) -> np.ndarray:
+    """Independent partitions, int64 [repeats, N]. They depend on the labels and the seed only, so that all systems can share them."""
+    return np.stack([stratified_folds(y, n_folds, seed * 1000 + repeat) for repeat in range(n_repeats)])
+
+
+def cross_validate(
+    name: str, fit: Fit, data: Split, labels: Sequence[str], folds: np.ndarray, about: dict | None = None
+) -> SystemScores:
+    """Score one system by repeated cross-validation.
+
+    fit: trains on one split and returns the probabilities of its test split; its seed is the repetition's number.
+    data: all tracks; its name is the data set's. folds: int [repeats, N] as `repeated_folds` makes them.
+
+    Returns one set of out-of-fold predictions per repetition; `validation` holds the scores per repetition as means over its folds
+    (fold_macro_roc, fold_macro_ap), which are what two systems are compared by. `scores` of the result pool the folds' predictions first.
+
+    Raises GroundtruthError when the folds are not of these tracks.
+    """
+    if folds.ndim != 2 or folds.shape[1] != len(data.keys):
+        raise GroundtruthError(f"The folds are of shape {folds.shape}; {len(data.keys)} tracks want [repeats, {len(data.keys)}].")
+    n_folds = int(folds.max()) + 1
+    predictions = np.zeros((len(folds), len(data.keys), len(labels)), dtype=np.float32)
+    per_fold: dict[str, list[float]] = {"fold_macro_roc": [], "fold_macro_ap": []}
+    for repeat, fold in enumerate(folds):
+        scores = []
+        for f in range(n_folds):
+            test, validation = fold == f, fold == (f + 1) % n_folds
+            parts = [
+                _part(data, mask, f"{part} of fold {f}")
+                for part, mask in (("training", ~test & ~validation), ("validation", validation), ("test", test))
+            ]
+            predictions[repeat, test] = fit(*parts, repeat)
+            scores.append(tagging_scores(data.y[test].astype(bool), predictions[repeat, test], warn=False))
+        for metric in ("macro_roc", "macro_ap"):
+            per_fold[f"fold_{metric}"].append(float(np.nanmean([score[metric] for score in scores])))
+    return SystemScores(
+        name=name,
+        split=f"{data.name}, {n_folds}-fold cross-validation x {len(folds)}",
+        labels=list(labels),
+        keys=list(data.keys),
+        targets=data.y.astype(bool),
+        predictions=predictions,
+        seeds=list(range(len(folds))),
+        validation=per_fold,
+        settings={"n_folds": n_folds, "n_repeats": len(folds), **(about or {})},
+    )
+
+
+def probe_fit(labels: Sequence[str], settings: ProbeSettings | None = None) -> Fit:
+    """A probe as a `fit` of `cross_validate`."""
+    return lambda train, validation, test, seed: run_probe(
+        "fold", train, validation, test, labels, seeds=(seed,), settings=settings
+    ).scores.predictions[0]
+
+
+def logistic_fit(labels: Sequence[str]) -> Fit:
+    """Logistic regression as a `fit` of `cross_validate`."""
+    return lambda train, validation, test, seed: run_logistic_regression("fold", train, validation, test, labels).predictions[0]
+
+
+def _part(data: Split, mask: np.ndarray, name: str) -> Split:
+    return Split(name, [key for key, kept in zip(data.keys, mask) if kept], data.x[mask], data.y[mask])

@@ -1,0 +1,167 @@
+"""What a system scored: several seeds on one split, with the spread, and the predictions kept for later comparisons.
+
+Conventions: scores are shares in [0, 1]; sd is the sample standard deviation over seeds (nan for one seed); an interval is the
+    bootstrap percentile
+interval over tracks of the mean over seeds. Classes without positives (or, for ROC-AUC, without negatives) leave the means and
+are counted.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.errors import ConfigError
+
+from .files import atomic, plain
+from .metrics import bootstrap_scores, tagging_scores
+
+SCORES = ("macro_roc", "macro_ap", "micro_roc", "micro_ap")
+
+
+@dataclass(frozen=True)
+class SystemScores:
+    """Predictions of one system on one split, and everything derived from them.
+
+    name: what is compared ("pre-trained", "untrained", "mel statistics").
+    split: the name of the scored split, with the data set's where there is one ("demo test").
+    labels: names of the L classes.
+    keys: names of the N tracks.
+    targets: bool [N, L].
+    predictions: probabilities float32 [S, N, L], one set per seed.
+    seeds: the S seeds.
+    validation: per seed what the system was chosen by, e.g. {"val_roc": [S]}.
+    history: curves of the training, name -> [S, epochs].
+    settings: how it was made (plain values).
+    """
+
+    name: str
+    split: str
+    labels: list[str]
+    keys: list[str]
+    targets: np.ndarray
+    predictions: np.ndarray
+    seeds: list[int]
+    validation: dict[str, list[float]] = field(default_factory=dict)
+    history: dict[str, np.ndarray] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        want = (len(self.seeds), len(self.keys), len(self.labels))
+        if self.predictions.shape != want or self.targets.shape != want[1:]:
+            raise ConfigError(
+                f"Scores of '{self.name}': predictions are {self.predictions.shape} and targets {self.targets.shape}; "
+                f"{want[0]} seeds, {want[1]} tracks and {want[2]} labels want {want} and {want[1:]}."
+            )
+        per_seed = [tagging_scores(self.targets.astype(bool), p, warn=i == 0) for i, p in enumerate(self.predictions)]
+        object.__setattr__(self, "_per_seed", per_seed)
+        object.__setattr__(self, "_cache", {})
+
+    def scores(self, metric: str) -> np.ndarray:
+        """One metric of SCORES per seed, [S]; "class_roc" and "class_ap" give [S, L] (nan where undefined)."""
+        return np.array([scores[metric] for scores in self._per_seed])  # type: ignore[attr-defined]
+
+    def mean(self, metric: str = "macro_roc") -> float:
+        return float(self.scores(metric).mean())
+
+    def sd(self, metric: str = "macro_roc") -> float:
+        scores = self.scores(metric)
+        return float(scores.std(ddof=1)) if len(scores) > 1 else float("nan")
+
+    def n_classes(self, metric: str = "macro_roc") -> int:
+        """Classes that take part in a macro mean."""
+        return int(self._per_seed[0]["n_ap" if metric.endswith("ap") else "n_roc"])  # type: ignore[attr-defined]
+
+    def interval(
+        self, metric: str = "macro_roc", share: float = 0.95, n_resamples: int = 1000, seed: int = 0
+    ) -> tuple[float, float]:
+        """Bootstrap percentile interval over tracks of the mean over seeds (macro metrics)."""
+        resampled = self.resampled(metric, n_resamples, seed)
+        low, high = np.nanquantile(resampled, [(1 - share) / 2, (1 + share) / 2])
+        return float(low), float(high)
+
+    def resampled(self, metric: str = "macro_roc", n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
+        """The mean over seeds on every bootstrap resample of the tracks, [n_resamples]; one `seed` and N draw the same tracks for
+        any system.
+        """
+        key = (metric, n_resamples, seed)
+        cache: dict = self._cache  # type: ignore[attr-defined]
+        if key not in cache:
+            drawn = [bootstrap_scores(self.targets, p, resamples=n_resamples, seed=seed) for p in self.predictions]
+            for name in drawn[0]:
+                cache[name, n_resamples, seed] = np.mean([scores[name] for scores in drawn], axis=0)
+        return cache[key]
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values for json: scores with spread, classes used, and how it was made."""
+        out: dict[str, Any] = {"name": self.name, "split": self.split, "n_tracks": len(self.keys), "n_labels": len(self.labels)}
+        for metric in SCORES:
+            out[metric] = {"mean": self.mean(metric), "sd": self.sd(metric), "per_seed": self.scores(metric).tolist()}
+        for metric in ("macro_roc", "macro_ap"):
+            out[metric] |= {"n_classes": self.n_classes(metric), "interval_95": list(self.interval(metric))}
+        for metric in ("class_roc", "class_ap"):
+            out[metric] = dict(zip(self.labels, self.scores(metric).mean(axis=0).tolist()))
+        return out | {"seeds": self.seeds, "validation": self.validation, "settings": self.settings}
+
+    def save(self, folder: Path | str) -> Path:
+        """Write scores.json (to be read by people) and scores.npz (to be loaded again) into `folder`; each appears whole or not
+        at all.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays = {f"history_{name}": np.asarray(curve) for name, curve in self.history.items()}
+        arrays |= {"targets": self.targets, "predictions": self.predictions}
+        arrays |= {"keys": np.array(self.keys), "labels": np.array(self.labels)}
+        with atomic(folder / "scores.npz") as part, open(part, "wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+        with atomic(folder / "scores.json") as part:
+            part.write_text(json.dumps(plain(self.summary()), indent=2) + "\n")
+        return folder / "scores.json"
+
+    @classmethod
+    def load(cls, folder: Path | str) -> SystemScores:
+        """Read what `save` wrote."""
+        folder = Path(folder)
+        about = json.loads((folder / "scores.json").read_text())
+        with np.load(folder / "scores.npz", allow_pickle=False) as arrays:
+            history = {name.removeprefix("history_"): arrays[name] for name in arrays.files if name.startswith("history_")}
+            return cls(
+                name=about["name"],
+                split=about["split"],
+                labels=arrays["labels"].tolist(),
+                keys=arrays["keys"].tolist(),
+                targets=arrays["targets"],
+                predictions=arrays["predictions"],
+                seeds=about["seeds"],
+                validation=about["validation"],
+                history=history,
+                settings=about["settings"],
+            )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Score of system `a` minus that of `b` on the same tracks, in score units; the interval is the paired bootstrap's over
+    tracks.
+    """
+
+    a: str
+    b: str
+    metric: str
+    mean: float
+    interval: tuple[float, float]
+
+
+def compare(
+    a: SystemScores, b: SystemScores, metric: str = "macro_roc", share: float = 0.95, n_resamples: int = 1000
+) -> Difference:
+    """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
+    if a.split != b.split or a.keys != b.keys or a.labels != b.labels or not np.array_equal(a.targets, b.targets):
+        raise ConfigError(f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks and labels.")
+    resampled = a.resampled(metric, n_resamples) - b.resampled(metric, n_resamples)
+    low, high = np.nanquantile(resampled, [(1 - share) / 2, (1 + share) / 2])
+    return Difference(a.name, b.name, metric, a.mean(metric) - b.mean(metric), (float(low), float(high)))
