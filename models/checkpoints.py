@@ -35,11 +35,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             content = inner
             break
     if not isinstance(content, Mapping):
-        raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dict (names and tensors): it is no weight file.")
+        raise WeightsError(
+            f"{path} holds a {type(content).__name__}, not a state dict (names and tensors): it is no weight file."
+        )
     tensors = {str(k): v for k, v in content.items() if hasattr(v, "shape")}
     if not tensors or len(tensors) < len(content):
         other = sorted(str(k) for k in content if str(k) not in tensors)[:3]
-        raise WeightsError(f"{path} holds no state dict: {len(tensors)} tensors and {len(content) - len(tensors)} other entries {other}.")
+        raise WeightsError(
+            f"{path} holds no state dict: {len(tensors)} tensors and {len(content) - len(tensors)} other entries {other}."
+        )
     return tensors
 
 
@@ -70,12 +74,24 @@ def _read(path: Path) -> Any:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path} is no readable safetensors file: {error}. It may be truncated: fetch it again.") from error
+            raise WeightsError(
+                f"{path} is no readable safetensors file: {error}. It may be truncated: fetch it again."
+            ) from error
     import torch
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"{path} is no readable torch weight file ({reason}). It may be truncated, of another kind, or hold more than tensors, which is "

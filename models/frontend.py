@@ -1,14 +1,16 @@
 """MAEST's mel front end: waveform to log-mel frames, as the published weights saw them.
 
-Conventions: mono float waveforms at 16 kHz, nominally in [-1, 1]; hop 256 samples (16 ms), so 62.5 frames per second; frame i is centred on sample
-256 i. Two treatments of a signal's ends exist:
+Conventions: mono float waveforms at 16 kHz, nominally in [-1, 1]; hop 256 samples (16 ms), so 62.5 frames per second; frame i is
+centred on sample 256 i. Two treatments of a signal's ends exist:
 
-* "essentia": what the training corpus was made with. Zeros before and behind, ceil(N / 256) + 1 frames, symmetric Hann window. Within 1.1e-5 of
-  Essentia's own output (1e-4 beside loud tones, where Essentia's float32 rounds); its filter bank is matched bit for bit.
-* "torch": what the published code computes from waveforms. Mirrored ends, floor(N / 256) + 1 frames, periodic Hann window. Near an end it is off the
-  other by up to 1.3, inside by up to 0.16.
+* "essentia": what the training corpus was made with. Zeros before and behind, ceil(N / 256) + 1 frames, symmetric Hann window.
+  Within 1.1e-5 of Essentia's own output (1e-4 beside loud tones, where Essentia's float32 rounds); its filter bank is matched bit
+  for bit.
+* "torch": what the published code computes from waveforms. Mirrored ends, floor(N / 256) + 1 frames, periodic Hann window. Near
+  an end it is off the other by up to 1.3, inside by up to 0.16.
 
-Sources: MAEST (arXiv 2309.16418), section 3; Essentia's `TensorflowInputMusiCNN` settings; the Slaney mel scale (Auditory Toolbox, 1998).
+Sources: MAEST (arXiv 2309.16418), section 3; Essentia's `TensorflowInputMusiCNN` settings; the Slaney mel scale (Auditory
+Toolbox, 1998).
 """
 
 from __future__ import annotations
@@ -56,11 +58,13 @@ class MelSettings:
         return self.sample_rate / self.hop
 
     def frames_of(self, seconds: float) -> int:
-        """Whole frames in `seconds`: 5 s 312, 10 s 625, 30 s 1875 with MAEST's settings. The published input lengths are these."""
+        """Whole frames in `seconds`: 5 s 312, 10 s 625, 30 s 1875 with MAEST's settings, the published input lengths."""
         return math.floor(seconds * self.sample_rate / self.hop + 1e-9)
 
     def n_frames(self, n_samples: int) -> int:
-        """Frames that a signal of `n_samples` gives: one more than `frames_of` its length, and with "essentia" one for a last partial hop."""
+        """Frames that a signal of `n_samples` gives: one more than `frames_of` its length, and with "essentia" one for a last
+        partial hop.
+        """
         if n_samples <= 0:
             return 0
         return (n_samples // self.hop if self.edges == "torch" else -(-n_samples // self.hop)) + 1
@@ -95,8 +99,8 @@ def normalise(mel: Tensor, settings: MelSettings = MAEST) -> Tensor:
 def essentia_filterbank(settings: MelSettings = MAEST) -> np.ndarray:
     """Slaney-scale, unit-area triangles with Essentia's float32 rounding, [n_fft // 2 + 1, n_mels] float32.
 
-    Every step is rounded to float32 where Essentia rounds: the mel points accumulate, and the exponential alone is computed in double. Any other
-    order changes the log-mel by up to 8.6e-4.
+    Every step is rounded to float32 where Essentia rounds: the mel points accumulate, and the exponential alone is computed in
+    double. Any other order changes the log-mel by up to 8.6e-4.
     """
     f32 = np.float32
     linear, log_step, knee_hz, knee_mel = f32(200 / 3), f32(math.log(6.4) / 27), f32(1000), f32(15)
@@ -140,12 +144,11 @@ def slaney_filterbank(settings: MelSettings = MAEST) -> np.ndarray:
 class MaestMel(nn.Module):
     """Waveforms [B, N] at 16 kHz to log-mel [B, 96, T], float32 even under autocast, on the waveform's device, differentiable.
 
-    Parameters
-    ----------
-    edges : "essentia" (default, what the weights saw) or "torch" (parity with the published waveform path).
-    normalize : True gives what the network takes, False the raw log-mel that stores keep.
+    edges: "essentia" (default, what the weights saw) or "torch" (parity with the published waveform path).
+    normalize: True gives what the network takes, False the raw log-mel that stores keep.
 
-    Raises AudioError for audio that is empty, not floating point, not [B, N], not finite, or (edges "torch") too short to be mirrored.
+    Raises AudioError for audio that is empty, not floating point, not [B, N], not finite, or (edges "torch") too short to be
+    mirrored.
     """
 
     window: Tensor
@@ -187,12 +190,14 @@ class MaestMel(nn.Module):
         return F.pad(wave.unsqueeze(1), (left, max(right, 0)), mode="reflect").squeeze(1)
 
     def of_frames(self, padded: Tensor, n_frames: int) -> Tensor:
-        """Log-mel [B, n_mels, n_frames] of a signal [B, N'] float32 that already carries its ends: frame i covers [hop i, hop i + n_fft)."""
+        """Log-mel [B, n_mels, n_frames] of a signal [B, N'] float32 that already carries its ends: frame i covers [hop i, hop i +
+        n_fft).
+        """
         s = self.settings
         frames = padded.unfold(-1, s.n_fft, s.hop)[:, :n_frames] * self.window
         spectrum = torch.fft.rfft(frames)
         power = spectrum.real.square() + spectrum.imag.square()  # one pass; abs() would take a root first
-        mel = torch.log10(1 + s.compression * _matmul(power, self.bank)).transpose(1, 2)
+        mel = torch.log10(1 + s.compression * _apply_bank(power, self.bank)).transpose(1, 2)
         return normalise(mel, s) if self.normalize else mel
 
     def _check(self, wave: Tensor) -> None:
@@ -208,25 +213,29 @@ class MaestMel(nn.Module):
         least = self.settings.n_fft // 2 + 1
         if self.settings.edges == "torch" and wave.shape[1] < least:
             raise AudioError(
-                f"edges='torch' mirrors the signal's ends and needs {least} samples; got {wave.shape[1]}. edges='essentia' takes any."
+                f"edges='torch' mirrors the signal's ends and needs {least} samples; got {wave.shape[1]}. 'essentia' takes any."
             )
         if not torch.compiler.is_compiling() and not torch.isfinite(wave).all():
             raise AudioError(f"The waveform {shape} holds NaN or infinite samples.")
 
 
-def _matmul(power: Tensor, bank: Tensor) -> Tensor:
-    """Matrix product in true float32, whatever `torch.set_float32_matmul_precision` allows: TF32 or bfloat16 would cost three digits here."""
-    exact = torch.get_float32_matmul_precision() == "highest" or power.device.type not in ("cpu", "cuda")
-    return power @ bank if exact or torch.compiler.is_compiling() else (power.double() @ bank.double()).float()
+def _apply_bank(power: Tensor, bank: Tensor) -> Tensor:
+    """Power times bank, summed in double where the device has it (30 % of the front end's time).
+
+    So a frame's value depends neither on how many frames are computed with it nor on `torch.set_float32_matmul_precision`, whose
+    TF32 and bfloat16 would cost three digits.
+    """
+    if power.device.type == "mps" or torch.compiler.is_compiling():
+        return power @ bank
+    return (power.double() @ bank.double()).float()
 
 
-def mel_blocks(frontend: MaestMel, blocks: Iterable[Tensor], frames_per_block: int = 2048) -> Iterator[Tensor]:
-    """Log-mel of a long signal that arrives in pieces, in bounded memory: the pieces' frames joined are `frontend`'s answer for the whole.
+def mel_blocks(frontend: MaestMel, blocks: Iterable[Tensor], frames_per_block: int = 512) -> Iterator[Tensor]:
+    """Log-mel of a long signal that arrives in pieces, in bounded memory: the pieces' frames joined are `frontend`'s answer for
+    the whole, bit for bit.
 
-    Parameters
-    ----------
-    blocks : consecutive pieces [n] of one waveform, of any sizes.
-    frames_per_block : frames computed at once: 2048 (33 s) is where more stops being faster.
+    blocks: consecutive pieces [n] of one waveform, of any sizes.
+    frames_per_block: frames computed at once: 512 (8 s) fits a core's cache.
 
     Yields [n_mels, T'] pieces, T' <= frames_per_block.
 

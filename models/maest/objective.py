@@ -17,11 +17,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ..errors import ConfigError
+from ..frontend import NORM_MEAN, NORM_STD
 from ..objective import Batch, Objective
 from ..randomness import Randomness
 from .augment import Masking, Mix, Roll, draw_mix, mask, roll
-
-NORM_MEAN, NORM_STD = 2.06755686098554, 1.268292820667291
 
 
 class SupervisedObjective(Objective):

@@ -1,0 +1,298 @@
+"""Sacred, for commands whose configs are typed: the one module of helpers/ that knows it.
+
+What it adds to sacred.Experiment: every key and type is checked before a run starts, the nested ones too, with the nearest name; published
+misspellings and section names still work; one run folder per job, whatever the number of processes; captured output that is whole when a run fails;
+errors of this suite shown as one sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, TextIO, Union, get_args, get_origin, get_type_hints
+
+import sacred
+from sacred import SETTINGS
+from sacred.commandline_options import CommandLineOption
+from sacred.config.config_dict import ConfigDict
+from sacred.observers import FileStorageObserver
+from sacred.run import Run
+from sacred.stdout_capturing import CapturedStdout
+from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to_nested_dict
+
+from models.errors import ConfigError, nearest
+
+SEED_VARIABLE = "MAEST_RUN_SEED"
+STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config")
+# Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
+CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
+
+
+class CommandError(SacredError, ValueError):
+    """An error whose sentence says all: shown without a traceback."""
+
+    def __init__(self, message: str):
+        super().__init__(message, print_traceback=False)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID"))
+
+
+# ---- typed configs
+def check(schema: type, config: Mapping[str, Any], extra: Iterable[str] = (), prefix: str = "") -> None:
+    """Compare a nested config with its dataclass. Raises ConfigError listing every unknown key (with the nearest) and every wrong type."""
+    problems = list(_problems(schema, config, frozenset(extra), prefix))
+    if problems:
+        raise ConfigError("This config cannot run:\n  " + "\n  ".join(problems))
+
+
+def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], prefix: str) -> Iterable[str]:
+    hints = get_type_hints(schema)
+    known = {f.name: f for f in fields(schema)}
+    for key, value in config.items():
+        if key in extra:
+            continue
+        if key not in known:
+            yield f"{prefix}{key}: there is no such key.{nearest(key, known)}"
+            continue
+        hint = hints[key]
+        if is_dataclass(hint):
+            if isinstance(value, Mapping):
+                yield from _problems(hint, value, frozenset(), f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key} is {value!r}; it is a section with the keys {', '.join(f.name for f in fields(hint))}."
+        elif not _fits(value, hint):
+            yield f"{prefix}{key} is {value!r} ({type(value).__name__}); wanted {_words(hint)}: {known[key].metadata['doc']}."
+        elif (choices := known[key].metadata.get("choices")) and value not in choices:
+            yield f"{prefix}{key} is {value!r}; choose {' or '.join(repr(c) for c in choices)}.{nearest(str(value), map(str, choices))}"
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, h) for h in get_args(hint))
+    if origin is list:
+        return isinstance(value, (list, tuple)) and all(_fits(v, get_args(hint)[0]) for v in value)
+    if hint is type(None):
+        return value is None
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_words(h) for h in get_args(hint))
+    if get_origin(hint) is list:
+        return f"a list of {_words(get_args(hint)[0])}"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(hint, str(hint))
+
+
+class _Documented(ConfigDict):
+    """Sacred's config from a dict, with the texts that print_config and print_named_configs show."""
+
+    def __init__(self, values: Mapping[str, Any], doc: str = "", docs: Mapping[str, str] | None = None):
+        super().__init__(dict(values))
+        self.__doc__ = doc
+        self._docs = dict(docs or {})
+
+    def __call__(self, fixed: Any = None, preset: Any = None, fallback: Any = None) -> Any:
+        summary = super().__call__(fixed, preset, fallback)
+        summary.docs = dict(self._docs)
+        return summary
+
+
+# ---- the experiment
+class Experiment(sacred.Experiment):
+    """A Sacred experiment over a typed config.
+
+    Args:
+        name: of the experiment.
+        schema: dataclass of the config; `docs` its keys' texts, `defaults` its values.
+        named: name -> (values, text).
+        root: key that names the folder of the run folders.
+        aliases: published key (or section) -> ours.
+        implied: (command, updates, named configs) -> named configs to run with.
+        sources: files whose text is stored with every run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        schema: type,
+        *,
+        defaults: Mapping[str, Any],
+        docs: Mapping[str, str],
+        named: Mapping[str, tuple[Mapping[str, Any], str]],
+        root: str,
+        aliases: Mapping[str, str] | None = None,
+        implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
+        sources: Iterable[Path] = (),
+        **settings: Any,
+    ):
+        SETTINGS.CAPTURE_MODE = "sys" if is_first_process() else "no"
+        SETTINGS.DISCOVER_SOURCES = "none"  # said below, file by file: Sacred overlooks `import package.module`
+        SETTINGS.CONFIG.READ_ONLY_CONFIG = True
+        super().__init__(name, save_git_info=_in_git(), **settings)
+        self.schema, self.root, self.aliases, self.implied = schema, root, dict(aliases or {}), implied
+        self.logger = _logger()
+        self.captured_out_filter = apply_backspaces_and_linefeeds
+        self.configurations.append(_Documented(defaults, docs=docs))
+        for key, (values, doc) in named.items():
+            self.named_configs[key] = _Documented(values, doc)
+        for path in sources:
+            self.add_source_file(str(path))
+        self.config_hook(self._hook)
+
+    def _hook(self, config: Mapping[str, Any], command_name: str, logger: logging.Logger) -> dict[str, Any]:
+        check(self.schema, config, extra=("seed",))
+        if command_name not in STOCK and is_first_process() and not self.observers:
+            folder = config
+            for part in self.root.split("."):
+                folder = folder[part]
+            self.observers.append(_RunFolder(str(folder)))
+        if not is_first_process() and SEED_VARIABLE in os.environ:
+            return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
+        return {}
+
+    # ---- public methods of sacred.Experiment, with our errors and aliases
+    def run(self, command_name: Any = None, config_updates: Any = None, named_configs: Any = (), *args: Any, **kwargs: Any) -> Run:
+        """As sacred.Experiment.run; aliases are translated first. Raises CommandError (a ValueError) where the suite says what is wrong."""
+        updates = self._translated(convert_to_nested_dict(dict(config_updates or {})))
+        named = (named_configs,) if isinstance(named_configs, str) else tuple(named_configs)
+        command = command_name or self.default_command
+        if self.implied is not None:
+            named = tuple(self.implied(command, updates, named))
+        try:
+            return super().run(command_name, updates, named, *args, **kwargs)
+        except (ValueError, FloatingPointError) as error:
+            if type(error) is ValueError and not str(error):
+                raise
+            if type(error).__module__ == "models.errors" or isinstance(error, FloatingPointError):
+                raise CommandError(str(error)) from error
+            raise
+        finally:
+            self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
+
+    def run_commandline(self, argv: Sequence[str] | None = None) -> Run | None:
+        """As sacred.Experiment.run_commandline; common slips of the command line are named."""
+        argv = list(sys.argv if argv is None else argv)
+        try:
+            self._check_slips(argv[1:])
+        except ConfigError as error:
+            sys.stderr.write(f"{Path(argv[0]).name}: {error}\n")
+            sys.exit(1)
+        return super().run_commandline(argv)
+
+    def _check_slips(self, words: list[str]) -> None:
+        before = words[: words.index("with")] if "with" in words else words
+        for word in before:
+            if word in self.named_configs:
+                rest = " ".join([word, *words[words.index("with") + 1 :]] if "with" in words else [word])
+                raise ConfigError(f"'{word}' is a named config: it stands behind `with`. You want: with {rest}")
+            if "=" in word and not word.startswith("-") and "with" not in words:
+                raise ConfigError(f"'{word}' sets a config key: such words stand behind `with`. You want: with {word}")
+        after = words[words.index("with") + 1 :] if "with" in words else []
+        for i, word in enumerate(after):
+            if word.startswith("=") or word.endswith("="):
+                near = "".join(after[max(i - 1, 0) : i + 1]) if word.startswith("=") else "".join(after[i : i + 2])
+                raise ConfigError(f"There is a space beside the '=' of '{word}': write it without: {near}")
+            if "=" not in word and not word.startswith("-") and word not in self.named_configs and not Path(word).suffix:
+                raise ConfigError(f"There is no named config '{word}'.{nearest(word, self.named_configs)} `print_named_configs` lists them.")
+
+    def _translated(self, updates: dict[str, Any]) -> dict[str, Any]:
+        for published, ours in self.aliases.items():
+            value = _take(updates, published.split("."))
+            if value is not _ABSENT:
+                _put(updates, ours.split("."), value)
+        return updates
+
+
+_ABSENT = object()
+
+
+def _take(tree: dict[str, Any], path: Sequence[str]) -> Any:
+    for part in path[:-1]:
+        tree = tree.get(part, {})
+        if not isinstance(tree, dict):
+            return _ABSENT
+    return tree.pop(path[-1], _ABSENT)
+
+
+def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+    if isinstance(value, dict):
+        tree[path[-1]] = {**value, **tree.get(path[-1], {})}
+    else:
+        tree.setdefault(path[-1], value)
+
+
+# ---- a run's folder and metrics
+class _RunFolder(FileStorageObserver):
+    """The observer that is there when nobody asked for another."""
+
+
+def run_folder(run: Run, root: str | Path) -> Path:
+    """Where a run puts its files: the folder of its file-storage observer, else <root>/unobserved-<start>."""
+    for observer in run.observers:
+        if isinstance(observer, FileStorageObserver) and observer.dir:
+            return Path(observer.dir)
+    folder = Path(root) / f"unobserved-{run.start_time:%Y%m%d-%H%M%S}-{os.getpid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def metric_logger(run: Run) -> Callable[[str, float, int], None]:
+    """log(name, value, step) that writes to all of the run's observers, on the first process only."""
+
+    def log_metric(name: str, value: float, step: int) -> None:
+        if is_first_process():
+            run.log_scalar(name, float(value), int(step))
+
+    return log_metric
+
+
+def share_seed(seed: int) -> None:
+    """Give the run's seed to the processes that this one starts."""
+    os.environ[SEED_VARIABLE] = str(seed)
+
+
+# ---- logging
+class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to what sys.stderr is at the time: Sacred's capture and progress bars replace it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+
+def _logger() -> logging.Logger:
+    root = logging.getLogger()
+    if not any(isinstance(h, _CurrentStderr) for h in root.handlers):
+        handler = _CurrentStderr()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        root.handlers = [handler]
+    root.setLevel(logging.INFO)
+    for noisy in ("matplotlib", "numba", "fsspec", "urllib3", "git", "h5py", "PIL", "torch", "lightning_fabric"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return root
+
+
+def _in_git() -> bool:
+    return any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
+
+
+__all__ = ["CommandError", "CommandLineOption", "Experiment", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]
