@@ -94,7 +94,9 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(h) for h in get_args(hint))
     if get_origin(hint) is list:
         return f"a list of {_words(get_args(hint)[0])}"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(hint, str(hint))
+    return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(
+        hint, str(hint)
+    )
 
 
 class _Documented(ConfigDict):
@@ -165,7 +167,9 @@ class Experiment(sacred.Experiment):
         return {}
 
     # ---- public methods of sacred.Experiment, with our errors and aliases
-    def run(self, command_name: Any = None, config_updates: Any = None, named_configs: Any = (), *args: Any, **kwargs: Any) -> Run:
+    def run(
+        self, command_name: Any = None, config_updates: Any = None, named_configs: Any = (), *args: Any, **kwargs: Any
+    ) -> Run:
         """As sacred.Experiment.run; aliases are translated first. Raises CommandError (a ValueError) where the suite says what is wrong."""
         updates = self._translated(convert_to_nested_dict(dict(config_updates or {})))
         named = (named_configs,) if isinstance(named_configs, str) else tuple(named_configs)
@@ -207,7 +211,9 @@ class Experiment(sacred.Experiment):
                 near = "".join(after[max(i - 1, 0) : i + 1]) if word.startswith("=") else "".join(after[i : i + 2])
                 raise ConfigError(f"There is a space beside the '=' of '{word}': write it without: {near}")
             if "=" not in word and not word.startswith("-") and word not in self.named_configs and not Path(word).suffix:
-                raise ConfigError(f"There is no named config '{word}'.{nearest(word, self.named_configs)} `print_named_configs` lists them.")
+                raise ConfigError(
+                    f"There is no named config '{word}'.{nearest(word, self.named_configs)} `print_named_configs` lists them."
+                )
 
     def _translated(self, updates: dict[str, Any]) -> dict[str, Any]:
         for published, ours in self.aliases.items():
@@ -295,4 +301,13 @@ def _in_git() -> bool:
     return any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
 
 
-__all__ = ["CommandError", "CommandLineOption", "Experiment", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]
+__all__ = [
+    "CommandError",
+    "CommandLineOption",
+    "Experiment",
+    "check",
+    "is_first_process",
+    "metric_logger",
+    "run_folder",
+    "share_seed",
+]
