@@ -172,6 +172,7 @@ class DataModule:
     batch_size_test: int = opt(20, "windows per process in validation, test and extraction")
     num_workers: int = opt(0, "loading processes; 0 is fastest for stores in the page cache (published: 16)")
     clip_length: float = opt(10, "s")
+    demo_tracks: int | None = opt(None, "size of the demo data, where nothing else is named; none: the whole of it")
     tail: str = opt("pad", "end of a track in inference", ("pad", "shift", "drop"))
     roll: Roll = section(Roll)
     norm: Norm = section(Norm)

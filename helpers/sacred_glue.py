@@ -11,14 +11,17 @@ import logging
 import os
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TextIO, Union, get_args, get_origin, get_type_hints
 
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
+
+# ruff: noqa: E402
 import sacred
 from sacred import SETTINGS
-from sacred.commandline_options import CommandLineOption
 from sacred.config.config_dict import ConfigDict
 from sacred.observers import FileStorageObserver
 from sacred.run import Run
@@ -94,7 +97,9 @@ def _words(hint: Any) -> str:
         return " or ".join(_words(h) for h in get_args(hint))
     if get_origin(hint) is list:
         return f"a list of {_words(get_args(hint)[0])}"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(hint, str(hint))
+    return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(
+        hint, str(hint)
+    )
 
 
 class _Documented(ConfigDict):
@@ -151,9 +156,9 @@ class Experiment(sacred.Experiment):
             self.named_configs[key] = _Documented(values, doc)
         for path in sources:
             self.add_source_file(str(path))
-        self.config_hook(self._hook)
+        self.config_hook(lambda config, command_name, logger: self._hook(config, command_name))
 
-    def _hook(self, config: Mapping[str, Any], command_name: str, logger: logging.Logger) -> dict[str, Any]:
+    def _hook(self, config: Mapping[str, Any], command_name: str) -> dict[str, Any]:
         check(self.schema, config, extra=("seed",))
         if command_name not in STOCK and is_first_process() and not self.observers:
             folder = config
@@ -165,7 +170,9 @@ class Experiment(sacred.Experiment):
         return {}
 
     # ---- public methods of sacred.Experiment, with our errors and aliases
-    def run(self, command_name: Any = None, config_updates: Any = None, named_configs: Any = (), *args: Any, **kwargs: Any) -> Run:
+    def run(
+        self, command_name: Any = None, config_updates: Any = None, named_configs: Any = (), *args: Any, **kwargs: Any
+    ) -> Run:
         """As sacred.Experiment.run; aliases are translated first. Raises CommandError (a ValueError) where the suite says what is wrong."""
         updates = self._translated(convert_to_nested_dict(dict(config_updates or {})))
         named = (named_configs,) if isinstance(named_configs, str) else tuple(named_configs)
@@ -207,7 +214,9 @@ class Experiment(sacred.Experiment):
                 near = "".join(after[max(i - 1, 0) : i + 1]) if word.startswith("=") else "".join(after[i : i + 2])
                 raise ConfigError(f"There is a space beside the '=' of '{word}': write it without: {near}")
             if "=" not in word and not word.startswith("-") and word not in self.named_configs and not Path(word).suffix:
-                raise ConfigError(f"There is no named config '{word}'.{nearest(word, self.named_configs)} `print_named_configs` lists them.")
+                raise ConfigError(
+                    f"There is no named config '{word}'.{nearest(word, self.named_configs)} `print_named_configs` lists them."
+                )
 
     def _translated(self, updates: dict[str, Any]) -> dict[str, Any]:
         for published, ours in self.aliases.items():
@@ -295,4 +304,4 @@ def _in_git() -> bool:
     return any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
 
 
-__all__ = ["CommandError", "CommandLineOption", "Experiment", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]
+__all__ = ["CommandError", "Experiment", "Run", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]
