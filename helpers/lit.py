@@ -177,8 +177,13 @@ class LitObjective(pl.LightningModule):
         return named
 
     def _gathered(self, own: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        """The windows of all processes, each (index, window) once, in that order. Samplers may repeat some to even out the processes."""
+        """The windows of all processes, each (index, window) once, in that order.
+
+        Samplers may repeat some to even out the processes; a repeat may say valid 0, and is counted nowhere.
+        """
         whole = {k: self._all(v).float().numpy() if v.is_floating_point() else self._all(v).numpy() for k, v in own.items()}
+        counted = whole["valid"] > 0
+        whole = {k: v[counted] for k, v in whole.items()}
         identity = np.stack([whole[k] for k in _IDENTITY], axis=1)
         once = np.unique(identity, axis=0, return_index=True)[1]
         return {k: v[once] for k, v in whole.items()}
