@@ -8,6 +8,7 @@ python ex_maest.py print_named_configs | print_config | help COMMAND
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import configs
 from configs.schema import ExMaest, defaults, docs
 from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
 
+log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
 
@@ -24,6 +26,8 @@ DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groun
 def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
     """Without a named config and without data the command is the demo's."""
     chosen = updates.get("datamodule", {})
+    if command == "print_config" and not named:
+        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
     if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
         return named
     return ("demo",)
@@ -44,20 +48,19 @@ ex = Experiment(
 
 
 # ---- config -> objects
-def tracks(config: Mapping[str, Any], seed: int, splits: Sequence[str], out_dir: Path) -> Any:
+def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> Any:
     """The mel store and the groundtruths that the config names."""
     from helpers.data import find_tracks
 
     c = config["datamodule"]
-    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks")
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
-    return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, seed=seed, out_dir=out_dir)
+    return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
 
 
 def data_module(config: Mapping[str, Any], found: Any, seed: int) -> Any:
     """The found tracks as batches."""
     from datasets.datamodule import TrackDataModule
-
     from models.frontend import frames_of
 
     c, d = config["datamodule"], config["dataset"]
@@ -82,18 +85,36 @@ def data_module(config: Mapping[str, Any], found: Any, seed: int) -> Any:
 def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int) -> Any:
     """The network of the config; `labels` of the data decide the number of classes where they are known."""
     import torch
-    from helpers.data import class_count
 
     from models import get_maest
     from models.frontend import frames_of
 
     c = dict(config["maest"])
-    n_classes = class_count(c.pop("n_classes"), labels)
+    n_classes = class_count(c.pop("n_classes"), labels, c["checkpoint"])
     names = None if labels is None or all(label.isdigit() for label in labels) else labels
     input_t = c.pop("input_t") or frames_of(config["datamodule"]["clip_length"])
     stride = (c.pop("stride_f"), c.pop("stride_t"))
     torch.manual_seed(seed)  # of the random weights
     return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
+
+
+def class_count(asked: int, labels: Sequence[str] | None, checkpoint: str | None) -> int | None:
+    """Number of classes: the data's where labels are known. None: those of the checkpoint.
+
+    Raises ConfigError when another number was asked for on purpose.
+    """
+    from models.errors import ConfigError
+
+    default = asked == ExMaest().maest.n_classes
+    if labels is None:
+        return None if default and checkpoint is not None else asked
+    if len(labels) != asked and not default:
+        raise ConfigError(
+            f"maest.n_classes is {asked}, the groundtruth has {len(labels)} labels: set maest.n_classes={len(labels)} or leave it out."
+        )
+    if len(labels) != asked:
+        log.info("The groundtruth has %d labels: so has the network (maest.n_classes is %d).", len(labels), asked)
+    return len(labels)
 
 
 def objective(config: Mapping[str, Any], net: Any) -> Any:
@@ -152,7 +173,7 @@ def main(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
 
     share_seed(_seed)
     folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, _seed, ("train", "val"), folder)
+    found = tracks(_config, ("train", "val"), folder)
     data = data_module(_config, found, _seed)
     data.setup("fit")
     net = network(_config, data.labels, _seed)
@@ -179,7 +200,7 @@ def test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
 
     share_seed(_seed)
     folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, _seed, ("test",), folder)
+    found = tracks(_config, ("test",), folder)
     data = data_module(_config, found, _seed)
     data.setup("test")
     t = _config["trainer"]
@@ -192,6 +213,110 @@ def test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
         **{k: t[k] for k in HARDWARE},
     )
     return result.metrics
+
+
+def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]:
+    """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
+    from datasets.groundtruth import match
+    from datasets.store import TrackStore
+    from helpers.devices import resolve_accelerator
+    from models.errors import GroundtruthError
+
+    device = resolve_accelerator(config["trainer"]["accelerator"])
+    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu")
+    found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]))
+    store, truth = TrackStore.open(found.store), found.truths.get("predict")
+    names = None
+    if truth is not None:
+        numbers = match(truth.keys, store.names)
+        if numbers.absent:
+            raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+        names = [store.names[i] for i in numbers.numbers]
+    if not config["maest"]["pretrained"] and config["maest"]["checkpoint"] is None:
+        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
+    return dict(
+        network=net,
+        source=store,
+        names=names,
+        model=config["maest"]["arch"],
+        half_overlap=config["dataset"]["half_overlapped_inference"],
+        tail=config["datamodule"]["tail"],
+        batch_size=config["datamodule"]["batch_size_test"],
+        precision="32" if config["trainer"]["precision"] == "auto" and device == "cpu" else config["trainer"]["precision"],
+        dtype=config["predict"]["dtype"],
+        format=config["predict"]["format"],
+    )
+
+
+def output_folder(config: Mapping[str, Any]) -> Path:
+    """<out_dir>/<clip>sec/<patchout tag>, the tag left out without patchout."""
+    from models.maest.patchout import tag
+
+    c = config["maest"]
+    folder = Path(config["predict"]["out_dir"]) / f"{config['datamodule']['clip_length']:g}sec"
+    return folder / tag(c) if tag(c) else folder
+
+
+@ex.command
+def extract_embeddings(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, str]:
+    """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
+    from helpers.extract import extract_embeddings
+
+    blocks = _config["predict"]["transformer_block"]
+    blocks = [blocks] if isinstance(blocks, int) else blocks
+    job = extraction(_config, _run, _seed)
+    for block in blocks:
+        log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
+    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks, pool=_config["predict"]["pool"])
+    return _extracted(done)
+
+
+@ex.command
+def extract_logits(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, str]:
+    """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
+    from helpers.extract import extract_logits
+
+    return _extracted(extract_logits(**extraction(_config, _run, _seed), out=output_folder(_config) / "logits"))
+
+
+def _extracted(done: Any) -> dict[str, str]:
+    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
+    _say(*(f"  {path}" for path in done.paths.values()))
+    return {str(k): str(v) for k, v in done.paths.items()}
+
+
+@ex.command
+def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
+    """Mean and standard deviation of the training tracks' log-mels, as datamodule.norm takes them."""
+    from datasets.statistics import norm_stats
+    from datasets.store import TrackStore
+
+    c = _config["datamodule"]
+    labelled = c["groundtruth"] or c["groundtruth_train"] or (c["base_dir"] is None and c["audio_dir"] is None)
+    found = tracks(_config, ("train",) if labelled else (), run_folder(_run, _config["trainer"]["default_root_dir"]))
+    truth = found.truths.get("train")
+    mean, sd, frames = norm_stats(TrackStore.open(found.store), None if truth is None else truth.keys)
+    _say(f"{frames:,} frames. As config: datamodule.norm.norm_mean={mean:.6f} datamodule.norm.norm_std={sd:.6f}")
+    _say("Inputs become (x - norm_mean) / (2 norm_std), with the published factor 2.")
+    return {"norm_mean": mean, "norm_std": sd}
+
+
+@ex.command
+def model_speed_test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+    """Speed of the config's network: windows per second, and how much faster than the music plays; inference and training."""
+    from helpers.devices import resolve_accelerator
+    from helpers.speed import measure, show
+
+    device = "cuda" if resolve_accelerator(_config["trainer"]["accelerator"]) == "gpu" else "cpu"
+    config = {
+        **_config,
+        "maest": {**_config["maest"], "pretrained": False, "checkpoint": None},
+    }  # speed does not depend on weights
+    net = network(config, None, _seed).to(device)
+    c = _config["datamodule"]
+    rows = measure(net, c["batch_size_test"], c["batch_size_train"], _config["trainer"]["precision"])
+    show(net, rows)
+    return {row.name: row.windows_per_second for row in rows}
 
 
 def _say(*lines: str) -> None:

@@ -165,7 +165,9 @@ def weights_sha256(network: torch.nn.Module) -> str:
     for name, tensor in sorted(network.state_dict().items()):
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        digest.update(array.view(torch.uint8).numpy().tobytes() if array.ndim else array[None].view(torch.uint8).numpy().tobytes())
+        digest.update(
+            array.view(torch.uint8).numpy().tobytes() if array.ndim else array[None].view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()
 
 
@@ -206,7 +208,9 @@ class _Job:
         front_end = {"front_end": settings.name, "sample_rate": settings.sample_rate, "hop": settings.hop}
         self.store.require(kind="mel", **front_end)
         if self.store.item_shape != (int(network.input_f),):
-            raise StoreError(f"The store holds frames of {list(self.store.item_shape)}; the network takes {network.input_f} bands.")
+            raise StoreError(
+                f"The store holds frames of {list(self.store.item_shape)}; the network takes {network.input_f} bands."
+            )
         length = int(network.input_t) if clip_frames is None else clip_frames
         if not 1 <= length <= int(network.max_frames):
             raise ConfigError(f"Windows of {length} frames: this network takes 1 to {network.max_frames}.")
@@ -225,7 +229,11 @@ class _Job:
             **front_end,
             "model": model,
             "weights_sha256": weights_sha256(network),
-            "network": {key: getattr(network, key) for key in ("embed_dim", "depth", "num_heads", "distilled_type") if hasattr(network, key)},
+            "network": {
+                key: getattr(network, key)
+                for key in ("embed_dim", "depth", "num_heads", "distilled_type")
+                if hasattr(network, key)
+            },
             "patchout": str(getattr(network, "patchout", "")),
             "clip_frames": self.cut.length,
             "hop_frames": self.cut.hop,
@@ -266,7 +274,11 @@ class _Job:
                 raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")
             made = [StoreOutput(folder / f"{kind}.h5", item_shape, dtype, attrs, self.names)]
             stack.callback(made[0].close)
-            about = {"kind": "windows", "of": kind, **{key: self.attrs[key] for key in ("hop", "clip_frames", "hop_frames", "tail")}}
+            about = {
+                "kind": "windows",
+                "of": kind,
+                **{key: self.attrs[key] for key in ("hop", "clip_frames", "hop_frames", "tail")},
+            }
             made.append(StoreOutput(folder / "windows" / "windows.h5", (2,), "int64", about, self.names))
         else:
             raise ConfigError(f"format is '{format}'; choose one of {', '.join(get_args(Format))}.")

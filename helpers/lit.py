@@ -22,6 +22,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from models.checkpoints import SETTINGS
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.randomness import Randomness
@@ -199,6 +200,10 @@ class LitObjective(pl.LightningModule):
         return torch.cat([part[:n] for part, n in zip(parts, counts)]).cpu()
 
     # ---- checkpoints
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it."""
+        checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
+
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The objective's own names, without what it rebuilds from elsewhere, and the averaged network's under "net_swa."."""
         if args or kwargs:  # torch's own traversal of submodules (destination, prefix)

@@ -100,7 +100,9 @@ class NpyOutput:
             differing = sorted(key for key in {*old, *settings} if old.get(key) != settings.get(key))
             if differing:
                 parts = "; ".join(f"{key} is {old.get(key)!r}, now {settings.get(key)!r}" for key in differing)
-                raise StoreError(f"{folder} was begun with other settings: {parts}. Choose another out_dir, or remove the old output.")
+                raise StoreError(
+                    f"{folder} was begun with other settings: {parts}. Choose another out_dir, or remove the old output."
+                )
         elif self.names:
             raise StoreError(f"{folder} holds {len(self.names)} {suffix} files of unknown settings: choose another out_dir.")
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import helpers  # noqa: F401  (first: it makes Lightning importable)
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
+
+import helpers  # noqa: F401  (first: it makes Lightning importable)
 
 BANDS, FRAMES, LABELS = 12, 40, 6
 
