@@ -76,7 +76,9 @@ class ClipLoader:
     """
 
     def __init__(self, reader: ClipReader, batches: TrainBatches | list[Clips], num_workers: int = 0, pin_memory: bool = False):
-        self.sampler = batches  # the name under which Lightning looks for set_epoch
+        self._batches = batches
+        if isinstance(batches, TrainBatches):
+            self.sampler = batches  # the name under which Lightning looks for set_epoch
         self._loader = torch.utils.data.DataLoader(
             reader,
             batch_size=None,  # a plan is a whole batch already
@@ -89,11 +91,11 @@ class ClipLoader:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the training epoch."""
-        if isinstance(self.sampler, TrainBatches):
-            self.sampler.set_epoch(epoch)
+        if isinstance(self._batches, TrainBatches):
+            self._batches.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[dict]:
         return iter(self._loader)

@@ -180,7 +180,7 @@ def test_teacher_logits_follow_the_crop(tmp_path):
     clips.start[:2], clips.stop[:2] = [40, 138], [102, 200]
     batch = ClipReader(store, M, None, teacher)[clips]
     assert batch["teacher"].tolist() == [[1, -1], [2, -2], [10, 0]]
-    with pytest.raises(StoreError, match=r"has 3 windows for '0\.flac', its 200 frames make 2"):
+    with pytest.raises(StoreError, match=r"has 4 windows for '0\.flac', its 200 frames make 2"):
         Teacher(logits, np.array([1, 0]), WindowRule(100, 100)).logits(clips, store.lengths[clips.track])
     with pytest.raises(StoreError, match="does not say how its windows were cut"):
         WindowRule.of(store)
