@@ -20,6 +20,7 @@ from models.errors import ConfigError, GroundtruthError, StoreError
 
 Reduce = Literal["mean", "stack"]
 TOKENS = "cdt"
+PUBLISHED_SIZE = 768  # C of the published networks
 NPY_SUFFIX = ".embeddings.npy"
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
@@ -35,7 +36,7 @@ def check_types(types: str, reduce: str) -> list[int]:
     return [i for i, letter in enumerate(TOKENS) if letter in types]
 
 
-def select_tokens(embeddings: Array, types: str = TOKENS, reduce: Reduce = "mean", token_size: int = 768) -> Array:
+def select_tokens(embeddings: Array, types: str = TOKENS, reduce: Reduce = "mean", token_size: int = PUBLISHED_SIZE) -> Array:
     """One vector for a track's embeddings: the mean over its windows, then the chosen tokens averaged [C] ("mean") or joined [kC]
     ("stack").
 
@@ -78,7 +79,7 @@ def load_embeddings(
 
     source: a TrackStore (opened, or its path or folder), or a folder of `<key>.embeddings.npy`.
     keys: the wanted tracks; a key that is not there exactly is looked for without its suffix.
-    token_size: width C of one token; needed for per-file embeddings of a width other than 768, read from the store otherwise.
+    token_size: width C of one token, for layouts that do not show it: files, and stores of [windows, 3C] (default: 768).
     windows: the extraction's `windows` store ([windows, 2], start and stop frame): means are then weighted by valid frames.
         Without it every window counts the same, as in MAEST's probe.
 
@@ -87,11 +88,17 @@ def load_embeddings(
     """
     check_types(types, reduce)
     if not isinstance(source, TrackStore) and Path(source).is_dir() and not any(Path(source).glob("*.h5*")):
-        return _from_files(Path(source), keys, types, reduce, token_size or 768)
+        return _from_files(Path(source), keys, types, reduce, token_size or PUBLISHED_SIZE)
     store = source if isinstance(source, TrackStore) else TrackStore.open(source)
     names = find_names(keys, store.names, str(store.paths[0]))
-    single = len(store.item_shape) == 1 and token_size in (None, store.item_shape[0])  # block -1: one vector per window
-    size = token_size or (store.item_shape[-1])
+    shape = store.item_shape
+    flat = token_size or PUBLISHED_SIZE
+    size = flat if shape == (3 * flat,) and store.attrs.get("block") != -1 else shape[-1]
+    two = shape == (2, size)  # a network without a distillation token
+    if two and "d" in types:
+        raise ConfigError(
+            f"Token types are '{types}': {store.paths[0]} comes from a network with no distillation token; choose of c, t."
+        )
     out: np.ndarray | None = None
     for i, name in enumerate(names):
         weights = None
@@ -99,7 +106,9 @@ def load_embeddings(
             span = windows.read(name)
             weights = (span[:, 1] - span[:, 0]).astype(np.float64)
         vector = np.average(store.read(name).astype(np.float64), axis=0, weights=weights)
-        vector = vector if single else select_tokens(vector, types, reduce, size)
+        if two:
+            vector = np.insert(vector, 1, 0.0, axis=0)  # in the place of d, which is not chosen
+        vector = select_tokens(vector, types, reduce, size)
         out = np.empty((len(names), len(vector)), dtype=np.float32) if out is None else out
         out[i] = vector
     assert out is not None

@@ -299,7 +299,8 @@ class _Job:
             lacking = np.array([any(name not in output.names for output in every) for name in self.names])
             counts = np.array([len(self.cut.windows(int(n))) for n in self.store.lengths[self.tracks]])
             n_windows = self._compute(outputs, lacking, counts, compute, bar) if lacking.any() else 0
-            paths = {key: [output.finish() for output in group][0] for key, group in outputs.items()}
+            finished = {key: [output.finish() for output in group] for key, group in outputs.items()}
+            paths = {key: written[0] for key, written in finished.items()}
         return Extraction(paths, len(self.names), int(lacking.sum()), n_windows, time.monotonic() - started)
 
     def _compute(
