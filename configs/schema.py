@@ -248,7 +248,8 @@ class ProbeData:
     token_size: int = opt(768, "C of the embeddings")
     n_classes: int | None = opt(None, "L; none: as many as the groundtruth has (published: 50)")
     standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics")
-    folds: int = opt(0, "k > 1: repeated k-fold cross-validation in place of the split (small data)")
+    skip_missing: bool = opt(False, "leave tracks without embeddings out, counted, in place of refusing")
+    folds: int = opt(0, "k > 2: repeated k-fold cross-validation in place of the split (small data)")
     repeats: int = opt(1, "of the k-fold")
 
 

@@ -104,6 +104,22 @@ def read_truths(
     return truths
 
 
+def label_files(folder: str | Path) -> dict[str, str]:
+    """groundtruth-train, -val and -test files (any kind of groundtruth) of a folder, by split. Raises GroundtruthError naming what is not there."""
+    found: dict[str, str] = {}
+    for split in SPLITS:
+        there = sorted(
+            p for p in Path(folder).glob(f"groundtruth-{split}.*") if p.suffix in (".csv", ".tsv", ".json", ".pk", ".pkl")
+        )
+        if len(there) != 1:
+            what = f"{len(there)} files" if there else "no file"
+            raise GroundtruthError(
+                f"There is {what} groundtruth-{split}.csv (tsv, json, pk) in {folder}; wanted one for each of train, val and test."
+            )
+        found[split] = str(there[0])
+    return found
+
+
 def _is_there(path: Path) -> bool:
     return path.exists() or any(path.parent.glob(f"{path.name}.*"))  # the parts of a store that is not sealed yet
 

@@ -1,0 +1,129 @@
+"""Transfer learning: how well do frozen embeddings hold a set of labels? MAEST's probe (arXiv 2309.16418, section 4.4).
+
+python ex_maest.py extract_embeddings with maest_30s_from_passt_inference target_mtt
+python ex_tl.py with target_mtt_tl
+python ex_tl.py with data.base_dir=EMBEDDINGS data.groundtruth=labels.csv data.types=cdt data.reduce=stack
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import configs
+from configs.schema import ExTl, defaults, docs
+from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).parent
+
+ex = Experiment(
+    "transfer_learning",
+    ExTl,
+    defaults=defaults(ExTl),
+    docs=docs(ExTl),
+    named={name: (n.values, n.doc) for name, n in configs.PROBE.items()},
+    root="out_dir",
+    sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
+    base_dir=str(ROOT),
+)
+
+
+def settings(config: Mapping[str, Any]) -> Any:
+    """How the head is trained."""
+    from helpers.probe import ProbeSettings
+
+    o, m = config["optimizer"], config["model"]
+    return ProbeSettings(
+        hidden=m["hidden_units"],
+        num_layers=m["num_layers"],
+        dropout=m["drop_out"],
+        max_epochs=config["trainer"]["max_epochs"],
+        batch_size=config["data"]["batch_size"],
+        max_lr=o["max_lr"],
+        weight_decay=o["weight_decay"],
+        scheduler=o["scheduler"],
+        warmup_epochs=o["warmup_epochs"],
+        max_lr_epochs=o["max_lr_epochs"],
+        base_lr=o["base_lr"],
+        gamma=o["gamma"],
+        monitor=o["monitor"],
+        standardise=config["data"]["standardise"],
+    )
+
+
+def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
+    """Groundtruth by split, or {"all": ...} for cross-validation."""
+    from datasets.groundtruth import Groundtruth
+    from helpers.data import label_files, read_truths
+    from models.errors import ConfigError, GroundtruthError
+
+    d = config["data"]
+    if d["base_dir"] is None:
+        raise ConfigError("No embeddings: give data.base_dir, what `python ex_maest.py extract_embeddings` wrote.")
+    if (d["groundtruth"] is None) == (d["metadata_dir"] is None):
+        raise ConfigError(
+            "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
+        )
+    if d["folds"]:
+        if d["groundtruth"] is None:
+            raise ConfigError("Cross-validation makes its own splits of one label file: give data.groundtruth.")
+        found = {"all": Groundtruth.read(d["groundtruth"], label_column=d["label_column"])}
+    else:
+        files = label_files(d["metadata_dir"]) if d["metadata_dir"] else {}
+        found = read_truths(d["groundtruth"], files, d["label_column"], d["split_seed"], ("train", "val", "test"), out_dir)
+    n = next(iter(found.values())).n_labels
+    if d["n_classes"] not in (None, n):
+        raise GroundtruthError(
+            f"data.n_classes is {d['n_classes']}, the groundtruth has {n} labels: leave it out, or take the other groundtruth."
+        )
+    return found
+
+
+@ex.main
+def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
+    """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
+    from helpers.tables import print_scores
+
+    from helpers.crossval import cross_validate, probe_fit, repeated_folds
+    from helpers.probe import run_probe
+    from helpers.transfer import read_split
+
+    folder, d = run_folder(_run, _config["out_dir"]), _config["data"]
+    found = truths(_config, folder)
+    labels = next(iter(found.values())).labels
+    choice = dict(types=d["types"], reduce=d["reduce"], token_size=d["token_size"])
+    splits = {
+        name: read_split(name, d["base_dir"], truth, skip_missing=d["skip_missing"], **choice) for name, truth in found.items()
+    }
+    about = {**choice, "embeddings": str(d["base_dir"])}
+    if d["folds"]:
+        everything = splits["all"]
+        folds = repeated_folds(everything.y, d["folds"], d["repeats"])
+        scores = cross_validate("probe", probe_fit(labels, settings(_config)), everything, labels, folds, about)
+    else:
+        result = run_probe(
+            "probe",
+            *(splits[s] for s in ("train", "val", "test")),
+            labels,
+            _config["seeds"],
+            settings(_config),
+            log=metric_logger(_run),
+            about=about,
+        )
+        result.save(folder)
+        scores = result.scores
+    scores.save(folder)
+    print_scores([scores])
+    print(f"Scores, predictions and the best head: {folder}")
+    summary = {f"test_{m}": scores.mean(f"macro_{m}") for m in ("roc", "ap")}
+    for name, value in summary.items():
+        _run.log_scalar(name, value, 0)
+    return summary
+
+
+if __name__ == "__main__":
+    ex.run_commandline(sys.argv)
