@@ -88,38 +88,25 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
     from helpers.tables import print_scores
 
-    from helpers.crossval import cross_validate, probe_fit, repeated_folds
-    from helpers.probe import run_probe
-    from helpers.transfer import read_split
+    from helpers.comparison import compare_systems
 
     folder, d = run_folder(_run, _config["out_dir"]), _config["data"]
-    found = truths(_config, folder)
-    labels = next(iter(found.values())).labels
-    choice = dict(types=d["types"], reduce=d["reduce"], token_size=d["token_size"])
-    splits = {
-        name: read_split(name, d["base_dir"], truth, skip_missing=d["skip_missing"], **choice) for name, truth in found.items()
-    }
-    about = {**choice, "embeddings": str(d["base_dir"])}
-    if d["folds"]:
-        everything = splits["all"]
-        folds = repeated_folds(everything.y, d["folds"], d["repeats"])
-        scores = cross_validate("probe", probe_fit(labels, settings(_config)), everything, labels, folds, about)
-    else:
-        result = run_probe(
-            "probe",
-            *(splits[s] for s in ("train", "val", "test")),
-            labels,
-            _config["seeds"],
-            settings(_config),
-            log=metric_logger(_run),
-            about=about,
-        )
-        result.save(folder)
-        scores = result.scores
-    scores.save(folder)
-    print_scores([scores])
+    systems = {"probe": d["base_dir"]} | ({"untrained": d["untrained_dir"]} if d["untrained_dir"] else {})
+    scores, results = compare_systems(
+        systems,
+        truths(_config, folder),
+        settings(_config),
+        seeds=_config["seeds"],
+        mels=d["mel_dir"],
+        log=metric_logger(_run),
+        **{k: d[k] for k in ("types", "reduce", "token_size", "folds", "repeats", "skip_missing")},
+    )
+    for one in scores:
+        place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
+        (results[one.name] if one.name in results else one).save(place)
+    print_scores(scores)
     print(f"Scores, predictions and the best head: {folder}")
-    summary = {f"test_{m}": scores.mean(f"macro_{m}") for m in ("roc", "ap")}
+    summary = {f"test_{m}": scores[0].mean(f"macro_{m}") for m in ("roc", "ap")}
     for name, value in summary.items():
         _run.log_scalar(name, value, 0)
     return summary

@@ -238,6 +238,10 @@ class ProbeModel:
 @dataclass
 class ProbeData:
     base_dir: str | None = opt(None, "embeddings: a track store, a folder of one, or of .embeddings.npy files")
+    untrained_dir: str | None = opt(
+        None, "embeddings of an untrained network of the same size: probed beside, on the same tracks"
+    )
+    mel_dir: str | None = opt(None, "mel store: mel statistics + logistic regression beside, on the same tracks")
     metadata_dir: str | None = opt(None, "folder of groundtruth-train/-val/-test files")
     groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
     split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
