@@ -103,7 +103,7 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     )
     for one in scores:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
-        (results[one.name] if one.name in results else one).save(place)
+        results.get(one.name, one).save(place)
     print_scores(scores)
     print(f"Scores, predictions and the best head: {folder}")
     summary = {f"test_{m}": scores[0].mean(f"macro_{m}") for m in ("roc", "ap")}
