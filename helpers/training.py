@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 
@@ -22,6 +22,7 @@ from models.errors import ConfigError
 from models.objective import Objective
 
 from .averaging import AveragedWeights
+from .checkpointing import AtomicCheckpointIO, best_and_last
 from .devices import resolve_accelerator, resolve_precision, resolve_strategy
 from .history import History, LogFunction, ProgressLines, write_json
 from .lit import LitObjective, Optimization
@@ -113,7 +114,7 @@ def fit(
         raise ConfigError(f"There is no checkpoint {resume_from} to continue from.")
     pl.seed_everything(seed, workers=True, verbose=False)
     history = History(out_dir / "history.json", log_metric)
-    best, last = _checkpoints(out_dir / "checkpoints", monitor, monitor_mode)
+    best, last = best_and_last(out_dir / "checkpoints", monitor, monitor_mode)
     trainer = _trainer(
         out_dir,
         [best, last, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
@@ -215,31 +216,10 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], purge_step: int | 
             enable_checkpointing=out_dir is not None,
             enable_progress_bar=bar,
             enable_model_summary=False,
+            plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )
-
-
-class _BestCheckpoint(ModelCheckpoint):
-    """Lightning's, but at rest in a run that validates nothing."""
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if sum(trainer.num_val_batches) > 0:
-            super().on_train_epoch_end(trainer, pl_module)
-
-
-def _checkpoints(folder: Path, monitor: str, mode: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:
-    """best.ckpt and last.ckpt (two callbacks: `save_last` would follow the best one's rules)."""
-    if mode not in ("min", "max"):
-        raise ConfigError(f"monitor_mode is '{mode}'; choose min or max.")
-    common = {
-        "dirpath": folder,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-        "auto_insert_metric_name": False,
-    }
-    last = ModelCheckpoint(filename="last", save_top_k=1, monitor=None, every_n_epochs=1, **common)
-    return _BestCheckpoint(filename="best", save_top_k=1, monitor=monitor, mode=mode, **common), last
 
 
 def _progress(show: bool) -> list[Callback]:
