@@ -5,10 +5,12 @@ An output has `names` (tracks it holds already), `write(name, array, weights)`, 
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from .files import atomic, plain
 
 Pool = Literal["none", "mean"]
 SETTINGS = "settings.json"
+log = logging.getLogger(__name__)
 
 
 class Output(Protocol):
@@ -108,6 +111,9 @@ class NpyOutput:
         else:
             with _told(f"begin {folder}"), atomic(about) as part:
                 part.write_text(json.dumps(settings, indent=2) + "\n")
+        self._lock = _locked(about)
+        for left in folder.rglob(f".*{suffix}.*.part"):  # of a run that was killed while it wrote
+            left.unlink(missing_ok=True)
 
     def write(self, name: str, array: np.ndarray, weights: np.ndarray) -> None:
         """See Output."""
@@ -125,6 +131,20 @@ class NpyOutput:
 
     def close(self) -> None:
         """See Output."""
+        self._lock.close()
+
+
+def _locked(path: Path) -> IO[str]:
+    """The file, opened and locked until it is closed or the process ends. Raises StoreError when another process holds it."""
+    file = open(path)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise StoreError(f"Another process is writing to {path.parent}. Wait for it to end, or choose another out_dir.") from None
+    except OSError as error:  # some network file systems have no locks
+        log.warning("%s cannot be locked (%s): make sure that only one process writes to its folder.", path, error)
+    return file
 
 
 class _told:
