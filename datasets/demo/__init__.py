@@ -1,0 +1,1 @@
+"""Procedural music with labels one can hear."""
