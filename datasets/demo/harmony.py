@@ -29,7 +29,9 @@ def chord_roots(times: np.ndarray, first_beat: float, beat: float, rng: np.rando
     return np.asarray(roots)[bars]
 
 
-def melody(kind: str, mode: str, tonic: float, first_beat: float, beat: float, seconds: float, gate: float, rng: np.random.Generator) -> Notes:
+def melody(
+    kind: str, mode: str, tonic: float, first_beat: float, beat: float, seconds: float, gate: float, rng: np.random.Generator
+) -> Notes:
     """The leading voice. kind: rising, falling (runs along the scale, begun anew when through), repeated note, _wandering."""
     fitting = [step for step in (0.5, 1.0, 2.0) if NOTE_SECONDS[0] <= step * beat <= NOTE_SECONDS[1]]
     times = beat_times(first_beat, beat, seconds, float(rng.choice(fitting)))

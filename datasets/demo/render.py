@@ -35,7 +35,14 @@ def render(plan: TrackPlan) -> np.ndarray:
     first_beat = -float(rng.uniform(0, 4)) * beat
     key = float(rng.integers(-5, 7))
     lead_notes = harmony.melody(
-        values["melody"], values["mode"], 76 + key, first_beat, beat, plan.seconds, rng.uniform(*GATES[values["articulation"]]), rng
+        values["melody"],
+        values["mode"],
+        76 + key,
+        first_beat,
+        beat,
+        plan.seconds,
+        rng.uniform(*GATES[values["articulation"]]),
+        rng,
     )
     layers = [play(lead_notes, values["timbre"], samples, rate, rng, _ornament(values["ornament"], rng))]
     chords = harmony.accompaniment(values["texture"], values["mode"], 54 + key, first_beat, beat, plan.seconds, rng)
