@@ -165,30 +165,33 @@ def averaging(config: Mapping[str, Any]) -> Any:
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
+    """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+    from helpers.training import fit
+
+    share_seed(seed)
+    data = data_module(config, found, seed)
+    data.setup("fit")
+    return fit(
+        objective(config, network(config, data.labels, seed)),
+        data,
+        out_dir=folder,
+        optimization=optimization(config),
+        averaging=averaging(config),
+        seed=seed,
+        resume_from=config["ckpt_path"],
+        log_metric=metric_logger(run),
+        **{k: v for k, v in config["trainer"].items() if k not in ("default_root_dir", "check_val_every_n_epoch")},
+    )
+
+
 # ---- commands
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    from helpers.training import fit
-
-    share_seed(_seed)
     folder = run_folder(_run, _config["trainer"]["default_root_dir"])
     found = tracks(_config, ("train", "val"), folder)
-    data = data_module(_config, found, _seed)
-    data.setup("fit")
-    net = network(_config, data.labels, _seed)
-    t = {k: v for k, v in _config["trainer"].items() if k not in ("default_root_dir", "check_val_every_n_epoch")}
-    result = fit(
-        objective(_config, net),
-        data,
-        out_dir=folder,
-        optimization=optimization(_config),
-        averaging=averaging(_config),
-        seed=_seed,
-        resume_from=_config["ckpt_path"],
-        log_metric=metric_logger(_run),
-        **t,
-    )
+    result = train(_run, _config, _seed, found, folder)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
@@ -317,6 +320,56 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[
     rows = measure(net, c["batch_size_test"], c["batch_size_train"], _config["trainer"]["precision"])
     show(net, rows)
     return {row.name: row.windows_per_second for row in rows}
+
+
+@ex.command
+def report(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+    """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html."""
+    from helpers.report import versions, write_report
+    from helpers.tables import print_scores
+
+    from helpers.comparison import compare_systems
+    from helpers.showcase import embed_both, examples
+    from helpers.transfer import probe_settings
+
+    folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
+    found = tracks(_config, ("train", "val", "test"), folder)
+    result = train(_run, _config, _seed, found, folder)
+    labels = found.truths["test"].labels
+    start = {**_config["maest"], "checkpoint": None, "pretrained": False}
+    untrained = network({**_config, "maest": start}, labels, _seed)
+    start["checkpoint"] = str(result.best or result.last)
+    trained = network({**_config, "maest": start}, labels, _seed)
+    block = _config["predict"]["transformer_block"]
+    block = block if isinstance(block, int) else block[0]
+    stores = embed_both(trained, untrained, found.store, folder / "embeddings", block, _config["datamodule"]["batch_size_test"])
+    settings = probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"])
+    choice = dict(types=r["types"], reduce=r["reduce"], token_size=trained.embed_dim)
+    scores, results = compare_systems(stores, found.truths, settings, seeds=r["seeds"], mels=found.store, **choice)
+    for one in scores:
+        results.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
+    path = write_report(
+        Path(r["path"]) if r["path"] else folder / "report.html",
+        title=r["title"],
+        systems=scores,
+        curves=folder / "history.json",
+        examples=examples(trained, found.store, found.truths["test"]),
+        class_counts={name: truth.counts.tolist() for name, truth in found.truths.items()},
+        about={
+            "Pre-training": {
+                "command": " ".join(["python", *sys.argv]),
+                "seed": _seed,
+                "best checkpoint": str(result.best or result.last),
+            },
+            "Network": trained.settings | {"labels": len(labels), "block probed": block},
+            "Versions": versions(),
+        },
+    )
+    print_scores(scores)
+    _say(f"Report: {path}")
+    for one in scores:
+        _run.log_scalar(f"test_roc.{one.name}", one.mean(), 0)
+    return {one.name: one.mean() for one in scores}
 
 
 def _say(*lines: str) -> None:

@@ -32,29 +32,6 @@ ex = Experiment(
 )
 
 
-def settings(config: Mapping[str, Any]) -> Any:
-    """How the head is trained."""
-    from helpers.probe import ProbeSettings
-
-    o, m = config["optimizer"], config["model"]
-    return ProbeSettings(
-        hidden=m["hidden_units"],
-        num_layers=m["num_layers"],
-        dropout=m["drop_out"],
-        max_epochs=config["trainer"]["max_epochs"],
-        batch_size=config["data"]["batch_size"],
-        max_lr=o["max_lr"],
-        weight_decay=o["weight_decay"],
-        scheduler=o["scheduler"],
-        warmup_epochs=o["warmup_epochs"],
-        max_lr_epochs=o["max_lr_epochs"],
-        base_lr=o["base_lr"],
-        gamma=o["gamma"],
-        monitor=o["monitor"],
-        standardise=config["data"]["standardise"],
-    )
-
-
 def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
     """Groundtruth by split, or {"all": ...} for cross-validation."""
     from datasets.groundtruth import Groundtruth
@@ -95,7 +72,7 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     scores, results = compare_systems(
         systems,
         truths(_config, folder),
-        settings(_config),
+        probe_settings(_config["trainer"], _config["optimizer"], _config["model"], d["batch_size"], d["standardise"]),
         seeds=_config["seeds"],
         mels=d["mel_dir"],
         log=metric_logger(_run),

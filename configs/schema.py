@@ -195,20 +195,7 @@ class Predict:
     dtype: str = opt("float32", "of the stored numbers", ("float32", "float16"))
 
 
-@dataclass
-class ExMaest:
-    """All of ex_maest.py."""
-
-    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
-    trainer: Trainer = section(Trainer)
-    maest: Maest = section(Maest)
-    module: Module = section(Module)
-    dataset: Dataset = section(Dataset)
-    datamodule: DataModule = section(DataModule)
-    predict: Predict = section(Predict)
-
-
-# ---- the probe (ex_tl.py); sections and names of the published suite, values of specs: MAEST's protocol
+# ---- the probe; sections and names of the published suite, values of MAEST's protocol
 @dataclass
 class ProbeTrainer:
     max_epochs: int = opt(60, "epochs")
@@ -235,6 +222,37 @@ class ProbeModel:
     drop_out: float = opt(0.5, "before the last layer")
 
 
+@dataclass
+class Report:
+    """The command `report`: pre-train, extract, probe beside an untrained network and mel statistics, one page of it all."""
+
+    path: str | None = opt(None, "of the page; none: report.html in the run's folder")
+    title: str = opt("MAEST, pre-trained here", "of the page")
+    seeds: list[int] = opt([0, 1, 2], "a probe is trained with each; scores are their mean and spread")
+    types: str = opt("cdt", "tokens that the probe sees (data.types of ex_tl.py)")
+    reduce: str = opt("stack", "of several tokens: mean or stack", ("mean", "stack"))
+    batch_size: int = opt(128, "tracks per step of the probe")
+    standardise: bool = opt(False, "z-score the probe's inputs by the training tracks' statistics")
+    trainer: ProbeTrainer = section(ProbeTrainer)
+    optimizer: ProbeOptimizer = section(ProbeOptimizer)
+    model: ProbeModel = section(ProbeModel)
+
+
+@dataclass
+class ExMaest:
+    """All of ex_maest.py."""
+
+    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
+    trainer: Trainer = section(Trainer)
+    maest: Maest = section(Maest)
+    module: Module = section(Module)
+    dataset: Dataset = section(Dataset)
+    datamodule: DataModule = section(DataModule)
+    predict: Predict = section(Predict)
+    report: Report = section(Report)
+
+
+# ---- ex_tl.py
 @dataclass
 class ProbeData:
     base_dir: str | None = opt(None, "embeddings: a track store, a folder of one, or of .embeddings.npy files")

@@ -314,7 +314,11 @@ def test_kills_at_random_moments(tmp_path):
         assert store.names == [str(i) for i in range(len(store))]
         store.verify()
     else:
-        subprocess.run([sys.executable, str(tmp_path / "w.py"), str(tmp_path), "seal"], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        subprocess.run(
+            [sys.executable, str(tmp_path / "w.py"), str(tmp_path), "seal"],
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
     assert kills >= 1
     store = TrackStore.open(tmp_path / "s.h5")
     assert store.names == [str(i) for i in range(400)]
