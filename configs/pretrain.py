@@ -24,7 +24,7 @@ def recipe(seconds: int, arch: str, pretrained: bool, columns: int) -> Config:
     return {
         "maest": {"arch": arch, "pretrained": pretrained, "s_patchout_t": columns},
         "datamodule": {"clip_length": seconds},
-        "trainer": {"max_epochs": 130, "precision": "16-mixed"},
+        "trainer": {"max_epochs": 130},
     }
 
 
@@ -88,15 +88,3 @@ def maest_30s_from_passt_teacher_student_pretrain() -> Config:
 def mini_train() -> Config:
     """Five training and five validation batches of whatever stands before it: a first look before days of training."""
     return {"trainer": {"max_epochs": 1, "limit_train_batches": 5, "limit_val_batches": 5, "log_every_n_steps": 1}}
-
-
-@MAEST.add()
-def folder() -> Config:
-    """Anyone's audio: prepares a folder and pre-trains a small MAEST on its labels, at a size that a laptop manages.
-
-    python ex_maest.py with folder datamodule.audio_dir=DIR datamodule.groundtruth=labels.csv
-    The table has a path column and a label column ('|' between several), or a column per label; a split column is used where there is one.
-    """
-    from .demo import SMALL
-
-    return merged(SMALL, {"datamodule": {"base_dir": None}})

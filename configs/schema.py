@@ -162,7 +162,8 @@ class DataModule:
     audio_dir: str | None = opt(None, "folder of audio: prepared into base_dir before training (config `folder`)")
     base_dir: str | None = opt(None, "store of mels, or a folder of such (or of .mmap files); none: the demo data")
     base_dir_val: str | None = opt(None, "the same for validation and test; none: base_dir")
-    groundtruth: str | None = opt(None, "one label file for all; split by its split column, else 80/10/10 by the seed")
+    groundtruth: str | None = opt(None, "one label file for all; split by its split column, else 80/10/10 by split_seed")
+    split_seed: int = opt(0, "of that split; the same in ex_tl.py, so that test tracks stay unseen")
     groundtruth_train: str | None = opt(None, "labels of the training tracks")
     groundtruth_val: str | None = opt(None, "labels of the validation tracks")
     groundtruth_test: str | None = opt(None, "labels of the test tracks")
@@ -172,6 +173,7 @@ class DataModule:
     batch_size_test: int = opt(20, "windows per process in validation, test and extraction")
     num_workers: int = opt(0, "loading processes; 0 is fastest for stores in the page cache (published: 16)")
     clip_length: float = opt(10, "s")
+    demo_tracks: int | None = opt(None, "size of the demo data, where nothing else is named; none: the whole of it")
     tail: str = opt("pad", "end of a track in inference", ("pad", "shift", "drop"))
     roll: Roll = section(Roll)
     norm: Norm = section(Norm)
@@ -193,20 +195,7 @@ class Predict:
     dtype: str = opt("float32", "of the stored numbers", ("float32", "float16"))
 
 
-@dataclass
-class ExMaest:
-    """All of ex_maest.py."""
-
-    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
-    trainer: Trainer = section(Trainer)
-    maest: Maest = section(Maest)
-    module: Module = section(Module)
-    dataset: Dataset = section(Dataset)
-    datamodule: DataModule = section(DataModule)
-    predict: Predict = section(Predict)
-
-
-# ---- the probe (ex_tl.py); sections and names of the published suite, values of specs: MAEST's protocol
+# ---- the probe; sections and names of the published suite, values of MAEST's protocol
 @dataclass
 class ProbeTrainer:
     max_epochs: int = opt(60, "epochs")
@@ -234,10 +223,46 @@ class ProbeModel:
 
 
 @dataclass
+class Report:
+    """The command `report`: pre-train, extract, probe beside an untrained network and mel statistics, one page of it all."""
+
+    path: str | None = opt(None, "of the page; none: report.html in the run's folder")
+    title: str = opt("MAEST, pre-trained here", "of the page")
+    seeds: list[int] = opt([0, 1, 2], "a probe is trained with each; scores are their mean and spread")
+    types: str = opt("cdt", "tokens that the probe sees (data.types of ex_tl.py)")
+    reduce: str = opt("stack", "of several tokens: mean or stack", ("mean", "stack"))
+    batch_size: int = opt(128, "tracks per step of the probe")
+    standardise: bool = opt(False, "z-score the probe's inputs by the training tracks' statistics")
+    trainer: ProbeTrainer = section(ProbeTrainer)
+    optimizer: ProbeOptimizer = section(ProbeOptimizer)
+    model: ProbeModel = section(ProbeModel)
+
+
+@dataclass
+class ExMaest:
+    """All of ex_maest.py."""
+
+    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
+    trainer: Trainer = section(Trainer)
+    maest: Maest = section(Maest)
+    module: Module = section(Module)
+    dataset: Dataset = section(Dataset)
+    datamodule: DataModule = section(DataModule)
+    predict: Predict = section(Predict)
+    report: Report = section(Report)
+
+
+# ---- ex_tl.py
+@dataclass
 class ProbeData:
     base_dir: str | None = opt(None, "embeddings: a track store, a folder of one, or of .embeddings.npy files")
+    untrained_dir: str | None = opt(
+        None, "embeddings of an untrained network of the same size: probed beside, on the same tracks"
+    )
+    mel_dir: str | None = opt(None, "mel store: mel statistics + logistic regression beside, on the same tracks")
     metadata_dir: str | None = opt(None, "folder of groundtruth-train/-val/-test files")
-    groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by the seed")
+    groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
+    split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
     batch_size: int = opt(128, "tracks per step")
     types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
@@ -245,7 +270,8 @@ class ProbeData:
     token_size: int = opt(768, "C of the embeddings")
     n_classes: int | None = opt(None, "L; none: as many as the groundtruth has (published: 50)")
     standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics")
-    folds: int = opt(0, "k > 1: repeated k-fold cross-validation in place of the split (small data)")
+    skip_missing: bool = opt(False, "leave tracks without embeddings out, counted, in place of refusing")
+    folds: int = opt(0, "k > 2: repeated k-fold cross-validation in place of the split (small data)")
     repeats: int = opt(1, "of the k-fold")
 
 

@@ -1,0 +1,45 @@
+"""Audio files to batches: track stores, groundtruths, sampling, data modules; a folder per data set.
+
+This package stands where the name of Hugging Face's `datasets` is looked for when something runs from the checkout. Asking it for what only that
+one has explains so. Libraries that see a package of this name (transformers looks for the name, not for what is in it) go on to ask
+`isinstance(x, datasets.Dataset)`: those types exist here as empty ones, which nothing is an instance of and which cannot be made.
+"""
+
+from __future__ import annotations
+
+import sys
+
+_TYPES = frozenset({"Dataset", "DatasetDict", "IterableDataset", "IterableDatasetDict", "Features"})
+_FUNCTIONS = frozenset(
+    {
+        *("load_dataset", "load_from_disk", "load_dataset_builder", "get_dataset_config_names", "get_dataset_split_names"),
+        *("concatenate_datasets", "interleave_datasets", "Value", "ClassLabel", "Audio", "Image", "disable_caching"),
+    }
+)
+
+
+def _explanation(name: str) -> str:
+    return (
+        f"this is the music suite's own package 'datasets', not Hugging Face's: it has no '{name}'. What needs that one must run "
+        "from another folder than this checkout, so that Python finds the installed package."
+    )
+
+
+class _Absent(type):
+    """Type of the empty types: using one in any way but isinstance and issubclass explains."""
+
+    def __call__(cls, *args: object, **kwargs: object) -> object:
+        raise ImportError(_explanation(cls.__name__))
+
+    def __getattr__(cls, name: str) -> object:
+        raise AttributeError(_explanation(cls.__name__))
+
+
+def __getattr__(name: str) -> object:
+    if name in _TYPES:
+        globals()[name] = _Absent(name, (), {})
+        return globals()[name]
+    if name not in _FUNCTIONS:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    # `from datasets import load_dataset` replaces an AttributeError by an ImportError without its text. The import system asks from this function.
+    raise (ImportError if sys._getframe(1).f_code.co_name == "_handle_fromlist" else AttributeError)(_explanation(name))

@@ -59,7 +59,9 @@ class WeightedDraws:
         if n == 0:
             raise GroundtruthError(f"None of the {len(self.weights)} training tracks can be drawn: none has a label.")
         if n < len(self.weights):
-            log.warning("%d of %d training tracks have weight 0 (no label) and are never drawn.", len(self.weights) - n, len(self.weights))
+            log.warning(
+                "%d of %d training tracks have weight 0 (no label) and are never drawn.", len(self.weights) - n, len(self.weights)
+            )
         self.n = n if epoch_len is None else epoch_len
         if not replace and self.n > n:
             log.info("epoch_len is %d, but only %d tracks can be drawn: an epoch has %d draws.", self.n, n, n)

@@ -68,7 +68,9 @@ class WindowRule:
         try:
             return WindowRule(int(said["length"]), int(said["hop"]), said["tail"])
         except (TypeError, KeyError, ValueError):
-            raise StoreError(f"{store.paths[0]} does not say how its windows were cut (attribute 'windows'). Extract it again.") from None
+            raise StoreError(
+                f"{store.paths[0]} does not say how its windows were cut (attribute 'windows'). Extract it again."
+            ) from None
 
 
 def random_crops(lengths: np.ndarray, clip_frames: int, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +156,9 @@ class ClipReader(torch.utils.data.Dataset):
     store: mels [frames, bands]. groundtruth: labels by row, or none for prediction.
     """
 
-    def __init__(self, store: TrackStore, clip_frames: int, groundtruth: Groundtruth | None = None, teacher: Teacher | None = None):
+    def __init__(
+        self, store: TrackStore, clip_frames: int, groundtruth: Groundtruth | None = None, teacher: Teacher | None = None
+    ):
         if clip_frames < 1:
             raise ConfigError(f"A clip has {clip_frames} frames; 1 or more are needed.")
         if len(store.item_shape) != 1:

@@ -19,14 +19,14 @@ LogFunction = Callable[[str, float, int], None]
 
 
 class History(Callback):
-    """Keeps every epoch's metrics, writes them to `path` (JSON, replaced whole) and tells `log(name, value, step)`.
+    """Keeps every epoch's metrics, writes them to `path` (JSON, replaced whole) and tells `tell(name, value, step)`.
 
     Epoch metrics are told with the epoch as their step, `train_loss_step` and `lr` with the optimiser's step. A resumed run
     continues the file's rows.
     """
 
-    def __init__(self, path: Path, log: LogFunction | None = None):
-        self.path, self.log = path, log
+    def __init__(self, path: Path, tell: LogFunction | None = None):
+        self.path, self.tell = path, tell  # not `log`: Lightning sets that on every callback
         self.rows: list[dict[str, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -40,26 +40,31 @@ class History(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Tell the loss of a step now and then."""
         every = trainer.log_every_n_steps
-        if self.log is not None and trainer.is_global_zero and every and (batch_idx + 1) % every == 0:
+        if self.tell is not None and trainer.is_global_zero and every and (batch_idx + 1) % every == 0:
             for name in ("train_loss_step", "lr"):
                 if name in trainer.logged_metrics:
-                    self.log(name, float(trainer.logged_metrics[name]), trainer.global_step)
+                    self.tell(name, float(trainer.logged_metrics[name]), trainer.global_step)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note when the epoch began."""
+        """Note when the epoch began, and its learning rate (at its end the next one's is set already)."""
         self._began = time.monotonic()
+        self._lr = float(pl_module.optimizers().param_groups[0]["lr"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep, write and tell the epoch's metrics (the validation has run by now)."""
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k not in ("train_loss_step", "lr")}
-        lr = float(pl_module.optimizers().param_groups[0]["lr"])
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr, "seconds": time.monotonic() - self._began}
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "lr": self._lr,
+            "seconds": time.monotonic() - self._began,
+        }
         self.rows.append({**row, **metrics})
         if trainer.is_global_zero:
             write_json(self.path, self.rows)
             for name, value in metrics.items():
-                if self.log is not None:
-                    self.log(name, value, trainer.current_epoch)
+                if self.tell is not None:
+                    self.tell(name, value, trainer.current_epoch)
 
 
 class ProgressLines(Callback):
@@ -85,7 +90,7 @@ class ProgressLines(Callback):
         """The epoch's main metrics."""
         if trainer.is_global_zero:
             shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("train_loss", "val_"))}
-            text = ", ".join(f"{k} {v:.4f}" for k, v in sorted(shown.items()) if not k.endswith(("_step", "_classes")))
+            text = ", ".join(f"{k} {v:.4f}" for k, v in sorted(shown.items()) if not k.endswith("_step") and "_classes" not in k)
             log.info("%s done in %.1f s: %s", _epoch(trainer), time.monotonic() - self._began, text)
 
 

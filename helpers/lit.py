@@ -22,6 +22,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from models.checkpoints import SETTINGS
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.randomness import Randomness
@@ -177,8 +178,13 @@ class LitObjective(pl.LightningModule):
         return named
 
     def _gathered(self, own: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        """The windows of all processes, each (index, window) once, in that order. Samplers may repeat some to even out the processes."""
+        """The windows of all processes, each (index, window) once, in that order.
+
+        Samplers may repeat some to even out the processes; a repeat may say valid 0, and is counted nowhere.
+        """
         whole = {k: self._all(v).float().numpy() if v.is_floating_point() else self._all(v).numpy() for k, v in own.items()}
+        counted = whole["valid"] > 0
+        whole = {k: v[counted] for k, v in whole.items()}
         identity = np.stack([whole[k] for k in _IDENTITY], axis=1)
         once = np.unique(identity, axis=0, return_index=True)[1]
         return {k: v[once] for k, v in whole.items()}
@@ -194,6 +200,10 @@ class LitObjective(pl.LightningModule):
         return torch.cat([part[:n] for part, n in zip(parts, counts)]).cpu()
 
     # ---- checkpoints
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it."""
+        checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
+
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The objective's own names, without what it rebuilds from elsewhere, and the averaged network's under "net_swa."."""
         if args or kwargs:  # torch's own traversal of submodules (destination, prefix)

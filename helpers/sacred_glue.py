@@ -11,14 +11,17 @@ import logging
 import os
 import sys
 import types
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TextIO, Union, get_args, get_origin, get_type_hints
 
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
+
+# ruff: noqa: E402
 import sacred
 from sacred import SETTINGS
-from sacred.commandline_options import CommandLineOption
 from sacred.config.config_dict import ConfigDict
 from sacred.observers import FileStorageObserver
 from sacred.run import Run
@@ -153,9 +156,9 @@ class Experiment(sacred.Experiment):
             self.named_configs[key] = _Documented(values, doc)
         for path in sources:
             self.add_source_file(str(path))
-        self.config_hook(self._hook)
+        self.config_hook(lambda config, command_name, logger: self._hook(config, command_name))
 
-    def _hook(self, config: Mapping[str, Any], command_name: str, logger: logging.Logger) -> dict[str, Any]:
+    def _hook(self, config: Mapping[str, Any], command_name: str) -> dict[str, Any]:
         check(self.schema, config, extra=("seed",))
         if command_name not in STOCK and is_first_process() and not self.observers:
             folder = config
@@ -301,13 +304,4 @@ def _in_git() -> bool:
     return any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
 
 
-__all__ = [
-    "CommandError",
-    "CommandLineOption",
-    "Experiment",
-    "check",
-    "is_first_process",
-    "metric_logger",
-    "run_folder",
-    "share_seed",
-]
+__all__ = ["CommandError", "Experiment", "Run", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]

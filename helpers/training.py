@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+import torch
+from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 
@@ -20,6 +22,7 @@ from models.errors import ConfigError
 from models.objective import Objective
 
 from .averaging import AveragedWeights
+from .checkpointing import AtomicCheckpointIO, best_and_last
 from .devices import resolve_accelerator, resolve_precision, resolve_strategy
 from .history import History, LogFunction, ProgressLines, write_json
 from .lit import LitObjective, Optimization
@@ -111,12 +114,11 @@ def fit(
         raise ConfigError(f"There is no checkpoint {resume_from} to continue from.")
     pl.seed_everything(seed, workers=True, verbose=False)
     history = History(out_dir / "history.json", log_metric)
-    keep = _checkpoints(
-        out_dir / "checkpoints", monitor, monitor_mode, validates=limit_val_batches != 0 and _has_validation(datamodule)
-    )
+    best, last = best_and_last(out_dir / "checkpoints", monitor, monitor_mode)
     trainer = _trainer(
         out_dir,
-        [*keep, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
+        [best, last, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
+        purge_step=None if resume_from is None else torch.load(resume_from, mmap=True, weights_only=True)["global_step"] + 1,
         max_epochs=max_epochs,
         devices=devices,
         num_nodes=num_nodes,
@@ -135,13 +137,19 @@ def fit(
     lit = LitObjective(objective, optimization, seed=seed, averaging=averaging)
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
-    with quiet():
-        trainer.fit(lit, datamodule=datamodule, ckpt_path=None if resume_from is None else str(resume_from), weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    best, last = (_path(c) for c in (keep[0].best_model_path if len(keep) > 1 else "", keep[-1].best_model_path))
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with quiet():
+            trainer.fit(
+                lit, datamodule=datamodule, ckpt_path=None if resume_from is None else str(resume_from), weights_only=True
+            )
+    except SystemExit:  # how Lightning answers Ctrl-C, after it has made SIGINT deaf
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, interrupt)
+        raise KeyboardInterrupt from None
     metrics = {k: v for k, v in (history.rows[-1] if history.rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
-    return FitResult(best=best, last=last, history=history.rows, metrics=metrics)
+    return FitResult(best=_path(best.best_model_path), last=_path(last.best_model_path), history=history.rows, metrics=metrics)
 
 
 def evaluate(
@@ -195,8 +203,10 @@ def evaluate(
 
 
 # ---- Lightning's trainer
-def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -> pl.Trainer:
-    logger = TensorBoardLogger(save_dir=out_dir, name="", version="tensorboard") if out_dir is not None else False
+def _trainer(out_dir: Path | None, callbacks: list[Callback], purge_step: int | None = None, **settings: Any) -> pl.Trainer:
+    logger = (
+        False if out_dir is None else TensorBoardLogger(save_dir=out_dir, name="", version="tensorboard", purge_step=purge_step)
+    )
     bar = any(isinstance(c, RichProgressBar) for c in callbacks)
     with quiet():
         return pl.Trainer(
@@ -206,27 +216,10 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -
             enable_checkpointing=out_dir is not None,
             enable_progress_bar=bar,
             enable_model_summary=False,
+            plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )
-
-
-def _checkpoints(folder: Path, monitor: str, mode: str, validates: bool) -> list[ModelCheckpoint]:
-    """best.ckpt where there is a validation, and last.ckpt (two callbacks: `save_last` would follow the best one's rules)."""
-    if mode not in ("min", "max"):
-        raise ConfigError(f"monitor_mode is '{mode}'; choose min or max.")
-    common = {
-        "dirpath": folder,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-        "auto_insert_metric_name": False,
-    }
-    last = ModelCheckpoint(filename="last", save_top_k=1, monitor=None, every_n_epochs=1, **common)
-    return [ModelCheckpoint(filename="best", save_top_k=1, monitor=monitor, mode=mode, **common), last] if validates else [last]
-
-
-def _has_validation(datamodule: pl.LightningDataModule) -> bool:
-    return bool(getattr(datamodule, "has_validation", True))
 
 
 def _progress(show: bool) -> list[Callback]:

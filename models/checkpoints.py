@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RAW, AVERAGED = "net.", "net_swa."
 _CONTAINERS = ("state_dict", "model")
+SETTINGS = "network"  # entry of this suite's training checkpoints: what the network was built with
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -45,6 +46,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             f"{path} holds no state dict: {len(tensors)} tensors and {len(content) - len(tensors)} other entries {other}."
         )
     return tensors
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """What the network of one of this suite's training checkpoints was built with; {} for any other file. Raises as `read_checkpoint` does."""
+    path = Path(path)
+    if path.is_dir() or path.suffix == ".safetensors":
+        return {}
+    if not path.is_file():
+        raise WeightsNotFoundError(f"There is no weight file {path}.")
+    content = _read(path)
+    found = content.get(SETTINGS) if isinstance(content, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def read_state(path: str | Path, averaged: bool = True) -> dict[str, Tensor]:

@@ -177,7 +177,9 @@ class _FFmpegSource(Source):
                 codec = stream.codec_context
                 first = next((frame for frame in container.decode(stream)), None)
                 if first is None:
-                    raise AudioError(f"{path} holds no samples.")
+                    raise AudioError(
+                        f"{path} is not audio that can be decoded: no samples came out of it ({container.format.name})."
+                    )
                 rate, channels = first.sample_rate, first.layout.nb_channels
                 frames = None
                 if container.format.name.startswith("mov") and stream.duration and stream.time_base:

@@ -94,7 +94,7 @@ class AudioEncoder(nn.Module):
 
     # ---- audio -> vectors
     def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
-        """Vectors of layers (default: the last) [L, B, T, C] of audio [B, samples] at `sample_rate`; differentiable. Stops after the deepest layer."""
+        """Audio [B, samples] at `sample_rate` -> vectors of layers (default: the last) [L, B, T, C]; differentiable, stops after the deepest."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -172,18 +172,18 @@ class AudioEncoder(nn.Module):
         return out.transpose(0, 1).float().cpu().numpy()
 
     def _blocks(self, source: str | Path | np.ndarray | Tensor, sample_rate: int | None) -> Iterator[np.ndarray]:
-        from . import audio
+        from .audio import iterate, resample, to_mono_float
 
         if isinstance(source, (str, Path)):
             if sample_rate is not None:
                 raise ValueError("sample_rate belongs to samples; a file knows its own. Leave it out.")
-            return audio.iterate(source, self.sample_rate, BLOCK_SECONDS)
+            return iterate(source, self.sample_rate, BLOCK_SECONDS)
         if sample_rate is None:
             raise AudioError(
                 f"Samples without a rate: give sample_rate= (Hz). The network works at {self.sample_rate} Hz and resamples to it."
             )
         samples = source.detach().cpu().numpy() if isinstance(source, Tensor) else np.asarray(source)
-        return iter([audio.resample(audio.to_mono_float(samples), sample_rate, self.sample_rate)])
+        return iter([resample(to_mono_float(samples), sample_rate, self.sample_rate)])
 
     def _batches(
         self, blocks: Iterable[np.ndarray], batch_size: int, tail: Tail

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cards import ModelCard, find_weights, get_card, load_labels, register
-from ..checkpoints import read_state
+from ..checkpoints import read_settings, read_state
 from . import convert
 from .network import MAEST
 
@@ -86,7 +86,7 @@ def get_maest(
     Args:
         arch: a name of `list_models("*maest*")`, or of a training start (PaSST, DeiT).
         pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). False, without a checkpoint: random weights.
-        n_classes: L; None for the arch's own. A head of another size starts fresh, and the log says so.
+        n_classes: L; None for that of an own training checkpoint, else the arch's. A head of another size starts fresh, and the log says so.
         checkpoint: a file instead of the published one: published or own .ckpt, .safetensors, PaSST or DeiT for those archs.
         checkpoint_swa_weights: from an own training checkpoint take the averaged weights, where there are any.
         checkpoint_discard_head: start with fresh heads.
@@ -99,7 +99,12 @@ def get_maest(
     if geometry is None:
         raise ValueError(f"'{arch}' is a model of the {card.family} family, not a MAEST arch. Known: {', '.join(sorted(ARCHS))}.")
     settings: dict[str, Any] = {"input_f": geometry.input_f, "input_t": geometry.input_t, **kwargs}
-    settings["n_classes"] = geometry.n_classes if n_classes is None else n_classes
+    if n_classes is None:
+        own = read_settings(checkpoint) if checkpoint is not None else {}
+        n_classes = own.get("n_classes", geometry.n_classes)
+        if settings.get("labels") is None:
+            settings["labels"] = own.get("labels")
+    settings["n_classes"] = n_classes
     if settings.get("labels") is None:
         settings["labels"] = _labels(card, settings["n_classes"])
     model = MAEST(distilled_type=distilled_type, s_patchout_t=s_patchout_t, **settings)

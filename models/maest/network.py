@@ -80,7 +80,7 @@ class MAEST(AudioEncoder):
         self.input_f, self.input_t, self.n_classes = int(input_f), int(input_t), int(n_classes)
         self.embed_dim, self.depth, self.num_heads = int(embed_dim), int(depth), int(num_heads)
         self.stride = (int(stride[0]), int(stride[1]))
-        self.distilled, self.distilled_type = bool(distilled), distilled_type
+        self.distilled, self.distilled_type, self.mlp_ratio = bool(distilled), distilled_type, float(mlp_ratio)
         self.patchout = _patchout(patchout)
         self._check(in_channels, labels)
         self.labels = None if labels is None else list(labels)
@@ -134,6 +134,24 @@ class MAEST(AudioEncoder):
             )
         if labels is not None and len(labels) != self.n_classes:
             raise ValueError(f"{len(labels)} labels for n_classes={self.n_classes}: give as many names as classes.")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that build this network again, as builtins."""
+        names = (
+            "input_f",
+            "input_t",
+            "n_classes",
+            "embed_dim",
+            "depth",
+            "num_heads",
+            "distilled",
+            "distilled_type",
+            "mlp_ratio",
+            "labels",
+        )
+        patchout = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.patchout).items()}
+        return {**{name: getattr(self, name) for name in names}, "stride": list(self.stride), **patchout}
 
     # ---- geometry
     def grid(self, frames: int) -> tuple[int, int]:

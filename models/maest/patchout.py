@@ -6,8 +6,9 @@ training only, one draw per batch; index and interleaved drops act in inference 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,4 +112,12 @@ def _drop(positions: Tensor, n: int, generator: torch.Generator | None) -> Tenso
     return positions[kept.sort().values]
 
 
-PATCHOUT_NAMES: Sequence[str] = tuple(Patchout.__dataclass_fields__)
+def tag(settings: Mapping[str, Any]) -> str:
+    """Name of the patchouts of a mapping that act in inference, for folders: "" for none, "t_interleaved_2", "f_indices_0-3-7_t_..."."""
+    parts = []
+    for axis in "ft":
+        if indices := settings.get(f"s_patchout_{axis}_indices"):
+            parts.append(f"{axis}_indices_{'-'.join(map(str, indices))}")
+        if (step := settings.get(f"s_patchout_{axis}_interleaved", 0)) > 1:
+            parts.append(f"{axis}_interleaved_{step}")
+    return "_".join(parts)

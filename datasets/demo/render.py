@@ -1,0 +1,66 @@
+"""A plan made sound: the layers of a track, each from its own module, mixed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import drums, harmony, mixing
+from .labels import TrackPlan
+from .synth import Notes, Ornament, play
+
+GATES = {"staccato": (0.35, 0.45), "legato": (0.95, 1.0)}
+RATES = {"vibrato": (5.0, 7.0), "tremolo": (7.0, 10.0), "trill": (5.5, 7.5)}  # Hz
+DEPTHS = {"vibrato": (0.9, 1.2), "tremolo": (0.85, 0.95), "glide": (0.8, 1.2)}
+
+
+def _ornament(kind: str, rng: np.random.Generator) -> Ornament:
+    """The melody's ornament with its rate and depth drawn."""
+    return Ornament(kind, float(rng.uniform(*RATES.get(kind, (6.0, 6.0)))), float(rng.uniform(*DEPTHS.get(kind, (1.0, 1.0)))))
+
+
+def _voices(voices: list[Notes], timbre: str, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Sum of voices of one timbre, [samples]."""
+    return np.sum([play(notes, timbre, samples, sample_rate, rng, Ornament()) for notes in voices], axis=0)
+
+
+def render(plan: TrackPlan) -> np.ndarray:
+    """The track's audio, [samples] or [samples, 2] float32 in (-1, 1) at plan.sample_rate.
+
+    The melody is always there; chords where the plan has them; a bass with even odds, and always where drums are missing, since something
+    must tell the beat. Levels of the layers, key, registers, equaliser and noise are drawn for each track.
+    """
+    rng, values, rate = plan.rng(), plan.values, plan.sample_rate
+    samples = round(plan.seconds * rate)
+    beat = 60.0 / plan.beats_per_minute
+    first_beat = -float(rng.uniform(0, 4)) * beat
+    key = float(rng.integers(-5, 7))
+    lead_notes = harmony.melody(
+        values["melody"],
+        values["mode"],
+        76 + key,
+        first_beat,
+        beat,
+        plan.seconds,
+        rng.uniform(*GATES[values["articulation"]]),
+        rng,
+    )
+    layers = [play(lead_notes, values["timbre"], samples, rate, rng, _ornament(values["ornament"], rng))]
+    chords = harmony.accompaniment(values["texture"], values["mode"], 54 + key, first_beat, beat, plan.seconds, rng)
+    if chords:
+        layers.append(_voices(chords, "mellow", samples, rate, rng) * 0.5)
+    if values["rhythm"] == "no drums" or rng.uniform() < 0.5:
+        low = harmony.bass(30 + key % 12, first_beat, beat, plan.seconds, rng)
+        layers.append(_voices([low], "mellow", samples, rate, rng) * 0.8)
+    if values["rhythm"] != "no drums":
+        layers.append(drums.play(values["rhythm"], first_beat, beat, samples, rate, rng) * 3.0)
+    mix = sum(layer * np.float32(mixing.decibels(rng.uniform(-2, 2))) for layer in layers)
+    mix = mixing.equalise(mix, rate, rng).astype(np.float32)
+    mix *= mixing.level_curve(values["dynamics"], samples, rate, rng)
+    if values["form"] == "break":
+        mixing.cut_break(mix, rate, rng)
+    noise = mixing.background(samples, rng) * (mixing.rms(mix) * mixing.decibels(rng.uniform(-46, -30)))
+    wave = mixing.master(mix + noise, rng)
+    if plan.channels == 1:
+        return wave
+    pan = np.float32(rng.uniform(0.35, 0.65))
+    return np.stack([wave * 2 * pan * np.float32(0.8), wave * 2 * (1 - pan) * np.float32(0.8)], axis=1)

@@ -1,0 +1,124 @@
+"""Instruments: a phase that follows the notes, a wave table read by it, an envelope over each note.
+
+A voice plays one note at a time. Its frequency is a piecewise constant curve with ornaments on top; the phase is its running sum, so pitch
+bends never click. Timbres differ in how a note begins and dies away as much as in their spectrum, and each track draws its own spectrum.
+Units: times in seconds, pitches as MIDI numbers (69 = 440 Hz), gains as factors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+TABLE = 2048  # samples of one cycle
+
+
+@dataclass(frozen=True)
+class Notes:
+    """Notes of one voice in order; a note's place lasts until the next onset, its sound for `gate` of that."""
+
+    onsets: np.ndarray  # [n] seconds, increasing
+    pitches: np.ndarray  # [n] MIDI numbers
+    gate: float = 1.0  # sounding share of each note's place, (0, 1]
+    accents: np.ndarray | None = None  # [n] gains
+
+
+@dataclass(frozen=True)
+class Ornament:
+    """What is done to the pitch or level inside the notes."""
+
+    kind: str = "_plain"
+    rate: float = 6.0  # Hz
+    depth: float = 0.6  # semitones (vibrato, trill, glide) or share of the level (tremolo)
+
+
+def hertz(pitch: np.ndarray) -> np.ndarray:
+    """Frequency of MIDI pitches, same shape."""
+    return 440.0 * np.exp2((np.asarray(pitch) - 69.0) / 12.0)
+
+
+def wave_table(partials: dict[int, float]) -> np.ndarray:
+    """One cycle [TABLE] float32 of the sum of `partials` (number -> amplitude), unit RMS."""
+    spectrum = np.zeros(TABLE // 2 + 1, dtype=np.complex128)
+    for number, amplitude in partials.items():
+        spectrum[number] = -1j * amplitude
+    cycle = np.fft.irfft(spectrum)
+    return (cycle / np.sqrt(np.mean(cycle**2))).astype(np.float32)
+
+
+def read_table(table: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    """The table at `phase` (cycles, any value) [N] -> [N] float32; nearest sample, error below -55 dB."""
+    return table[(phase * TABLE).astype(np.int64) & (TABLE - 1)]
+
+
+def _harmonics(rng: np.random.Generator, numbers: tuple[int, ...], slope: float) -> dict[int, float]:
+    """Amplitudes falling as number**-slope with a free +-4 dB on each."""
+    return {k: k**-slope * 10 ** (rng.uniform(-4, 4) / 20) for k in numbers}
+
+
+def _bent(pitch: np.ndarray, t: np.ndarray, place: np.ndarray, ornament: Ornament, clock: np.ndarray) -> np.ndarray:
+    """Pitch curve with its ornament. t: seconds since the onset, place: seconds until the next, clock: since the start; all [N]."""
+    if ornament.kind == "vibrato":
+        return pitch + ornament.depth * np.sin(2 * np.pi * ornament.rate * clock)
+    if ornament.kind == "trill":
+        return pitch + 4.0 * (np.floor(2 * ornament.rate * t) % 2)
+    if ornament.kind == "glide":
+        return pitch - 7.0 * ornament.depth * np.clip(1 - t / (0.75 * np.minimum(place, 0.5)), 0, 1)
+    return pitch
+
+
+def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.random.Generator, ornament: Ornament) -> np.ndarray:
+    """One voice, [samples] float32, about unit RMS where it sounds.
+
+    timbre: organ (level at once and steady), pluck (struck, darkens and dies), bell (struck, inharmonic, rings), strings (swells in, two
+    detuned), brass (brightens after the onset).
+    """
+    starts = np.clip(np.round(notes.onsets * sample_rate).astype(np.int64), 0, samples)
+    places = np.diff(np.append(starts, samples))
+    lead_in = int(starts[0])
+    which = np.repeat(np.arange(len(starts)), places)
+    clock = np.arange(lead_in, samples, dtype=np.float32) / np.float32(sample_rate)
+    t = clock - (starts / sample_rate).astype(np.float32)[which]
+    place = (places / sample_rate).astype(np.float32)[which]
+    pitch = _bent(np.asarray(notes.pitches, dtype=np.float32)[which], t, place, ornament, clock)
+    phase = np.cumsum(440.0 / sample_rate * np.exp2((pitch - 69.0) / 12.0), dtype=np.float64)
+    sound = notes.gate * place
+    release = np.clip((sound - t) / np.minimum(0.02, 0.2 * sound), 0, 1)
+
+    dark = wave_table(_harmonics(rng, (1, 2, 3, 4), 1.6))
+    bright = wave_table(_harmonics(rng, tuple(range(1, 11)), 0.6))
+    if timbre == "organ":
+        tone = read_table(wave_table(_harmonics(rng, (1, 2, 3, 4, 6, 8), 0.7)), phase)
+        level = np.minimum(t / 0.008, 1)
+    elif timbre == "mellow":
+        tone = read_table(dark, phase)
+        level = np.minimum(t / 0.012, 1)
+    elif timbre == "pluck":
+        glow = np.exp(-t / np.float32(rng.uniform(0.05, 0.10)))
+        tone = read_table(bright, phase) * glow + read_table(dark, phase) * (1 - glow)
+        level = np.minimum(t / 0.002, 1) * np.exp(-t / np.float32(rng.uniform(0.18, 0.30))) * 2.0
+    elif timbre == "bell":
+        index = 2.5 * np.exp(-t / np.float32(rng.uniform(0.10, 0.25))) + 0.6
+        ratio = rng.choice([1.41, 2.41, 2.76, 3.46])
+        turn = np.float32(2 * np.pi)
+        inner = np.sin(turn * (ratio * phase % 1.0).astype(np.float32))
+        tone = 1.4 * np.sin(turn * (phase % 1.0).astype(np.float32) + index * inner)
+        level = np.minimum(t / 0.002, 1) * np.exp(-t / np.float32(rng.uniform(0.35, 0.55))) * 1.5
+    elif timbre == "strings":
+        saw = wave_table(_harmonics(rng, tuple(range(1, 11)), 1.0))
+        tone = 0.7 * (read_table(saw, phase) + read_table(saw, phase * rng.uniform(1.005, 1.009)))
+        level = np.clip(t / (0.6 * sound), 0, 1)
+    elif timbre == "brass":
+        opening = 1 - np.exp(-t / np.float32(rng.uniform(0.08, 0.14)))
+        tone = read_table(dark, phase) * (1 - opening) + read_table(bright, phase) * opening
+        level = np.minimum(t / 0.03, 1)
+    else:
+        raise ValueError(f"No timbre '{timbre}'.")
+    if ornament.kind == "tremolo":
+        level = level * (1 - ornament.depth * (0.5 + 0.5 * np.cos(2 * np.pi * ornament.rate * clock)))
+    if notes.accents is not None:
+        level = level * np.asarray(notes.accents, dtype=np.float32)[which]
+    out = np.zeros(samples, dtype=np.float32)
+    out[lead_in:] = tone * level * release
+    return out

@@ -1,0 +1,94 @@
+"""The data set on disk: FLAC files in a folder per split, and one table of paths, labels and splits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from models.errors import AudioError, GroundtruthError
+
+from ..parallel import parallel_map
+from ..progress import JobProgress
+from .labels import LABELS, SPLITS, TrackPlan, plan_track
+from .render import render
+
+log = logging.getLogger(__name__)
+VERSION = 1  # of what the generator makes: raised when any track would come out otherwise
+TRACKS = 2000
+SHARES = {"train": 0.76, "validation": 0.1, "test": 0.14}
+
+
+def sizes(n_tracks: int = TRACKS) -> dict[str, int]:
+    """Tracks per split, at least 2 each. Raises GroundtruthError for less than 6 tracks."""
+    if n_tracks < 6:
+        raise GroundtruthError(f"A demo data set of {n_tracks} tracks is too small: it takes 6 or more, 2 for each split.")
+    held_out = {split: max(2, round(SHARES[split] * n_tracks)) for split in SPLITS[1:]}
+    return {"train": n_tracks - sum(held_out.values()), **held_out}
+
+
+def encode(plan: TrackPlan) -> bytes:
+    """The track as a FLAC file, 16 bits: the same bytes for the same plan."""
+    file = io.BytesIO()
+    sf.write(file, np.round(render(plan) * 32767).astype(np.int16), plan.sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+def write_track(folder: str, plan: TrackPlan) -> None:
+    """Write one track below `folder`, whole or not at all."""
+    _write_whole(Path(folder) / plan.name, encode(plan))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """The file appears under its name only when it is complete."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def table(plans: list[TrackPlan]) -> str:
+    """The groundtruth: a csv with path, labels ("|" between them) and split."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("path", "labels", "split"))
+    rows.writerows((plan.name, "|".join(plan.labels), plan.split) for plan in plans)
+    return text.getvalue()
+
+
+def make(folder: str | Path, n_tracks: int | None = None, seed: int = 0, jobs: int | None = None) -> tuple[Path, Path]:
+    """Make the demo data set in `folder`: (folder of the audio, groundtruth table).
+
+    n_tracks: over all splits (None: TRACKS). jobs: worker processes (None: one per core). A data set that stands there whole, of the
+    same size and seed, is left as it is; a half-made one is made anew, since the table and `demo.json` come last.
+
+    Raises GroundtruthError for a size that is too small, or a folder that holds another data set; AudioError where a track cannot be written.
+    """
+    folder = Path(folder)
+    counts = sizes(TRACKS if n_tracks is None else n_tracks)
+    audio, groundtruth, seal = folder / "audio", folder / "groundtruth.csv", folder / "demo.json"
+    about = {"version": VERSION, "seed": seed, "tracks": counts, "labels": list(LABELS)}
+    if seal.exists():
+        if json.loads(seal.read_text()) == about:
+            return audio, groundtruth
+        raise GroundtruthError(
+            f"{folder} holds a demo data set of another size, seed or version: remove it, or choose another folder."
+        )
+    plans = [plan_track(seed, split, index) for split in SPLITS for index in range(counts[split])]
+    for split in SPLITS:
+        (audio / split).mkdir(parents=True, exist_ok=True)
+    with JobProgress("Making music", total=len(plans), unit="tracks") as progress:
+        for outcome in parallel_map(partial(write_track, str(audio)), plans, jobs, ordered=False):
+            if outcome.error is not None:
+                raise AudioError(f"The demo track {outcome.item.name} could not be made: {outcome.error}")
+            progress.advance()
+    _write_whole(groundtruth, table(plans).encode())
+    _write_whole(seal, json.dumps(about, indent=1).encode())
+    log.info("Made %d tracks of demo music in %s", len(plans), folder)
+    return audio, groundtruth

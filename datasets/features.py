@@ -1,0 +1,74 @@
+"""One audio file to what a store keeps of it: log-mel frames or samples. What the workers of a preparation run.
+
+torch is imported on first use: a worker that only resamples never loads it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models import audio
+from models.errors import AudioError
+
+if TYPE_CHECKING:
+    from models.frontend import MaestMel
+
+MIN_SECONDS = 0.032  # one analysis frame of 512 samples at 16 kHz: what is shorter holds no sound to speak of
+BLOCK_SECONDS = 10.0  # decoded at a time
+
+
+def mel_of_file(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
+    """MAEST's raw log-mel (not normalised) [T, 96] float16 of a file, or of the `max_seconds` in its middle.
+
+    Raises AudioError for a file that cannot be decoded or is shorter than 32 ms.
+    """
+    import torch
+
+    from models.frontend import mel_blocks
+
+    front_end = _front_end()
+    start, seconds = middle(path, max_seconds)
+    waves = (
+        torch.from_numpy(block) for block in audio.iterate(path, front_end.settings.sample_rate, BLOCK_SECONDS, start, seconds)
+    )
+    with torch.inference_mode():
+        return np.concatenate([mel.T.half().numpy() for mel in mel_blocks(front_end, waves)])
+
+
+def waveform_of_file(path: str | Path, sample_rate: int, max_seconds: float | None = None) -> np.ndarray:
+    """Mono samples [N] int16 of a file at `sample_rate` Hz, or of the `max_seconds` in its middle: round(32768 * x), clipped to
+    the type.
+
+    16-bit integers because their rounding lies at -98 dB whatever the level; float16 is as small but rounds loud passages at -66
+    dB of them.
+
+    Raises AudioError for a file that cannot be decoded or is shorter than 32 ms.
+    """
+    start, seconds = middle(path, max_seconds)
+    blocks = audio.iterate(path, sample_rate, BLOCK_SECONDS, start, seconds)
+    return np.concatenate([np.clip(np.rint(block * np.float32(32768)), -32768, 32767).astype(np.int16) for block in blocks])
+
+
+def middle(path: str | os.PathLike[str], max_seconds: float | None) -> tuple[float, float | None]:
+    """Start and seconds of the part of a file that is kept: all of it (0, None), or `max_seconds` around its middle.
+
+    Raises AudioError when it is unreadable or shorter than 32 ms.
+    """
+    duration = audio.info(path).duration
+    if duration < MIN_SECONDS:
+        raise AudioError(f"{path} is too short: {1000 * duration:.1f} ms; at least {1000 * MIN_SECONDS:.0f} ms are wanted.")
+    if not max_seconds or duration <= max_seconds:
+        return 0.0, None
+    return (duration - max_seconds) / 2, float(max_seconds)
+
+
+@functools.cache
+def _front_end() -> MaestMel:
+    from models.frontend import MaestMel
+
+    return MaestMel(edges="essentia", normalize=False)

@@ -1,0 +1,101 @@
+"""Loaders of planned batches, for one process or its share of many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from .sampler import WeightedDraws, share_batches
+from .tracks import ClipReader, Clips, plan_crops
+
+
+class TrainBatches:
+    """The training epochs of one process: `set_epoch`, then iterate over its plans of batches.
+
+    Until `set_epoch` is called it is epoch 0. Lightning calls it before each epoch, resumed ones too.
+
+    draws: of rows of `tracks` [N], the store's number of each row that can be drawn; index [N]: their rows in the groundtruth.
+    """
+
+    def __init__(
+        self,
+        reader: ClipReader,
+        draws: WeightedDraws,
+        index: np.ndarray,
+        tracks: np.ndarray,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self._reader, self._draws, self._index, self._tracks = reader, draws, index, tracks
+        self._mine = share_batches(len(draws), batch_size, rank, world)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration plays."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._mine)
+
+    def __iter__(self) -> Iterator[Clips]:
+        rows = self._draws.draw(self.epoch)
+        reader = self._reader
+        plan = plan_crops(self._index[rows], self._tracks[rows], reader.store, reader.clip_frames, self._draws.seed, self.epoch)
+        for positions in self._mine:
+            yield plan[positions]
+
+
+def share_windows(clips: Clips, batch_size: int, rank: int = 0, world: int = 1) -> list[Clips]:
+    """All windows in order, as the batches of process `rank` of `world`.
+
+    All processes take the same number of batches of the same sizes. Where the last ones do not divide evenly, the last window is repeated and
+    marked as not counted (its batch says valid 0); (index, window) tells every window apart.
+    """
+    n, whole = len(clips), batch_size * world
+    batches = []
+    for begin in range(0, n, whole):
+        each = -(-min(whole, n - begin) // world)
+        positions = np.arange(begin + rank * each, begin + (rank + 1) * each)
+        batch = clips[np.minimum(positions, n - 1)]
+        batch.counted[positions >= min(begin + whole, n)] = 0
+        batches.append(batch)
+    return batches
+
+
+def _as_it_is(batch: dict) -> dict:
+    return batch
+
+
+class ClipLoader:
+    """Iterates over batches. Not a torch DataLoader by type, so that Lightning neither replaces its sampler nor shares it out again.
+
+    batches: TrainBatches or a list of plans. num_workers: 0 reads in this process, the fastest where the store is in the page cache.
+    """
+
+    def __init__(self, reader: ClipReader, batches: TrainBatches | list[Clips], num_workers: int = 0, pin_memory: bool = False):
+        self._batches = batches
+        if isinstance(batches, TrainBatches):
+            self.sampler = batches  # the name under which Lightning looks for set_epoch
+        self._loader = torch.utils.data.DataLoader(
+            reader,
+            batch_size=None,  # a plan is a whole batch already
+            sampler=batches,
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+            persistent_workers=num_workers > 0,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the training epoch."""
+        if isinstance(self._batches, TrainBatches):
+            self._batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[dict]:
+        return iter(self._loader)

@@ -1,0 +1,163 @@
+"""One function over many items in worker processes, for jobs that run for hours.
+
+What plain pools do not give: memory stays flat (only a few items are under way or waiting to be taken), an item that fails is an
+answer and not the end of the job, and so is an item that kills its worker (a crash in a decoder, the kernel's out-of-memory
+killer): the items that were under way with it are done again, one at a time, and only the one that kills again is given up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from joblib import cpu_count
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+AHEAD = 3  # items under way per worker: enough that none idles while a long item holds up the order
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Item, Value]):
+    """What became of one item: its value, or the error in words (then `value` is None). `index` is its place in the input."""
+
+    index: int
+    item: Item
+    value: Value | None = None
+    error: str | None = None
+
+
+def parallel_map(
+    function: Callable[[Item], Value], items: Iterable[Item], jobs: int | None = None, ordered: bool = True
+) -> Iterator[Outcome[Item, Value]]:
+    """`function` of every item, in `jobs` processes (None: one per usable core), one Outcome per item.
+
+    ordered: in the order of `items`, so that what is made of them does not depend on `jobs`; else as they are done. `items` is
+    read as it is needed. Workers compute with one thread each, start fresh (spawned), and end when this process does, even when
+    it is killed. With jobs=1 all happens in this process: nothing is started, but a crash is then this process's.
+
+    `function` must be importable in a worker (a module's function, or functools.partial of one); what it needs that is heavy it
+    should import itself. Closing the iterator ends the workers.
+
+    Raises ValueError for jobs < 1.
+    """
+    jobs = cpu_count() if jobs is None else jobs
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}; it is the number of worker processes, 1 or more.")
+    numbered = enumerate(items)
+    if jobs == 1:
+        return (_outcome(index, item, _attempt(function, item)) for index, item in numbered)
+    return _Pool(function, jobs).run(numbered, ordered)
+
+
+def _attempt(function: Callable[[Item], Value], item: Item) -> tuple[Value | None, str | None]:
+    """(value, None) or (None, error in words). ValueErrors of this project explain themselves; others are named."""
+    try:
+        return function(item), None
+    except Exception as error:  # noqa: BLE001  one item's failure, of whatever kind, is that item's answer
+        words = str(error)
+        return None, words if isinstance(error, ValueError) and words else f"{type(error).__name__}: {words}"
+
+
+def _outcome(index: int, item: Item, answer: tuple[Value | None, str | None]) -> Outcome[Item, Value]:
+    return Outcome(index, item, *answer)
+
+
+def _begin_worker(parent: int) -> None:
+    """In a worker: one thread for torch where it is used, and no life after the parent's."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _Pool:
+    """The worker processes of one parallel_map and what to do when one of them dies."""
+
+    def __init__(self, function: Callable, jobs: int):
+        self.function, self.jobs = function, jobs
+        self._executor: ProcessPoolExecutor | None = None
+
+    def _start(self, jobs: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(jobs, initializer=_begin_worker, initargs=(os.getpid(),), env=_ONE_THREAD)
+
+    def _submit(self, item: object) -> Future:
+        if self._executor is None:
+            self._executor = self._start(self.jobs)
+        return self._executor.submit(_attempt, self.function, item)
+
+    def run(self, numbered: Iterator[tuple[int, Item]], ordered: bool) -> Iterator[Outcome[Item, Value]]:
+        under_way: dict[Future, tuple[int, Item]] = {}  # in the order they were begun
+        try:
+            while True:
+                for index, item in itertools.islice(numbered, self.jobs * AHEAD - len(under_way)):
+                    under_way[self._submit_safely(item)] = (index, item)
+                if not under_way:
+                    return
+                first = next(iter(under_way))
+                done = {first} if ordered else wait(under_way, return_when=FIRST_COMPLETED).done
+                if ordered:
+                    wait([first])
+                if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
+                    yield from self._recover(under_way)
+                    under_way.clear()
+                    continue
+                for future in done:
+                    yield _outcome(*under_way.pop(future), self._answer(future))
+        finally:
+            self._end()
+
+    def _submit_safely(self, item: object) -> Future:
+        """A worker may have died since the last look: what is submitted then fails like those under way, and is done again with
+        them.
+        """
+        try:
+            return self._submit(item)
+        except BrokenProcessPool as error:
+            failed: Future = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _answer(self, future: Future) -> tuple[object, str | None]:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        return None, f"Its result could not be brought back: {type(error).__name__}: {error}"
+
+    def _recover(self, under_way: dict[Future, tuple[int, Item]]) -> Iterator[Outcome[Item, Value]]:
+        """A worker died. Keep what is finished, do the rest again one at a time, each alone in a worker of its own pool."""
+        self._end()
+        self._executor = self._start(1)
+        for future, (index, item) in under_way.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                yield _outcome(index, item, future.result())
+                continue
+            again = self._executor.submit(_attempt, self.function, item)
+            error = again.exception()
+            if isinstance(error, BrokenProcessPool):
+                self._end()
+                self._executor = self._start(1)
+                reason = str(error).splitlines()[-1].strip() if str(error) else ""
+                yield Outcome(
+                    index, item, error=f"It ended its worker process twice (a crash, or out of memory). {reason}".strip()
+                )
+            else:
+                yield _outcome(index, item, self._answer(again))
+        self._end()
+
+    def _end(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, kill_workers=True)
+            self._executor = None

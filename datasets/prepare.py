@@ -1,0 +1,256 @@
+"""Preparation: a folder of audio to a track store, `python -m datasets.prepare AUDIO_DIR OUT`.
+
+OUT is a folder that holds the store (mel.h5 or waveform.h5; further shards beside it when audio was added later), prepare.json
+(the settings it was made with) and, when files were bad, failed.csv. The same command goes on where a killed one stopped, and
+does nothing when all is done; files that failed are tried again. Tracks stand in the order of their names, whatever the number of
+processes and however often the work was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import io
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from models.audio import AUDIO_SUFFIXES, find_audio
+from models.errors import AudioError, StoreError
+
+from . import features, store_files
+from .parallel import parallel_map
+from .progress import JobProgress
+from .store import TrackStore
+from .store_writer import StoreWriter
+
+log = logging.getLogger(__name__)
+SETTINGS_FILE = "prepare.json"
+FAILED_FILE = "failed.csv"
+MAX_SECONDS = 300.0
+EXIT_OK, EXIT_STOPPED, EXIT_SOME_BAD, EXIT_INTERRUPTED = 0, 2, 3, 130
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a preparation did: the store to open, tracks made now and found made already, and why files failed (by name)."""
+
+    store: Path
+    made: int = 0
+    already: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every file is in the store, 3 when some could not be."""
+        return EXIT_SOME_BAD if self.failed else EXIT_OK
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is stored of a file: the worker's function, the shape and type of one item, and the store's attributes."""
+
+    file: str
+    function: Callable[[Path], np.ndarray]
+    item_shape: tuple[int, ...]
+    dtype: str
+    attrs: dict
+
+
+def prepare(
+    audio_dir: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    waveform: int | None = None,
+    jobs: int | None = None,
+    max_seconds: float | None = MAX_SECONDS,
+) -> Preparation:
+    """All audio under `audio_dir` into a track store in the folder `out`; names are the files' relative paths.
+
+    waveform: None stores MAEST's raw log-mel, float16 [frames, 96]; a rate in Hz stores mono samples, int16 [N] (32768 is full
+    scale). jobs: worker processes, None: one per usable core. max_seconds: longer tracks are cut around their middle (only that
+    part is decoded where the format can be sought); None or 0: never.
+
+    Files that cannot be used are left out and listed in `out`/failed.csv (file, reason).
+
+    Raises AudioError when `audio_dir` is no folder or holds no audio; StoreError when `out` was made with other settings, from
+    another folder or is being written by another process, and when the disk is full: what was written stays readable, and the
+    same call goes on from there.
+    """
+    began = time.monotonic()
+    audio_dir, out = Path(audio_dir), Path(out)
+    kind = _kind(waveform, max_seconds)
+    names = find_audio(audio_dir)
+    if not names:
+        raise AudioError(f"{audio_dir} holds no audio files ({', '.join(sorted(AUDIO_SUFFIXES))}).")
+    _settle(out, {"audio_dir": str(audio_dir.resolve()), **kind.attrs})
+    base = out / kind.file
+    made_before, shard = _look(base, kind.attrs)
+    todo = [name for name in names if name not in made_before]
+    failed: dict[str, str] = {}
+    made = 0
+    if todo or TrackStore.state(base, shard) == "parts":
+        with TrackStore.create(base, kind.item_shape, kind.dtype, kind.attrs, shard) as writer:
+            resumed = len(writer)
+            todo = [name for name in todo if name not in writer]
+            if resumed:
+                log.info("Going on after %d of %d tracks.", len(made_before) + resumed, len(names))
+            _fill(writer, audio_dir, todo, kind.function, jobs, failed)
+            made = len(writer) - resumed
+            made_before |= set(list(writer.names)[:resumed])
+            _finish(writer)
+    _report(out / FAILED_FILE, failed)
+    gone = len(made_before - set(names))
+    if gone:
+        log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
+    return Preparation(base, made, len(made_before), failed, time.monotonic() - began)
+
+
+def _kind(waveform: int | None, max_seconds: float | None) -> _Kind:
+    if max_seconds is not None and not (max_seconds == 0 or max_seconds >= features.MIN_SECONDS):
+        raise AudioError(f"max_seconds is {max_seconds}; give the seconds to keep of a long track, or 0 to keep all.")
+    cut = float(max_seconds) if max_seconds else None
+    if waveform is None:
+        from models.frontend import MAEST  # late: it brings torch
+
+        attrs = {"kind": "mel", "front_end": MAEST.name, "sample_rate": MAEST.sample_rate, "hop": MAEST.hop, "max_seconds": cut}
+        return _Kind("mel.h5", functools.partial(features.mel_of_file, max_seconds=cut), (MAEST.n_mels,), "float16", attrs)
+    if waveform != int(waveform) or not 1000 <= waveform <= 384000:
+        raise AudioError(f"waveform is {waveform}; it is the rate of the stored samples, 1000 to 384000 Hz.")
+    attrs = {"kind": "waveform", "front_end": "waveform", "sample_rate": int(waveform), "full_scale": 32768, "max_seconds": cut}
+    function = functools.partial(features.waveform_of_file, sample_rate=int(waveform), max_seconds=cut)
+    return _Kind("waveform.h5", function, (), "int16", attrs)
+
+
+def _settle(out: Path, settings: dict) -> None:
+    """Write down what `out` is made of and with, or refuse when that differs from what is written there."""
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"{out} is a file; OUT is the folder that gets the store.")
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / SETTINGS_FILE
+    if not file.exists():
+        stores = sorted(path.name for path in out.iterdir() if path.suffix == ".h5" or path.name.endswith(".h5.journal"))
+        if stores:
+            raise StoreError(f"{out} holds a store that was not made by this command ({stores[0]}). Choose another OUT.")
+        _write_whole(file, json.dumps(settings, indent=1) + "\n")
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8", errors="surrogateescape"))
+        items = dict(there).items()
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{file} is not readable as settings ({error}). Restore it, or choose another OUT.") from error
+    differ = [f"{key} was {value!r}, now {settings.get(key)!r}" for key, value in items if settings.get(key) != value]
+    differ += [f"{key} was absent, now {value!r}" for key, value in settings.items() if key not in there]
+    if differ:
+        moved = f" When the folder has only moved, put its new place into {file}." if differ[0].startswith("audio_dir") else ""
+        raise StoreError(
+            f"{out} was prepared differently: {'; '.join(differ)}. Use the old settings, or choose another OUT.{moved}"
+        )
+
+
+def _look(base: Path, attrs: dict) -> tuple[set[str], int | None]:
+    """Names in the sealed shards, and the shard to write: the first that is not sealed."""
+    sealed, shard = [], None
+    while TrackStore.state(base, shard) == "sealed":
+        sealed.append(base if shard is None else base.with_name(f"{base.stem}.shard-{shard:05d}{base.suffix}"))
+        shard = 0 if shard is None else shard + 1
+    if not sealed:
+        return set(), shard
+    store = TrackStore.open(sealed[0])
+    store.require(**attrs, cure="Choose another OUT.")
+    return {name for path in sealed for name in store_files.read_sealed(path).names}, shard
+
+
+def _fill(
+    writer: StoreWriter, root: Path, names: Sequence[str], function: Callable, jobs: int | None, failed: dict[str, str]
+) -> None:
+    """Append what the workers make of each file, in the files' order: this process is the only writer."""
+    outcomes = parallel_map(function, [root / name for name in names], jobs)
+    with JobProgress("Preparing", len(names), "files") as progress:
+        for name, outcome in zip(names, outcomes):
+            if outcome.error is None and outcome.value is not None:
+                writer.append(name, outcome.value)
+            else:
+                failed[name] = outcome.error or "no result"
+                log.debug("%s: %s", name, failed[name])
+            progress.advance(note=f"{len(failed)} bad" if failed else "")
+
+
+def _finish(writer: StoreWriter) -> None:
+    """Seal the store, or remove what stands of one in which no track arrived."""
+    if len(writer):
+        writer.seal()
+        return
+    writer.close()
+    store_files.part_path(writer.path).unlink(missing_ok=True)
+    store_files.journal_path(writer.path).unlink(missing_ok=True)
+
+
+def _report(file: Path, failed: dict[str, str]) -> None:
+    """The bad files as a table (file, reason); an old table goes when there are none."""
+    if not failed:
+        file.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["file", "reason"])
+    table.writerows(failed.items())
+    _write_whole(file, text.getvalue())
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """The whole text or nothing, also under a kill."""
+    partial = file.with_name(file.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+        os.replace(partial, file)
+    except OSError as error:
+        raise StoreError(f"{file} could not be written: {error.strerror}.") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m datasets.prepare",
+        description="Turn a folder of audio (searched through) into a track store that training, extraction and probes read.",
+        epilog="Exit code: 0 every file is in the store; 3 some files were bad, see OUT/failed.csv; 2 it could not start or go on, "
+        "the message says why; 130 interrupted. After a kill or a full disk the same command goes on where it stopped.",
+    )
+    parser.add_argument("audio_dir", metavar="AUDIO_DIR", help="folder of audio files: wav, flac, ogg, opus, mp3, m4a, ...")
+    parser.add_argument("out", metavar="OUT", help="folder for the store; made when absent")
+    parser.add_argument(
+        "--waveform", metavar="RATE", type=int, help="store mono samples at RATE Hz (int16) instead of mel frames"
+    )
+    parser.add_argument("--jobs", metavar="N", type=int, help="worker processes (default: one per usable core)")
+    parser.add_argument(
+        "--max-seconds", metavar="S", type=float, default=MAX_SECONDS,
+        help="cut longer tracks to S seconds around their middle; 0 keeps all (default: %(default)g)",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    if args.jobs is not None and args.jobs < 1:
+        parser.error("--jobs is 1 or more")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        done = prepare(args.audio_dir, args.out, args.waveform, args.jobs, args.max_seconds)
+    except (AudioError, StoreError) as error:
+        log.error("%s", error)
+        return EXIT_STOPPED
+    except KeyboardInterrupt:
+        log.error("Interrupted. The same command goes on where it stopped.")
+        return EXIT_INTERRUPTED
+    log.info("%s: %d tracks made in %.1f s, %d were there already.", done.store, done.made, done.seconds, done.already)
+    if done.failed:
+        log.warning("%d files could not be used: %s.", len(done.failed), Path(args.out) / FAILED_FILE)
+    return done.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Progress of long jobs: a bar with rate and time left on a terminal, a log line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+log = logging.getLogger(__name__)
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class _Rate(ProgressColumn):
+    """Units per second, over the last while."""
+
+    def __init__(self, unit: str):
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {self.unit}/s", style="progress.data.speed")
+
+
+class JobProgress:
+    """How far a long job is.
+
+        with JobProgress("Preparing", total=200, unit="files") as progress:
+            for outcome in ...:
+                progress.advance(note="2 bad")
+
+    On a terminal a bar; else lines through logging (level INFO), one every 30 s at most and one at the end.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "items", console: Console | None = None):
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self._note = ""
+        console = console or Console(stderr=True)
+        self._bar: Progress | None = None
+        if console.is_terminal:
+            columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeElapsedColumn()]
+            left = TimeRemainingColumn()
+            self._bar = Progress(*columns, TextColumn("left"), left, TextColumn("{task.fields[note]}"), console=console)
+            self._task = self._bar.add_task(what, total=total, note="")
+
+    def __enter__(self) -> JobProgress:
+        self._begun = self._said = time.monotonic()
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif self.done:
+            self._say()
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """`n` more are done; `note` stands beside the figures from now on."""
+        self.done += n
+        self._note = note
+        if self._bar is not None:
+            self._bar.update(self._task, advance=n, note=note)
+        elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
+            self._say()
+
+    def _say(self) -> None:
+        self._said = time.monotonic()
+        rate = self.done / max(self._said - self._begun, 1e-9)
+        left = (self.total - self.done) / rate if rate else 0.0
+        note = f", {self._note}" if self._note else ""
+        log.info("%s: %d of %d, %.1f %s/s, %s left%s", self.what, self.done, self.total, rate, self.unit, _clock(left), note)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -1,0 +1,381 @@
+"""MAEST: pre-train, test, extract.
+
+python ex_maest.py                                             a small MAEST on the embedded demo music
+python ex_maest.py with folder datamodule.audio_dir=DIR datamodule.groundtruth=labels.csv
+python ex_maest.py extract_embeddings with maest_30s_from_passt_inference datamodule.base_dir=MELS
+python ex_maest.py print_named_configs | print_config | help COMMAND
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import configs
+from configs.schema import ExMaest, defaults, docs
+from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).parent
+DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
+
+
+def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
+    """Without a named config and without data the command is the demo's."""
+    chosen = updates.get("datamodule", {})
+    if command == "print_config" and not named:
+        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
+    if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
+        return named
+    return ("demo",)
+
+
+ex = Experiment(
+    "maest",
+    ExMaest,
+    defaults=defaults(ExMaest),
+    docs=docs(ExMaest),
+    named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
+    root="trainer.default_root_dir",
+    aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
+    implied=implied,
+    sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
+    base_dir=str(ROOT),
+)
+
+
+# ---- config -> objects
+def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> Any:
+    """The mel store and the groundtruths that the config names."""
+    from helpers.data import find_tracks
+
+    c = config["datamodule"]
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
+    labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
+    return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
+
+
+def data_module(config: Mapping[str, Any], found: Any, seed: int) -> Any:
+    """The found tracks as batches."""
+    from datasets.datamodule import TrackDataModule
+    from models.frontend import frames_of
+
+    c, d = config["datamodule"], config["dataset"]
+    sampler = c["sampler"]
+    return TrackDataModule(
+        found.store,
+        **{f"groundtruth_{split}": truth for split, truth in found.truths.items()},
+        store_val=found.store_val,
+        clip_frames=config["maest"]["input_t"] or frames_of(c["clip_length"]),
+        require={"kind": "mel", "sample_rate": d["sample_rate"], "hop": d["hop_size"], "front_end": "maest-essentia"},
+        batch_size_train=c["batch_size_train"],
+        batch_size_test=c["batch_size_test"],
+        num_workers=c["num_workers"],
+        seed=seed,
+        half_overlap=d["half_overlapped_inference"],
+        tail=c["tail"],
+        teacher=c["teacher_student"]["teacher_target_base_dir"] if c["teacher_student"]["do"] else None,
+        **sampler,
+    )
+
+
+def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int) -> Any:
+    """The network of the config; `labels` of the data decide the number of classes where they are known."""
+    import torch
+
+    from models import get_maest
+    from models.frontend import frames_of
+
+    c = dict(config["maest"])
+    n_classes = class_count(c.pop("n_classes"), labels, c["checkpoint"])
+    names = None if labels is None or all(label.isdigit() for label in labels) else labels
+    input_t = c.pop("input_t") or frames_of(config["datamodule"]["clip_length"])
+    stride = (c.pop("stride_f"), c.pop("stride_t"))
+    torch.manual_seed(seed)  # of the random weights
+    return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
+
+
+def class_count(asked: int, labels: Sequence[str] | None, checkpoint: str | None) -> int | None:
+    """Number of classes: the data's where labels are known. None: those of the checkpoint.
+
+    Raises ConfigError when another number was asked for on purpose.
+    """
+    from models.errors import ConfigError
+
+    default = asked == ExMaest().maest.n_classes
+    if labels is None:
+        return None if default and checkpoint is not None else asked
+    if len(labels) != asked and not default:
+        raise ConfigError(
+            f"maest.n_classes is {asked}, the groundtruth has {len(labels)} labels: set maest.n_classes={len(labels)} or leave it out."
+        )
+    if len(labels) != asked:
+        log.info("The groundtruth has %d labels: so has the network (maest.n_classes is %d).", len(labels), asked)
+    return len(labels)
+
+
+def objective(config: Mapping[str, Any], net: Any) -> Any:
+    """Supervised training, or teacher-student."""
+    from models.maest.augment import Masking, Roll
+    from models.maest.objective import SupervisedObjective, TeacherStudentObjective
+
+    c, masking = config["datamodule"], dict(config["datamodule"]["masking"])
+    roll = {k: v for k, v in c["roll"].items() if k != "axis"}
+    settings = dict(
+        norm=c["norm"]["do"],
+        norm_mean=c["norm"]["norm_mean"],
+        norm_std=c["norm"]["norm_std"],
+        mixup_alpha=config["module"]["mixup_alpha"],
+        roll=Roll(**roll),
+        masking=Masking(**masking),
+    )
+    if c["teacher_student"]["do"]:
+        return TeacherStudentObjective(net, threshold=c["teacher_student"]["teacher_target_threshold"], **settings)
+    return SupervisedObjective(net, **settings)
+
+
+def optimization(config: Mapping[str, Any]) -> Any:
+    """Optimiser and schedule."""
+    from helpers.lit import Optimization
+    from helpers.schedules import cosine_cycle, exp_warmup_linear_down
+
+    o = config["module"]["optimizer"]
+    if o["schedule_mode"] == "cos_cyc":
+        schedule = cosine_cycle(o["warm_up_len"], o["ramp_down_start"], o["last_lr_value"])
+    else:
+        schedule = exp_warmup_linear_down(o["warm_up_len"], o["ramp_down_len"], o["ramp_down_start"], o["last_lr_value"])
+    return Optimization(name="adamw" if o["adamw"] else "adam", lr=o["lr"], weight_decay=o["weight_decay"], schedule=schedule)
+
+
+def averaging(config: Mapping[str, Any]) -> Any:
+    """Averaged weights, or None."""
+    from helpers.averaging import AveragedWeights
+
+    m = config["module"]
+    if not m["do_swa"]:
+        return None
+    if m["ema_decay"] is not None:
+        return AveragedWeights(m["swa_epoch_start"], kind="ema", decay=m["ema_decay"], lr=m["swa_lrs"])
+    return AveragedWeights(m["swa_epoch_start"], m["swa_freq"], lr=m["swa_lrs"])
+
+
+HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
+
+
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
+    """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+    from helpers.training import fit
+
+    share_seed(seed)
+    data = data_module(config, found, seed)
+    data.setup("fit")
+    return fit(
+        objective(config, network(config, data.labels, seed)),
+        data,
+        out_dir=folder,
+        optimization=optimization(config),
+        averaging=averaging(config),
+        seed=seed,
+        resume_from=config["ckpt_path"],
+        log_metric=metric_logger(run),
+        **{k: v for k, v in config["trainer"].items() if k not in ("default_root_dir", "check_val_every_n_epoch")},
+    )
+
+
+# ---- commands
+@ex.main
+def main(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+    """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
+    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
+    found = tracks(_config, ("train", "val"), folder)
+    result = train(_run, _config, _seed, found, folder)
+    _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
+    return result.metrics
+
+
+@ex.command
+def test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+    """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
+    from helpers.training import evaluate
+
+    share_seed(_seed)
+    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
+    found = tracks(_config, ("test",), folder)
+    data = data_module(_config, found, _seed)
+    data.setup("test")
+    t = _config["trainer"]
+    result = evaluate(
+        objective(_config, network(_config, data.labels, _seed)),
+        data,
+        checkpoint=_config["ckpt_path"],
+        out_dir=folder,
+        log_metric=metric_logger(_run),
+        **{k: t[k] for k in HARDWARE},
+    )
+    return result.metrics
+
+
+def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]:
+    """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
+    from datasets.groundtruth import match
+    from datasets.store import TrackStore
+    from helpers.devices import resolve_accelerator
+    from models.errors import GroundtruthError
+
+    device = resolve_accelerator(config["trainer"]["accelerator"])
+    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu")
+    found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]))
+    store, truth = TrackStore.open(found.store), found.truths.get("predict")
+    names = None
+    if truth is not None:
+        numbers = match(truth.keys, store.names)
+        if numbers.absent:
+            raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+        names = [store.names[i] for i in numbers.numbers]
+    if not config["maest"]["pretrained"] and config["maest"]["checkpoint"] is None:
+        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
+    return dict(
+        network=net,
+        source=store,
+        names=names,
+        model=config["maest"]["arch"],
+        half_overlap=config["dataset"]["half_overlapped_inference"],
+        tail=config["datamodule"]["tail"],
+        batch_size=config["datamodule"]["batch_size_test"],
+        precision="32" if config["trainer"]["precision"] == "auto" and device == "cpu" else config["trainer"]["precision"],
+        dtype=config["predict"]["dtype"],
+        format=config["predict"]["format"],
+    )
+
+
+def output_folder(config: Mapping[str, Any]) -> Path:
+    """<out_dir>/<clip>sec/<patchout tag>, the tag left out without patchout."""
+    from models.maest.patchout import tag
+
+    c = config["maest"]
+    folder = Path(config["predict"]["out_dir"]) / f"{config['datamodule']['clip_length']:g}sec"
+    return folder / tag(c) if tag(c) else folder
+
+
+@ex.command
+def extract_embeddings(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, str]:
+    """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
+    from helpers.extract import extract_embeddings
+
+    blocks = _config["predict"]["transformer_block"]
+    blocks = [blocks] if isinstance(blocks, int) else blocks
+    job = extraction(_config, _run, _seed)
+    for block in blocks:
+        log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
+    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks, pool=_config["predict"]["pool"])
+    return _extracted(done)
+
+
+@ex.command
+def extract_logits(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, str]:
+    """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
+    from helpers.extract import extract_logits
+
+    return _extracted(extract_logits(**extraction(_config, _run, _seed), out=output_folder(_config) / "logits"))
+
+
+def _extracted(done: Any) -> dict[str, str]:
+    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
+    _say(*(f"  {path}" for path in done.paths.values()))
+    return {str(k): str(v) for k, v in done.paths.items()}
+
+
+@ex.command
+def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
+    """Mean and standard deviation of the training tracks' log-mels, as datamodule.norm takes them."""
+    from datasets.statistics import norm_stats
+    from datasets.store import TrackStore
+
+    c = _config["datamodule"]
+    labelled = c["groundtruth"] or c["groundtruth_train"] or (c["base_dir"] is None and c["audio_dir"] is None)
+    found = tracks(_config, ("train",) if labelled else (), run_folder(_run, _config["trainer"]["default_root_dir"]))
+    truth = found.truths.get("train")
+    mean, sd, frames = norm_stats(TrackStore.open(found.store), None if truth is None else truth.keys)
+    _say(f"{frames:,} frames. As config: datamodule.norm.norm_mean={mean:.6f} datamodule.norm.norm_std={sd:.6f}")
+    _say("Inputs become (x - norm_mean) / (2 norm_std), with the published factor 2.")
+    return {"norm_mean": mean, "norm_std": sd}
+
+
+@ex.command
+def model_speed_test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+    """Speed of the config's network: windows per second, and how much faster than the music plays; inference and training."""
+    from helpers.devices import resolve_accelerator
+    from helpers.speed import measure, show
+
+    device = "cuda" if resolve_accelerator(_config["trainer"]["accelerator"]) == "gpu" else "cpu"
+    config = {
+        **_config,
+        "maest": {**_config["maest"], "pretrained": False, "checkpoint": None},
+    }  # speed does not depend on weights
+    net = network(config, None, _seed).to(device)
+    c = _config["datamodule"]
+    rows = measure(net, c["batch_size_test"], c["batch_size_train"], _config["trainer"]["precision"])
+    show(net, rows)
+    return {row.name: row.windows_per_second for row in rows}
+
+
+@ex.command
+def report(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+    """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html."""
+    from helpers.report import versions, write_report
+    from helpers.tables import print_scores
+
+    from helpers.comparison import compare_systems
+    from helpers.showcase import embed_both, examples
+    from helpers.transfer import probe_settings
+
+    folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
+    found = tracks(_config, ("train", "val", "test"), folder)
+    result = train(_run, _config, _seed, found, folder)
+    labels = found.truths["test"].labels
+    start = {**_config["maest"], "checkpoint": None, "pretrained": False}
+    untrained = network({**_config, "maest": start}, labels, _seed)
+    start["checkpoint"] = str(result.best or result.last)
+    trained = network({**_config, "maest": start}, labels, _seed)
+    block = _config["predict"]["transformer_block"]
+    block = block if isinstance(block, int) else block[0]
+    stores = embed_both(trained, untrained, found.store, folder / "embeddings", block, _config["datamodule"]["batch_size_test"])
+    settings = probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"])
+    choice = dict(types=r["types"], reduce=r["reduce"], token_size=trained.embed_dim)
+    scores, results = compare_systems(stores, found.truths, settings, seeds=r["seeds"], mels=found.store, **choice)
+    for one in scores:
+        results.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
+    path = write_report(
+        Path(r["path"]) if r["path"] else folder / "report.html",
+        title=r["title"],
+        systems=scores,
+        curves=folder / "history.json",
+        examples=examples(trained, found.store, found.truths["test"]),
+        class_counts={name: truth.counts.tolist() for name, truth in found.truths.items()},
+        about={
+            "Pre-training": {
+                "command": " ".join(["python", *sys.argv]),
+                "seed": _seed,
+                "best checkpoint": str(result.best or result.last),
+            },
+            "Network": trained.settings | {"labels": len(labels), "block probed": block},
+            "Versions": versions(),
+        },
+    )
+    print_scores(scores)
+    _say(f"Report: {path}")
+    for one in scores:
+        _run.log_scalar(f"test_roc.{one.name}", one.mean(), 0)
+    return {one.name: one.mean() for one in scores}
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line)
+
+
+if __name__ == "__main__":
+    ex.run_commandline(sys.argv)

@@ -1,0 +1,155 @@
+"""Which tracks and labels a run is about: audio that is prepared first, a store and its label files, or the embedded demo data."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from datasets.groundtruth import Groundtruth
+from datasets.splits import ensure_split
+from models.errors import ConfigError, GroundtruthError, StoreError
+
+log = logging.getLogger(__name__)
+SPLITS = ("train", "val", "test")
+PREPARED = Path("exp_out/prepared")  # where stores of `audio_dir` go when no base_dir is given
+DEMO = Path("exp_out/demo_data")
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Mel store(s) and groundtruths by split ("predict" is absent when every track of the store is meant)."""
+
+    store: Path
+    store_val: Path | None = None
+    truths: dict[str, Groundtruth] = field(default_factory=dict)
+
+
+def find_tracks(
+    *,
+    audio_dir: str | None,
+    base_dir: str | None,
+    base_dir_val: str | None,
+    groundtruth: str | None,
+    labels: Mapping[str, str | None],
+    label_column: str | None,
+    demo_tracks: int | None,
+    split_seed: int,
+    splits: Sequence[str],
+    out_dir: Path,
+) -> Tracks:
+    """The tracks of `splits` (of "train", "val", "test", "predict").
+
+    audio_dir: audio that is prepared into base_dir (default: a folder of exp_out/prepared) first; what was prepared before is not done again.
+    groundtruth: one file for all splits; labels: a file per split instead. Nothing named at all: the demo data, demo_tracks of them.
+    split_seed: of a split that the one file does not give; it is written to out_dir/split.csv.
+
+    Raises ConfigError, GroundtruthError or StoreError before any work for what is missing or does not fit.
+    """
+    if audio_dir is None and base_dir is None:
+        if groundtruth is not None or any(labels.values()):
+            raise ConfigError(
+                "There are labels but no tracks: give datamodule.base_dir (a mel store) or datamodule.audio_dir (audio)."
+            )
+        store, groundtruth = demo_data(demo_tracks)
+    else:
+        if base_dir is not None and audio_dir is None and not _is_there(Path(base_dir)):
+            raise StoreError(
+                f"datamodule.base_dir is {base_dir}, and there is nothing: prepare audio into it (python -m datasets.prepare AUDIO {base_dir})."
+            )
+        truths = read_truths(groundtruth, labels, label_column, split_seed, splits, out_dir)  # before hours of preparation
+        store = prepared(audio_dir, base_dir) if audio_dir is not None else Path(str(base_dir))
+        return Tracks(store, Path(base_dir_val) if base_dir_val else None, truths)
+    return Tracks(store, None, read_truths(str(groundtruth), labels, None, split_seed, splits, out_dir))
+
+
+def read_truths(
+    groundtruth: str | None,
+    labels: Mapping[str, str | None],
+    label_column: str | None,
+    split_seed: int,
+    splits: Sequence[str],
+    out_dir: Path | None = None,
+) -> dict[str, Groundtruth]:
+    """Groundtruth by split, all with the same labels in the same order. Raises GroundtruthError for splits that cannot be had."""
+    wanted = [s for s in splits if s != "predict"]
+    truths: dict[str, Groundtruth] = {}
+    if groundtruth is not None:
+        if any(labels.get(s) for s in SPLITS):
+            raise ConfigError("Give one groundtruth with its splits, or a file per split (groundtruth_train, ...), not both.")
+        whole = Groundtruth.read(groundtruth, label_column=label_column)
+        if wanted:
+            found = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", split_seed).splits
+            if absent := [s for s in wanted if s not in found]:
+                raise GroundtruthError(
+                    f"{groundtruth} has no {' and no '.join(absent)} tracks; its splits are {', '.join(found)}."
+                )
+            truths = {s: found[s] for s in wanted}
+    elif wanted:
+        names = None
+        for split in (s for s in SPLITS if s in wanted or labels.get(s)):
+            path = labels.get(split)
+            if path is None:
+                raise GroundtruthError(
+                    f"There are no labels for {split}: give datamodule.groundtruth_{split}, or one datamodule.groundtruth for all."
+                )
+            truth = Groundtruth.read(path, label_column=label_column, labels=names)
+            names = names or truth.labels
+            truths[split] = truth
+        truths = {s: truths[s] for s in wanted}
+    if "predict" in splits and labels.get("predict"):
+        truths["predict"] = Groundtruth.read(str(labels["predict"]), label_column=label_column)
+    return truths
+
+
+def label_files(folder: str | Path) -> dict[str, str]:
+    """groundtruth-train, -val and -test files (any kind of groundtruth) of a folder, by split. Raises GroundtruthError naming what is not there."""
+    found: dict[str, str] = {}
+    for split in SPLITS:
+        there = sorted(
+            p for p in Path(folder).glob(f"groundtruth-{split}.*") if p.suffix in (".csv", ".tsv", ".json", ".pk", ".pkl")
+        )
+        if len(there) != 1:
+            what = f"{len(there)} files" if there else "no file"
+            raise GroundtruthError(
+                f"There is {what} groundtruth-{split}.csv (tsv, json, pk) in {folder}; wanted one for each of train, val and test."
+            )
+        found[split] = str(there[0])
+    return found
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or any(path.parent.glob(f"{path.name}.*"))  # the parts of a store that is not sealed yet
+
+
+def prepared(audio_dir: str, base_dir: str | None) -> Path:
+    """The mel store of a folder of audio, made now where it is not yet. Raises AudioError when no file of it can be used."""
+    from datasets.prepare import prepare
+
+    out = (
+        Path(base_dir)
+        if base_dir
+        else PREPARED / f"{Path(audio_dir).resolve().name}-{_short_hash(str(Path(audio_dir).resolve()))}"
+    )
+    log.info("Preparing %s into %s.", audio_dir, out)
+    done = prepare(audio_dir, out)
+    if done.failed:
+        log.warning(
+            "%d files of %s cannot be used and are left out; %s lists them.", len(done.failed), audio_dir, out / "failed.csv"
+        )
+    return done.store
+
+
+def demo_data(n_tracks: int | None = None) -> tuple[Path, Path]:
+    """The demo data's mel store and label file, made now where they are not yet."""
+    from datasets.demo import make
+
+    folder = DEMO if n_tracks is None else DEMO.with_name(f"{DEMO.name}-{n_tracks}")
+    audio, table = make(folder, n_tracks)
+    return prepared(str(audio), str(folder / "mels")), table
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

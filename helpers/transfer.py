@@ -1,0 +1,59 @@
+"""From what a user names (embeddings, labels, published setting names) to what a probe takes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.groundtruth import Groundtruth, match
+from datasets.store import TrackStore
+
+from .embeddings import Reduce, load_embeddings
+from .probe import ProbeSettings, Split
+
+log = logging.getLogger(__name__)
+NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all tracks"}
+
+
+def read_split(
+    name: str,
+    source: str | Path,
+    truth: Groundtruth,
+    types: str,
+    reduce: Reduce,
+    token_size: int | None = None,
+    skip_missing: bool = False,
+) -> Split:
+    """The tracks of `truth` with their embeddings (`load_embeddings`).
+
+    skip_missing: tracks without embeddings are left out and counted in the log; else they are an error that lists them.
+
+    Raises GroundtruthError, StoreError or ConfigError as `load_embeddings` does.
+    """
+    if skip_missing:
+        found = match(truth.keys, TrackStore.open(source).names)
+        if found.absent:
+            log.warning("%s: %s They are left out.", NAMES.get(name, name), found.message(str(source)))
+            truth = truth.subset(np.flatnonzero(found.numbers >= 0))
+    kwargs: dict[str, Any] = dict(types=types, reduce=reduce, token_size=token_size)
+    return Split(NAMES.get(name, name), list(truth.keys), load_embeddings(source, truth.keys, **kwargs), truth.matrix())
+
+
+def probe_settings(
+    trainer: Mapping[str, Any], optimizer: Mapping[str, Any], model: Mapping[str, Any], batch_size: int, standardise: bool
+) -> ProbeSettings:
+    """ProbeSettings from sections with the published suite's names."""
+    names = ("monitor", "scheduler", "weight_decay", "max_lr", "max_lr_epochs", "warmup_epochs", "base_lr", "gamma")
+    return ProbeSettings(
+        hidden=model["hidden_units"],
+        num_layers=model["num_layers"],
+        dropout=model["drop_out"],
+        max_epochs=trainer["max_epochs"],
+        batch_size=batch_size,
+        standardise=standardise,
+        **{name: optimizer[name] for name in names},
+    )

@@ -1,0 +1,292 @@
+"""TrackDataModule: what batches hold, pure epochs, shares of processes, workers, and refusals."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from datasets.datamodule import TrackDataModule
+from datasets.groundtruth import Groundtruth
+from datasets.loaders import ClipLoader, TrainBatches, share_windows
+from datasets.sampler import WeightedDraws
+from datasets.store import TrackStore
+from datasets.tracks import ClipReader, WindowRule, plan_all_windows
+from models.errors import ConfigError, GroundtruthError, StoreError
+
+M = 20
+ATTRS = {"kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """24 tracks of 5 to 120 frames; value = track * 1000 + frame; three labels; the last two tracks without any."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(5, 120, 24)
+    with TrackStore.create(folder / "mel.h5", (4,), np.float32, ATTRS) as writer:
+        for i, n in enumerate(lengths):
+            writer.append(f"{i:02d}.flac", np.repeat(i * 1000.0 + np.arange(1, n + 1)[:, None], 4, 1).astype(np.float32))
+        writer.seal()
+    rows = (rng.random((24, 3)) < 0.5).astype(int)
+    rows[:, 0] |= ~rows.any(1)
+    rows[-2:] = 0
+    truth = Groundtruth.from_rows([f"{i:02d}.mp3" for i in range(24)], list(rows), ["a", "b", "c"])
+    return folder, lengths, truth
+
+
+def module(data, **options):
+    folder, _, truth = data
+    settings = {
+        "groundtruth_train": truth,
+        "groundtruth_val": truth,
+        "clip_frames": M,
+        "batch_size_train": 4,
+        "batch_size_test": 5,
+        **options,
+    }
+    return TrackDataModule(settings.pop("store", folder / "mel.h5"), **settings)
+
+
+def flat(batches, name):
+    return np.concatenate([np.asarray(batch[name]) for batch in batches])
+
+
+def as_numbers(batches):
+    return [
+        {name: value.numpy().tolist() if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
+        for batch in batches
+    ]
+
+
+def test_an_epoch_of_training(data):
+    dm = module(data)
+    dm.setup("fit")
+    loader = dm.train_dataloader()
+    batches = list(loader)
+    assert len(batches) == len(loader) == 6
+    assert sorted(flat(batches, "index")) == list(range(22))  # the two without labels are never drawn
+    np.testing.assert_array_equal(flat(batches, "draw"), np.arange(22))
+    for batch in batches:
+        assert batch["x"].shape[1:] == (4, M)
+        np.testing.assert_array_equal(batch["y"], dm.split("train").groundtruth.targets(batch["index"]))
+        assert batch["key"] == [f"{i:02d}.mp3" for i in batch["index"].tolist()]
+        for x, i, valid in zip(batch["x"], batch["index"].tolist(), batch["valid"].tolist()):
+            inside = x[0, (M - valid) // 2 :][:valid].numpy()
+            assert valid == min(M, data[1][i])
+            assert (inside // 1000 == i).all()
+            assert (np.diff(inside) == 1).all()
+    assert dm.labels == ["a", "b", "c"]
+
+
+def test_epochs_are_pure_functions_of_seed_and_epoch(data):
+    first = module(data, seed=5).train_dataloader()
+    again = module(data, seed=5, num_workers=0).train_dataloader()
+    zero = as_numbers(first)
+    assert as_numbers(again) == zero
+    first.set_epoch(1)
+    assert as_numbers(first) != zero
+    first.set_epoch(0)
+    assert as_numbers(first) == zero
+    assert as_numbers(module(data, seed=6).train_dataloader()) != zero
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_two_processes_see_the_batches_of_one(data, replace):
+    dm = module(data)
+    split = dm.split("train")
+    draws = WeightedDraws(np.ones(24), 22, replace, seed=2)
+
+    def epoch(batch_size, rank, world):
+        batches = TrainBatches(split.reader, draws, split.index, split.tracks, batch_size, rank, world)
+        batches.set_epoch(3)
+        return list(ClipLoader(split.reader, batches))
+
+    one = epoch(8, 0, 1)
+    two = [epoch(4, rank, 2) for rank in (0, 1)]
+    assert len(one) == len(two[0]) == len(two[1]) == 3
+    for whole, left, right in zip(one, *two):
+        for name in ("x", "index", "draw", "y", "valid"):
+            assert torch.equal(whole[name], torch.cat([left[name], right[name]]))
+
+
+@pytest.mark.parametrize("options", [{}, {"half_overlap": True}, {"tail": "shift"}, {"tail": "drop"}])
+def test_validation_visits_every_window_once_in_order(data, options):
+    dm = module(data, **options)
+    batches = list(dm.val_dataloader())
+    index, window = flat(batches, "index"), flat(batches, "window")
+    rule = WindowRule(M, M // 2 if options.get("half_overlap") else M, options.get("tail", "pad"))
+    expected = [(i, w) for i, n in enumerate(data[1]) for w in range(len(rule.plan(int(n))))]
+    assert list(zip(index.tolist(), window.tolist())) == expected
+    assert (flat(batches, "valid") > 0).all()
+    assert {len(batch["index"]) for batch in batches[:-1]} == {5}
+
+
+@pytest.mark.parametrize("world", [2, 3, 7])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_validation_on_several_processes_counts_each_window_once(data, world, batch_size):
+    split = module(data).split("val")
+    clips = plan_all_windows(split.index, split.tracks, split.reader.store, WindowRule(M, M))
+    shares = [share_windows(clips, batch_size, rank, world) for rank in range(world)]
+    assert len({tuple(len(batch) for batch in share) for share in shares}) == 1  # as many batches, of the same sizes
+    counted = [(c.index[i], c.window[i]) for share in shares for c in share for i in range(len(c)) if c.counted[i]]
+    assert sorted(counted) == list(zip(clips.index, clips.window))
+    repeats = [c for share in shares for c in share if not c.counted.all()]
+    assert sum((c.counted == 0).sum() for c in repeats) < world
+    for c in repeats:
+        assert (split.reader[c]["valid"].numpy() == 0).tolist() == (c.counted == 0).tolist()
+    assert clips.counted.all()
+
+
+def test_prediction_needs_no_labels(data):
+    batches = list(module(data).predict_dataloader())
+    assert "y" not in batches[0]
+    assert sorted(set(flat(batches, "index"))) == list(range(24))
+    assert batches[0]["key"][0] == "00.flac"
+    few = module(data, groundtruth_predict=data[2].subset([3, 1])).predict_dataloader()
+    assert next(key for batch in few for key in batch["key"]) == "03.mp3"
+
+
+def test_without_validation_labels_there_is_no_validation(data):
+    dm = module(data, groundtruth_val=None)
+    dm.setup("fit")
+    assert dm.val_dataloader() == []
+    with pytest.raises(GroundtruthError, match="groundtruth_test"):
+        dm.test_dataloader()
+
+
+def test_it_can_be_sent_to_another_process(data):
+    dm = module(data)
+    dm.setup()
+    expected = as_numbers(dm.train_dataloader())
+    other = pickle.loads(pickle.dumps(dm))
+    assert as_numbers(other.train_dataloader()) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_change_nothing(data, method):
+    split = module(data).split("train")
+    expected = as_numbers(module(data).train_dataloader())
+    draws = WeightedDraws(np.asarray(data[2].matrix().any(1), float), None, seed=0)
+    from datasets.sampler import sample_weights
+
+    draws.weights = sample_weights(data[2])
+    batches = TrainBatches(split.reader, draws, split.index, split.tracks, 4)
+    loader = torch.utils.data.DataLoader(
+        split.reader, batch_size=None, sampler=batches, num_workers=2, multiprocessing_context=method
+    )
+    assert as_numbers(loader) == expected
+    if method == "fork":
+        with_workers = module(data, num_workers=2).train_dataloader()
+        assert as_numbers(with_workers) == expected
+        with_workers.set_epoch(1)
+        assert as_numbers(with_workers) != expected
+
+
+def test_lightning_chooses_the_epoch_and_leaves_the_loader_alone(data):
+    import pytorch_lightning as pl
+
+    seen = []
+
+    class Probe(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def training_step(self, batch, _):
+            seen.append((self.current_epoch, batch["index"].tolist()))
+            return self.weight * batch["x"].mean()
+
+        def validation_step(self, batch, _):
+            assert len(batch["index"])
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.0)
+
+    dm = module(data)
+    trainer = pl.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Probe(), datamodule=dm)
+    for epoch in (0, 1):
+        loader = module(data).train_dataloader()
+        loader.set_epoch(epoch)
+        assert [index for e, index in seen if e == epoch] == [batch["index"].tolist() for batch in loader]
+
+
+def test_a_store_of_another_front_end_is_refused(data):
+    dm = module(data, require={"kind": "mel", "front_end": "omar-rq"})
+    with pytest.raises(StoreError, match="front_end is 'maest-essentia', 'omar-rq' is wanted"):
+        dm.setup("fit")
+
+
+def test_absent_tracks_are_counted_listed_and_left_out(data, caplog):
+    more = Groundtruth.from_rows(["gone/x.mp3", "00.mp3", "gone/y.mp3"], [["a"], ["b"], ["c"]])
+    dm = module(data, groundtruth_train=more, groundtruth_val=None)
+    with caplog.at_level(logging.WARNING, "datasets.datamodule"):
+        dm.setup("fit")
+    assert "2 of 3 tracks of the groundtruth are not in" in caplog.text
+    assert "'gone/x.mp3', 'gone/y.mp3'" in caplog.text
+    batches = list(dm.train_dataloader())
+    assert flat(batches, "index").tolist() == [1]
+    assert batches[0]["y"].tolist() == [[0, 1, 0]]
+    with pytest.raises(
+        GroundtruthError, match=r"None of the 1 tracks of the train groundtruth is in .*like '00\.flac'.*like 'gone/x\.mp3'"
+    ):
+        module(data, groundtruth_train=more.subset([0]), groundtruth_val=None).setup("fit")
+
+
+def test_splits_with_other_labels_are_refused(data):
+    other = Groundtruth.from_rows(["00.mp3"], [["z"]])
+    with pytest.raises(GroundtruthError, match="labels of val"):
+        module(data, groundtruth_val=other).setup("fit")
+
+
+def teacher(folder, lengths, tracks, n_labels=3):
+    rule = WindowRule(M, M)
+    with TrackStore.create(folder / "logits.h5", (n_labels,), np.float16, {"kind": "logits", "windows": rule.attrs()}) as writer:
+        for i in tracks:
+            writer.append(f"{i:02d}.flac", np.full((len(rule.plan(int(lengths[i]))), n_labels), i, np.float16))
+    return folder / "logits.h5"
+
+
+def test_the_teacher_comes_with_the_batch(data, tmp_path):
+    dm = module(data, teacher=teacher(tmp_path, data[1], range(24)))
+    for loader in (dm.train_dataloader(), dm.val_dataloader()):
+        for batch in loader:
+            assert batch["teacher"].shape == batch["y"].shape
+            np.testing.assert_array_equal(batch["teacher"][:, 0], batch["index"])
+
+
+def test_a_teacher_that_does_not_fit_is_refused(data, tmp_path):
+    with pytest.raises(GroundtruthError, match=r"no logits for 2 training tracks, such as '22\.mp3'"):
+        module(data, teacher=teacher(tmp_path, data[1], range(22))).setup("fit")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(GroundtruthError, match="have 2 labels, the groundtruth 3"):
+        module(data, teacher=teacher(tmp_path / "b", data[1], range(24), 2)).setup("fit")
+    with pytest.raises(StoreError, match=r"kind is 'mel', 'logits' is wanted.*extract_logits"):
+        module(data, teacher=data[0] / "mel.h5").setup("fit")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"clip_frames": 0}, {"batch_size_train": 0}, {"num_workers": -1}, {"seed": -1}, {"clip_frames": 1, "half_overlap": True}],
+)
+def test_impossible_settings_are_refused_at_once(data, bad):
+    with pytest.raises(ConfigError):
+        module(data, **bad)
+
+
+def test_a_reader_sent_to_a_worker_is_small(data):
+    assert isinstance(module(data).split("val").reader, ClipReader)
+    store = module(data).split("val").reader.store
+    assert len(pickle.dumps(store)) < 500

@@ -1,0 +1,106 @@
+"""A small network and data module with the batches of datasets/datamodule.py: label c is a band that is louder than the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+import helpers  # noqa: F401  (first: it makes Lightning importable)
+
+BANDS, FRAMES, LABELS = 12, 40, 6
+
+
+class ToyNet(nn.Module):
+    """net(x [B, 1, F, T], generator=...) -> (logits [B, L], features), the call of MAEST; in training it drops a random column."""
+
+    def __init__(self, distilled_type: str = "mean"):
+        super().__init__()
+        self.distilled_type = distilled_type
+        self.body = nn.Sequential(nn.Linear(BANDS, 16), nn.GELU())
+        self.head = nn.Linear(16, LABELS)
+        self.head_dist = nn.Linear(16, LABELS)
+
+    def forward(self, x, generator=None):
+        x = x[:, 0]
+        if self.training:
+            column = int(torch.randint(x.shape[-1], (), generator=generator))
+            x = torch.cat([x[..., :column], x[..., column + 1 :]], -1)
+        features = self.body(x.mean(-1))
+        if self.distilled_type == "separated":
+            return self.head(features), self.head_dist(features), features
+        return self.head(features), features
+
+
+def items(n: int, seed: int = 0, windows: int = 1) -> dict[str, np.ndarray]:
+    g = np.random.default_rng(seed)
+    y = g.random((n, LABELS)) < 0.3
+    y[np.arange(LABELS), np.arange(LABELS)] = True
+    index = np.repeat(np.arange(n), windows)
+    x = g.normal(2.0, 0.5, (n * windows, BANDS, FRAMES))
+    x[:, :LABELS] += 1.5 * y[index][:, :, None]
+    return {
+        "x": x.astype(np.float16),
+        "y": y[index].astype(np.float32),
+        "index": index,
+        "window": np.tile(np.arange(windows), n),
+        "n_windows": np.full(n * windows, windows),
+        "valid": np.full(n * windows, FRAMES),
+        "draw": np.arange(n * windows),
+    }
+
+
+def batch_of(data: dict[str, np.ndarray], rows) -> dict:
+    out = {k: torch.from_numpy(np.asarray(v[rows])) for k, v in data.items()}
+    out["key"] = [f"track{i}" for i in out["index"].tolist()]
+    return out
+
+
+class _Rows(torch.utils.data.Dataset):
+    def __init__(self, data):
+        self.data = data
+
+    def __len__(self):
+        return len(self.data["index"])
+
+    def __getitem__(self, row):
+        return {**{k: v[row] for k, v in self.data.items()}, "key": f"track{self.data['index'][row]}"}
+
+
+class EpochOrder(torch.utils.data.Sampler):
+    """Rows shuffled by (seed, epoch), told the epoch by Lightning; under several processes each takes its block of every global batch."""
+
+    def __init__(self, n, seed, batch, rank=0, world=1):
+        self.n, self.seed, self.batch, self.rank, self.world, self.epoch = n, seed, batch, rank, world, 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __len__(self):
+        return self.n // self.world
+
+    def __iter__(self):
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
+        blocks = order.reshape(-1, self.world, self.batch)
+        return iter(blocks[:, self.rank].ravel().tolist())
+
+
+class ToyData(pl.LightningDataModule):
+    def __init__(self, n: int = 96, batch_size: int = 16, val_windows: int = 2, seed: int = 0, spoil: int | None = None):
+        super().__init__()
+        self.train_items, self.val_items = items(n, seed), items(48, seed + 1, val_windows)
+        self.batch_size, self.seed = batch_size, seed
+        if spoil is not None:
+            self.train_items["x"][spoil] = np.nan
+
+    def train_dataloader(self):
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        sampler = EpochOrder(len(self.train_items["index"]), self.seed, self.batch_size, rank, world)
+        return DataLoader(_Rows(self.train_items), self.batch_size, sampler=sampler)
+
+    def val_dataloader(self):
+        return DataLoader(_Rows(self.val_items), self.batch_size)
+
+    test_dataloader = val_dataloader

@@ -1,0 +1,50 @@
+"""The trap of a torchvision built for another torch: `import timm` works all the same, and other errors still show."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BROKEN = """
+import torch
+torch.library.register_fake("torchvision::nms")(lambda dets, scores, threshold: dets)  # as torchvision does at import: needs the operator
+"""
+FINE = "value = 1\n"
+
+
+def run(tmp_path, content: str, code: str) -> subprocess.CompletedProcess:
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text(content)
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n" + code
+    return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+
+
+CALL = "from models._torchvision import ensure_torchvision; ensure_torchvision(); ensure_torchvision(); import torchvision; print('in')"
+
+
+@pytest.mark.parametrize("content", [BROKEN, FINE])
+def test_a_torchvision_without_its_operators_is_imported(tmp_path, content):
+    done = run(tmp_path, content, CALL)
+    assert done.stdout.strip() == "in", done.stderr
+
+
+def test_without_the_cure_it_fails(tmp_path):
+    done = run(tmp_path, BROKEN, "import torchvision")
+    assert "torchvision::nms does not exist" in done.stderr
+
+
+def test_other_errors_are_not_hidden(tmp_path):
+    done = run(tmp_path, "raise RuntimeError('something else')", CALL)
+    assert "something else" in done.stderr
+    assert done.returncode == 1
+
+
+def test_timm_comes_after_the_cure():
+    text = (ROOT / "models" / "maest" / "network.py").read_text()
+    assert text.index("ensure_torchvision()") < text.index("from timm")
+    others = [p for p in (ROOT / "models").rglob("*.py") if "import timm" in p.read_text() or "from timm" in p.read_text()]
+    assert others == [ROOT / "models" / "maest" / "network.py"]
