@@ -37,6 +37,9 @@ _UNHELPFUL = (
     r".*You passed in a `val_dataloader` but have no `validation_step`.*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
     r".*Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`.*",  # under fp16 the first steps may be skipped
+    r".*Total length of `list` across ranks is zero.*",  # a run without validation is logged as such
+    r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # what is frozen
+    r".*when using `ckpt_path`, callbacks used to create the checkpoint need to be provided.*",  # the module says what is left out
     r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
 )
 
