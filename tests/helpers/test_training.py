@@ -189,6 +189,13 @@ def test_limits_sanity_steps_and_accumulation_work(tmp_path):
     assert "val_ap" in got.metrics
 
 
+def test_validation_every_second_epoch(tmp_path):
+    got = fit(objective(), ToyData(), out_dir=tmp_path, max_epochs=4, check_val_every_n_epoch=2, **RUN)
+    assert ["val_loss" in row for row in got.history] == [False, True, False, True]
+    assert torch.load(got.best, weights_only=True)["epoch"] in (1, 3)
+    assert torch.load(got.last, weights_only=True)["epoch"] == 3
+
+
 def test_a_loss_that_is_not_finite_stops_and_names_the_tracks(tmp_path):
     with pytest.raises(FloatingPointError, match=r"nan at epoch 0, batch \d.*track17.*check_data"):
         fit(objective(), ToyData(spoil=17), out_dir=tmp_path, max_epochs=2, **RUN)

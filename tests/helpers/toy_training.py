@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+# ruff: noqa: E402, I001
+from models._torchvision import ensure_torchvision
+
+ensure_torchvision()  # before Lightning is imported
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-
-import helpers  # noqa: F401  (first: it makes Lightning importable)
 
 BANDS, FRAMES, LABELS = 12, 40, 6
 
