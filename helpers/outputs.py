@@ -136,7 +136,7 @@ class NpyOutput:
 
 def _locked(path: Path) -> IO[str]:
     """The file, opened and locked until it is closed or the process ends. Raises StoreError when another process holds it."""
-    file = open(path)
+    file = path.open()
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
