@@ -187,28 +187,28 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 
 # ---- commands
 @ex.main
-def main(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
     folder = run_folder(_run, _config["trainer"]["default_root_dir"])
     found = tracks(_config, ("train", "val"), folder)
-    result = train(_run, _config, _seed, found, folder)
+    result = train(_run, _config, seed, found, folder)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
 
 @ex.command
-def test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    share_seed(_seed)
+    share_seed(seed)
     folder = run_folder(_run, _config["trainer"]["default_root_dir"])
     found = tracks(_config, ("test",), folder)
-    data = data_module(_config, found, _seed)
+    data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
     result = evaluate(
-        objective(_config, network(_config, data.labels, _seed)),
+        objective(_config, network(_config, data.labels, seed)),
         data,
         checkpoint=_config["ckpt_path"],
         out_dir=folder,
@@ -261,13 +261,13 @@ def output_folder(config: Mapping[str, Any]) -> Path:
 
 
 @ex.command
-def extract_embeddings(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, str]:
+def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
     from helpers.extract import extract_embeddings
 
     blocks = _config["predict"]["transformer_block"]
     blocks = [blocks] if isinstance(blocks, int) else blocks
-    job = extraction(_config, _run, _seed)
+    job = extraction(_config, _run, seed)
     for block in blocks:
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
     done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks, pool=_config["predict"]["pool"])
@@ -275,11 +275,11 @@ def extract_embeddings(_run: Run, _config: Mapping[str, Any], _seed: int) -> dic
 
 
 @ex.command
-def extract_logits(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, str]:
+def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
     from helpers.extract import extract_logits
 
-    return _extracted(extract_logits(**extraction(_config, _run, _seed), out=output_folder(_config) / "logits"))
+    return _extracted(extract_logits(**extraction(_config, _run, seed), out=output_folder(_config) / "logits"))
 
 
 def _extracted(done: Any) -> dict[str, str]:
@@ -305,7 +305,7 @@ def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float
 
 
 @ex.command
-def model_speed_test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Speed of the config's network: windows per second, and how much faster than the music plays; inference and training."""
     from helpers.devices import resolve_accelerator
     from helpers.speed import measure, show
@@ -315,7 +315,7 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[
         **_config,
         "maest": {**_config["maest"], "pretrained": False, "checkpoint": None},
     }  # speed does not depend on weights
-    net = network(config, None, _seed).to(device)
+    net = network(config, None, seed).to(device)
     c = _config["datamodule"]
     rows = measure(net, c["batch_size_test"], c["batch_size_train"], _config["trainer"]["precision"])
     show(net, rows)
@@ -323,7 +323,7 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[
 
 
 @ex.command
-def report(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float]:
+def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html."""
     from helpers.report import versions, write_report
     from helpers.tables import print_scores
@@ -334,12 +334,12 @@ def report(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float
 
     folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
     found = tracks(_config, ("train", "val", "test"), folder)
-    result = train(_run, _config, _seed, found, folder)
+    result = train(_run, _config, seed, found, folder)
     labels = found.truths["test"].labels
     start = {**_config["maest"], "checkpoint": None, "pretrained": False}
-    untrained = network({**_config, "maest": start}, labels, _seed)
+    untrained = network({**_config, "maest": start}, labels, seed)
     start["checkpoint"] = str(result.best or result.last)
-    trained = network({**_config, "maest": start}, labels, _seed)
+    trained = network({**_config, "maest": start}, labels, seed)
     block = _config["predict"]["transformer_block"]
     block = block if isinstance(block, int) else block[0]
     stores = embed_both(trained, untrained, found.store, folder / "embeddings", block, _config["datamodule"]["batch_size_test"])
@@ -358,7 +358,7 @@ def report(_run: Run, _config: Mapping[str, Any], _seed: int) -> dict[str, float
         about={
             "Pre-training": {
                 "command": " ".join(["python", *sys.argv]),
-                "seed": _seed,
+                "seed": seed,
                 "best checkpoint": str(result.best or result.last),
             },
             "Network": trained.settings | {"labels": len(labels), "block probed": block},

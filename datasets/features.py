@@ -18,14 +18,14 @@ from models.errors import AudioError
 if TYPE_CHECKING:
     from models.frontend import MaestMel
 
-MIN_SECONDS = 0.032  # one analysis frame of 512 samples at 16 kHz: what is shorter holds no sound to speak of
+MIN_SECONDS = 0.016  # one hop at 16 kHz: less does not fill a frame
 BLOCK_SECONDS = 10.0  # decoded at a time
 
 
 def mel_of_file(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
     """MAEST's raw log-mel (not normalised) [T, 96] float16 of a file, or of the `max_seconds` in its middle.
 
-    Raises AudioError for a file that cannot be decoded or is shorter than 32 ms.
+    Raises AudioError for a file that cannot be decoded or is shorter than 16 ms.
     """
     import torch
 
@@ -47,7 +47,7 @@ def waveform_of_file(path: str | Path, sample_rate: int, max_seconds: float | No
     16-bit integers because their rounding lies at -98 dB whatever the level; float16 is as small but rounds loud passages at -66
     dB of them.
 
-    Raises AudioError for a file that cannot be decoded or is shorter than 32 ms.
+    Raises AudioError for a file that cannot be decoded or is shorter than 16 ms.
     """
     start, seconds = middle(path, max_seconds)
     blocks = audio.iterate(path, sample_rate, BLOCK_SECONDS, start, seconds)
@@ -57,7 +57,7 @@ def waveform_of_file(path: str | Path, sample_rate: int, max_seconds: float | No
 def middle(path: str | os.PathLike[str], max_seconds: float | None) -> tuple[float, float | None]:
     """Start and seconds of the part of a file that is kept: all of it (0, None), or `max_seconds` around its middle.
 
-    Raises AudioError when it is unreadable or shorter than 32 ms.
+    Raises AudioError when it is unreadable or shorter than 16 ms.
     """
     duration = audio.info(path).duration
     if duration < MIN_SECONDS:

@@ -26,6 +26,9 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "va"), "val"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation", "te"), "test"),
 }
+BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(
+    np.int64
+)  # which labels a packed byte holds [256, 8]
 _AUDIO_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
@@ -144,10 +147,8 @@ class Groundtruth:
     @property
     def counts(self) -> np.ndarray:
         """Tracks that have each label, int64 [L]."""
-        total = np.zeros(self.n_labels, dtype=np.int64)
-        for start in range(0, len(self), 65536):  # bounded memory
-            total += self._unpack(self.packed[start : start + 65536]).sum(axis=0, dtype=np.int64)
-        return total
+        per_byte = [np.bincount(self.packed[:, byte], minlength=256) @ BITS for byte in range(self.packed.shape[1])]
+        return np.concatenate(per_byte)[: self.n_labels]
 
     @property
     def n_unlabelled(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,10 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-AHEAD = 3  # items under way per worker: enough that none idles while a long item holds up the order
+UNDER_WAY = (
+    2  # items handed out per worker; no more than its executor's queue takes, which ends cleanly only when none wait before it
+)
+WAITING = 6  # items under way or done and waiting for their turn, per worker: one long item does not stop the others at once
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -102,14 +106,19 @@ class _Pool:
         under_way: dict[Future, tuple[int, Item]] = {}  # in the order they were begun
         try:
             while True:
-                for index, item in itertools.islice(numbered, self.jobs * AHEAD - len(under_way)):
-                    under_way[self._submit_safely(item)] = (index, item)
+                busy = [future for future in under_way if not future.done()]
+                room = min(UNDER_WAY * self.jobs - len(busy), WAITING * self.jobs - len(under_way))
+                for index, item in itertools.islice(numbered, room):
+                    future = self._submit_safely(item)
+                    under_way[future] = (index, item)
+                    busy.append(future)
                 if not under_way:
                     return
                 first = next(iter(under_way))
-                done = {first} if ordered else wait(under_way, return_when=FIRST_COMPLETED).done
-                if ordered:
-                    wait([first])
+                done = [first] if ordered else [future for future in under_way if future.done()]
+                if not (done and done[0].done()):
+                    wait(busy, return_when=FIRST_COMPLETED)
+                    continue
                 if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                     yield from self._recover(under_way)
                     under_way.clear()
@@ -117,7 +126,7 @@ class _Pool:
                 for future in done:
                     yield _outcome(*under_way.pop(future), self._answer(future))
         finally:
-            self._end()
+            self._end(under_way)
 
     def _submit_safely(self, item: object) -> Future:
         """A worker may have died since the last look: what is submitted then fails like those under way, and is done again with
@@ -149,15 +158,20 @@ class _Pool:
             if isinstance(error, BrokenProcessPool):
                 self._end()
                 self._executor = self._start(1)
-                reason = str(error).splitlines()[-1].strip() if str(error) else ""
+                code = re.search(r"\{(.*?)\}", str(error))  # "The exit codes of the workers are {SIGKILL(-9)}"
                 yield Outcome(
-                    index, item, error=f"It ended its worker process twice (a crash, or out of memory). {reason}".strip()
+                    index, item, error=f"It ended its worker process, also alone ({code[1] if code else 'no exit code'})."
                 )
             else:
                 yield _outcome(index, item, self._answer(again))
         self._end()
 
-    def _end(self) -> None:
+    def _end(self, under_way: Iterable[Future] = ()) -> None:
+        """Stop the workers, in the middle of their items where there are some."""
         if self._executor is not None:
+            # loky's own thread fails when it is told to stop between taking an item and handing it out, a matter of a millisecond.
+            until = time.monotonic() + 2
+            while not all(future.running() or future.done() for future in under_way) and time.monotonic() < until:
+                time.sleep(0.001)
             self._executor.shutdown(wait=True, kill_workers=True)
             self._executor = None

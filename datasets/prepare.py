@@ -9,6 +9,7 @@ processes and however often the work was interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import functools
 import io
@@ -22,14 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from joblib import cpu_count
 
 from models.audio import AUDIO_SUFFIXES, find_audio
 from models.errors import AudioError, StoreError
+from models.mel_settings import MAEST
 
 from . import features, store_files
 from .parallel import parallel_map
 from .progress import JobProgress
-from .store import TrackStore
+from .store import TrackStore, shard_path
 from .store_writer import StoreWriter
 
 log = logging.getLogger(__name__)
@@ -93,7 +96,7 @@ def prepare(
         raise AudioError(f"{audio_dir} holds no audio files ({', '.join(sorted(AUDIO_SUFFIXES))}).")
     _settle(out, {"audio_dir": str(audio_dir.resolve()), **kind.attrs})
     base = out / kind.file
-    made_before, shard = _look(base, kind.attrs)
+    made_before, shard = _look(base, kind)
     todo = [name for name in names if name not in made_before]
     failed: dict[str, str] = {}
     made = 0
@@ -119,8 +122,6 @@ def _kind(waveform: int | None, max_seconds: float | None) -> _Kind:
         raise AudioError(f"max_seconds is {max_seconds}; give the seconds to keep of a long track, or 0 to keep all.")
     cut = float(max_seconds) if max_seconds else None
     if waveform is None:
-        from models.frontend import MAEST  # late: it brings torch
-
         attrs = {"kind": "mel", "front_end": MAEST.name, "sample_rate": MAEST.sample_rate, "hop": MAEST.hop, "max_seconds": cut}
         return _Kind("mel.h5", functools.partial(features.mel_of_file, max_seconds=cut), (MAEST.n_mels,), "float16", attrs)
     if waveform != int(waveform) or not 1000 <= waveform <= 384000:
@@ -156,16 +157,22 @@ def _settle(out: Path, settings: dict) -> None:
         )
 
 
-def _look(base: Path, attrs: dict) -> tuple[set[str], int | None]:
+def _look(base: Path, kind: _Kind) -> tuple[set[str], int | None]:
     """Names in the sealed shards, and the shard to write: the first that is not sealed."""
     sealed, shard = [], None
     while TrackStore.state(base, shard) == "sealed":
-        sealed.append(base if shard is None else base.with_name(f"{base.stem}.shard-{shard:05d}{base.suffix}"))
+        path = shard_path(base, shard)
+        if store_files.journal_path(
+            path
+        ).exists():  # killed after sealing, before its parts were gone: the refused writer removes them
+            with contextlib.suppress(StoreError):
+                TrackStore.create(base, kind.item_shape, kind.dtype, kind.attrs, shard)
+        sealed.append(path)
         shard = 0 if shard is None else shard + 1
     if not sealed:
         return set(), shard
     store = TrackStore.open(sealed[0])
-    store.require(**attrs, cure="Choose another OUT.")
+    store.require(**kind.attrs, cure="Choose another OUT.")
     return {name for path in sealed for name in store_files.read_sealed(path).names}, shard
 
 
@@ -173,6 +180,8 @@ def _fill(
     writer: StoreWriter, root: Path, names: Sequence[str], function: Callable, jobs: int | None, failed: dict[str, str]
 ) -> None:
     """Append what the workers make of each file, in the files' order: this process is the only writer."""
+    if jobs is None:
+        jobs = max(2, min(cpu_count(), len(names)))  # never 1 by itself: a decoder's crash must be a worker's
     outcomes = parallel_map(function, [root / name for name in names], jobs)
     with JobProgress("Preparing", len(names), "files") as progress:
         for name, outcome in zip(names, outcomes):
@@ -242,6 +251,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         done = prepare(args.audio_dir, args.out, args.waveform, args.jobs, args.max_seconds)
     except (AudioError, StoreError) as error:
         log.error("%s", error)
+        return EXIT_STOPPED
+    except OSError as error:
+        log.error("%s: %s.", error.filename or args.out, error.strerror or error)
         return EXIT_STOPPED
     except KeyboardInterrupt:
         log.error("Interrupted. The same command goes on where it stopped.")

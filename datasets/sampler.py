@@ -13,7 +13,7 @@ import numpy as np
 from models.errors import ConfigError, GroundtruthError
 from models.randomness import stream
 
-from .groundtruth import Groundtruth
+from .groundtruth import BITS, Groundtruth
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,12 @@ def sample_weights(groundtruth: Groundtruth, offset: float = 100.0, combine_sum:
         raise ConfigError(f"sample_weight_offset is {offset}; it must be 0 or more.")
     # a label that no track has weighs nothing, whatever the offset
     per_label = 1000.0 / np.maximum(groundtruth.counts + offset, 1e-9)
-    weights = np.empty(len(groundtruth))
-    for start in range(0, len(groundtruth), 65536):  # bounded memory
-        rows = np.unpackbits(groundtruth.packed[start : start + 65536], axis=1, count=groundtruth.n_labels)
-        weights[start : start + len(rows)] = rows @ per_label if combine_sum else (rows * per_label).max(axis=1)
+    combine = np.add if combine_sum else np.maximum
+    weights = np.zeros(len(groundtruth))
+    for byte in range(groundtruth.packed.shape[1]):  # eight labels at a time, by a table of what each byte weighs
+        eight = per_label[8 * byte : 8 * byte + 8]
+        table = combine.reduce(BITS[:, : len(eight)] * eight, axis=1)
+        combine(weights, table[groundtruth.packed[:, byte]], out=weights)
     return weights
 
 

@@ -35,64 +35,91 @@ def stratified_split(groundtruth: Groundtruth, seed: int = 0, fractions: Sequenc
     shares = np.asarray(fractions, dtype=float)
     if shares.shape != (3,) or (shares < 0).any() or not np.isclose(shares.sum(), 1):
         raise GroundtruthError(f"Fractions of train, val and test are three numbers that make 1; got {tuple(fractions)}.")
-    unit_of, sizes = _units(groundtruth)
-    assigned = _stratify(groundtruth, unit_of, sizes, shares, stream(seed, "split"))
-    names = [SPLITS[s] for s in assigned[unit_of].tolist()]
+    rng = stream(seed, "split")
+    if groundtruth.group is None:
+        assigned = _split_tracks(groundtruth, shares, rng)
+    else:
+        assigned = _split_groups(groundtruth, groundtruth.group, shares, rng)
+    names = [SPLITS[s] for s in assigned.tolist()]
     empty = [name for name, share in zip(SPLITS, shares) if share > 0 and name not in names]
     if empty:
-        units = "groups" if groundtruth.group is not None else "tracks"
-        raise GroundtruthError(
-            f"{len(sizes)} {units} cannot be split: nothing is left for {' and '.join(empty)}. Give splits of your own."
-        )
+        units = f"{len(groundtruth)} tracks" if groundtruth.group is None else f"{len(set(groundtruth.group))} groups"
+        raise GroundtruthError(f"{units} cannot be split: nothing is left for {' and '.join(empty)}. Give splits of your own.")
     return names
 
 
-def _units(groundtruth: Groundtruth) -> tuple[np.ndarray, np.ndarray]:
-    """What is assigned as one: each track's unit [N], and each unit's number of tracks [U]."""
-    if groundtruth.group is None:
-        n = len(groundtruth)
-        return np.arange(n), np.ones(n, dtype=np.int64)
-    number: dict[str, int] = {}
-    # a track without a group's name is a group of its own
-    unit_of = np.array([number.setdefault(g if g else f"\0{i}", len(number)) for i, g in enumerate(groundtruth.group)])
-    return unit_of, np.bincount(unit_of)
-
-
-def _stratify(
-    groundtruth: Groundtruth, unit_of: np.ndarray, sizes: np.ndarray, shares: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _split_tracks(groundtruth: Groundtruth, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The split of each track [N], label after label, the one with the fewest tracks left first."""
+    n, n_labels = len(groundtruth), groundtruth.n_labels
     rows, columns = _pairs(groundtruth)
-    n_units, n_labels = len(sizes), groundtruth.n_labels
-    # how many tracks of each label every unit holds, as pairs (unit, label, count) sorted by label
-    code, count = np.unique(columns * n_units + unit_of[rows], return_counts=True)
-    labels, units = code // n_units, code % n_units
-    first = np.searchsorted(labels, np.arange(n_labels + 1))
-    by_unit = np.argsort(units, kind="stable")
-    unit_first = np.searchsorted(units[by_unit], np.arange(n_units + 1))
-    left = np.bincount(labels, weights=count, minlength=n_labels)  # tracks of each label not yet assigned
+    by_label = np.argsort(columns, kind="stable")
+    of_label = np.split(rows[by_label], np.cumsum(np.bincount(columns, minlength=n_labels))[:-1])
+    row_first = np.searchsorted(rows, np.arange(n + 1))
+    left = np.bincount(columns, minlength=n_labels)  # tracks of each label not yet assigned
     wanted = left[:, None] * shares  # what each split still lacks of each label [L, 3]
-    assigned = np.full(n_units, -1)
+    assigned = np.full(n, -1)
     carried = np.zeros(3)
-    open_labels = left > 0
-    while open_labels.any():
-        label = int(np.argmin(np.where(open_labels, left, np.inf)))
-        open_labels[label] = False
-        span = slice(first[label], first[label + 1])
-        free = assigned[units[span]] < 0
-        members, weights = units[span][free], count[span][free]
+    waiting = left > 0
+    while waiting.any():
+        label = int(np.argmin(np.where(waiting, left, np.iinfo(left.dtype).max)))
+        waiting[label] = False
+        members = of_label[label][assigned[of_label[label]] < 0]
         if not len(members):
             continue
-        chosen, carried = _deal(members, weights, np.maximum(wanted[label], 0), carried, rng)
-        assigned[members] = chosen
-        # what these units hold of all other labels is assigned with them
-        touched = np.concatenate([by_unit[unit_first[u] : unit_first[u + 1]] for u in members.tolist()])
-        np.subtract.at(wanted, (labels[touched], assigned[units[touched]]), count[touched])
-        np.subtract.at(left, labels[touched], count[touched])
-    rest = np.flatnonzero(assigned < 0)  # units without any label
+        assigned[members], carried = _deal(len(members), wanted[label], carried, shares, rng)
+        # what these tracks have of all other labels is assigned with them
+        touched = np.concatenate([np.arange(row_first[i], row_first[i + 1]) for i in members.tolist()])
+        np.subtract.at(wanted, (columns[touched], assigned[rows[touched]]), 1)
+        np.subtract.at(left, columns[touched], 1)
+    rest = np.flatnonzero(assigned < 0)  # tracks without any label
     if len(rest):
-        lacking = sizes.sum() * shares - np.bincount(assigned[assigned >= 0], sizes[assigned >= 0], minlength=3)
-        assigned[rest], _ = _deal(rest, sizes[rest], np.maximum(lacking, 0), np.zeros(3), rng)
+        lacking = n * shares - np.bincount(assigned[assigned >= 0], minlength=3)
+        assigned[rest], _ = _deal(len(rest), lacking, np.zeros(3), shares, rng)
     return assigned
+
+
+def _deal(
+    n: int, wanted: np.ndarray, carried: np.ndarray, shares: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Deal n tracks to the splits, each to the one that lacks most; returns the split of each, in random order, and what rounding leaves."""
+    quota = np.maximum(wanted, 0)
+    quota = n * (quota / quota.sum() if quota.sum() > 0 else shares)
+    lacks = (quota + carried).tolist()
+    chosen = np.empty(n, dtype=np.int64)
+    for i in range(n):
+        chosen[i] = split = lacks.index(max(lacks))
+        lacks[split] -= 1
+    return rng.permutation(chosen), np.array(lacks)
+
+
+def _split_groups(groundtruth: Groundtruth, group: list[str], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The split of each track [N], group after group, large ones first.
+
+    A group goes where it brings the counts of all its labels, and of tracks, nearest to what is wanted: where the sum over labels of
+    (what the split lacks)^2 / (what it should have) falls most.
+    """
+    number: dict[str, int] = {}
+    # a track without a group's name is a group of its own
+    unit = np.array([number.setdefault(name if name else f"\0{i}", len(number)) for i, name in enumerate(group)])
+    n_units, n_labels = len(number), groundtruth.n_labels
+    rows, columns = _pairs(groundtruth)
+    # one more "label" that every track has keeps the sizes in proportion
+    code = np.concatenate([unit[rows] * (n_labels + 1) + columns, unit * (n_labels + 1) + n_labels])
+    code, count = np.unique(code, return_counts=True)
+    units, labels = code // (n_labels + 1), code % (n_labels + 1)
+    first = np.searchsorted(units, np.arange(n_units + 1))
+    goal = np.bincount(labels, weights=count, minlength=n_labels + 1)[:, None] * np.where(shares > 0, shares, np.nan)
+    lacks = goal.copy()
+    sizes = np.bincount(unit, minlength=n_units)
+    order = rng.permutation(n_units)
+    assigned = np.empty(n_units, dtype=np.int64)
+    for u in order[np.argsort(-sizes[order], kind="stable")].tolist():
+        span = slice(first[u], first[u + 1])
+        mine, c = labels[span], count[span][:, None]
+        gain = (c * (2 * lacks[mine] - c) / goal[mine]).sum(axis=0)
+        assigned[u] = split = int(np.nanargmax(gain))
+        lacks[mine, split] -= count[span]
+    return assigned[unit]
 
 
 def _pairs(groundtruth: Groundtruth) -> tuple[np.ndarray, np.ndarray]:
@@ -102,24 +129,6 @@ def _pairs(groundtruth: Groundtruth) -> tuple[np.ndarray, np.ndarray]:
         rows, columns = np.nonzero(np.unpackbits(groundtruth.packed[start : start + 65536], axis=1, count=groundtruth.n_labels))
         found.append((rows + start, columns))
     return np.concatenate([r for r, _ in found]), np.concatenate([c for _, c in found])
-
-
-def _deal(
-    members: np.ndarray, weights: np.ndarray, wanted: np.ndarray, carried: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Deal units to the three splits, each to the one that lacks most; returns the split of each and what is left over by rounding."""
-    total = weights.sum()
-    quota = wanted * (total / wanted.sum()) if wanted.sum() > 0 else np.full(3, total / 3)
-    lacks = (quota + carried).tolist()
-    order = rng.permutation(len(members))
-    # groups: large ones first, while there is room for them
-    order = order[np.argsort(-weights[order], kind="stable")]
-    chosen = np.empty(len(members), dtype=np.int64)
-    for i, weight in zip(order.tolist(), weights[order].tolist()):
-        split = lacks.index(max(lacks))
-        chosen[i] = split
-        lacks[split] -= weight
-    return chosen, np.array(lacks)
 
 
 # -- as a file

@@ -51,6 +51,7 @@ class StoreWriter:
         self._names: dict[str, None] = {}
         self._part = self._journal = -1
         if path.exists():
+            _remove_leftovers(path)
             raise StoreError(
                 f"{path} exists already and is sealed. It is never overwritten: choose another name, or remove it first."
             )
@@ -282,7 +283,8 @@ def _remove_leftovers(path: Path) -> None:
     if not journal.exists():
         return
     parts = files.read_parts(path)
-    if parts is not None and parts.names == files.read_sealed(path).names:
+    whole = parts is not None and parts.names == files.read_sealed(path).names
+    if whole or not files.part_path(path).exists():
         files.part_path(path).unlink(missing_ok=True)
         journal.unlink()
 

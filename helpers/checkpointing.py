@@ -35,11 +35,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class _BestCheckpoint(ModelCheckpoint):
-    """Lightning's, but at rest in a run that validates nothing."""
+    """Lightning's, but at rest after epochs without a validation."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if sum(trainer.num_val_batches) > 0:
+        if validated(trainer):
             super().on_train_epoch_end(trainer, pl_module)
+
+
+def validated(trainer: pl.Trainer) -> bool:
+    """Whether the present epoch ends with a validation."""
+    return sum(trainer.num_val_batches) > 0 and (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch == 0
 
 
 def best_and_last(folder: Path, monitor: str, mode: str) -> tuple[ModelCheckpoint, ModelCheckpoint]:

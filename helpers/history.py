@@ -13,6 +13,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from .checkpointing import validated
+
 log = logging.getLogger(__name__)
 
 LogFunction = Callable[[str, float, int], None]
@@ -53,6 +55,8 @@ class History(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep, write and tell the epoch's metrics (the validation has run by now)."""
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k not in ("train_loss_step", "lr")}
+        if not validated(trainer):  # Lightning still holds those of an earlier epoch
+            metrics = {k: v for k, v in metrics.items() if not k.startswith("val_")}
         row = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,

@@ -109,7 +109,7 @@ class LitObjective(pl.LightningModule):
         if not torch.isfinite(loss):
             tracks = ", ".join(map(str, batch.get("key", batch.get("index", ()))))
             raise FloatingPointError(
-                f"The loss is {float(loss)} at epoch {self.current_epoch}, batch {batch_idx}. Its tracks: {tracks}. Look for broken "
+                f"The loss is {float(loss.detach())} at epoch {self.current_epoch}, batch {batch_idx}. Its tracks: {tracks}. Look for broken "
                 "features among them (check_data), or lower the learning rate, or train in precision 32."
             )
         size = len(batch["index"])

@@ -213,6 +213,7 @@ class Experiment(sacred.Experiment):
             if word.startswith("=") or word.endswith("="):
                 near = "".join(after[max(i - 1, 0) : i + 1]) if word.startswith("=") else "".join(after[i : i + 2])
                 raise ConfigError(f"There is a space beside the '=' of '{word}': write it without: {near}")
+        for word in after:
             if "=" not in word and not word.startswith("-") and word not in self.named_configs and not Path(word).suffix:
                 raise ConfigError(
                     f"There is no named config '{word}'.{nearest(word, self.named_configs)} `print_named_configs` lists them."

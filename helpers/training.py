@@ -37,6 +37,9 @@ _UNHELPFUL = (
     r".*You passed in a `val_dataloader` but have no `validation_step`.*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
     r".*Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`.*",  # under fp16 the first steps may be skipped
+    r".*Total length of `list` across ranks is zero.*",  # a run without validation is logged as such
+    r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # what is frozen
+    r".*when using `ckpt_path`, callbacks used to create the checkpoint need to be provided.*",  # the module says what is left out
     r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
 )
 
@@ -77,6 +80,7 @@ def fit(
     limit_train_batches: int | float | None = None,
     limit_val_batches: int | float | None = None,
     num_sanity_val_steps: int = 0,
+    check_val_every_n_epoch: int = 1,
     log_every_n_steps: int = 50,
     reload_dataloaders_every_n_epochs: int = 0,
     accumulate_grad_batches: int = 1,
@@ -101,8 +105,10 @@ def fit(
     Raises ConfigError for what cannot run (before it starts), FloatingPointError for a loss that is not finite, naming the
     tracks.
     """
-    if max_epochs < 1:
-        raise ConfigError(f"max_epochs is {max_epochs}; training needs 1 or more.")
+    if max_epochs < 1 or check_val_every_n_epoch < 1:
+        raise ConfigError(
+            f"max_epochs is {max_epochs} and check_val_every_n_epoch {check_val_every_n_epoch}; both must be 1 or more."
+        )
     out_dir = Path(out_dir)
     accelerator = resolve_accelerator(accelerator, devices)
     strategy = resolve_strategy(strategy, devices, num_nodes)
@@ -129,6 +135,7 @@ def fit(
         limit_train_batches=limit_train_batches,
         limit_val_batches=limit_val_batches,
         num_sanity_val_steps=num_sanity_val_steps,
+        check_val_every_n_epoch=check_val_every_n_epoch,
         log_every_n_steps=log_every_n_steps,
         reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
         accumulate_grad_batches=accumulate_grad_batches,

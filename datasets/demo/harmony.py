@@ -45,9 +45,7 @@ def melody(
     elif kind == "repeated note":
         degrees = np.full(n, rng.integers(run))
     else:
-        degrees = rng.integers(0, run, n)
-        same = np.flatnonzero(np.diff(degrees) == 0) + 1
-        degrees[same] = (degrees[same] + rng.integers(1, run, len(same))) % run
+        degrees = np.cumsum(rng.integers(1, run, n)) % run  # anywhere else in the same range
     degrees = 2 * degrees  # thirds apart: a run spans more than an octave
     scale = np.asarray(SCALES[mode])
     pitches = tonic + scale[degrees % 7] + 12 * (degrees // 7)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TABLE = 2048  # samples of one cycle
+TIMBRES = ("organ", "pluck", "bell", "strings", "brass", "mellow")
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
         tone = read_table(dark, phase) * (1 - opening) + read_table(bright, phase) * opening
         level = np.minimum(t / 0.03, 1)
     else:
-        raise ValueError(f"No timbre '{timbre}'.")
+        raise ValueError(f"No timbre '{timbre}'; there are {', '.join(TIMBRES)}.")
     if ornament.kind == "tremolo":
         level = level * (1 - ornament.depth * (0.5 + 0.5 * np.cos(2 * np.pi * ornament.rate * clock)))
     if notes.accents is not None:

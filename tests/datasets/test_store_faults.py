@@ -56,9 +56,15 @@ tracks = st.dictionaries(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(tracks, st.data())
-def test_cut_anywhere_it_resumes_to_the_same_store(content, cuts):
+@pytest.fixture
+def no_fsync(monkeypatch):
+    """Syncing matters to power cuts only, and takes most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(content=tracks, cuts=st.data())
+def test_cut_anywhere_it_resumes_to_the_same_store(no_fsync, content, cuts):
     data = {name: np.array(values, dtype=np.int16) for name, values in content.items()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -66,10 +72,11 @@ def test_cut_anywhere_it_resumes_to_the_same_store(content, cuts):
         for path in (store_files.part_path(folder / "s.h5"), store_files.journal_path(folder / "s.h5")):
             if cuts.draw(st.booleans()):
                 os.truncate(path, cuts.draw(st.integers(0, path.stat().st_size)))
-        try:
+        if store_files.read_parts(folder / "s.h5") is None:  # not even the header is whole
+            with pytest.raises(StoreError, match="only just been begun"):
+                TrackStore.open(folder / "s.h5")
+        else:
             assert_prefix(TrackStore.open(folder / "s.h5"), data)
-        except StoreError as error:
-            assert "only just been begun" in str(error)
         with create(folder) as writer:
             assert list(writer.names) == list(data)[: len(writer)]
         write(folder, data, seal=True)
@@ -129,7 +136,7 @@ def test_a_part_without_its_journal_is_not_thrown_away(tmp_path):
 # -- a full disk
 
 
-@pytest.mark.parametrize("partial", [0, 3, 10_000])
+@pytest.mark.parametrize("partial", [0, 3])
 @pytest.mark.parametrize("file", ["part", "journal"])
 def test_a_full_disk_while_appending(tmp_path, monkeypatch, partial, file):
     data = some(6)
@@ -151,11 +158,8 @@ def test_a_full_disk_while_appending(tmp_path, monkeypatch, partial, file):
         for name in names[:3]:
             writer.append(name, data[name])
         full["now"] = True
-        if partial == 10_000 and file == "part":  # all of the data fitted, so the journal is what fails
-            full["some"] = True
         with pytest.raises(StoreError, match=r"no space left on the disk\. The 3 tracks before it are whole and readable"):
             writer.append(names[3], data[names[3]])
-            writer.append(names[4], data[names[4]])
         assert_prefix(TrackStore.open(tmp_path / "s.h5"), data)
         assert len(TrackStore.open(tmp_path / "s.h5")) == 3
         full.clear()
@@ -231,12 +235,13 @@ def test_parts_left_by_a_kill_after_sealing_are_cleared(tmp_path):
     write(tmp_path, data)
     parts = {path: path.read_bytes() for path in tmp_path.iterdir()}
     write(tmp_path, data, seal=True)
-    for path, content in parts.items():
-        path.write_bytes(content)
-    assert len(TrackStore.open(tmp_path)) == 3  # the sealed file counts, not both
-    with pytest.raises(StoreError, match="sealed"):
-        create(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
+    for left in (list(parts), [path for path in parts if path.suffix == ".journal"]):
+        for path in left:
+            path.write_bytes(parts[path])
+        assert len(TrackStore.open(tmp_path)) == 3  # the sealed file counts, not both
+        with pytest.raises(StoreError, match="sealed"):
+            create(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
 
 
 # -- writers beside one another

@@ -177,6 +177,6 @@ def test_weights_that_do_not_fit_and_impossible_settings_are_refused():
     for wrong in (dict(start_epoch=-1), dict(every_epochs=0), dict(kind="mean"), dict(decay=1.0), dict(lr=0.0)):
         with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
             AveragedWeights(**wrong)
+    callback = AveragedWeights(kind="ema")
     with pytest.raises(ConfigError, match="swa"):
-        callback = AveragedWeights(kind="ema")
         callback.load_state_dict({"count": 3, "kind": "swa"})

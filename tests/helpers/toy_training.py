@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+# ruff: noqa: E402, I001
+from models._torchvision import ensure_torchvision
+
+ensure_torchvision()  # before Lightning is imported
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-
-import helpers  # noqa: F401  (first: it makes Lightning importable)
 
 BANDS, FRAMES, LABELS = 12, 40, 6
 
@@ -66,7 +69,8 @@ class _Rows(torch.utils.data.Dataset):
         return len(self.data["index"])
 
     def __getitem__(self, row):
-        return {**{k: v[row] for k, v in self.data.items()}, "key": f"track{self.data['index'][row]}"}
+        row, draw = row if isinstance(row, tuple) else (row, row)
+        return {**{k: v[row] for k, v in self.data.items()}, "draw": draw, "key": f"track{self.data['index'][row]}"}
 
 
 class EpochOrder(torch.utils.data.Sampler):
@@ -83,8 +87,8 @@ class EpochOrder(torch.utils.data.Sampler):
 
     def __iter__(self):
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
-        blocks = order.reshape(-1, self.world, self.batch)
-        return iter(blocks[:, self.rank].ravel().tolist())
+        mine = np.arange(self.n).reshape(-1, self.world, self.batch)[:, self.rank].ravel()
+        return iter([(int(order[draw]), int(draw)) for draw in mine])
 
 
 class ToyData(pl.LightningDataModule):

@@ -1,0 +1,393 @@
+"""The embedded demo data: the same music for the same seed, labels that can be heard, and nothing else that gives them away."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from sklearn.metrics import roc_auc_score
+
+from datasets import groundtruth_files
+from datasets.demo import FAMILIES, LABELS, SPLITS, make, plan_track, render, sizes
+from datasets.demo import writer as demo_writer
+from datasets.demo.drums import PATTERNS
+from datasets.demo.drums import play as play_drums
+from datasets.demo.harmony import accompaniment, beat_times, melody
+from datasets.demo.labels import BEATS_PER_MINUTE, SECONDS, TrackPlan
+from datasets.demo.mixing import LOUDNESS, LOUDNESS_JITTER, cut_break, level_curve
+from datasets.demo.synth import Notes, Ornament, hertz, play
+from models.errors import GroundtruthError
+
+RATE = 16000
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def levels(wave: np.ndarray, seconds: float = 0.02, rate: int = RATE) -> np.ndarray:
+    """RMS of consecutive pieces."""
+    step = int(seconds * rate)
+    pieces = wave[: len(wave) // step * step].reshape(-1, step)
+    return np.sqrt((pieces.astype(np.float64) ** 2).mean(axis=1))
+
+
+def loudest_pitch(wave: np.ndarray) -> float:
+    """MIDI pitch of the highest peak of the spectrum."""
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 1 << 16))
+    return 69 + 12 * np.log2(np.argmax(spectrum) * RATE / (1 << 16) / 440)
+
+
+def forced(index: int, **values: str) -> TrackPlan:
+    """A plan with some of its labels chosen."""
+    plan = plan_track(0, "train", index)
+    return replace(plan, values={**plan.values, **values}, sample_rate=RATE, channels=1)
+
+
+# ---- one seed, one data set
+def test_a_track_is_the_same_alone_and_again():
+    plan = plan_track(3, "test", 17)
+    assert plan == plan_track(3, "test", 17)
+    assert demo_writer.encode(plan) == demo_writer.encode(plan_track(3, "test", 17))
+    np.testing.assert_array_equal(render(plan), render(plan))
+
+
+@pytest.mark.parametrize("other", [(4, "test", 17), (3, "train", 17), (3, "test", 18)])
+def test_seed_split_and_index_each_make_other_music(other):
+    draws = plan_track(3, "test", 17).rng().integers(0, 2**63, 16)
+    others = plan_track(*other).rng().integers(0, 2**63, 16)
+    assert not np.isin(draws, others).any()
+
+
+def test_no_two_tracks_share_a_seed():
+    first = {int(plan_track(0, split, i).rng().integers(2**63)) for split in SPLITS for i in range(300)}
+    assert len(first) == 3 * 300
+
+
+@pytest.mark.parametrize(("split", "index"), [("validate", 0), ("train", -1)])
+def test_a_plan_that_cannot_be(split, index):
+    with pytest.raises(ValueError, match=r"validate|-1"):
+        plan_track(0, split, index)
+
+
+# ---- labels in balance
+def test_every_label_is_in_every_split_and_never_rare_or_near_constant():
+    counts = sizes()
+    for split, n in counts.items():
+        tracks = [plan_track(0, split, i).labels for i in range(n)]
+        for label in LABELS:
+            share = sum(label in labels for labels in tracks) / n
+            assert 0.12 <= share <= 0.55, (split, label)
+            assert share * n >= 20
+
+
+def test_families_are_independent_of_one_another():
+    values = [plan_track(0, "train", i).values for i in range(3000)]
+    families = list(FAMILIES)
+    for i, one in enumerate(families):
+        for other in families[:i]:
+            for a in FAMILIES[one]:
+                for b in FAMILIES[other]:
+                    both = np.mean([v[one] == a and v[other] == b for v in values])
+                    assert both == pytest.approx(1 / len(FAMILIES[one]) / len(FAMILIES[other]), abs=0.025)
+
+
+def test_length_and_format_give_no_label_away():
+    plans = [plan_track(0, "train", i) for i in range(3000)]
+    targets = np.array([[label in plan.labels for label in LABELS] for plan in plans])
+    for feature in ("seconds", "sample_rate", "channels"):
+        scores = np.array([getattr(plan, feature) for plan in plans])
+        for column, label in zip(targets.T, LABELS):
+            assert roc_auc_score(column, scores) == pytest.approx(0.5, abs=0.05), (feature, label)
+
+
+def test_loudness_gives_no_label_away_and_the_audio_is_sound():
+    plans = [plan_track(1, "train", i) for i in range(240)]
+    loudness = []
+    for plan in plans:
+        wave = render(plan)
+        assert wave.dtype == np.float32
+        assert wave.shape == ((round(plan.seconds * plan.sample_rate),) + ((2,) if plan.channels == 2 else ()))
+        assert SECONDS[0] <= plan.seconds <= SECONDS[1]
+        assert np.isfinite(wave).all()
+        assert np.abs(wave).max() < 1.0
+        mono = wave if wave.ndim == 1 else wave.mean(axis=1)
+        loudness.append(20 * np.log10(np.sqrt(np.mean(mono.astype(np.float64) ** 2))))
+    assert np.ptp(loudness) > LOUDNESS_JITTER  # it does vary
+    assert np.median(loudness) == pytest.approx(LOUDNESS, abs=1.5)
+    targets = np.array([[label in plan.labels for label in LABELS] for plan in plans])
+    for column, label in zip(targets.T, LABELS):
+        assert roc_auc_score(column, loudness) == pytest.approx(0.5, abs=0.15), label  # 3 standard errors at 40 positives of 240
+
+
+# ---- labels that can be heard
+@pytest.mark.parametrize("index", range(6))
+def test_crescendo_rises_and_decrescendo_falls(index):
+    for kind, sign in (("crescendo", 1), ("decrescendo", -1)):
+        wave = render(forced(index, dynamics=kind, form="_through"))
+        third = len(wave) // 3
+        first, last = (np.sqrt(np.mean(part**2)) for part in (wave[:third], wave[-third:]))
+        assert sign * 20 * np.log10(last / first) > 6
+
+
+def test_swells_come_and_go():
+    curve = 20 * np.log10(level_curve("swells", 8 * RATE, RATE, rng()))
+    turns = np.flatnonzero(np.diff(np.sign(np.diff(curve[::160]))))
+    assert len(turns) >= 5
+    assert np.ptp(curve) > 8
+
+
+def test_an_even_level_is_even():
+    assert np.ptp(level_curve("_even", RATE, RATE, rng())) == 0
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_a_break_is_a_silence_in_the_middle(index):
+    def longest_quiet(form: str) -> float:
+        wave = render(forced(index, form=form, dynamics="_even"))
+        middle = levels(wave[len(wave) // 4 : -len(wave) // 4])
+        quiet = "".join("q" if x else "." for x in middle < 0.08 * np.sqrt(np.mean(wave**2)))
+        return max(map(len, quiet.split("."))) * 0.02
+
+    assert longest_quiet("break") >= 0.6
+    assert longest_quiet("_through") < 0.6
+
+
+def test_a_break_is_cut_in_place_and_nothing_around_it():
+    wave = np.ones(8 * RATE, dtype=np.float32)
+    cut_break(wave, RATE, rng())
+    silent = np.flatnonzero(wave == 0)
+    assert 0.6 <= len(silent) / RATE <= 1.0
+    assert (np.diff(silent) == 1).all()
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_kicks_and_snares_strike_where_the_pattern_says(pattern):
+    beat = 0.5
+    beats, kicks, snares = PATTERNS[pattern]
+    wave = play_drums(pattern, 0.0, beat, int(2 * beats * beat * RATE), RATE, rng(1))
+    spectra = np.abs(np.fft.rfft(wave.reshape(-1, 400), axis=1)) ** 2  # 25 ms pieces, bins of 40 Hz
+    low = spectra[:, 1:3].sum(axis=1)  # 40 to 120 Hz: the kick's
+    free = [p for p in np.arange(0.25, beats, 0.25) if all(abs(p - kick) > 0.2 for kick in kicks)]
+    for place in (*kicks, *free):
+        piece = int(place * beat / 0.025 + 1e-6)
+        struck = low[piece : piece + 3].max() > max(0.2 * low.max(), 3 * low[piece - 1] if piece else 0.0)
+        assert struck == (place in kicks), (pattern, place)
+    everywhere = levels(wave, 0.025)
+    for place in snares:
+        piece = int(place * beat / 0.025 + 1e-6)
+        assert everywhere[piece : piece + 2].max() > 3 * everywhere[max(piece - 1, 0)]
+
+
+@pytest.mark.parametrize("tempo", BEATS_PER_MINUTE)
+@pytest.mark.parametrize("rhythm", ["four on the floor", "no drums"])
+def test_the_tempo_shows_in_the_onsets(tempo, rhythm):
+    plan = forced(5, tempo=tempo, rhythm=rhythm, dynamics="_even", form="_through")
+    slow, fast = BEATS_PER_MINUTE[tempo]
+    plan = replace(plan, beats_per_minute=(slow + fast) / 2)
+    low = np.fft.rfft(render(plan)[: RATE * 6].reshape(-1, 320), axis=1)[:, 1:4]  # 20 ms pieces, 50 to 200 Hz
+    rise = np.maximum(np.diff(np.log(1e-3 + np.abs(low).sum(axis=1))), 0)
+    rise -= rise.mean()
+    self_likeness = np.correlate(rise, rise, "full")[len(rise) :]
+    lags = np.arange(1, len(rise)) * 0.02
+    beat = 60 / plan.beats_per_minute
+    on_beat = self_likeness[np.abs(lags - beat) < 0.03].max()
+    off_beat = self_likeness[np.abs(lags - 0.75 * beat) < 0.03].max()
+    assert on_beat > 2 * max(off_beat, 0)
+
+
+@pytest.mark.parametrize("texture", ["block chords", "stabs", "arpeggio"])
+def test_the_mode_is_the_chords_third(texture):
+    for mode, third, other in (("major", 4, 3), ("minor", 3, 4)):
+        voices = accompaniment(texture, mode, 60.0, 0.0, 0.5, 2.0, rng())  # the first four beats: the tonic
+        wave = sum(play(v, "mellow", 2 * RATE, RATE, rng(), Ornament()) for v in voices)
+        spectrum = np.abs(np.fft.rfft(wave, 1 << 16)) ** 2
+
+        def at(pitch: float, spectrum: np.ndarray = spectrum) -> float:
+            centre = int(hertz(np.array(pitch)) * (1 << 16) / RATE)
+            return spectrum[centre - 8 : centre + 9].sum()
+
+        assert at(60 + third) > 10 * at(60 + other)
+        assert at(67) > 10 * at(66)
+
+
+def test_the_textures_differ_in_time():
+    def notes(texture: str) -> tuple[int, int, float]:
+        voices = accompaniment(texture, "major", 60.0, 0.0, 0.5, 8.0, rng())
+        return len(voices), len(voices[0].onsets), voices[0].gate
+
+    assert notes("block chords") == (3, 4, 1.0)
+    assert notes("stabs")[:2] == (3, 16)
+    assert notes("stabs")[2] <= 0.4
+    assert notes("arpeggio")[:2] == (1, 32)
+    assert accompaniment("_no chords", "major", 60.0, 0.0, 0.5, 8.0, rng()) == []
+
+
+@pytest.mark.parametrize("tempo", ["slow", "medium", "fast"])
+@pytest.mark.parametrize("seed", range(3))
+def test_melodies_go_where_their_label_says(tempo, seed):
+    beat = 60 / np.mean(BEATS_PER_MINUTE[tempo])
+
+    def steps(kind: str) -> np.ndarray:
+        return np.diff(melody(kind, "minor", 72, 0.0, beat, 9.0, 1.0, rng(seed)).pitches)
+
+    assert (steps("rising") > 0).mean() > 0.65
+    assert (steps("falling") < 0).mean() > 0.65
+    assert not steps("repeated note").any()
+    assert 0.15 < (steps("_wandering") > 0).mean() < 0.85
+    assert (steps("_wandering") != 0).all()
+
+
+def test_melody_notes_are_as_long_at_every_tempo():
+    for bpm in (62, 78, 98, 118, 146, 176):
+        lengths = np.diff(melody("rising", "major", 72, 0.0, 60 / bpm, 9.0, 1.0, rng()).onsets)
+        assert 0.3 < lengths[0] < 0.8
+
+
+def test_rising_is_heard_in_the_sound():
+    notes = melody("rising", "major", 72, 0.0, 0.5, 4.0, 1.0, rng(2))
+    wave = play(notes, "mellow", 4 * RATE, RATE, rng(), Ornament())
+    ends = np.append(notes.onsets[1:], 4.0)
+    heard = [loudest_pitch(wave[int(a * RATE) : int(b * RATE)]) for a, b in zip(notes.onsets, ends)]
+    np.testing.assert_allclose(heard, notes.pitches, atol=0.3)
+
+
+@pytest.mark.parametrize("timbre", ["organ", "strings", "brass"])
+def test_staccato_leaves_silence_between_notes(timbre):
+    def silence(gate: float) -> float:
+        notes = Notes(np.arange(8) * 0.5, np.full(8, 76.0), gate)
+        return (levels(play(notes, timbre, 4 * RATE, RATE, rng(), Ornament())) < 0.02).mean()
+
+    assert silence(0.4) > 0.5
+    assert silence(1.0) < 0.1
+
+
+def test_timbres_begin_and_end_in_their_own_way():
+    def envelope(timbre: str) -> np.ndarray:
+        return levels(play(Notes(np.zeros(1), np.array([76.0])), timbre, RATE, RATE, rng(), Ornament()))  # one note of 1 s
+
+    organ, pluck, bell, strings = (envelope(t) for t in ("organ", "pluck", "bell", "strings"))
+    assert organ[2:-2].min() > 0.7 * organ.max()
+    assert pluck[:5].max() > 10 * pluck[-10:].max()
+    assert bell[:5].max() > 3 * bell[-10:-2].max()
+    assert strings[2] < 0.3 * strings[40]
+
+
+def test_brass_brightens_and_pluck_darkens():
+    def brightness(timbre: str) -> tuple[float, float]:
+        wave = play(Notes(np.zeros(1), np.array([76.0])), timbre, RATE, RATE, rng(), Ornament())
+        spectra = [np.abs(np.fft.rfft(wave[a : a + 1024])) ** 2 for a in (160, 8000)]
+        return tuple(float((s * np.arange(len(s))).sum() / s.sum()) for s in spectra)
+
+    assert brightness("brass")[1] > 1.2 * brightness("brass")[0]
+    assert brightness("pluck")[0] > 1.2 * brightness("pluck")[1]
+
+
+def test_bells_are_not_harmonic():
+    wave = play(Notes(np.zeros(1), np.array([69.0])), "bell", RATE, RATE, rng(), Ornament())
+    spectrum = np.abs(np.fft.rfft(wave * np.hanning(RATE))) ** 2
+    near = np.minimum(np.arange(len(spectrum)) % 440, -np.arange(len(spectrum)) % 440) <= 10
+    assert spectrum[~near].sum() > 0.1 * spectrum.sum()
+
+
+def one_note(kind: str, rate: float, depth: float) -> np.ndarray:
+    return play(Notes(np.zeros(1), np.array([76.0])), "mellow", 2 * RATE, RATE, rng(), Ornament(kind, rate, depth))
+
+
+def test_tremolo_beats_and_nothing_else_does():
+    def at(wave: np.ndarray, hz: float) -> float:
+        envelope = levels(wave)
+        spectrum = np.abs(np.fft.rfft(envelope - envelope.mean()))
+        return spectrum[round(hz * 2)] / (len(envelope) * envelope.mean())
+
+    assert at(one_note("tremolo", 8.0, 0.9), 8.0) > 0.15
+    assert at(one_note("_plain", 8.0, 0.9), 8.0) < 0.01
+
+
+@pytest.mark.parametrize(("kind", "swing"), [("vibrato", 2.0), ("trill", 4.0), ("_plain", 0.0)])
+def test_the_pitch_swings_as_the_ornament_says(kind, swing):
+    wave = one_note(kind, 6.0, 1.0)
+    pieces = [loudest_pitch(wave[a : a + 480]) for a in range(1600, 2 * RATE - 1600, 240)]
+    assert np.ptp(pieces) == pytest.approx(swing, abs=0.6)
+
+
+def test_a_glide_comes_from_below():
+    wave = one_note("glide", 6.0, 1.0)
+    assert loudest_pitch(wave[:800]) < 72
+    assert loudest_pitch(wave[RATE:]) == pytest.approx(76, abs=0.3)
+
+
+def test_there_is_no_timbre_of_another_name():
+    with pytest.raises(ValueError, match="gong"):
+        play(Notes(np.zeros(1), np.array([76.0])), "gong", RATE, RATE, rng(), Ornament())
+
+
+def test_beat_times_lie_on_the_grid_within_the_track():
+    times = beat_times(-0.7, 0.5, 3.0, 1.0)
+    np.testing.assert_allclose(times, [0.3, 0.8, 1.3, 1.8, 2.3, 2.8])
+
+
+# ---- on disk
+def test_make_writes_files_table_and_seal(tmp_path: Path):
+    audio, table = make(tmp_path / "demo", 12, jobs=1)
+    truth = groundtruth_files.read(table)
+    assert sorted(truth.splits) == ["test", "train", "val"]
+    assert len(truth.keys) == 12
+    assert sorted(p.relative_to(audio).as_posix() for p in audio.rglob("*.flac")) == sorted(truth.keys)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        split, index = row["path"].split("/")
+        plan = plan_track(0, split, int(index.removesuffix(".flac")))
+        assert row["labels"].split("|") == plan.labels
+        about = sf.info(str(audio / row["path"]))
+        assert (about.samplerate, about.channels, about.subtype) == (plan.sample_rate, plan.channels, "PCM_16")
+        assert about.frames == round(plan.seconds * plan.sample_rate)
+        assert (audio / row["path"]).read_bytes() == demo_writer.encode(plan)
+    assert not list(audio.rglob(".*"))
+
+
+def test_make_leaves_what_stands_and_refuses_another(tmp_path: Path):
+    audio, table = make(tmp_path, 6, jobs=1)
+    before = {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")}
+    assert make(tmp_path, 6, jobs=1) == (audio, table)
+    assert {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")} == before
+    with pytest.raises(GroundtruthError, match="another size, seed"):
+        make(tmp_path, 6, seed=1, jobs=1)
+
+
+def test_a_broken_off_making_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    done = []
+
+    def fail_after_three(plan: TrackPlan) -> bytes:
+        if len(done) == 3:
+            raise OSError("disk full")
+        done.append(plan)
+        return b"x"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_writer, "encode", fail_after_three)
+        with pytest.raises(ValueError, match="disk full"):
+            make(tmp_path, 6, jobs=1)
+    assert not (tmp_path / "groundtruth.csv").exists()
+    audio, _ = make(tmp_path, 6, jobs=1)
+    assert all(sf.info(str(p)).frames > 0 for p in audio.rglob("*.flac"))
+
+
+def test_too_few_tracks_are_refused(tmp_path: Path):
+    with pytest.raises(GroundtruthError, match="5 tracks"):
+        make(tmp_path / "x", 5)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path):
+    one, _ = make(tmp_path / "one", 40, jobs=1)
+    two, _ = make(tmp_path / "two", 40, jobs=2)
+    files = [p.relative_to(one) for p in one.rglob("*.flac")]
+    assert len(files) == 40
+    assert all((one / f).read_bytes() == (two / f).read_bytes() for f in files)

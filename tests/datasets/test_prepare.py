@@ -1,0 +1,282 @@
+"""Preparation: everything usable arrives, everything else is told, nothing is lost."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from datasets import features
+from datasets import prepare as module
+from datasets.prepare import main, prepare
+from datasets.store import TrackStore
+from models import audio
+from models.errors import AudioError, StoreError
+from tests.kill import kill_until_done
+from tests.sound import folder_of, tune, write
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return folder_of(tmp_path_factory.mktemp("audio"), 12)
+
+
+def failed_of(out):
+    with open(out / "failed.csv", newline="") as file:
+        return {row["file"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def same(a, b):
+    a, b = TrackStore.open(a), TrackStore.open(b)
+    assert a.names == b.names
+    assert a.attrs == b.attrs
+    assert all(np.array_equal(a.read(name), b.read(name)) for name in a.names)
+
+
+def test_mel_store(folder, tmp_path):
+    done = prepare(folder, tmp_path / "out", jobs=1)
+    assert (done.made, done.already, done.failed, done.exit_code) == (12, 0, {}, 0)
+    store = TrackStore.open(tmp_path / "out")
+    assert store.names == audio.find_audio(folder)
+    assert store.attrs["kind"] == "mel"
+    assert store.attrs["front_end"] == "maest-essentia"
+    assert (store.attrs["sample_rate"], store.attrs["hop"]) == (16000, 256)
+    assert store.item_shape == (96,)
+    assert store.dtype == np.float16
+    for name in store.names[:3]:
+        assert np.array_equal(store.read(name), features.mel_of_file(folder / name))
+
+
+def test_waveform_store(folder, tmp_path):
+    prepare(folder, tmp_path / "out", waveform=8000, jobs=1)
+    store = TrackStore.open(tmp_path / "out/waveform.h5")
+    assert (store.attrs["kind"], store.attrs["sample_rate"], store.dtype) == ("waveform", 8000, np.int16)
+    name = store.names[0]
+    assert np.array_equal(store.read(name), features.waveform_of_file(folder / name, 8000))
+
+
+def test_bad_files_are_listed_and_left_out(tmp_path):
+    root = folder_of(tmp_path / "audio", 3)
+    (root / "empty.mp3").touch()
+    (root / "junk.wav").write_bytes(b"not a sound" * 50)
+    write(root / "nan.wav", np.full((9000, 1), np.nan, dtype=np.float32), 16000, subtype="FLOAT")
+    write(root / "tiny.wav", tune(0.01, 16000, 1), 16000)
+    assert main([str(root), str(tmp_path / "out"), "--jobs", "1"]) == 3
+    reasons = failed_of(tmp_path / "out")
+    assert list(reasons) == ["empty.mp3", "junk.wav", "nan.wav", "tiny.wav"]
+    for name, words in [
+        ("empty.mp3", "0 bytes"),
+        ("junk.wav", "not audio"),
+        ("nan.wav", "NaN"),
+        ("tiny.wav", "too short: 10.0 ms"),
+    ]:
+        assert words in reasons[name]
+    assert len(TrackStore.open(tmp_path / "out")) == 3
+    # Repaired and run again: only those are made, in a further shard, and the report goes.
+    for name in reasons:
+        write(root / name, tune(0.3, 16000, 1), 16000)
+    again = prepare(root, tmp_path / "out", jobs=1)
+    assert (again.made, again.already, again.exit_code) == (4, 3, 0)
+    assert not (tmp_path / "out/failed.csv").exists()
+    assert sorted(TrackStore.open(tmp_path / "out").names) == audio.find_audio(root)
+
+
+def test_only_bad_files_leave_no_store(tmp_path):
+    write(tmp_path / "audio/a.wav", tune(0.001, 16000, 1), 16000)
+    done = prepare(tmp_path / "audio", tmp_path / "out", jobs=1)
+    assert done.exit_code == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["failed.csv", "prepare.json"]
+
+
+def test_unusual_names(tmp_path):
+    names = ["spaces in it/ü 漢字.wav", "new\nline.wav", 'quo"te,s.wav', "-dash.wav", "%20#?.wav", os.fsdecode(b"latin-\xe9.wav")]
+    for name in names:
+        write(tmp_path / "x.wav", tune(0.2, 16000, 1), 16000)
+        (tmp_path / "audio" / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(tmp_path / "x.wav", tmp_path / "audio" / name)
+    (tmp_path / "audio" / os.fsdecode(b"bad\n\xe9.wav")).touch()
+    done = prepare(tmp_path / "audio", tmp_path / "out", jobs=1)
+    assert sorted(TrackStore.open(tmp_path / "out").names) == sorted(names)
+    assert list(done.failed) == [os.fsdecode(b"bad\n\xe9.wav")]
+    assert list(failed_of(tmp_path / "out")) == ["bad\n\\udce9.wav"]
+
+
+def test_a_second_run_does_no_work(folder, tmp_path, monkeypatch):
+    prepare(folder, tmp_path / "out", jobs=1)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    monkeypatch.setattr(module, "parallel_map", None)
+    done = prepare(folder, tmp_path / "out", jobs=1)
+    assert (done.made, done.already) == (0, 12)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_other_settings_on_the_same_out_are_refused(folder, tmp_path):
+    out = tmp_path / "out"
+    prepare(folder, out, jobs=1, max_seconds=1.0)
+    for other, words in [
+        ({"max_seconds": 2.0}, "max_seconds was 1.0, now 2.0"),
+        ({"max_seconds": 0}, "max_seconds was 1.0, now None"),
+        ({"waveform": 16000, "max_seconds": 1.0}, "kind was 'mel', now 'waveform'"),
+    ]:
+        with pytest.raises(StoreError, match=words):
+            prepare(folder, out, jobs=1, **other)
+    elsewhere = folder_of(tmp_path / "elsewhere", 2)
+    with pytest.raises(StoreError, match=r"audio_dir was .*only moved"):
+        prepare(elsewhere, out, jobs=1, max_seconds=1.0)
+    assert len(TrackStore.open(out)) == 12
+
+
+def test_a_store_of_someone_else_is_not_touched(folder, tmp_path):
+    with TrackStore.create(tmp_path / "mel.h5", (96,), "float16", {"kind": "mel"}) as writer:
+        writer.append("x", np.zeros((2, 96), dtype=np.float16))
+        writer.seal()
+    with pytest.raises(StoreError, match="not made by this command"):
+        prepare(folder, tmp_path, jobs=1)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="is a file"):
+        prepare(folder, tmp_path / "file", jobs=1)
+
+
+def test_damaged_settings_are_named(folder, tmp_path):
+    (tmp_path / "prepare.json").write_text("[1,")
+    with pytest.raises(StoreError, match="not readable as settings"):
+        prepare(folder, tmp_path, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"waveform": 10}, "waveform is 10"), ({"max_seconds": -1}, "max_seconds is -1"), ({"jobs": 0}, "jobs is 0")],
+)
+def test_impossible_settings_are_refused(folder, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        prepare(folder, tmp_path / "out", **arguments)
+
+
+def test_no_folder_and_no_audio_stop_before_anything_is_made(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for where in ("nope", "empty"):
+        assert main([str(tmp_path / where), str(tmp_path / "out")]) == 2
+        with pytest.raises(AudioError):
+            prepare(tmp_path / where, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_writer_is_refused(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with open(out / "mel.h5.journal", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        settings = {"audio_dir": str(folder), "kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000, "hop": 256}
+        (out / "prepare.json").write_text(json.dumps({**settings, "max_seconds": 300.0}))
+        with pytest.raises(StoreError, match="Another process is writing"):
+            prepare(folder, out, jobs=1)
+
+
+def test_full_disk_keeps_what_was_written_and_goes_on_later(folder, tmp_path, monkeypatch, caplog):
+    out = tmp_path / "out"
+    real, written = os.write, []
+
+    def full(handle, data):
+        written.append(len(data))
+        if sum(written) > 60_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(handle, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        assert main([str(folder), str(out), "--jobs", "1"]) == 2
+    assert "no space left on the disk" in caplog.text
+    part = TrackStore.open(out)
+    assert 0 < len(part) < 12
+    for name in part.names:
+        assert np.array_equal(part.read(name), features.mel_of_file(folder / name))
+    done = prepare(folder, out, jobs=1)
+    assert (done.made, done.already) == (12 - len(part), len(part))
+    prepare(folder, tmp_path / "unbroken", jobs=1)
+    same(out, tmp_path / "unbroken")
+
+
+def test_interrupt_ends_with_130(folder, tmp_path, monkeypatch, caplog):
+    def interrupted(path, max_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(features, "mel_of_file", interrupted)
+    assert main([str(folder), str(tmp_path / "out"), "--jobs", "1"]) == 130
+    assert "goes on where it stopped" in caplog.text
+
+
+def test_tracks_that_have_gone_are_told(tmp_path, caplog):
+    root = folder_of(tmp_path / "audio", 3)
+    prepare(root, tmp_path / "out", jobs=1)
+    next(root.rglob("*.wav")).unlink()
+    prepare(root, tmp_path / "out", jobs=1)
+    assert "1 tracks" in caplog.text
+    assert len(TrackStore.open(tmp_path / "out")) == 3
+
+
+def test_help_tells_the_exit_codes(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("AUDIO_DIR", "--waveform", "--max-seconds", "failed.csv", "Exit code"))
+
+
+# ---- whole commands
+
+
+def command(folder, out, *more):
+    return [sys.executable, "-m", "datasets.prepare", str(folder), str(out), *more]
+
+
+@pytest.mark.slow
+def test_processes_give_what_one_process_gives(folder, tmp_path):
+    run = subprocess.run(command(folder, tmp_path / "two", "--jobs", "2"), capture_output=True, text=True, check=True)
+    assert "12 tracks made" in run.stderr
+    prepare(folder, tmp_path / "one", jobs=1)
+    same(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mel", "waveform"])
+def test_twenty_kills_change_nothing(tmp_path, kind):
+    root = folder_of(tmp_path / "audio", 200, seconds=0.4)
+    (root / "broken.wav").write_bytes(b"broken")
+    more = ["--jobs", "2"] + (["--waveform", "16000"] if kind == "waveform" else [])
+    whole = subprocess.run(command(root, tmp_path / "unbroken", *more), capture_output=True, check=False)
+    assert whole.returncode == 3
+
+    def progress():
+        try:
+            return len(TrackStore.open(tmp_path / "out"))
+        except StoreError:
+            return 0
+
+    kills = kill_until_done(command(root, tmp_path / "out", *more), progress, total=200, kills=20)
+    assert len(kills.progress) == 20
+    assert kills.progress == sorted(kills.progress)  # nothing that stood was lost
+    assert len(set(kills.progress)) > 10
+    assert kills.returncode == 3
+    store = TrackStore.open(tmp_path / "out")
+    assert len(set(store.names)) == len(store.names) == 200
+    store.verify()
+    same(tmp_path / "out", tmp_path / "unbroken")
+    assert failed_of(tmp_path / "out") == failed_of(tmp_path / "unbroken")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"failed.csv", f"{kind}.h5", "prepare.json"}
+
+
+@pytest.mark.slow
+def test_real_audio_prepares_whole(shared, tmp_path):
+    run = subprocess.run(command(shared / "audio", tmp_path / "out", "--jobs", "2"), capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    store = TrackStore.open(tmp_path / "out")
+    assert len(store) == 209
+    vbr = store.read("music/outfoxing_vbr_noxing_44k_stereo.mp3")
+    assert len(vbr) == pytest.approx(30.0 * 62.5 + 1, abs=2)
