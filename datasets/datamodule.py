@@ -97,6 +97,7 @@ class TrackDataModule(pl.LightningDataModule):
         self._stores: dict[str, TrackStore] = {}
         self._teacher_store: TrackStore | None = None
         self._ready: dict[str, _Split] = {}
+        self._draws: WeightedDraws | None = None
         self.clip_frames = clip_frames
         self.rule = WindowRule(clip_frames, max(clip_frames // 2, 1) if half_overlap else clip_frames, tail)
         self.require = dict(require or {})
@@ -204,10 +205,15 @@ class TrackDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ClipLoader:
         """One random crop per draw; `loader.set_epoch(e)` (Lightning does it) chooses the epoch."""
         split = self.split("train")
-        # labels are counted over the tracks that are there, so the weights fit what is drawn
-        weights = sample_weights(split.groundtruth.subset(split.index), self.sample_weight_offset, self.sample_weight_sum)
-        draws = WeightedDraws(weights, self.epoch_len, self.sampler_replace, self.seed)
-        batches = TrainBatches(split.reader, draws, split.index, split.tracks, self.batch_size_train, *self._place())
+        if self._draws is None:  # once, though Lightning may ask for the loader before every epoch
+            truth = split.groundtruth
+            if len(split.index) < len(
+                truth
+            ):  # labels are counted over the tracks that are there: what is drawn decides the weights
+                truth = truth.subset(split.index)
+            weights = sample_weights(truth, self.sample_weight_offset, self.sample_weight_sum)
+            self._draws = WeightedDraws(weights, self.epoch_len, self.sampler_replace, self.seed)
+        batches = TrainBatches(split.reader, self._draws, split.index, split.tracks, self.batch_size_train, *self._place())
         return ClipLoader(split.reader, batches, self.num_workers, self.pin_memory)
 
     def _windows(self, name: str) -> ClipLoader:
