@@ -171,6 +171,35 @@ def test_a_full_disk_while_appending(tmp_path, monkeypatch, partial, file):
     assert_prefix(TrackStore.open(tmp_path / "s.h5"), data)
 
 
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("call", ["open", "write", "fsync"])
+def test_a_full_disk_at_the_beginning(tmp_path, monkeypatch, call, begun):
+    if begun:
+        write(tmp_path, some(2))
+    real = getattr(os, call)
+
+    def fail(*args, **kwargs):
+        if call == "open" and not str(args[0]).endswith((".part", ".journal")):
+            return real(*args, **kwargs)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        if begun and call != "open":  # going on needs no room
+            create(tmp_path)._close_files()
+        else:
+            with pytest.raises(StoreError, match="Could not begin, or go on with, .*no space left on the disk"):
+                create(tmp_path)
+    write(tmp_path, some(2), seal=True)
+    assert_prefix(TrackStore.open(tmp_path), some(2))
+
+
+def test_a_store_where_nothing_may_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"Could not begin.*file/s\.h5"):
+        TrackStore.create(tmp_path / "file" / "s.h5", (2,), np.int16, ATTRS)
+
+
 @pytest.mark.parametrize("where", ["fsync", "replace", "h5py", "data"])
 def test_a_full_disk_while_sealing_leaves_the_parts(tmp_path, monkeypatch, where):
     import h5py
