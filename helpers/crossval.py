@@ -1,7 +1,7 @@
 """Repeated k-fold cross-validation for sets that are too small for one split; every system is scored on the same folds.
 
-In each repetition every track is tested once: fold f is the test split, fold f + 1 the validation split, the others train. A repetition's score is
-the mean over its folds (classes that are undefined in a fold are left out of that fold's mean); the spread is over repetitions.
+In each repetition every track is tested once: fold f is the test split, fold f + 1 the validation split, the others train. A label's score
+is its mean over the folds that it is defined in; the spread is over repetitions, which differ in folds and seed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 from models.errors import ConfigError, GroundtruthError
 
 from .baselines import run_logistic_regression
-from .metrics import tagging_scores
 from .probe import ProbeSettings, Split, run_probe
 from .scores import SystemScores
 
@@ -61,8 +60,7 @@ def cross_validate(
     fit: trains on one split and returns the probabilities of its test split; its seed is the repetition's number.
     data: all tracks; its name is the data set's. folds: int [repeats, N] as `repeated_folds` makes them.
 
-    Returns one set of out-of-fold predictions per repetition; `validation` holds the scores per repetition as means over its folds
-    (fold_macro_roc, fold_macro_ap), which are what two systems are compared by. `scores` of the result pool the folds' predictions first.
+    The result holds one set of out-of-fold predictions per repetition, scored fold by fold.
 
     Raises GroundtruthError when the folds are not of these tracks.
     """
@@ -70,9 +68,7 @@ def cross_validate(
         raise GroundtruthError(f"The folds are of shape {folds.shape}; {len(data.keys)} tracks want [repeats, {len(data.keys)}].")
     n_folds = int(folds.max()) + 1
     predictions = np.zeros((len(folds), len(data.keys), len(labels)), dtype=np.float32)
-    per_fold: dict[str, list[float]] = {"fold_macro_roc": [], "fold_macro_ap": []}
     for repeat, fold in enumerate(folds):
-        scores = []
         for f in range(n_folds):
             test, validation = fold == f, fold == (f + 1) % n_folds
             parts = [
@@ -80,9 +76,6 @@ def cross_validate(
                 for part, mask in (("training", ~test & ~validation), ("validation", validation), ("test", test))
             ]
             predictions[repeat, test] = fit(*parts, repeat)
-            scores.append(tagging_scores(data.y[test].astype(bool), predictions[repeat, test], warn=False))
-        for metric in ("macro_roc", "macro_ap"):
-            per_fold[f"fold_{metric}"].append(float(np.nanmean([score[metric] for score in scores])))
     return SystemScores(
         name=name,
         split=f"{data.name}, {n_folds}-fold cross-validation x {len(folds)}",
@@ -91,8 +84,8 @@ def cross_validate(
         targets=data.y.astype(bool),
         predictions=predictions,
         seeds=list(range(len(folds))),
-        validation=per_fold,
         settings={"n_folds": n_folds, "n_repeats": len(folds), **(about or {})},
+        folds=folds,
     )
 
 

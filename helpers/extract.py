@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from datasets.groundtruth import listed
+from datasets.progress import JobProgress
 from datasets.store import TrackStore
 from models.errors import ConfigError, StoreError
 from models.frontend import MAEST, MelSettings, normalise
@@ -29,7 +30,6 @@ from models.windows import Tail, plan_windows
 
 from .devices import resolve_precision
 from .outputs import NpyOutput, Output, Pool, StoreOutput
-from .progress import progress
 
 log = logging.getLogger(__name__)
 Format = Literal["store", "npy"]
@@ -82,7 +82,6 @@ def extract_embeddings(
     format: Format = "store",
     pool: Pool = "none",
     settings: MelSettings = MAEST,
-    bar: bool | None = None,
 ) -> Extraction:
     """CLS, DIST and mean token of blocks, for every window of every track; all blocks in one pass.
 
@@ -98,7 +97,6 @@ def extract_embeddings(
     dtype: of the stored values, float32 (as computed) or float16 (half the disk, 3 digits).
     pool: of format "npy": "none", or "mean" over windows weighted by valid frames, [3, C].
     settings: the front end that the network takes; its mean and divisor normalise the raw mel.
-    bar: progress bar; None: on a terminal.
 
     Raises StoreError for a store of another front end, output of other settings or weights, a full disk; ConfigError for settings that the network
     or format does not have. Run again, it goes on where it was stopped, and does nothing when all is there.
@@ -119,7 +117,7 @@ def extract_embeddings(
             for block in chosen
         }
 
-    return job.run(outputs, tokens, bar)
+    return job.run(outputs, tokens)
 
 
 def extract_logits(
@@ -137,7 +135,6 @@ def extract_logits(
     dtype: str = "float32",
     format: Format = "store",
     settings: MelSettings = MAEST,
-    bar: bool | None = None,
 ) -> Extraction:
     """Logits of every window of every track: store `<out>/logits.h5`, [windows, L] per track, or `<out>/<name>.logits.npy`.
 
@@ -156,7 +153,7 @@ def extract_logits(
             return heads
         return [torch.stack([head.float().sigmoid() for head in heads]).mean(dim=0).logit(eps=1e-7)]
 
-    return job.run(outputs, logits, bar)
+    return job.run(outputs, logits)
 
 
 def weights_sha256(network: torch.nn.Module) -> str:
@@ -289,7 +286,6 @@ class _Job:
         self,
         open_outputs: Callable[[ExitStack], dict[int | str, list[Output]]],
         compute: Callable[[torch.Tensor], list[torch.Tensor]],
-        bar: bool | None,
     ) -> Extraction:
         """Compute what the outputs lack, in the order of the grid, and finish them."""
         started = time.monotonic()
@@ -298,7 +294,7 @@ class _Job:
             every = [output for group in outputs.values() for output in group]
             lacking = np.array([any(name not in output.names for output in every) for name in self.names])
             counts = np.array([len(self.cut.windows(int(n))) for n in self.store.lengths[self.tracks]])
-            n_windows = self._compute(outputs, lacking, counts, compute, bar) if lacking.any() else 0
+            n_windows = self._compute(outputs, lacking, counts, compute) if lacking.any() else 0
             finished = {key: [output.finish() for output in group] for key, group in outputs.items()}
             paths = {key: written[0] for key, written in finished.items()}
         return Extraction(paths, len(self.names), int(lacking.sum()), n_windows, time.monotonic() - started)
@@ -309,7 +305,6 @@ class _Job:
         lacking: np.ndarray,
         counts: np.ndarray,
         compute: Callable[[torch.Tensor], list[torch.Tensor]],
-        bar: bool | None,
     ) -> int:
         first = np.concatenate([[0], np.cumsum(counts)])  # number of each track's first window on the grid
         batches = self._batches(lacking, first)
@@ -318,7 +313,7 @@ class _Job:
         todo = int(counts[lacking].sum())
         with (
             self._evaluating(),
-            progress("Extracting", int(counts.sum()), "windows", int(counts.sum()) - todo, bar) as advance,
+            JobProgress("Extracting", todo, "windows") as progress,
             ThreadPoolExecutor(1) as reader,
         ):
             upcoming = next(batches, None)
@@ -333,7 +328,7 @@ class _Job:
                     if lacking[track]:
                         for parts, result in zip(held, results):
                             parts.append(result[rows])
-                        advance(len(rows))
+                        progress.advance(len(rows))
                         if sum(map(len, held[0])) == counts[track]:
                             self._write(int(track), outputs, [np.concatenate(parts) for parts in held])
                             held = [[] for _ in outputs]

@@ -121,7 +121,12 @@ def spread(system: SystemScores, metric: str) -> str:
 
 def runs(system: SystemScores) -> str:
     """How many results the mean is over."""
-    return "deterministic" if system.settings.get("deterministic") else str(len(system.seeds))
+    return "exact" if system.settings.get("deterministic") else str(len(system.seeds))
+
+
+def over(systems: Sequence[SystemScores]) -> str:
+    """What several results of a system differ in."""
+    return "seeds" if systems[0].folds is None else "repetitions"
 
 
 def _headline(systems: Sequence[SystemScores]) -> str:
@@ -130,18 +135,20 @@ def _headline(systems: Sequence[SystemScores]) -> str:
 
 
 def _score_table(systems: Sequence[SystemScores]) -> str:
-    header = ["System", "ROC-AUC", "95 % interval", "AP", "95 % interval", "micro ROC-AUC", "Classes ROC / AP", "Seeds"]
+    header = ["System", "ROC-AUC", "95 % interval", "AP", "95 % interval", over(systems).capitalize()]
     rows = []
     for s in systems:
         cells = [s.name]
         for metric in METRICS:
             low, high = s.interval(metric)
             cells += [spread(s, metric), f"{low:.3f} to {high:.3f}"]
-        rows.append([*cells, spread(s, "micro_roc"), f"{s.n_classes('macro_roc')} / {s.n_classes('macro_ap')}", runs(s)])
+        rows.append([*cells, runs(s)])
     best = int(np.argmax([s.mean() for s in systems]))
+    first = systems[0]
     return html.table(header, rows, best=best) + html.paragraph(
-        f"Split: {systems[0].split}, {len(systems[0].keys)} tracks, {len(systems[0].labels)} labels. Macro means over labels; "
-        "mean ± standard deviation over seeds; intervals: bootstrap over tracks.",
+        f"Split: {first.split}, {len(first.keys)} tracks. Unweighted means over {first.n_classes('macro_roc')} (ROC-AUC) and "
+        f"{first.n_classes('macro_ap')} (AP) of {len(first.labels)} labels; mean ± standard deviation over {over(systems)}; "
+        "intervals: bootstrap over tracks.",
         "small soft",
     )
 
@@ -177,14 +184,17 @@ def _differences(systems: Sequence[SystemScores], against: SystemScores) -> str:
 
 def _label_chart(systems: Sequence[SystemScores]) -> str:
     labels = systems[0].labels
-    scores = [s.scores("class_roc").mean(axis=0) for s in systems]
-    order = np.argsort(-np.nan_to_num(scores[0], nan=-1.0), kind="stable")[:MAX_LABELS_CHART]
-    dots = [Dots(s.name, [_number(score[i]) for i in order], style) for style, (s, score) in enumerate(zip(systems, scores))]
-    summary = f"ROC-AUC of {len(order)} labels for {', '.join(s.name for s in systems)}; the table below holds the numbers."
-    caption = f"ROC-AUC per label, mean over seeds, best of {systems[0].name} first; dashed: chance."
-    if len(order) < len(labels):
-        caption += f" The best {len(order)} of {len(labels)} labels; the table holds all."
-    return html.figure(dot_plot([labels[i] for i in order], dots, "ROC-AUC", summary, chance=0.5), caption)
+    sorting = systems[0].scores("class_roc").mean(axis=0)
+    order = np.argsort(-np.nan_to_num(sorting, nan=-1.0), kind="stable")[:MAX_LABELS_CHART]
+    shown = "" if len(order) == len(labels) else f" The best {len(order)} of {len(labels)} labels; the table holds all."
+    panels = []
+    for metric, name, chance in (("class_roc", "ROC-AUC", 0.5), ("class_ap", "AP", None)):
+        scores = [s.scores(metric).mean(axis=0) for s in systems]
+        dots = [Dots(s.name, [_number(score[i]) for i in order], style) for style, (s, score) in enumerate(zip(systems, scores))]
+        summary = f"{name} of {len(order)} labels for {', '.join(s.name for s in systems)}; the table below holds the numbers."
+        caption = f"{name} per label, mean over {over(systems)}{'; dashed: chance' if chance else ''}. Labels by ROC-AUC of {systems[0].name}.{shown}"
+        panels.append(html.figure(dot_plot([labels[i] for i in order], dots, name, summary, chance=chance), caption))
+    return f'<div class="panels">{"".join(panels)}</div>'
 
 
 def _label_table(systems: Sequence[SystemScores], class_counts: Mapping[str, Sequence[int]] | None) -> str:
@@ -275,18 +285,23 @@ def _about(about: Mapping[str, Mapping[str, Any]], systems: Sequence[SystemScore
 
 def _definitions(systems: Sequence[SystemScores]) -> list[str]:
     first, n = systems[0], len(systems[0].labels)
+    tested = "Nothing was chosen on these tracks; each system was scored on them once."
+    if first.folds is not None:
+        tested = (
+            "In each repetition every track is tested once, by a system that was trained and chosen on other folds; a label's score is its "
+            "mean over the folds that it is defined in. All systems share the folds."
+        )
     lines = [
-        f"All scores are on {first.split}: {len(first.keys)} tracks, {n} labels. Nothing was chosen on these tracks; each system was "
-        "scored on them once.",
+        f"All scores are on {first.split}: {len(first.keys)} tracks, {n} labels. " + tested,
         "ROC-AUC: probability that a track with the label is ranked above one without it (ties count half); 0.5 is chance. "
         "AP: average precision without interpolation; its chance level is the label's share of tracks. Both as scikit-learn defines them.",
         "Macro: unweighted mean over labels. Labels without positives (for ROC-AUC also without negatives) among the scored tracks are left "
         f"out and counted: {first.n_classes('macro_roc')} of {n} enter ROC-AUC, {first.n_classes('macro_ap')} enter AP.",
-        "±: sample standard deviation over seeds. It holds what a new random start changes, not what other tracks would change: that is the "
-        "bootstrap interval (1000 resamples of the tracks).",
+        f"±: sample standard deviation over {over(systems)}. It holds what a new random start changes, not what other tracks would change: "
+        "that is the bootstrap interval (1000 resamples of the tracks).",
     ]
     if any(s.settings.get("deterministic") for s in systems):
-        lines.append("Deterministic: the fit has no random part, so it has no spread over seeds.")
+        lines.append("Exact: the fit is convex and has no random part, so one run says all and there is no spread over seeds.")
     return lines
 
 

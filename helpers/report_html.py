@@ -46,6 +46,7 @@ img.spectrogram{display:block;width:100%;height:clamp(120px,24vw,190px);object-f
 .num{text-align:right;font-variant-numeric:tabular-nums}
 details{margin:.6rem 0}summary{cursor:pointer;font-weight:600;padding:.2rem 0}
 .notes li{margin:.3rem 0}code{font-size:.9em;overflow-wrap:anywhere}
+@media(max-width:560px){th,td{padding:.3rem .4rem}table{font-size:.86rem}h1{font-size:1.4rem}}
 @media print{details{display:block}}
 """
 

@@ -37,6 +37,8 @@ class SystemScores:
     validation: per seed what the system was chosen by, e.g. {"val_roc": [S]}.
     history: curves of the training, name -> [S, epochs].
     settings: how it was made (plain values).
+    folds: of a cross-validation, int [S, N]. A class's score is then the mean over the folds that it is defined in: predictions of different
+        folds come from different heads and are not ranked against each other (Forman and Scholz, 2010).
     """
 
     name: str
@@ -49,6 +51,7 @@ class SystemScores:
     validation: dict[str, list[float]] = field(default_factory=dict)
     history: dict[str, np.ndarray] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    folds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         want = (len(self.seeds), len(self.keys), len(self.labels))
@@ -57,9 +60,27 @@ class SystemScores:
                 f"Scores of '{self.name}': predictions are {self.predictions.shape} and targets {self.targets.shape}; "
                 f"{want[0]} seeds, {want[1]} tracks and {want[2]} labels want {want} and {want[1:]}."
             )
-        per_seed = [tagging_scores(self.targets.astype(bool), p, warn=i == 0) for i, p in enumerate(self.predictions)]
+        if self.folds is not None and self.folds.shape != want[:2]:
+            raise ConfigError(
+                f"Folds of '{self.name}' are {self.folds.shape}; {want[0]} repetitions of {want[1]} tracks want {want[:2]}."
+            )
+        per_seed = [self._score(i, p) for i, p in enumerate(self.predictions)]
         object.__setattr__(self, "_per_seed", per_seed)
         object.__setattr__(self, "_cache", {})
+
+    def _score(self, seed: int, predictions: np.ndarray) -> dict[str, Any]:
+        if self.folds is None:
+            return tagging_scores(self.targets.astype(bool), predictions, warn=seed == 0)
+        parts = [self.folds[seed] == f for f in np.unique(self.folds[seed])]
+        each = [tagging_scores(self.targets[rows].astype(bool), predictions[rows], warn=False) for rows in parts]
+        out: dict[str, Any] = {name: float(np.mean([scores[name] for scores in each])) for name in ("micro_roc", "micro_ap")}
+        for kind in ("roc", "ap"):
+            per_class = np.array([scores[f"class_{kind}"] for scores in each])
+            defined = np.isfinite(per_class).sum(axis=0)
+            mean = np.where(defined > 0, np.nansum(per_class, axis=0) / np.maximum(defined, 1), np.nan)
+            out[f"class_{kind}"], out[f"n_{kind}"] = mean, int((defined > 0).sum())
+            out[f"macro_{kind}"] = float(mean[defined > 0].mean()) if (defined > 0).any() else float("nan")
+        return out
 
     def scores(self, metric: str) -> np.ndarray:
         """One metric of SCORES per seed, [S]; "class_roc" and "class_ap" give [S, L] (nan where undefined)."""
@@ -91,7 +112,11 @@ class SystemScores:
         key = (metric, n_resamples, seed)
         cache: dict = self._cache  # type: ignore[attr-defined]
         if key not in cache:
-            drawn = [bootstrap_scores(self.targets, p, resamples=n_resamples, seed=seed) for p in self.predictions]
+            folds = [None] * len(self.seeds) if self.folds is None else self.folds
+            drawn = [
+                bootstrap_scores(self.targets, p, resamples=n_resamples, seed=seed, folds=fold)
+                for p, fold in zip(self.predictions, folds)
+            ]
             for name in drawn[0]:
                 cache[name, n_resamples, seed] = np.mean([scores[name] for scores in drawn], axis=0)
         return cache[key]
@@ -115,6 +140,7 @@ class SystemScores:
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {f"history_{name}": np.asarray(curve) for name, curve in self.history.items()}
         arrays |= {"targets": self.targets, "predictions": self.predictions}
+        arrays |= {} if self.folds is None else {"folds": self.folds}
         arrays |= {"keys": np.array(self.keys), "labels": np.array(self.labels)}
         with atomic(folder / "scores.npz") as part, open(part, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -140,6 +166,7 @@ class SystemScores:
                 validation=about["validation"],
                 history=history,
                 settings=about["settings"],
+                folds=arrays["folds"] if "folds" in arrays.files else None,
             )
 
 
@@ -160,8 +187,17 @@ def compare(
     a: SystemScores, b: SystemScores, metric: str = "macro_roc", share: float = 0.95, n_resamples: int = 1000
 ) -> Difference:
     """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
-    if a.split != b.split or a.keys != b.keys or a.labels != b.labels or not np.array_equal(a.targets, b.targets):
-        raise ConfigError(f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks and labels.")
+    same_folds = (a.folds is None and b.folds is None) or np.array_equal(a.folds, b.folds)
+    if (
+        not same_folds
+        or a.split != b.split
+        or a.keys != b.keys
+        or a.labels != b.labels
+        or not np.array_equal(a.targets, b.targets)
+    ):
+        raise ConfigError(
+            f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks, labels and folds."
+        )
     resampled = a.resampled(metric, n_resamples) - b.resampled(metric, n_resamples)
     low, high = np.nanquantile(resampled, [(1 - share) / 2, (1 + share) / 2])
     return Difference(a.name, b.name, metric, a.mean(metric) - b.mean(metric), (float(low), float(high)))
