@@ -181,7 +181,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         seed=seed,
         resume_from=config["ckpt_path"],
         log_metric=metric_logger(run),
-        **{k: v for k, v in config["trainer"].items() if k not in ("default_root_dir", "check_val_every_n_epoch")},
+        **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
 

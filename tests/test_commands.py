@@ -87,9 +87,9 @@ def test_what_cannot_run_says_why(run, command, named, updates, words):
 @pytest.fixture(scope="module")
 def trained(folder):
     """A tiny network trained by the command itself; its run folder."""
-    done = shell(folder, "ex_maest.py", "with", *TINY, "trainer.max_epochs=2", "seed=1")  # nothing named: the demo
+    done = shell(folder, "ex_maest.py", "with", *TINY, "trainer.max_epochs=2", "trainer.default_root_dir=trained")  # no config named
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "exp_logs" / "1", done
+    return folder / "trained" / "1", done
 
 
 def test_training_leaves_one_whole_run_folder(trained):
