@@ -125,6 +125,16 @@ def test_foreign_lines_in_the_journal_end_it(tmp_path):
             assert len(writer) == 3
 
 
+def test_a_line_missing_from_the_journal_ends_it(tmp_path):
+    data = some(5)
+    write(tmp_path, data)
+    lines = (tmp_path / "s.h5.journal").read_bytes().splitlines(keepends=True)
+    (tmp_path / "s.h5.journal").write_bytes(b"".join(lines[:3] + lines[4:]))  # what follows does not lie where it says
+    store = TrackStore.open(tmp_path / "s.h5")
+    assert len(store) == 2
+    assert_prefix(store, data)
+
+
 def test_a_part_without_its_journal_is_not_thrown_away(tmp_path):
     write(tmp_path, some(2))
     (tmp_path / "s.h5.journal").unlink()
