@@ -83,7 +83,9 @@ def resolve_strategy(strategy: str, devices: int | list[int], num_nodes: int) ->
     weights would leave checkpoints and averages in pieces, and no network here needs them.
     """
     if strategy not in STRATEGIES:
-        raise ConfigError(f"Strategy '{strategy}' is not offered; choose one of {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}")
+        raise ConfigError(
+            f"Strategy '{strategy}' is not offered; choose one of {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"
+        )
     if num_nodes == 1 and (len(devices) if isinstance(devices, list) else devices) == 1:
         return "auto"
     return "ddp_find_unused_parameters_true" if strategy in ("auto", "ddp") else strategy

@@ -87,7 +87,9 @@ def test_what_cannot_run_says_why(run, command, named, updates, words):
 @pytest.fixture(scope="module")
 def trained(folder):
     """A tiny network trained by the command itself; its run folder."""
-    done = shell(folder, "ex_maest.py", "with", *TINY, "trainer.max_epochs=2", "trainer.default_root_dir=trained")  # no config named
+    done = shell(
+        folder, "ex_maest.py", "with", *TINY, "trainer.max_epochs=2", "trainer.default_root_dir=trained"
+    )  # no config named
     assert done.returncode == 0, done.stderr[-3000:]
     return folder / "trained" / "1", done
 
