@@ -15,7 +15,7 @@ setup: .venv/.installed
 	touch $@
 
 demo: setup
-	$(PY) -m helpers.demo
+	$(PY) ex_maest.py report with demo report.path=exp_out/demo/report.html
 
 test: setup
 	$(PY) -m pytest -n 2

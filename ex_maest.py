@@ -181,7 +181,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         seed=seed,
         resume_from=config["ckpt_path"],
         log_metric=metric_logger(run),
-        **{k: v for k, v in config["trainer"].items() if k not in ("default_root_dir", "check_val_every_n_epoch")},
+        **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
 
@@ -245,7 +245,7 @@ def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]
         half_overlap=config["dataset"]["half_overlapped_inference"],
         tail=config["datamodule"]["tail"],
         batch_size=config["datamodule"]["batch_size_test"],
-        precision="32" if config["trainer"]["precision"] == "auto" and device == "cpu" else config["trainer"]["precision"],
+        precision="32" if config["trainer"]["precision"] == "auto" and device == "cpu" else str(config["trainer"]["precision"]),
         dtype=config["predict"]["dtype"],
         format=config["predict"]["format"],
     )
@@ -325,11 +325,10 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[s
 @ex.command
 def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html."""
-    from helpers.report import versions, write_report
-    from helpers.tables import print_scores
-
     from helpers.comparison import compare_systems
+    from helpers.report import versions, write_report
     from helpers.showcase import embed_both, examples
+    from helpers.tables import print_scores
     from helpers.transfer import probe_settings
 
     folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]

@@ -63,9 +63,9 @@ def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
-    from helpers.tables import print_scores
-
     from helpers.comparison import compare_systems
+    from helpers.tables import print_scores
+    from helpers.transfer import probe_settings
 
     folder, d = run_folder(_run, _config["out_dir"]), _config["data"]
     systems = {"probe": d["base_dir"]} | ({"untrained": d["untrained_dir"]} if d["untrained_dir"] else {})

@@ -33,7 +33,7 @@ class Trainer:
     strategy: str = opt(
         "auto", "of several processes: auto (ddp that tolerates unused parameters), ddp, ddp_find_unused_parameters_true, fsdp"
     )
-    precision: str = opt(
+    precision: str | int = opt(
         "auto", "auto (16-mixed on a gpu, bf16-mixed on a cpu that is fast at it, else 32), 16-mixed, bf16-mixed, 32"
     )
     sync_batchnorm: bool = opt(True, "batch statistics over all processes")

@@ -15,10 +15,10 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from models.errors import ConfigError, GroundtruthError
+from models.errors import ConfigError, GroundtruthError, StoreError
 from models.windows import Tail
 
-from .groundtruth import Groundtruth, match
+from .groundtruth import Groundtruth, listed, match
 from .loaders import ClipLoader, TrainBatches, share_windows
 from .sampler import WeightedDraws, sample_weights
 from .store import TrackStore
@@ -27,6 +27,7 @@ from .tracks import ClipReader, Teacher, WindowRule, plan_all_windows
 log = logging.getLogger(__name__)
 Source = str | Path | Iterable[str | Path] | TrackStore
 Labels = str | Path | Groundtruth
+_EXTRACT = "Extract the teacher's logits first (`python ex_maest.py extract_logits`)."
 
 
 class TrackDataModule(pl.LightningDataModule):
@@ -96,6 +97,7 @@ class TrackDataModule(pl.LightningDataModule):
         self._stores: dict[str, TrackStore] = {}
         self._teacher_store: TrackStore | None = None
         self._ready: dict[str, _Split] = {}
+        self._draws: WeightedDraws | None = None
         self.clip_frames = clip_frames
         self.rule = WindowRule(clip_frames, max(clip_frames // 2, 1) if half_overlap else clip_frames, tail)
         self.require = dict(require or {})
@@ -170,13 +172,15 @@ class TrackDataModule(pl.LightningDataModule):
             return None
         if self._teacher_store is None:
             source = self._teacher_source
-            self._teacher_store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+            try:
+                self._teacher_store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+            except StoreError as error:
+                raise StoreError(f"The teacher's logits cannot be read: {error} {_EXTRACT}") from None
         store = self._teacher_store
-        store.require(kind="logits", cure="Extract the teacher's logits first (`python ex_maest.py extract_logits`).")
-        if store.item_shape != (truth.n_labels,):
-            raise GroundtruthError(
-                f"The teacher's logits have {store.item_shape[0]} labels, the groundtruth {truth.n_labels}: another label set?"
-            )
+        mels = self._store(name).attrs
+        same = {key: mels[key] for key in ("sample_rate", "hop") if key in mels}  # or its windows would be others
+        store.require(kind="logits", cure=_EXTRACT, **same)
+        columns = _teacher_columns(store, truth)
         found = match(truth.keys, store.names)
         absent = [truth.keys[i] for i in index if found.numbers[i] < 0]
         if absent and name == "train":
@@ -186,7 +190,7 @@ class TrackDataModule(pl.LightningDataModule):
         if absent:
             log.info("The teacher has no logits for %d tracks of %s: its batches carry none.", len(absent), name)
             return None
-        return Teacher(store, found.numbers, WindowRule.of(store))
+        return Teacher(store, found.numbers, WindowRule.of(store), columns)
 
     # -- loaders
 
@@ -201,10 +205,15 @@ class TrackDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> ClipLoader:
         """One random crop per draw; `loader.set_epoch(e)` (Lightning does it) chooses the epoch."""
         split = self.split("train")
-        # labels are counted over the tracks that are there, so the weights fit what is drawn
-        weights = sample_weights(split.groundtruth.subset(split.index), self.sample_weight_offset, self.sample_weight_sum)
-        draws = WeightedDraws(weights, self.epoch_len, self.sampler_replace, self.seed)
-        batches = TrainBatches(split.reader, draws, split.index, split.tracks, self.batch_size_train, *self._place())
+        if self._draws is None:  # once, though Lightning may ask for the loader before every epoch
+            truth = split.groundtruth
+            if len(split.index) < len(
+                truth
+            ):  # labels are counted over the tracks that are there: what is drawn decides the weights
+                truth = truth.subset(split.index)
+            weights = sample_weights(truth, self.sample_weight_offset, self.sample_weight_sum)
+            self._draws = WeightedDraws(weights, self.epoch_len, self.sampler_replace, self.seed)
+        batches = TrainBatches(split.reader, self._draws, split.index, split.tracks, self.batch_size_train, *self._place())
         return ClipLoader(split.reader, batches, self.num_workers, self.pin_memory)
 
     def _windows(self, name: str) -> ClipLoader:
@@ -225,6 +234,25 @@ class TrackDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> ClipLoader:
         """Every window of the tracks to predict: those of groundtruth_predict, or all of the store."""
         return self._windows("predict")
+
+
+def _teacher_columns(store: TrackStore, truth: Groundtruth) -> np.ndarray | None:
+    """Which of the teacher's columns belongs to each label; None when they are the same. Raises GroundtruthError for other labels."""
+    if store.item_shape != (truth.n_labels,):
+        raise GroundtruthError(
+            f"The teacher's logits have {list(store.item_shape)} labels, the groundtruth has {truth.n_labels}."
+        )
+    named = store.attrs.get("labels")
+    if (
+        named is None or named == truth.labels or all(label.isdigit() for label in truth.labels)
+    ):  # unnamed on one side: taken as they stand
+        return None
+    if sorted(named) != sorted(truth.labels):
+        other = sorted(set(truth.labels) - set(named))
+        raise GroundtruthError(
+            f"The teacher has other labels: it lacks {listed(other)}. Train on the teacher's labels, or teach these."
+        )
+    return np.array([named.index(label) for label in truth.labels])
 
 
 class _Split:

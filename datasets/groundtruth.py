@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -272,8 +273,14 @@ def without_suffix(name: str) -> str:
     return _AUDIO_SUFFIX.sub("", name)
 
 
+def _stem(name: str) -> str:
+    """What two ways of writing one path have in common: no suffix, no './', forward slashes, composed accents (macOS lists them decomposed)."""
+    return without_suffix(unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./"))
+
+
 def match(keys: Sequence[str], names: Sequence[str]) -> Match:
-    """Find each key among a store's names: by the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac').
+    """Find each key among a store's names: by the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of
+    slash, a leading './' and the way in which accents are encoded make no difference.
 
     Raises GroundtruthError when a key fits several names, or two keys mean the same track.
     """
@@ -283,9 +290,9 @@ def match(keys: Sequence[str], names: Sequence[str]) -> Match:
     if len(missing):
         by_stem: dict[str, list[int]] = {}
         for i, name in enumerate(names):
-            by_stem.setdefault(without_suffix(name), []).append(i)
+            by_stem.setdefault(_stem(name), []).append(i)
         for row in missing:
-            found = by_stem.get(without_suffix(keys[row].removeprefix("./")), [])
+            found = by_stem.get(_stem(keys[row]), [])
             if len(found) > 1:
                 raise GroundtruthError(
                     f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."

@@ -29,7 +29,7 @@ PATH_COLUMNS = (
     "name",
 )
 LABEL_COLUMNS = ("labels", "label", "tags", "tag", "classes", "class", "genres", "genre", "styles", "style", "category", "target")
-SPLIT_COLUMNS = ("split", "subset", "partition", "fold_name")
+SPLIT_COLUMNS = ("split", "subset", "partition")
 GROUP_COLUMNS = ("group", "artist", "artist_id", "album", "album_id")
 SEPARATORS = ("|", ";", ",")
 
@@ -114,6 +114,8 @@ def _read_table(path: Path, labels: list[str] | None, columns: dict[str, str | N
     split = _choose(header, columns["split"], SPLIT_COLUMNS, "split", "the split")
     group = _choose(header, columns["group"], GROUP_COLUMNS, "group", "the group", ambiguous=False)
     label = _choose(header, columns["label"], LABEL_COLUMNS, "label", "the labels")
+    if group is not None:
+        log.info("Tracks that share their %s are a group: a split keeps them together.", group)
     cells = {name: [row[i].strip() for row in rows] for i, name in enumerate(header)}
     keys = cells[key]
     if label is None:

@@ -106,7 +106,7 @@ def prepare(
             todo = [name for name in todo if name not in writer]
             if resumed:
                 log.info("Going on after %d of %d tracks.", len(made_before) + resumed, len(names))
-            _fill(writer, audio_dir, todo, kind.function, jobs, failed)
+            _fill(writer, audio_dir, todo, len(names), kind.function, jobs, failed)
             made = len(writer) - resumed
             made_before |= set(list(writer.names)[:resumed])
             _finish(writer)
@@ -177,14 +177,14 @@ def _look(base: Path, kind: _Kind) -> tuple[set[str], int | None]:
 
 
 def _fill(
-    writer: StoreWriter, root: Path, names: Sequence[str], function: Callable, jobs: int | None, failed: dict[str, str]
+    writer: StoreWriter, root: Path, todo: Sequence[str], total: int, function: Callable, jobs: int | None, failed: dict[str, str]
 ) -> None:
     """Append what the workers make of each file, in the files' order: this process is the only writer."""
     if jobs is None:
-        jobs = max(2, min(cpu_count(), len(names)))  # never 1 by itself: a decoder's crash must be a worker's
-    outcomes = parallel_map(function, [root / name for name in names], jobs)
-    with JobProgress("Preparing", len(names), "files") as progress:
-        for name, outcome in zip(names, outcomes):
+        jobs = max(2, min(cpu_count(), len(todo)))  # never 1 by itself: a decoder's crash must be a worker's
+    outcomes = parallel_map(function, [root / name for name in todo], jobs)
+    with JobProgress("Preparing", total, "files", done=total - len(todo)) as progress:
+        for name, outcome in zip(todo, outcomes):
             if outcome.error is None and outcome.value is not None:
                 writer.append(name, outcome.value)
             else:

@@ -42,12 +42,13 @@ class JobProgress:
             for outcome in ...:
                 progress.advance(note="2 bad")
 
-    On a terminal a bar; else lines through logging (level INFO), one every 30 s at most and one at the end.
+    done: how many of `total` stand already; they do not count in the rate. On a terminal a bar; else lines through logging (level
+    INFO), one every 30 s at most and one at the end.
     """
 
-    def __init__(self, what: str, total: int, unit: str = "items", console: Console | None = None):
+    def __init__(self, what: str, total: int, unit: str = "items", done: int = 0, console: Console | None = None):
         self.what, self.total, self.unit = what, total, unit
-        self.done = 0
+        self.before, self.done = done, 0
         self._note = ""
         console = console or Console(stderr=True)
         self._bar: Progress | None = None
@@ -55,7 +56,7 @@ class JobProgress:
             columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeElapsedColumn()]
             left = TimeRemainingColumn()
             self._bar = Progress(*columns, TextColumn("left"), left, TextColumn("{task.fields[note]}"), console=console)
-            self._task = self._bar.add_task(what, total=total, note="")
+            self._task = self._bar.add_task(what, total=total, completed=done, note="")
 
     def __enter__(self) -> JobProgress:
         self._begun = self._said = time.monotonic()
@@ -81,9 +82,10 @@ class JobProgress:
     def _say(self) -> None:
         self._said = time.monotonic()
         rate = self.done / max(self._said - self._begun, 1e-9)
-        left = (self.total - self.done) / rate if rate else 0.0
+        done = self.before + self.done
+        left = (self.total - done) / rate if rate else 0.0
         note = f", {self._note}" if self._note else ""
-        log.info("%s: %d of %d, %.1f %s/s, %s left%s", self.what, self.done, self.total, rate, self.unit, _clock(left), note)
+        log.info("%s: %d of %d, %.1f %s/s, %s left%s", self.what, done, self.total, rate, self.unit, _clock(left), note)
 
 
 def _clock(seconds: float) -> str:

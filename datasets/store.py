@@ -23,6 +23,7 @@ from . import store_files as files
 from .store_writer import StoreWriter
 
 SUFFIX = ".h5"
+_MAKE = "`python -m datasets.prepare AUDIO_DIR OUT` makes one of audio."
 _SHARD = re.compile(r"\.shard-\d{5,}$")
 _HINT_LIMIT = 20_000  # looking for a similar name among more takes seconds
 
@@ -50,9 +51,7 @@ def _find(source: str | Path) -> list[Path]:
         found = {p for p in path.iterdir() if p.suffix == SUFFIX and p.is_file()}
         found |= {p.with_name(p.name.removesuffix(".journal")) for p in path.iterdir() if p.name.endswith(f"{SUFFIX}.journal")}
         if not found:
-            raise StoreError(
-                f"The folder {path} holds no track store (*{SUFFIX}). `python -m datasets.prepare AUDIO_DIR OUT` makes one."
-            )
+            raise StoreError(f"The folder {path} holds no track store (*{SUFFIX}). {_MAKE}")
         return sorted(found)
     found = {path} if _there(path) else set()
     if path.suffix == SUFFIX and path.parent.is_dir():
@@ -61,7 +60,7 @@ def _find(source: str | Path) -> list[Path]:
             if store.suffix == SUFFIX and _SHARD.search(store.stem) and _SHARD.sub("", store.stem) == path.stem:
                 found.add(store)
     if not found:
-        raise StoreError(f"There is no track store at {path}. `python -m datasets.prepare AUDIO_DIR OUT` makes one.")
+        raise StoreError(f"There is no track store at {path}. {_MAKE}")
     return sorted(found)
 
 

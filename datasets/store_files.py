@@ -79,7 +79,9 @@ class Header:
             if fields["format"] != FORMAT:
                 raise KeyError("format")
             version = fields["version"]
-            header = Header(tuple(fields["item_shape"]), np.dtype(fields["dtype"]), dict(fields["attrs"]))
+            header = Header.make(
+                tuple(fields["item_shape"]), fields["dtype"], fields["attrs"]
+            )  # checked: a file may say anything
         except (ValueError, TypeError, KeyError) as error:
             raise StoreError(f"{path} is not a track store (its header cannot be read: {error!r}).") from None
         if version != VERSION:

@@ -55,17 +55,22 @@ class StoreWriter:
             raise StoreError(
                 f"{path} exists already and is sealed. It is never overwritten: choose another name, or remove it first."
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
         if files.part_path(path).exists() and not files.journal_path(path).exists():
             raise StoreError(
                 f"{files.part_path(path)} stands without its journal: its tracks cannot be told apart. Remove it to start again."
             )
-        self._journal = self._lock()
-        _open_writers.add(self)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._journal = self._lock()
+            _open_writers.add(self)
             self._resume()
+        except OSError as error:
+            self._close_files()
+            raise StoreError(
+                f"Could not begin, or go on with, {path}: {_reason(error)} What stood there before is untouched."
+            ) from error
         except BaseException:
-            self.close()
+            self._close_files()
             raise
 
     # -- opening
@@ -99,10 +104,7 @@ class StoreWriter:
             line = (self.header.to_json() + "\n").encode()
             os.ftruncate(self._journal, 0)
             os.ftruncate(self._part, 0)
-            try:
-                _write_all(self._journal, line)
-            except OSError as error:
-                raise StoreError(f"Could not begin {self.path}: {error.strerror}.") from error
+            _write_all(self._journal, line)
             self._journal_end = len(line)
             self._sync()
             files.sync_folder(self.path.parent)

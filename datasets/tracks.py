@@ -58,18 +58,18 @@ class WindowRule:
         return plan_windows(n, self.length, self.hop, self.tail)
 
     def attrs(self) -> dict:
-        """As a store's attribute "windows" says it."""
-        return {"length": self.length, "hop": self.hop, "tail": self.tail}
+        """As the attributes of a store of logits or embeddings say it."""
+        return {"clip_frames": self.length, "hop_frames": self.hop, "tail": self.tail}
 
     @staticmethod
     def of(store: TrackStore) -> WindowRule:
         """The rule that the windows of a store of logits or embeddings follow. Raises StoreError when it does not say."""
-        said = store.attrs.get("windows")
+        said = store.attrs
         try:
-            return WindowRule(int(said["length"]), int(said["hop"]), said["tail"])
+            return WindowRule(int(said["clip_frames"]), int(said["hop_frames"]), said["tail"])
         except (TypeError, KeyError, ValueError):
             raise StoreError(
-                f"{store.paths[0]} does not say how its windows were cut (attribute 'windows'). Extract it again."
+                f"{store.paths[0]} does not say how its windows were cut (attributes clip_frames, hop_frames, tail). Extract it again."
             ) from None
 
 
@@ -125,11 +125,14 @@ def closest_window(windows: np.ndarray, start: int, stop: int) -> int:
 
 @dataclass
 class Teacher:
-    """A teacher's logits: a store of [windows, L], which of its tracks belongs to each row of the groundtruth, and how its windows were cut."""
+    """A teacher's logits: a store of [windows, L], which of its tracks belongs to each row of the groundtruth, how its windows were cut, and
+    which of its columns belongs to each label (None: they are the same).
+    """
 
     store: TrackStore
     tracks: np.ndarray
     rule: WindowRule
+    columns: np.ndarray | None = None
 
     def logits(self, clips: Clips, lengths: np.ndarray) -> np.ndarray:
         """Of each clip the logits of the window that it overlaps most, float32 [B, L]; lengths [B]: frames of the clips' tracks.
@@ -147,7 +150,8 @@ class Teacher:
                     "Extract the logits again from this store of mels."
                 )
             rows[i] = closest_window(windows, start, stop)
-        return self.store.read_windows(numbers, rows, rows + 1, 1)[:, 0].astype(np.float32)
+        logits = self.store.read_windows(numbers, rows, rows + 1, 1)[:, 0].astype(np.float32)
+        return logits if self.columns is None else logits[:, self.columns]
 
 
 class ClipReader(torch.utils.data.Dataset):

@@ -9,7 +9,8 @@ import torch
 
 from models.errors import ConfigError, nearest
 
-PRECISIONS = ("auto", "32", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 _FAST_BF16 = ("amx_bf16", "avx512_bf16")  # instructions that make bfloat16 matrix products faster than float32 ones
 
 
@@ -39,7 +40,7 @@ def resolve_precision(precision: str | int = "auto", accelerator: str = "cpu") -
 
     "16-mixed" on a CPU, which has no float16 products, becomes bf16-mixed. Raises ConfigError for unknown names.
     """
-    name = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}.get(str(precision), str(precision))
+    name = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true"}.get(str(precision), str(precision))
     if name not in PRECISIONS:
         raise ConfigError(
             f"Precision '{precision}' is not known; choose one of {', '.join(PRECISIONS)}.{nearest(name, PRECISIONS)}"
@@ -60,13 +61,31 @@ def cpu_has_fast_bf16() -> bool:
     return any(flag in flags for flag in _FAST_BF16)
 
 
-def resolve_strategy(strategy: str, devices: int | str | list[int], num_nodes: int) -> str:
+def resolve_devices(devices: int | str | list[int], accelerator: str) -> int | list[int]:
+    """Processes per node, or the GPUs to take; "auto" and -1 are all GPUs, or one process on a CPU.
+
+    Raises ConfigError for anything else.
+    """
+    if isinstance(devices, list) and devices:
+        return [int(d) for d in devices]
+    if str(devices) in ("auto", "-1"):
+        return torch.cuda.device_count() if accelerator == "gpu" else 1
+    if str(devices).isdigit() and int(str(devices)) > 0:
+        return int(str(devices))
+    raise ConfigError(f"devices is {devices!r}; give a number of 1 or more, auto, or a list of GPU numbers.")
+
+
+def resolve_strategy(strategy: str, devices: int | list[int], num_nodes: int) -> str:
     """Lightning's strategy name. One process needs none, whatever is asked for: it must not be started again in a subprocess.
 
-    With several processes "auto" becomes DDP with a search for unused parameters (a "mean" network never uses head_dist).
+    With several processes "auto" and "ddp" mean DDP with a search for unused parameters, as in the published suite: a "mean" network never uses
+    its second head. "ddp_find_unused_parameters_false" does without the search. Raises ConfigError for other strategies: those that split the
+    weights would leave checkpoints and averages in pieces, and no network here needs them.
     """
-    n = len(devices) if isinstance(devices, list) else devices
-    one = num_nodes == 1 and str(n) == "1"
-    if one and strategy.startswith(("ddp", "auto")):
+    if strategy not in STRATEGIES:
+        raise ConfigError(
+            f"Strategy '{strategy}' is not offered; choose one of {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"
+        )
+    if num_nodes == 1 and (len(devices) if isinstance(devices, list) else devices) == 1:
         return "auto"
-    return "ddp_find_unused_parameters_true" if strategy == "auto" and not one else strategy
+    return "ddp_find_unused_parameters_true" if strategy in ("auto", "ddp") else strategy

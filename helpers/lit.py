@@ -22,7 +22,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from models.checkpoints import SETTINGS
+from models.checkpoints import AVERAGED, SETTINGS
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.randomness import Randomness
@@ -33,7 +33,6 @@ from .schedules import Schedule
 
 log = logging.getLogger(__name__)
 
-AVERAGED = "net_swa."
 _IDENTITY = ("index", "window")
 
 

@@ -43,6 +43,9 @@ class CommandError(SacredError, ValueError):
         super().__init__(message, print_traceback=False)
 
 
+CommandError.__module__ = "builtins"  # Sacred prints the class by its full path: "CommandError: ..." says enough
+
+
 def is_first_process() -> bool:
     """Whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
     return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID"))

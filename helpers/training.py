@@ -17,13 +17,13 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 
-from models.checkpoints import read_checkpoint
+from models.checkpoints import AVERAGED, RAW, read_checkpoint
 from models.errors import ConfigError
 from models.objective import Objective
 
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, best_and_last
-from .devices import resolve_accelerator, resolve_precision, resolve_strategy
+from .devices import resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from .history import History, LogFunction, ProgressLines, write_json
 from .lit import LitObjective, Optimization
 
@@ -111,11 +111,8 @@ def fit(
         )
     out_dir = Path(out_dir)
     accelerator = resolve_accelerator(accelerator, devices)
+    devices = resolve_devices(devices, accelerator)
     strategy = resolve_strategy(strategy, devices, num_nodes)
-    if averaging is not None and strategy.startswith(("fsdp", "deepspeed")):
-        raise ConfigError(
-            f"Averaged weights need whole weights on each device, '{strategy}' splits them: set module.do_swa=false or use ddp."
-        )
     if resume_from is not None and not Path(resume_from).is_file():
         raise ConfigError(f"There is no checkpoint {resume_from} to continue from.")
     pl.seed_everything(seed, workers=True, verbose=False)
@@ -176,17 +173,21 @@ def evaluate(
 ) -> Evaluation:
     """Test `objective` per window and per track on the data module's test set.
 
-    checkpoint: a checkpoint of `fit`, whose trained weights, and averaged ones where it holds them, are both tested; none: the
-    weights as they are. With `out_dir` the metrics are written to test.json there. log_metric(name, value, 0) is told every
-    metric.
+    checkpoint: a checkpoint of `fit`, whose trained weights, and averaged ones where it holds them, are both tested, or a network's
+    own state dict; none: the weights as they are. With `out_dir` the metrics are written to test.json there.
+    log_metric(name, value, 0) is told every metric.
 
     Raises ConfigError for what cannot run, WeightsError for a checkpoint that does not fit.
     """
     accelerator = resolve_accelerator(accelerator, devices)
+    devices = resolve_devices(devices, accelerator)
     averaging = AveragedWeights()
     lit = LitObjective(objective, averaging=averaging)
     if checkpoint is not None:
-        lit.load_state_dict(read_checkpoint(checkpoint))
+        state = read_checkpoint(checkpoint)
+        if not any(name.startswith((RAW, AVERAGED)) for name in state):
+            state = {f"{RAW}{name}": value for name, value in state.items()}
+        lit.load_state_dict(state)
     trainer = _trainer(
         None,
         [averaging, *_progress(show_progress)],

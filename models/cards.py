@@ -99,6 +99,11 @@ def load_labels(name: str) -> tuple[str, ...]:
     return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
 
 
+def default_labels(n_classes: int) -> tuple[str, ...] | None:
+    """The published label list of that length (Discogs' 400 or 519 styles), None where there is none."""
+    return load_labels(f"discogs_{n_classes}") if n_classes in (400, 519) else None
+
+
 def find_weights(card: ModelCard) -> Path:
     """The card's file: in MAEST_WEIGHTS, in the cache, or downloaded. Raises WeightsNotFoundError naming the file to place and where."""
     import torch

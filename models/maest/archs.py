@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cards import ModelCard, find_weights, get_card, load_labels, register
+from ..cards import ModelCard, default_labels, find_weights, get_card, register
 from ..checkpoints import read_settings, read_state
 from . import convert
 from .network import MAEST
@@ -106,7 +106,7 @@ def get_maest(
             settings["labels"] = own.get("labels")
     settings["n_classes"] = n_classes
     if settings.get("labels") is None:
-        settings["labels"] = _labels(card, settings["n_classes"])
+        settings["labels"] = default_labels(settings["n_classes"])
     model = MAEST(distilled_type=distilled_type, s_patchout_t=s_patchout_t, **settings)
     if checkpoint is None and not pretrained:
         return model
@@ -115,13 +115,5 @@ def get_maest(
     convert.load(model, state, card.format, source=path.name, discard_head=checkpoint_discard_head)
     if checkpoint is None:
         model.card = card
-    log.info("Weights of %s: %s.", arch, path)
+    log.info("Weights: %s%s.", path, "" if checkpoint is not None else f" ({card.licence})")
     return model
-
-
-def _labels(card: ModelCard, n_classes: int) -> tuple[str, ...] | None:
-    """The arch's own label list, or Discogs' list of that length for a start; None when no list fits."""
-    for name in filter(None, (card.labels, "discogs_400", "discogs_519")):
-        if len(load_labels(name)) == n_classes:
-            return load_labels(name)
-    return None

@@ -21,6 +21,7 @@ ensure_torchvision()
 
 from timm.models.vision_transformer import Block  # noqa: E402
 
+from ..cards import default_labels  # noqa: E402
 from ..encoder import AudioEncoder  # noqa: E402
 from ..frontend import MaestMel, mel_blocks  # noqa: E402
 from . import inputs  # noqa: E402
@@ -51,7 +52,7 @@ class MAEST(AudioEncoder):
         n_classes: L. embed_dim: C. depth: blocks. num_heads: attention heads. mlp_ratio: width of the blocks' MLP over C.
         stride: of the patches, in bands and frames.
         distilled: a DIST token beside CLS. distilled_type: "mean" (one head on the mean of the two) or "separated" (a head each).
-        labels: names of the classes, in column order.
+        labels: names of the classes, in column order; None: the published list where n_classes is 400 or 519.
         patchout: fields of `Patchout`.
 
     Raises:
@@ -286,8 +287,8 @@ class MAEST(AudioEncoder):
 
     @property
     def label_names(self) -> list[str]:
-        """Names of the classes, their numbers where no names are known."""
-        return list(self.labels) if self.labels is not None else [str(i) for i in range(self.n_classes)]
+        """Names of the classes: those given at construction, else the published list of that length, else their numbers."""
+        return list(self.labels or default_labels(self.n_classes) or map(str, range(self.n_classes)))
 
     def embed_blocks(self, mel: Tensor, blocks: Iterable[int], generator: torch.Generator | None = None) -> Tensor:
         """CLS, DIST and mean token of several blocks in one pass: mel [B, F, M] normalised -> [len(blocks), B, 3, C] (undistilled: 2).

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import configs
 import pytest
+
+import configs
 from configs.naming import Catalogue, merged
 from configs.schema import ExMaest, ExTl, defaults, docs
 from helpers.sacred_glue import check

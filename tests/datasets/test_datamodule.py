@@ -88,7 +88,9 @@ def test_epochs_are_pure_functions_of_seed_and_epoch(data):
     zero = as_numbers(first)
     assert as_numbers(again) == zero
     first.set_epoch(1)
-    assert as_numbers(first) != zero
+    one = as_numbers(first)
+    assert [batch["index"] for batch in one] != [batch["index"] for batch in zero]  # other draws
+    assert sorted(flat(one, "index")) == sorted(flat(zero, "index"))
     first.set_epoch(0)
     assert as_numbers(first) == zero
     assert as_numbers(module(data, seed=6).train_dataloader()) != zero
@@ -251,11 +253,16 @@ def test_splits_with_other_labels_are_refused(data):
         module(data, groundtruth_val=other).setup("fit")
 
 
-def teacher(folder, lengths, tracks, n_labels=3):
+def teacher(folder, lengths, tracks, n_labels=3, **attrs):
     rule = WindowRule(M, M)
-    with TrackStore.create(folder / "logits.h5", (n_labels,), np.float16, {"kind": "logits", "windows": rule.attrs()}) as writer:
+    folder.mkdir(exist_ok=True)
+    attrs = {"kind": "logits", "sample_rate": 16000, **rule.attrs(), **attrs}
+    with TrackStore.create(folder / "logits.h5", (n_labels,), np.float16, attrs) as writer:
         for i in tracks:
-            writer.append(f"{i:02d}.flac", np.full((len(rule.plan(int(lengths[i]))), n_labels), i, np.float16))
+            writer.append(
+                f"{i:02d}.flac",
+                np.full((len(rule.plan(int(lengths[i]))), n_labels), i, np.float16) + np.arange(n_labels, dtype=np.float16),
+            )
     return folder / "logits.h5"
 
 
@@ -264,15 +271,26 @@ def test_the_teacher_comes_with_the_batch(data, tmp_path):
     for loader in (dm.train_dataloader(), dm.val_dataloader()):
         for batch in loader:
             assert batch["teacher"].shape == batch["y"].shape
-            np.testing.assert_array_equal(batch["teacher"][:, 0], batch["index"])
+            np.testing.assert_array_equal(batch["teacher"], batch["index"].numpy()[:, None] + np.arange(3))
+
+
+def test_the_teacher_s_labels_may_stand_in_another_order(data, tmp_path):
+    dm = module(data, teacher=teacher(tmp_path, data[1], range(24), labels=["c", "a", "b"]))
+    batch = next(iter(dm.train_dataloader()))
+    np.testing.assert_array_equal(batch["teacher"], batch["index"].numpy()[:, None] + np.array([1, 2, 0]))
 
 
 def test_a_teacher_that_does_not_fit_is_refused(data, tmp_path):
     with pytest.raises(GroundtruthError, match=r"no logits for 2 training tracks, such as '22\.mp3'"):
         module(data, teacher=teacher(tmp_path, data[1], range(22))).setup("fit")
-    (tmp_path / "b").mkdir()
-    with pytest.raises(GroundtruthError, match="have 2 labels, the groundtruth 3"):
+    with pytest.raises(GroundtruthError, match=r"have \[2\] labels, the groundtruth has 3"):
         module(data, teacher=teacher(tmp_path / "b", data[1], range(24), 2)).setup("fit")
+    with pytest.raises(GroundtruthError, match="other labels: it lacks 'b'"):
+        module(data, teacher=teacher(tmp_path / "c", data[1], range(24), labels=["a", "c", "z"])).setup("fit")
+    with pytest.raises(StoreError, match="sample_rate is 24000, 16000 is wanted"):
+        module(data, teacher=teacher(tmp_path / "d", data[1], range(24), sample_rate=24000)).setup("fit")
+    with pytest.raises(StoreError, match=r"no track store at .*absent\.h5.*extract_logits"):
+        module(data, teacher=tmp_path / "absent.h5").setup("fit")
     with pytest.raises(StoreError, match=r"kind is 'mel', 'logits' is wanted.*extract_logits"):
         module(data, teacher=data[0] / "mel.h5").setup("fit")
 

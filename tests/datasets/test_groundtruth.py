@@ -348,6 +348,8 @@ def test_match_by_name_then_by_stem():
     assert found.absent == ["no/1.mp3"]
     assert found.message("mel.h5") == "1 of 5 tracks of the groundtruth are not in mel.h5: 'no/1.mp3'."
     assert match(["a/1"], names).numbers.tolist() == [0]
+    assert match([".\\a\\1.mp3"], names).numbers.tolist() == [0]
+    assert match(["Ame\u0301lie.mp3"], ["x", "Am\u00e9lie.flac"]).numbers.tolist() == [1]  # decomposed and composed
     assert match(["1.flac"], names).absent == ["1.flac"]  # never by the base name alone
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import pickle
 from pathlib import Path
@@ -238,6 +239,18 @@ def test_foreign_files_are_named(tmp_path):
     (tmp_path / "j.h5.journal").write_text('{"some": "json"}\n')
     with pytest.raises(StoreError, match=r"j\.h5\.journal is not a track store"):
         TrackStore.open(tmp_path / "j.h5")
+
+
+@pytest.mark.parametrize(
+    "field", [{"dtype": "|O"}, {"dtype": "nonsense"}, {"item_shape": [-1]}, {"item_shape": 3}, {"attrs": 3}, {"version": 2}]
+)
+def test_a_header_that_asks_for_something_else_is_refused(tmp_path, field):
+    path = write(tmp_path / "s.h5", tracks(), seal=False)
+    journal = tmp_path / "s.h5.journal"
+    header, *lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text(json.dumps({**json.loads(header), **field}) + "\n" + "".join(lines))
+    with pytest.raises(StoreError, match=r"s\.h5\.journal"):
+        TrackStore.open(path)
 
 
 def test_damaged_data_are_found(tmp_path):

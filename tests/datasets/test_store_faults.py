@@ -125,6 +125,16 @@ def test_foreign_lines_in_the_journal_end_it(tmp_path):
             assert len(writer) == 3
 
 
+def test_a_line_missing_from_the_journal_ends_it(tmp_path):
+    data = some(5)
+    write(tmp_path, data)
+    lines = (tmp_path / "s.h5.journal").read_bytes().splitlines(keepends=True)
+    (tmp_path / "s.h5.journal").write_bytes(b"".join(lines[:3] + lines[4:]))  # what follows does not lie where it says
+    store = TrackStore.open(tmp_path / "s.h5")
+    assert len(store) == 2
+    assert_prefix(store, data)
+
+
 def test_a_part_without_its_journal_is_not_thrown_away(tmp_path):
     write(tmp_path, some(2))
     (tmp_path / "s.h5.journal").unlink()
@@ -169,6 +179,35 @@ def test_a_full_disk_while_appending(tmp_path, monkeypatch, partial, file):
         writer.seal()
     assert len(TrackStore.open(tmp_path / "s.h5")) == 6
     assert_prefix(TrackStore.open(tmp_path / "s.h5"), data)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("call", ["open", "write", "fsync"])
+def test_a_full_disk_at_the_beginning(tmp_path, monkeypatch, call, begun):
+    if begun:
+        write(tmp_path, some(2))
+    real = getattr(os, call)
+
+    def fail(*args, **kwargs):
+        if call == "open" and not str(args[0]).endswith((".part", ".journal")):
+            return real(*args, **kwargs)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        if begun and call != "open":  # going on needs no room
+            create(tmp_path)._close_files()
+        else:
+            with pytest.raises(StoreError, match="Could not begin, or go on with, .*no space left on the disk"):
+                create(tmp_path)
+    write(tmp_path, some(2), seal=True)
+    assert_prefix(TrackStore.open(tmp_path), some(2))
+
+
+def test_a_store_where_nothing_may_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"Could not begin.*file/s\.h5"):
+        TrackStore.create(tmp_path / "file" / "s.h5", (2,), np.int16, ATTRS)
 
 
 @pytest.mark.parametrize("where", ["fsync", "replace", "h5py", "data"])

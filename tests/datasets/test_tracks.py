@@ -168,7 +168,7 @@ def test_the_teacher_s_window_is_the_one_that_overlaps_most(windows, crop, best)
 def test_teacher_logits_follow_the_crop(tmp_path):
     store = make_store(tmp_path / "s.h5", [200, 40])
     rule = WindowRule(M, M)
-    attrs = {"kind": "logits", "windows": rule.attrs()}
+    attrs = {"kind": "logits", **rule.attrs()}
     with TrackStore.create(tmp_path / "t.h5", (2,), np.float16, attrs) as writer:
         for i, n in enumerate([200, 40]):
             w = np.arange(len(rule.plan(n)))
@@ -180,6 +180,8 @@ def test_teacher_logits_follow_the_crop(tmp_path):
     clips.start[:2], clips.stop[:2] = [40, 138], [102, 200]
     batch = ClipReader(store, M, None, teacher)[clips]
     assert batch["teacher"].tolist() == [[1, -1], [2, -2], [10, 0]]
+    swapped = Teacher(logits, np.array([1, 0]), rule, np.array([1, 0]))
+    assert ClipReader(store, M, None, swapped)[clips]["teacher"].tolist() == [[-1, 1], [-2, 2], [0, 10]]
     with pytest.raises(StoreError, match=r"has 4 windows for '0\.flac', its 200 frames make 2"):
         Teacher(logits, np.array([1, 0]), WindowRule(100, 100)).logits(clips, store.lengths[clips.track])
     with pytest.raises(StoreError, match="does not say how its windows were cut"):

@@ -49,13 +49,8 @@ def test_precisions(gpus, monkeypatch):
     assert devices.resolve_precision("auto", "gpu") == "16-mixed"
     assert devices.resolve_precision("16-mixed", "gpu") == "16-mixed"
     assert devices.resolve_precision("16-mixed", "cpu") == "bf16-mixed"
-    assert [devices.resolve_precision(p) for p in (32, "32", "16", "bf16", "64")] == [
-        "32-true",
-        "32-true",
-        "bf16-mixed",
-        "bf16-mixed",
-        "64-true",
-    ]
+    asked = (32, "32", "16", "bf16")
+    assert [devices.resolve_precision(p) for p in asked] == ["32-true", "32-true", "bf16-mixed", "bf16-mixed"]
     for fast in (True, False):
         monkeypatch.setattr(devices, "cpu_has_fast_bf16", lambda fast=fast: fast)
         assert devices.resolve_precision("auto", "cpu") == ("bf16-mixed" if fast else "32-true")
@@ -78,10 +73,27 @@ def test_fast_bf16_is_read_from_the_cpus_flags(monkeypatch, flags, fast):
         ("ddp", 1, 1, "auto"),
         ("ddp_find_unused_parameters_true", [0], 1, "auto"),
         ("auto", 2, 1, "ddp_find_unused_parameters_true"),
-        ("ddp", 2, 1, "ddp"),
-        ("ddp", 1, 2, "ddp"),
-        ("fsdp", 1, 1, "fsdp"),
+        ("ddp", [0, 1], 1, "ddp_find_unused_parameters_true"),
+        ("ddp", 1, 2, "ddp_find_unused_parameters_true"),
+        ("ddp_find_unused_parameters_false", 2, 1, "ddp_find_unused_parameters_false"),
     ],
 )
 def test_one_process_needs_no_strategy(strategy, n, nodes, want):
     assert devices.resolve_strategy(strategy, n, nodes) == want
+
+
+def test_strategies_that_split_weights_are_refused():
+    with pytest.raises(ConfigError, match=r"fsdp.*ddp"):
+        devices.resolve_strategy("fsdp", 2, 1)
+
+
+def test_numbers_of_devices(gpus):
+    gpus(3)
+    assert devices.resolve_devices("auto", "gpu") == 3
+    assert devices.resolve_devices(-1, "gpu") == 3
+    assert devices.resolve_devices("auto", "cpu") == 1
+    assert devices.resolve_devices("2", "cpu") == 2
+    assert devices.resolve_devices([0, 2], "gpu") == [0, 2]
+    for wrong in (0, "two", [], -2):
+        with pytest.raises(ConfigError, match="devices is"):
+            devices.resolve_devices(wrong, "gpu")

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 
 import pytest
+
 from configs.schema import defaults, docs, opt, section
 from helpers import sacred_glue
 from helpers.sacred_glue import CommandError, Experiment, check, metric_logger, run_folder
@@ -29,7 +30,7 @@ class Outer:
     inner: Inner = section(Inner)
 
 
-@pytest.fixture()
+@pytest.fixture
 def make(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for variable in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID", sacred_glue.SEED_VARIABLE):

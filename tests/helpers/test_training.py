@@ -111,6 +111,14 @@ def test_the_test_scores_windows_and_tracks(tmp_path):
     assert json.loads((tmp_path / "test.json").read_text()) == found.metrics
 
 
+def test_a_networks_own_state_dict_can_be_tested(tmp_path):
+    run = dict(accelerator="cpu", precision="32", show_progress=False)
+    torch.save(objective(3).net.state_dict(), tmp_path / "plain.ckpt")
+    a = evaluate(objective(3), ToyData(), **run).metrics
+    assert evaluate(objective(4), ToyData(), checkpoint=tmp_path / "plain.ckpt", **run).metrics == a
+    assert evaluate(objective(4), ToyData(), **run).metrics != a
+
+
 def test_repeated_and_uncounted_windows_change_nothing():
     data, repeated = ToyData(), ToyData()
     rows = np.concatenate([np.arange(96), [3, 3, 40]])

@@ -1,0 +1,210 @@
+"""Whole commands in a temporary folder: what they write, what they refuse, and that every named config runs (its smoke twin, in process)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import configs
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ["datamodule.demo_tracks=40", "maest.embed_dim=48", "maest.depth=2", "trainer.accelerator=cpu", "trainer.precision=32"]
+SMOKES = [n for n, named in configs.MAEST.items() if n.endswith("_smoke") and not named.doc.startswith("Published name")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """One working folder for all commands of this file, so that the demo data is made once."""
+    return tmp_path_factory.mktemp("commands")
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """run("extract_embeddings", "demo", **updates): a command in this process, in the shared folder."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TORCH_HOME", str(folder / "no_weights_here"))
+    monkeypatch.delenv("MAEST_WEIGHTS", raising=False)
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    handlers = logging.getLogger().handlers
+    import ex_maest
+
+    def command(name: str, *named: str, **updates):
+        return ex_maest.ex.run(name, config_updates=updates, named_configs=named, options={"--loglevel": "INFO"})
+
+    yield command
+    logging.getLogger().handlers = handlers
+
+
+def shell(folder: Path, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess:
+    env = {**os.environ, "OMP_NUM_THREADS": "2", **environment}
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *words], cwd=folder, env=env, capture_output=True, text=True, timeout=600
+    )
+
+
+# ---- refusals, before any work
+def test_absent_weights_name_the_file(run):
+    with pytest.raises(ValueError, match=r"passt-s-f128-p16-s10-ap.476-swa.pt"):
+        run("main", "maest_10s_from_passt_pretrain", **{"datamodule.demo_tracks": 40})
+    with pytest.raises(ValueError, match=r"discogs-maest-30s-pw-129e-swa.ckpt"):
+        run("extract_embeddings", "maest_30s_from_passt_inference", **{"datamodule.demo_tracks": 40})
+
+
+@pytest.mark.parametrize(
+    ("command", "named", "updates", "words"),
+    [
+        ("main", "demo", {"datamodule.base_dir": "nowhere", "datamodule.groundtruth": "x.csv"}, "nowhere"),
+        ("main", "demo", {"datamodule.groundtruth": "x.csv"}, "labels but no tracks"),
+        ("main", "folder", {"datamodule.audio_dir": "no_audio", "datamodule.groundtruth": "x.csv"}, "no groundtruth at x.csv"),
+        ("main", "demo", {"trainer.accelerator": "gpu"}, "GPU"),
+        ("main", "demo", {"maest.distilled_type": "separated"}, "teacher"),
+        ("main", "demo", {"maest.s_patchout_t": 500}, "500"),
+        ("main", "demo", {"maest.n_classes": 7}, "n_classes"),
+        ("main", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
+        ("test", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
+        ("extract_embeddings", "demo", {"predict.transformer_block": 99}, "99"),
+        ("extract_embeddings", "demo", {"maest.checkpoint": "nothing.ckpt"}, "nothing.ckpt"),
+        ("main", "maest_30s_teacher_student_pretrain_smoke", {}, "teacher"),
+    ],
+)
+def test_what_cannot_run_says_why(run, command, named, updates, words):
+    if torch.cuda.is_available() and "accelerator" in str(updates):
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ValueError, match=words):
+        run(command, named, **{"datamodule.demo_tracks": 40, "trainer.max_epochs": 1, **updates})
+
+
+# ---- commands
+@pytest.fixture(scope="module")
+def trained(folder):
+    """A tiny network trained by the command itself; its run folder."""
+    done = shell(
+        folder, "ex_maest.py", "with", *TINY, "trainer.max_epochs=2", "trainer.default_root_dir=trained"
+    )  # no config named
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder / "trained" / "1", done
+
+
+def test_training_leaves_one_whole_run_folder(trained):
+    where, done = trained
+    assert {"config.json", "cout.txt", "history.json", "metrics.json", "run.json"} <= {p.name for p in where.iterdir()}
+    assert [p.name for p in sorted((where / "checkpoints").iterdir())] == ["best.ckpt", "last.ckpt"]
+    assert list((where / "tensorboard").glob("events*"))
+    history = json.loads((where / "history.json").read_text())
+    assert len(history) == 2
+    assert {"train_loss", "val_loss", "val_ap", "val_roc"} <= set(history[0])
+    metrics = json.loads((where / "metrics.json").read_text())
+    assert metrics["val_roc"]["values"] == pytest.approx([row["val_roc"] for row in history])
+    assert json.loads((where / "config.json").read_text())["maest"]["depth"] == 2
+    assert "best.ckpt" in done.stdout
+    assert "best.ckpt" in (where / "cout.txt").read_text()
+    assert sorted(p.name for p in where.parent.iterdir()) == ["1", "_sources"]
+
+
+def test_the_test_command_scores_the_checkpoint(run, trained, folder):
+    updates = dict(word.split("=") for word in TINY)
+    updates = {k: int(v) if v.isdigit() else v for k, v in updates.items()}
+    result = run("test", "demo", **updates, ckpt_path=str(trained[0] / "checkpoints" / "best.ckpt")).result
+    assert 0 < result["test_track_roc"] < 1
+    written = json.loads((sorted((folder / "exp_logs").glob("*/test.json"))[-1]).read_text())
+    assert written["test_roc"] == pytest.approx(result["test_roc"])
+
+
+def test_extraction_of_several_blocks_and_the_probe(trained, folder):
+    checkpoint = f"maest.checkpoint={trained[0] / 'checkpoints' / 'best.ckpt'}"
+    words = ["with", "demo", *TINY, checkpoint, "inference.transformer_block=[0,1]"]
+    done = shell(folder, "ex_maest.py", "extract_embeddings", *words)
+    assert done.returncode == 0, done.stderr[-3000:]
+    from datasets.store import TrackStore
+
+    store = TrackStore.open(folder / "exp_out" / "5sec" / "1")
+    assert len(store) == 40
+    assert store.item_shape == (3, 48)
+    again = shell(folder, "ex_maest.py", "extract_embeddings", *words)
+    assert "0 of them now" in again.stdout
+    refused = shell(
+        folder, "ex_maest.py", "extract_embeddings", "with", "demo", *TINY, "seed=5", "inference.transformer_block=[0,1]"
+    )
+    assert refused.returncode == 1
+    assert "weights_sha256" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    probe = shell(
+        folder, "ex_tl.py", "with", "data.base_dir=exp_out/5sec/1", "data.groundtruth=exp_out/demo_data-40/groundtruth.csv",
+        "data.token_size=48", "data.types=tc", "data.reduce=stack", "trainer.max_epochs=3", "data.mel_dir=exp_out/demo_data-40/mels",
+    )  # fmt: skip
+    assert probe.returncode == 0, probe.stderr[-3000:]
+    scores = json.loads((folder / "exp_out" / "tl" / "1" / "scores.json").read_text())
+    assert len(scores["macro_roc"]["per_seed"]) == 3
+    assert scores["settings"]["in_dim"] == 96
+    assert "mel statistics" in probe.stdout
+
+
+def test_norm_stats_are_those_of_the_training_tracks(run, trained, folder):
+    result = run("compute_norm_stats", "demo", **{"datamodule.demo_tracks": 40}).result
+    from datasets.groundtruth import Groundtruth, match
+    from datasets.store import TrackStore
+
+    store = TrackStore.open(folder / "exp_out" / "demo_data-40" / "mels")
+    keys = Groundtruth.read(folder / "exp_out" / "demo_data-40" / "groundtruth.csv").splits["train"].keys
+    values = np.concatenate([store.read(int(i)).ravel() for i in match(keys, store.names).numbers]).astype(np.float64)
+    assert result["norm_mean"] == pytest.approx(values.mean(), abs=1e-9)
+    assert result["norm_std"] == pytest.approx(values.std(), abs=1e-9)
+
+
+def test_speed_test_runs(run):
+    result = run("model_speed_test", "maest_5s_from_passt_inference_smoke").result
+    assert len(result) == 3
+    assert all(rate > 0 for rate in result.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMOKES)
+def test_every_smoke_twin_runs(run, folder, name):
+    updates: dict = {}
+    if "inference" in name:
+        updates["predict.out_dir"] = f"smoke/{name}"
+        assert run("extract_embeddings", name, **updates).result
+        return
+    if "teacher_student" in name:
+        teacher = "maest_30s_from_passt_inference_smoke"
+        logits = run("extract_logits", teacher, **{"predict.out_dir": f"smoke/{name}"})
+        updates["datamodule.teacher_student.teacher_target_base_dir"] = str(Path(next(iter(logits.result.values()))).parent)
+    result = run("main", name, **updates).result
+    assert np.isfinite(result["train_loss"])
+
+
+@pytest.mark.slow
+def test_published_weights_of_full_size_are_loaded_and_used(folder, tmp_path):
+    from models import get_maest
+
+    torch.manual_seed(3)
+    model = get_maest("discogs-maest-10s-fs-129e", pretrained=False)
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    torch.save(model.state_dict(), weights / "discogs-maest-10s-fs-129e-swa.ckpt")
+    out = tmp_path / "out"
+    words = ["maest_10s_random_weights_inference", f"predict.out_dir={out}", "datamodule.demo_tracks=6", "predict.format=npy"]
+    done = shell(folder, "ex_maest.py", "extract_embeddings", "with", *words, MAEST_WEIGHTS=str(weights))
+    assert done.returncode == 0, done.stderr[-3000:]
+    files = sorted((out / "10sec" / "7").rglob("*.embeddings.npy"))
+    assert len(files) == 6
+    first = np.load(files[0])
+    assert first.shape[1:] == (2304,)
+    from datasets.store import TrackStore
+    from models.frontend import normalise
+
+    store = TrackStore.open(folder / "exp_out" / "demo_data-6" / "mels")
+    name = files[0].relative_to(out / "10sec" / "7").as_posix().removesuffix(".embeddings.npy")
+    mel = normalise(torch.from_numpy(store.read(name).T.astype(np.float32)))
+    with torch.no_grad():
+        want = model.eval()(mel, transformer_block=7, melspectrogram_input=True)[1]
+    np.testing.assert_allclose(first, want.numpy(), atol=2e-4)
