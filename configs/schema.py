@@ -229,6 +229,8 @@ class Report:
     path: str | None = opt(None, "of the page; none: report.html in the run's folder")
     title: str = opt("MAEST, pre-trained here", "of the page")
     seeds: list[int] = opt([0, 1, 2], "a probe is trained with each; scores are their mean and spread")
+    folds: int = opt(0, "k > 2: k-fold cross-validation, pre-training included, in place of the split (small data)")
+    repeats: int = opt(2, "of the k-fold")
     types: str = opt("cdt", "tokens that the probe sees (data.types of ex_tl.py)")
     reduce: str = opt("stack", "of several tokens: mean or stack", ("mean", "stack"))
     batch_size: int = opt(128, "tracks per step of the probe")
