@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -77,7 +78,8 @@ def _outcome(index: int, item: Item, answer: tuple[Value | None, str | None]) ->
 
 
 def _begin_worker(parent: int) -> None:
-    """In a worker: one thread for torch where it is used, and no life after the parent's."""
+    """In a worker: Ctrl-C is the parent's to answer, and there is no life after the parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:

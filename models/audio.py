@@ -135,14 +135,14 @@ def find_audio(folder: str | os.PathLike[str]) -> list[str]:
     """Relative posix paths of all audio files under `folder` (by suffix), sorted. Hidden files and folders are left out, links
     followed once.
 
-    Raises AudioError when `folder` is no folder.
+    Raises AudioError when `folder` is no folder, or it or one in it cannot be read.
     """
     root = Path(folder)
     if not root.is_dir():
         raise AudioError(f"{folder} is not a folder{'; it is a file' if root.exists() else ': it does not exist'}.")
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(root, followlinks=True):
+    for where, folders, files in os.walk(root, onerror=_unreadable, followlinks=True):
         status = os.stat(where)
         if (status.st_dev, status.st_ino) in seen:  # a link back up
             folders.clear()
@@ -153,11 +153,13 @@ def find_audio(folder: str | os.PathLike[str]) -> list[str]:
         found += [
             (relative / name).as_posix()
             for name in files
-            if not name.startswith(".")
-            and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
-            and os.path.isfile(os.path.join(where, name))
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
         ]
     return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    raise AudioError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _length(n: int, rate_in: int, rate_out: int) -> int:
