@@ -1,6 +1,6 @@
 """The picture of docs/demo_data.md: for each family, what its labels look like in a mel spectrogram.
 
-    python -m datasets.demo.picture docs/demo_data.png
+python -m datasets.demo.picture docs/demo_data.png
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def draw(path: Path) -> None:
             bands = mel(torch.from_numpy(render(example(family, value)))[None])[0].numpy()
             cell.imshow(np.clip(bands, 0, 4), origin="lower", aspect="auto", cmap="magma", interpolation="nearest")
             cell.set_title(value.replace("_", ""), fontsize=8, pad=2)
-        row[0].text(-0.04, 0.5, family, transform=row[0].transAxes, rotation=90, ha="right", va="center", fontsize=9, weight="bold")
+        row[0].text(
+            -0.04, 0.5, family, transform=row[0].transAxes, rotation=90, ha="right", va="center", fontsize=9, weight="bold"
+        )
     figure.tight_layout(pad=0.4)
     figure.savefig(path)
 
