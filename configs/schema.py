@@ -63,6 +63,9 @@ class Maest:
     embed_dim: int = opt(768, "C")
     depth: int = opt(12, "transformer blocks")
     num_heads: int = opt(12, "attention heads")
+    init_std: float = opt(
+        0.02, "sd of fresh weights and position tables; a narrow network learns sooner from about 1 / sqrt(embed_dim)"
+    )
     distilled: bool = opt(True, "a DIST token beside CLS")
     distilled_type: str = opt(
         "mean", "mean: one head on both tokens; separated: a head each (teacher-student)", ("mean", "separated")

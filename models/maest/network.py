@@ -50,6 +50,7 @@ class MAEST(AudioEncoder):
     Args:
         input_f, input_t: mel bands and frames that the position tables are made for (16 kHz, hop 256: 62.5 frames per second).
         n_classes: L. embed_dim: C. depth: blocks. num_heads: attention heads. mlp_ratio: width of the blocks' MLP over C.
+        init_std: of the fresh weights, tokens and position tables; 0.02 suits C = 768, a narrow network learns far sooner from about 1 / sqrt(C).
         stride: of the patches, in bands and frames.
         distilled: a DIST token beside CLS. distilled_type: "mean" (one head on the mean of the two) or "separated" (a head each).
         labels: names of the classes, in column order; None: the published list where n_classes is 400 or 519.
@@ -73,6 +74,7 @@ class MAEST(AudioEncoder):
         distilled: bool = True,
         distilled_type: str = "mean",
         mlp_ratio: float = 4.0,
+        init_std: float = 0.02,
         in_channels: int = 1,
         labels: Sequence[str] | None = None,
         **patchout: Any,
@@ -82,6 +84,9 @@ class MAEST(AudioEncoder):
         self.embed_dim, self.depth, self.num_heads = int(embed_dim), int(depth), int(num_heads)
         self.stride = (int(stride[0]), int(stride[1]))
         self.distilled, self.distilled_type, self.mlp_ratio = bool(distilled), distilled_type, float(mlp_ratio)
+        self.init_std = float(init_std)
+        if not self.init_std > 0:
+            raise ValueError(f"init_std is {init_std}; it is a standard deviation, above 0.")
         self.patchout = _patchout(patchout)
         self._check(in_channels, labels)
         self.labels = None if labels is None else list(labels)
@@ -111,10 +116,10 @@ class MAEST(AudioEncoder):
         self.head = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, self.n_classes))
         if self.distilled:
             self.head_dist = nn.Linear(c, self.n_classes)
-        self.apply(_init_weights)
+        self.apply(partial(_init_weights, std=self.init_std))
         for name in ("cls_token", "dist_token", "new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed"):
             if hasattr(self, name):
-                nn.init.trunc_normal_(getattr(self, name), std=0.02)
+                nn.init.trunc_normal_(getattr(self, name), std=self.init_std)
 
     def _check(self, in_channels: int, labels: Sequence[str] | None) -> None:
         if in_channels != 1:
@@ -149,6 +154,7 @@ class MAEST(AudioEncoder):
             "distilled",
             "distilled_type",
             "mlp_ratio",
+            "init_std",
             "labels",
         )
         patchout = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.patchout).items()}
@@ -349,8 +355,8 @@ def _patchout(settings: dict[str, Any]) -> Patchout:
     return Patchout(**settings)
 
 
-def _init_weights(module: nn.Module) -> None:
+def _init_weights(module: nn.Module, std: float) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
