@@ -54,7 +54,7 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> A
     from helpers.data import find_tracks
 
     c, t = config["datamodule"], config["trainer"]
-    check_before_work(config["maest"], c["clip_length"], t["accelerator"], t["devices"])
+    check_before_work(config["maest"], c, t["accelerator"], t["devices"])
     names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
@@ -64,7 +64,7 @@ def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, 
     """The config's network, with changes of its section."""
     from helpers.build import build_network
 
-    return build_network({**config["maest"], **changes}, config["datamodule"]["clip_length"], labels, seed)
+    return build_network({**config["maest"], **changes}, config["datamodule"], labels, seed)
 
 
 def data_module(config: Mapping[str, Any], found: Any, seed: int) -> Any:

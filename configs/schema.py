@@ -30,11 +30,9 @@ class Trainer:
     accelerator: str = opt("auto", "auto, cpu, gpu; a gpu that is asked for must be there")
     devices: int | str = opt(1, "processes per node (one device each), or auto")
     num_nodes: int = opt(1, "machines")
-    strategy: str = opt(
-        "auto", "of several processes: auto (ddp that tolerates unused parameters), ddp, ddp_find_unused_parameters_true, fsdp"
-    )
+    strategy: str = opt("auto", "of several processes: auto (ddp that tolerates unused parameters) or ddp")
     precision: str | int = opt(
-        "auto", "auto (16-mixed on a gpu, bf16-mixed on a cpu that is fast at it, else 32), 16-mixed, bf16-mixed, 32"
+        "auto", "auto (bf16-mixed on a gpu or cpu that is fast at it, 16-mixed on another gpu, else 32), 16-mixed, bf16-mixed, 32"
     )
     sync_batchnorm: bool = opt(True, "batch statistics over all processes")
     gradient_clip_val: float | None = opt(None, "largest norm of the gradient; none: not clipped")
@@ -100,7 +98,7 @@ class Module:
 
     do_swa: bool = opt(True, "keep averaged weights, validate and save them too")
     swa_epoch_start: int = opt(50, "first epoch whose weights are averaged")
-    swa_lrs: float = opt(2e-5, "learning rate while averaging")
+    swa_lrs: float = opt(2e-5, "learning rate while averaging, in place of lr (the schedule still multiplies it): set it with lr")
     swa_freq: int = opt(5, "epochs between two averaged weights")
     ema_decay: float | None = opt(None, "with a decay: an exponential moving average per step in place of SWA")
     mixup_alpha: float = opt(0.3, "of Beta(alpha, alpha); 0: no mixup")
@@ -119,10 +117,10 @@ class Dataset:
 
 @dataclass
 class Roll:
-    do: bool = opt(False, "shift the clip in time, around its end")
-    axis: int = opt(-1, "-1: time, the only axis that is music-safe", (-1,))
-    shift: int | None = opt(None, "frames, always the same; none: random")
-    shift_range: int = opt(50, "frames, of the random shift, either way")
+    do: bool = opt(False, "shift the clip circularly")
+    axis: int = opt(-1, "-1: time; -2: mel bands", (-1, -2))
+    shift: int | None = opt(None, "places, always the same; none: random")
+    shift_range: int = opt(50, "places, of the random shift, either way")
 
 
 @dataclass

@@ -16,7 +16,7 @@ from datasets.datamodule import TrackDataModule
 from models.cards import find_weights, get_card
 from models.checkpoints import read_settings
 from models.errors import ConfigError
-from models.frontend import frames_of
+from models.frontend import NORM_MEAN, NORM_STD, frames_of
 from models.maest import MAEST, get_maest
 from models.maest.augment import Masking, Roll
 from models.maest.objective import SupervisedObjective, TeacherStudentObjective
@@ -59,22 +59,29 @@ def build_data_module(found: Tracks, datamodule: Section, dataset: Section, inpu
     )
 
 
-def build_network(maest: Section, clip_length: float, labels: Sequence[str] | None, seed: int) -> MAEST:
-    """The network; `labels` of the data decide the number of classes where they are known. `seed`: of the random weights."""
-    c = dict(maest)
+def build_network(maest: Section, datamodule: Section, labels: Sequence[str] | None, seed: int) -> MAEST:
+    """The network; `labels` of the data decide the number of classes where they are known. `seed`: of the random weights.
+
+    It normalises waves as datamodule.norm says, so that training, extraction and prediction agree.
+    """
+    c, norm = dict(maest), datamodule["norm"]
+    if not norm["do"]:
+        c |= {"norm_mean": 0.0, "norm_std": 0.5}
+    elif (norm["norm_mean"], norm["norm_std"]) != (NORM_MEAN, NORM_STD):
+        c |= {"norm_mean": norm["norm_mean"], "norm_std": norm["norm_std"]}
     n_classes = class_count(c.pop("n_classes"), labels, c["checkpoint"])
     names = None if labels is None or all(label.isdigit() for label in labels) else labels
-    input_t = c.pop("input_t") or frames_of(clip_length)
+    input_t = c.pop("input_t") or frames_of(datamodule["clip_length"])
     stride = (c.pop("stride_f"), c.pop("stride_t"))
     torch.manual_seed(seed)
     return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
 
 
-def check_before_work(maest: Section, clip_length: float, accelerator: str, devices: int | str) -> None:
+def check_before_work(maest: Section, datamodule: Section, accelerator: str, devices: int | str) -> None:
     """Raise what building and placing the network would raise, before hours of preparation: impossible settings, absent weights, no GPU."""
     resolve_accelerator(accelerator, devices)
     with torch.device("meta"):
-        build_network({**maest, "pretrained": False, "checkpoint": None}, clip_length, None, 0)
+        build_network({**maest, "pretrained": False, "checkpoint": None}, datamodule, None, 0)
     if maest["checkpoint"] is not None:
         read_settings(maest["checkpoint"])
     elif maest["pretrained"]:
@@ -100,11 +107,10 @@ def build_objective(net: MAEST, module: Section, datamodule: Section) -> Supervi
     """Supervised training, or teacher-student."""
     c, student = datamodule, datamodule["teacher_student"]
     settings = dict(
-        norm=c["norm"]["do"],
-        norm_mean=c["norm"]["norm_mean"],
-        norm_std=c["norm"]["norm_std"],
+        norm_mean=net.norm_mean,
+        norm_std=net.norm_std,
         mixup_alpha=module["mixup_alpha"],
-        roll=Roll(**{k: v for k, v in c["roll"].items() if k != "axis"}),
+        roll=Roll(**c["roll"]),
         masking=Masking(**c["masking"]),
     )
     if student["do"]:

@@ -23,7 +23,7 @@ def examples(network: MAEST, store: Path, truth: Groundtruth, count: int = 3) ->
         name = tracks.names[int(match([truth.keys[row]], tracks.names).numbers[0])]
         mel = tracks.read(name)
         probabilities, labels = network.predict_labels(
-            normalise(torch.from_numpy(mel.T.copy()).float()), melspectrogram_input=True
+            normalise(torch.from_numpy(mel.T.copy()).float(), network.melspectrogram.settings), melspectrogram_input=True
         )
         seconds = len(mel) * network.hop / network.sample_rate
         out.append(Example(name, mel, seconds, labels, probabilities, truth.row(row), TRAINED))

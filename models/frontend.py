@@ -51,6 +51,7 @@ class MaestMel(nn.Module):
 
     edges: "essentia" (default, what the weights saw) or "torch" (parity with the published waveform path).
     normalize: True gives what the network takes, False the raw log-mel that stores keep.
+    settings: the constants; `edges` replaces theirs.
 
     Raises AudioError for audio that is empty, not floating point, not [B, N], not finite, or (edges "torch") too short to be
     mirrored.
@@ -59,11 +60,11 @@ class MaestMel(nn.Module):
     window: Tensor
     bank: Tensor
 
-    def __init__(self, edges: Edges = "essentia", normalize: bool = True):
+    def __init__(self, edges: Edges = "essentia", normalize: bool = True, settings: MelSettings = MAEST):
         super().__init__()
         if edges not in get_args(Edges):
             raise AudioError(f"edges is '{edges}'; choose essentia or torch.{nearest(str(edges), get_args(Edges))}")
-        self.settings = replace(MAEST, edges=edges)
+        self.settings = replace(settings, edges=edges)
         self.normalize = normalize
         periodic = edges == "torch"
         window = torch.hann_window(self.settings.n_fft, periodic=periodic, dtype=torch.float64).float()

@@ -7,6 +7,7 @@ checkpoints. Patches that patchout drops are never cut out of the spectrogram, l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from timm.models.vision_transformer import Block  # noqa: E402
 from ..cards import default_labels  # noqa: E402
 from ..encoder import AudioEncoder  # noqa: E402
 from ..frontend import MaestMel, mel_blocks  # noqa: E402
+from ..mel_settings import MAEST as FRONT_END  # noqa: E402
+from ..mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
 from . import inputs  # noqa: E402
 from .patchout import Patchout  # noqa: E402
 
@@ -54,6 +57,7 @@ class MAEST(AudioEncoder):
         stride: of the patches, in bands and frames.
         distilled: a DIST token beside CLS. distilled_type: "mean" (one head on the mean of the two) or "separated" (a head each).
         labels: names of the classes, in column order; None: the published list where n_classes is 400 or 519.
+        norm_mean, norm_std: of the training corpus's log-mels; waves become (log-mel - norm_mean) / (2 norm_std).
         patchout: fields of `Patchout`.
 
     Raises:
@@ -77,6 +81,8 @@ class MAEST(AudioEncoder):
         init_std: float = 0.02,
         in_channels: int = 1,
         labels: Sequence[str] | None = None,
+        norm_mean: float = NORM_MEAN,
+        norm_std: float = NORM_STD,
         **patchout: Any,
     ):
         super().__init__()
@@ -87,13 +93,14 @@ class MAEST(AudioEncoder):
         self.init_std = float(init_std)
         if not self.init_std > 0:
             raise ValueError(f"init_std is {init_std}; it is a standard deviation, above 0.")
+        self.norm_mean, self.norm_std = float(norm_mean), float(norm_std)
         self.patchout = _patchout(patchout)
         self._check(in_channels, labels)
         self.labels = None if labels is None else list(labels)
         f, t = self.grid(self.input_t)
         self.patchout.check(f, t)
 
-        self.melspectrogram = MaestMel()
+        self.melspectrogram = MaestMel(settings=replace(FRONT_END, mean=self.norm_mean, std_divisor=2 * self.norm_std))
         settings = self.melspectrogram.settings
         self.sample_rate, self.hop = settings.sample_rate, settings.hop
         self.embedding_rate = self.sample_rate / self.hop / self.stride[1]
@@ -138,6 +145,8 @@ class MAEST(AudioEncoder):
             raise ValueError(
                 f"embed_dim={self.embed_dim} does not divide by num_heads={self.num_heads}: choose heads that divide it."
             )
+        if not self.norm_std > 0:
+            raise ValueError(f"norm_std is {self.norm_std}; a standard deviation is above 0.")
         if labels is not None and len(labels) != self.n_classes:
             raise ValueError(f"{len(labels)} labels for n_classes={self.n_classes}: give as many names as classes.")
 
@@ -156,6 +165,8 @@ class MAEST(AudioEncoder):
             "mlp_ratio",
             "init_std",
             "labels",
+            "norm_mean",
+            "norm_std",
         )
         patchout = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.patchout).items()}
         return {**{name: getattr(self, name) for name in names}, "stride": list(self.stride), **patchout}
