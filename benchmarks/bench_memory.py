@@ -4,7 +4,8 @@ Each job runs in a fresh process; figures are the peak resident memory of that p
 counted them, in MB. Tracks are 30 s FLAC files. The last rows prepare one file of two hours, cut to its middle 300 s and whole
 (whose mel alone is 86 MB).
 
-Measured on 2 cores: RESULT
+Measured on 2 cores: 76 MB and 253 MB per worker at 200 tracks, 77 and 256 MB at 2000; for the two-hour file 85 and 260 MB (middle), 211
+and 576 MB (whole).
 """
 
 from __future__ import annotations

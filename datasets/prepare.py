@@ -182,8 +182,10 @@ def _fill(
     """Append what the workers make of each file, in the files' order: this process is the only writer."""
     if jobs is None:
         jobs = max(2, min(cpu_count(), len(todo)))  # never 1 by itself: a decoder's crash must be a worker's
-    outcomes = parallel_map(function, (root / name for name in todo), jobs)
-    with JobProgress("Preparing", total, "files", done=total - len(todo)) as progress:
+    with (
+        contextlib.closing(parallel_map(function, (root / name for name in todo), jobs)) as outcomes,
+        JobProgress("Preparing", total, "files", done=total - len(todo)) as progress,
+    ):
         for name, outcome in zip(todo, outcomes):
             if outcome.error is None and outcome.value is not None:
                 writer.append(name, outcome.value)

@@ -111,10 +111,10 @@ def resample(wave: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 def to_mono_float(audio: np.ndarray) -> np.ndarray:
     """PCM or floating point samples, [N], [N, channels] or [channels, N], as mono float32 [N].
 
-    The shorter axis is the channels' (at most 64). Integers are scaled by their type's range: uint8 is offset binary, 24-bit
-    samples are expected in the upper bytes of int32, as decoders give them. Floating point is kept as it is.
+    The shorter axis is the channels' (at most 64). Integers (uint8 around 128, int8, int16, int32) are scaled by their type's
+    range; 24-bit samples are expected in the upper bytes of int32, as decoders give them. Floating point is kept as it is.
 
-    Raises AudioError for empty, not finite, complex, boolean or object arrays and for other ranks.
+    Raises AudioError for empty or not finite arrays, other types and other ranks.
     """
     array = np.asarray(audio)
     if array.ndim not in (1, 2):

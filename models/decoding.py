@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 TOLERANCE = 0.25
 MISMATCH = 0.1  # s by which an MP3's frames may disagree with what libsndfile would read
 # Formats in which seeking gives the very same samples.
-_SEEKABLE = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF", "NIST", "SVX", "VOC"])
+_SEEKABLE = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"])
+_SEEKABLE_CODINGS = frozenset(["PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"])
 # What FFmpeg may take a file for: sound and video files, no playlists, which could name other files.
 _DEMUXERS = "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,avi,ogg,w64,wav,wv,tta"
 
@@ -75,9 +76,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     """
     name = os.fspath(path)
     if not os.path.isfile(name):
-        what = (
-            "a folder, not an audio file" if os.path.isdir(name) else "no regular file" if os.path.exists(name) else "not there"
-        )
+        what = "a folder, not a file" if os.path.isdir(name) else "no regular file" if os.path.exists(name) else "not there"
         raise AudioError(f"{name} is {what}.")
     try:
         if os.path.getsize(name) == 0:
@@ -138,7 +137,7 @@ class _SndfileSource(Source):
         try:
             with _Forward(os.path.abspath(path)) as file:
                 rate, channels, frames, form = file.samplerate, file.channels, file.frames, file.format
-                words = f"{form} {file.subtype}"
+                coding = file.subtype
         except (soundfile.SoundFileError, TypeError, UnicodeError):  # TypeError: it takes a suffix .raw for headerless samples
             return None
         if form == "MP3":
@@ -151,7 +150,8 @@ class _SndfileSource(Source):
                     raise _cut(path, expected / rate, length.counted / rate)
                 if (length.promised is None and length.vbr) or abs(length.counted - expected) > MISMATCH * rate:
                     return None
-        return cls(path, rate, channels, frames, words, form in _SEEKABLE)
+        seekable = form in _SEEKABLE and coding in _SEEKABLE_CODINGS
+        return cls(path, rate, channels, frames, f"{form} {coding}", seekable)
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         try:
@@ -201,9 +201,8 @@ class _FFmpegSource(Source):
                 rate, channels = first.sample_rate, first.layout.nb_channels
                 frames = None
                 if container.format.name.startswith("mov") and stream.duration and stream.time_base:
-                    frames = round(
-                        stream.duration * stream.time_base * rate
-                    )  # the edit list's: encoder delay and padding taken off
+                    # The edit list's length: encoder delay and padding are taken off.
+                    frames = round(stream.duration * stream.time_base * rate)
                 words = f"{container.format.name.split(',')[0]} {codec.name}"
         except av.error.FFmpegError as error:
             raise AudioError(f"{path} is not audio that can be decoded, or is damaged: {error.strerror or error}.") from error
@@ -254,3 +253,5 @@ class _FFmpegSource(Source):
                         yield mix(scale(samples.T if frame.format.is_planar else samples.reshape(-1, channels)))
         except av.error.FFmpegError as error:
             raise AudioError(f"{self.path} is damaged: {error.strerror or error}.") from error
+        except OSError as error:
+            raise AudioError(f"{self.path} cannot be read: {error.strerror or error}.") from error

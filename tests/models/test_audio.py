@@ -254,7 +254,7 @@ def test_what_is_no_audio_is_named(tmp_path, name, content, message):
 def test_absent_files_and_folders_are_named(tmp_path):
     with pytest.raises(AudioError, match=r"nope\.wav is not there"):
         audio.load(tmp_path / "nope.wav")
-    with pytest.raises(AudioError, match="is a folder"):
+    with pytest.raises(AudioError, match="is a folder, not a file"):
         audio.load(tmp_path)
 
 
