@@ -50,116 +50,35 @@ ex = Experiment(
 # ---- config -> objects
 def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> Any:
     """The mel store and the groundtruths that the config names."""
+    from helpers.build import check_before_work
     from helpers.data import find_tracks
 
-    c = config["datamodule"]
+    c, t = config["datamodule"], config["trainer"]
+    check_before_work(config["maest"], c, t["accelerator"], t["devices"])
     names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
 
 
+def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, **changes: Any) -> Any:
+    """The config's network, with changes of its section."""
+    from helpers.build import build_network
+
+    return build_network({**config["maest"], **changes}, config["datamodule"], labels, seed)
+
+
 def data_module(config: Mapping[str, Any], found: Any, seed: int) -> Any:
     """The found tracks as batches."""
-    from datasets.datamodule import TrackDataModule
-    from models.frontend import frames_of
+    from helpers.build import build_data_module
 
-    c, d = config["datamodule"], config["dataset"]
-    sampler = c["sampler"]
-    return TrackDataModule(
-        found.store,
-        **{f"groundtruth_{split}": truth for split, truth in found.truths.items()},
-        store_val=found.store_val,
-        clip_frames=config["maest"]["input_t"] or frames_of(c["clip_length"]),
-        require={"kind": "mel", "sample_rate": d["sample_rate"], "hop": d["hop_size"], "front_end": "maest-essentia"},
-        batch_size_train=c["batch_size_train"],
-        batch_size_test=c["batch_size_test"],
-        num_workers=c["num_workers"],
-        seed=seed,
-        half_overlap=d["half_overlapped_inference"],
-        tail=c["tail"],
-        teacher=c["teacher_student"]["teacher_target_base_dir"] if c["teacher_student"]["do"] else None,
-        **sampler,
-    )
-
-
-def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int) -> Any:
-    """The network of the config; `labels` of the data decide the number of classes where they are known."""
-    import torch
-
-    from models import get_maest
-    from models.frontend import frames_of
-
-    c = dict(config["maest"])
-    n_classes = class_count(c.pop("n_classes"), labels, c["checkpoint"])
-    names = None if labels is None or all(label.isdigit() for label in labels) else labels
-    input_t = c.pop("input_t") or frames_of(config["datamodule"]["clip_length"])
-    stride = (c.pop("stride_f"), c.pop("stride_t"))
-    torch.manual_seed(seed)  # of the random weights
-    return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
-
-
-def class_count(asked: int, labels: Sequence[str] | None, checkpoint: str | None) -> int | None:
-    """Number of classes: the data's where labels are known. None: those of the checkpoint.
-
-    Raises ConfigError when another number was asked for on purpose.
-    """
-    from models.errors import ConfigError
-
-    default = asked == ExMaest().maest.n_classes
-    if labels is None:
-        return None if default and checkpoint is not None else asked
-    if len(labels) != asked and not default:
-        raise ConfigError(
-            f"maest.n_classes is {asked}, the groundtruth has {len(labels)} labels: set maest.n_classes={len(labels)} or leave it out."
-        )
-    if len(labels) != asked:
-        log.info("The groundtruth has %d labels: so has the network (maest.n_classes is %d).", len(labels), asked)
-    return len(labels)
+    return build_data_module(found, config["datamodule"], config["dataset"], config["maest"]["input_t"], seed)
 
 
 def objective(config: Mapping[str, Any], net: Any) -> Any:
     """Supervised training, or teacher-student."""
-    from models.maest.augment import Masking, Roll
-    from models.maest.objective import SupervisedObjective, TeacherStudentObjective
+    from helpers.build import build_objective
 
-    c, masking = config["datamodule"], dict(config["datamodule"]["masking"])
-    roll = {k: v for k, v in c["roll"].items() if k != "axis"}
-    settings = dict(
-        norm=c["norm"]["do"],
-        norm_mean=c["norm"]["norm_mean"],
-        norm_std=c["norm"]["norm_std"],
-        mixup_alpha=config["module"]["mixup_alpha"],
-        roll=Roll(**roll),
-        masking=Masking(**masking),
-    )
-    if c["teacher_student"]["do"]:
-        return TeacherStudentObjective(net, threshold=c["teacher_student"]["teacher_target_threshold"], **settings)
-    return SupervisedObjective(net, **settings)
-
-
-def optimization(config: Mapping[str, Any]) -> Any:
-    """Optimiser and schedule."""
-    from helpers.lit import Optimization
-    from helpers.schedules import cosine_cycle, exp_warmup_linear_down
-
-    o = config["module"]["optimizer"]
-    if o["schedule_mode"] == "cos_cyc":
-        schedule = cosine_cycle(o["warm_up_len"], o["ramp_down_start"], o["last_lr_value"])
-    else:
-        schedule = exp_warmup_linear_down(o["warm_up_len"], o["ramp_down_len"], o["ramp_down_start"], o["last_lr_value"])
-    return Optimization(name="adamw" if o["adamw"] else "adam", lr=o["lr"], weight_decay=o["weight_decay"], schedule=schedule)
-
-
-def averaging(config: Mapping[str, Any]) -> Any:
-    """Averaged weights, or None."""
-    from helpers.averaging import AveragedWeights
-
-    m = config["module"]
-    if not m["do_swa"]:
-        return None
-    if m["ema_decay"] is not None:
-        return AveragedWeights(m["swa_epoch_start"], kind="ema", decay=m["ema_decay"], lr=m["swa_lrs"])
-    return AveragedWeights(m["swa_epoch_start"], m["swa_freq"], lr=m["swa_lrs"])
+    return build_objective(net, config["module"], config["datamodule"])
 
 
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
@@ -167,6 +86,7 @@ HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+    from helpers.build import build_averaging, build_optimization
     from helpers.training import fit
 
     share_seed(seed)
@@ -176,8 +96,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         objective(config, network(config, data.labels, seed)),
         data,
         out_dir=folder,
-        optimization=optimization(config),
-        averaging=averaging(config),
+        optimization=build_optimization(config["module"]["optimizer"]),
+        averaging=build_averaging(config["module"]),
         seed=seed,
         resume_from=config["ckpt_path"],
         log_metric=metric_logger(run),
@@ -252,12 +172,10 @@ def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]
 
 
 def output_folder(config: Mapping[str, Any]) -> Path:
-    """<out_dir>/<clip>sec/<patchout tag>, the tag left out without patchout."""
-    from models.maest.patchout import tag
+    """Where extraction writes."""
+    from helpers.build import output_folder
 
-    c = config["maest"]
-    folder = Path(config["predict"]["out_dir"]) / f"{config['datamodule']['clip_length']:g}sec"
-    return folder / tag(c) if tag(c) else folder
+    return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
 @ex.command
@@ -324,51 +242,76 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[s
 
 @ex.command
 def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
-    """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html."""
-    from helpers.comparison import compare_systems
+    """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html.
+
+    report.folds: for small data, all of it k times, each time pre-trained without the tracks that are then tested.
+    """
+    from helpers import showcase
     from helpers.report import versions, write_report
-    from helpers.showcase import embed_both, examples
     from helpers.tables import print_scores
-    from helpers.transfer import probe_settings
 
     folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
-    found = tracks(_config, ("train", "val", "test"), folder)
-    result = train(_run, _config, seed, found, folder)
-    labels = found.truths["test"].labels
-    start = {**_config["maest"], "checkpoint": None, "pretrained": False}
-    untrained = network({**_config, "maest": start}, labels, seed)
-    start["checkpoint"] = str(result.best or result.last)
-    trained = network({**_config, "maest": start}, labels, seed)
-    block = _config["predict"]["transformer_block"]
-    block = block if isinstance(block, int) else block[0]
-    stores = embed_both(trained, untrained, found.store, folder / "embeddings", block, _config["datamodule"]["batch_size_test"])
-    settings = probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"])
-    choice = dict(types=r["types"], reduce=r["reduce"], token_size=trained.embed_dim)
-    scores, results = compare_systems(stores, found.truths, settings, seeds=r["seeds"], mels=found.store, **choice)
-    for one in scores:
-        results.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
+    study = _folds_study(_run, _config, seed, folder) if r["folds"] else _split_study(_run, _config, seed, folder)
+    for one in study.scores:
+        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
     path = write_report(
         Path(r["path"]) if r["path"] else folder / "report.html",
         title=r["title"],
-        systems=scores,
-        curves=folder / "history.json",
-        examples=examples(trained, found.store, found.truths["test"]),
-        class_counts={name: truth.counts.tolist() for name, truth in found.truths.items()},
+        systems=study.scores,
+        curves=study.curves,
+        examples=showcase.examples(study.network, study.store, study.shown),
+        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
         about={
-            "Pre-training": {
-                "command": " ".join(["python", *sys.argv]),
-                "seed": seed,
-                "best checkpoint": str(result.best or result.last),
-            },
-            "Network": trained.settings | {"labels": len(labels), "block probed": block},
+            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
+            "Network": study.network.settings | {"labels": study.network.n_classes, "block probed": study.block},
             "Versions": versions(),
         },
+        notes=study.notes,
     )
-    print_scores(scores)
+    print_scores(study.scores)
     _say(f"Report: {path}")
-    for one in scores:
+    for one in study.scores:
         _run.log_scalar(f"test_roc.{one.name}", one.mean(), 0)
-    return {one.name: one.mean() for one in scores}
+    return {one.name: one.mean() for one in study.scores}
+
+
+def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
+    from helpers.transfer import probe_settings
+
+    r, block = config["report"], config["predict"]["transformer_block"]
+    return dict(
+        settings=probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"]),
+        types=r["types"],
+        reduce=r["reduce"],
+        block=block if isinstance(block, int) else block[0],
+        batch_size=config["datamodule"]["batch_size_test"],
+    )
+
+
+def _split_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
+    from helpers.study import split_study
+
+    found = tracks(config, ("train", "val", "test"), folder)
+    result = train(run, config, seed, found, folder)
+    labels, weights = found.truths["test"].labels, str(result.best or result.last)
+    untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
+    trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
+    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
+
+
+def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
+    from helpers.data import Tracks
+    from helpers.study import folds_study
+
+    found, r = tracks(config, ("all",), folder), config["report"]
+    labels = found.truths["all"].labels
+
+    def pretrain(truths: Mapping[str, Any], where: Path) -> Any:
+        result = train(run, config, seed, Tracks(found.store, None, dict(truths)), where)
+        return network(config, labels, seed, pretrained=False, checkpoint=str(result.best or result.last))
+
+    untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
+    return folds_study(pretrain, untrained, found, folder, folds=r["folds"], repeats=r["repeats"], **_probe(config))
 
 
 def _say(*lines: str) -> None:

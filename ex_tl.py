@@ -34,7 +34,6 @@ ex = Experiment(
 
 def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
     """Groundtruth by split, or {"all": ...} for cross-validation."""
-    from datasets.groundtruth import Groundtruth
     from helpers.data import label_files, read_truths
     from models.errors import ConfigError, GroundtruthError
 
@@ -45,13 +44,9 @@ def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
         raise ConfigError(
             "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
         )
-    if d["folds"]:
-        if d["groundtruth"] is None:
-            raise ConfigError("Cross-validation makes its own splits of one label file: give data.groundtruth.")
-        found = {"all": Groundtruth.read(d["groundtruth"], label_column=d["label_column"])}
-    else:
-        files = label_files(d["metadata_dir"]) if d["metadata_dir"] else {}
-        found = read_truths(d["groundtruth"], files, d["label_column"], d["split_seed"], ("train", "val", "test"), out_dir)
+    files = label_files(d["metadata_dir"]) if d["metadata_dir"] else {}
+    splits = ("all",) if d["folds"] else ("train", "val", "test")
+    found = read_truths(d["groundtruth"], files, d["label_column"], d["split_seed"], splits, out_dir)
     n = next(iter(found.values())).n_labels
     if d["n_classes"] not in (None, n):
         raise GroundtruthError(

@@ -30,11 +30,9 @@ class Trainer:
     accelerator: str = opt("auto", "auto, cpu, gpu; a gpu that is asked for must be there")
     devices: int | str = opt(1, "processes per node (one device each), or auto")
     num_nodes: int = opt(1, "machines")
-    strategy: str = opt(
-        "auto", "of several processes: auto (ddp that tolerates unused parameters), ddp, ddp_find_unused_parameters_true, fsdp"
-    )
+    strategy: str = opt("auto", "of several processes: auto (ddp that tolerates unused parameters) or ddp")
     precision: str | int = opt(
-        "auto", "auto (16-mixed on a gpu, bf16-mixed on a cpu that is fast at it, else 32), 16-mixed, bf16-mixed, 32"
+        "auto", "auto (bf16-mixed on a gpu or cpu that is fast at it, 16-mixed on another gpu, else 32), 16-mixed, bf16-mixed, 32"
     )
     sync_batchnorm: bool = opt(True, "batch statistics over all processes")
     gradient_clip_val: float | None = opt(None, "largest norm of the gradient; none: not clipped")
@@ -63,6 +61,9 @@ class Maest:
     embed_dim: int = opt(768, "C")
     depth: int = opt(12, "transformer blocks")
     num_heads: int = opt(12, "attention heads")
+    init_std: float = opt(
+        0.02, "sd of fresh weights and position tables; a narrow network learns sooner from about 1 / sqrt(embed_dim)"
+    )
     distilled: bool = opt(True, "a DIST token beside CLS")
     distilled_type: str = opt(
         "mean", "mean: one head on both tokens; separated: a head each (teacher-student)", ("mean", "separated")
@@ -97,7 +98,7 @@ class Module:
 
     do_swa: bool = opt(True, "keep averaged weights, validate and save them too")
     swa_epoch_start: int = opt(50, "first epoch whose weights are averaged")
-    swa_lrs: float = opt(2e-5, "learning rate while averaging")
+    swa_lrs: float = opt(2e-5, "learning rate while averaging, in place of lr (the schedule still multiplies it): set it with lr")
     swa_freq: int = opt(5, "epochs between two averaged weights")
     ema_decay: float | None = opt(None, "with a decay: an exponential moving average per step in place of SWA")
     mixup_alpha: float = opt(0.3, "of Beta(alpha, alpha); 0: no mixup")
@@ -116,10 +117,10 @@ class Dataset:
 
 @dataclass
 class Roll:
-    do: bool = opt(False, "shift the clip in time, around its end")
-    axis: int = opt(-1, "-1: time, the only axis that is music-safe", (-1,))
-    shift: int | None = opt(None, "frames, always the same; none: random")
-    shift_range: int = opt(50, "frames, of the random shift, either way")
+    do: bool = opt(False, "shift the clip circularly")
+    axis: int = opt(-1, "-1: time; -2: mel bands", (-1, -2))
+    shift: int | None = opt(None, "places, always the same; none: random")
+    shift_range: int = opt(50, "places, of the random shift, either way")
 
 
 @dataclass
@@ -229,6 +230,8 @@ class Report:
     path: str | None = opt(None, "of the page; none: report.html in the run's folder")
     title: str = opt("MAEST, pre-trained here", "of the page")
     seeds: list[int] = opt([0, 1, 2], "a probe is trained with each; scores are their mean and spread")
+    folds: int = opt(0, "k > 2: k-fold cross-validation, pre-training included, in place of the split (small data)")
+    repeats: int = opt(2, "of the k-fold")
     types: str = opt("cdt", "tokens that the probe sees (data.types of ex_tl.py)")
     reduce: str = opt("stack", "of several tokens: mean or stack", ("mean", "stack"))
     batch_size: int = opt(128, "tracks per step of the probe")

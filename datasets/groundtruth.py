@@ -300,7 +300,7 @@ def match(keys: Sequence[str], names: Sequence[str]) -> Match:
             if found:
                 numbers[row] = found[0]
     there = numbers[numbers >= 0]
-    if len(np.unique(there)) != len(there):
+    if len(there) and np.bincount(there).max() > 1:
         rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0])
         raise GroundtruthError(
             f"{listed([keys[i] for i in rows])} mean the same track of the store, {names[numbers[rows[0]]]!r}."

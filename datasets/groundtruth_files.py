@@ -78,6 +78,9 @@ def read(
         raise GroundtruthError(f"{path} cannot be read: {error}.") from None
     if found.n_unlabelled:
         log.info("%s: %d of %d tracks have no label.", path, found.n_unlabelled, len(found))
+    unused = [label for label, n in zip(found.labels, found.counts.tolist()) if n == 0]
+    if unused:
+        log.info("%s: %d of %d labels have no track: %s.", path, len(unused), found.n_labels, listed(unused))
     return found
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Outcome(Generic[Item, Value]):
 
 def parallel_map(
     function: Callable[[Item], Value], items: Iterable[Item], jobs: int | None = None, ordered: bool = True
-) -> Iterator[Outcome[Item, Value]]:
+) -> Generator[Outcome[Item, Value], None, None]:
     """`function` of every item, in `jobs` processes (None: one per usable core), one Outcome per item.
 
     ordered: in the order of `items`, so that what is made of them does not depend on `jobs`; else as they are done. `items` is
@@ -77,7 +78,8 @@ def _outcome(index: int, item: Item, answer: tuple[Value | None, str | None]) ->
 
 
 def _begin_worker(parent: int) -> None:
-    """In a worker: one thread for torch where it is used, and no life after the parent's."""
+    """In a worker: Ctrl-C is the parent's to answer, and there is no life after the parent's."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -102,7 +104,7 @@ class _Pool:
             self._executor = self._start(self.jobs)
         return self._executor.submit(_attempt, self.function, item)
 
-    def run(self, numbered: Iterator[tuple[int, Item]], ordered: bool) -> Iterator[Outcome[Item, Value]]:
+    def run(self, numbered: Iterator[tuple[int, Item]], ordered: bool) -> Generator[Outcome[Item, Value], None, None]:
         under_way: dict[Future, tuple[int, Item]] = {}  # in the order they were begun
         try:
             while True:

@@ -2,8 +2,8 @@
 
 OUT is a folder that holds the store (mel.h5 or waveform.h5; further shards beside it when audio was added later), prepare.json
 (the settings it was made with) and, when files were bad, failed.csv. The same command goes on where a killed one stopped, and
-does nothing when all is done; files that failed are tried again. Tracks stand in the order of their names, whatever the number of
-processes and however often the work was interrupted.
+does nothing when all is done; files that failed are tried again, tracks that stand are not, even when their file has changed
+since. Tracks stand in the order of their names, whatever the number of processes and however often the work was interrupted.
 """
 
 from __future__ import annotations
@@ -182,8 +182,10 @@ def _fill(
     """Append what the workers make of each file, in the files' order: this process is the only writer."""
     if jobs is None:
         jobs = max(2, min(cpu_count(), len(todo)))  # never 1 by itself: a decoder's crash must be a worker's
-    outcomes = parallel_map(function, [root / name for name in todo], jobs)
-    with JobProgress("Preparing", total, "files", done=total - len(todo)) as progress:
+    with (
+        contextlib.closing(parallel_map(function, (root / name for name in todo), jobs)) as outcomes,
+        JobProgress("Preparing", total, "files", done=total - len(todo)) as progress,
+    ):
         for name, outcome in zip(todo, outcomes):
             if outcome.error is None and outcome.value is not None:
                 writer.append(name, outcome.value)

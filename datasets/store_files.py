@@ -187,7 +187,7 @@ def read_sealed(path: Path) -> Index:
             names = json.loads(file["names"][:].tobytes())
             offsets, lengths, crcs = (file[key][:] for key in ("offsets", "lengths", "crc"))
             data = file["data"]
-            place, shape = data.id.get_offset(), data.shape
+            place, shape, dtype = data.id.get_offset(), data.shape, data.dtype
     except StoreError:
         raise
     except (OSError, KeyError, ValueError, RuntimeError) as error:
@@ -198,6 +198,7 @@ def read_sealed(path: Path) -> Index:
         raise StoreError(f"The data of {path} are not contiguous (was it repacked?). Copy the original file again.")
     ends = offsets + lengths
     fits = len(names) == len(offsets) == len(lengths) == len(crcs) and shape[1:] == header.item_shape
+    fits = fits and dtype == header.dtype and all(isinstance(name, str) for name in names)
     fits = fits and (offsets >= 0).all() and (lengths > 0).all() and (ends <= shape[0]).all()
     if not fits or path.stat().st_size < place + shape[0] * header.item_bytes:
         raise StoreError(f"{path} is damaged: its index does not fit its data. Make it again.")

@@ -73,13 +73,22 @@ def read_truths(
     splits: Sequence[str],
     out_dir: Path | None = None,
 ) -> dict[str, Groundtruth]:
-    """Groundtruth by split, all with the same labels in the same order. Raises GroundtruthError for splits that cannot be had."""
+    """Groundtruth by split, all with the same labels in the same order; splits ("all",): the one file whole.
+
+    Raises GroundtruthError for splits that cannot be had.
+    """
+    if splits == ("all",) and groundtruth is None:
+        raise ConfigError(
+            "Cross-validation makes its own splits of one label file: give datamodule.groundtruth (data.groundtruth in ex_tl.py)."
+        )
     wanted = [s for s in splits if s != "predict"]
     truths: dict[str, Groundtruth] = {}
     if groundtruth is not None:
         if any(labels.get(s) for s in SPLITS):
             raise ConfigError("Give one groundtruth with its splits, or a file per split (groundtruth_train, ...), not both.")
         whole = Groundtruth.read(groundtruth, label_column=label_column)
+        if splits == ("all",):
+            return {"all": whole}
         if wanted:
             found = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", split_seed).splits
             if absent := [s for s in wanted if s not in found]:

@@ -25,7 +25,7 @@ from datasets.groundtruth import listed
 from datasets.progress import JobProgress
 from datasets.store import TrackStore
 from models.errors import ConfigError, StoreError
-from models.frontend import MAEST, MelSettings, normalise
+from models.frontend import MelSettings, normalise
 from models.windows import Tail, plan_windows
 
 from .devices import resolve_precision
@@ -81,7 +81,7 @@ def extract_embeddings(
     dtype: str = "float32",
     format: Format = "store",
     pool: Pool = "none",
-    settings: MelSettings = MAEST,
+    settings: MelSettings | None = None,
 ) -> Extraction:
     """CLS, DIST and mean token of blocks, for every window of every track; all blocks in one pass.
 
@@ -96,7 +96,7 @@ def extract_embeddings(
     batch_size: windows at once. precision: "32", or "bf16-mixed" / "16-mixed" for autocast; "auto" as in training.
     dtype: of the stored values, float32 (as computed) or float16 (half the disk, 3 digits).
     pool: of format "npy": "none", or "mean" over windows weighted by valid frames, [3, C].
-    settings: the front end that the network takes; its mean and divisor normalise the raw mel.
+    settings: the front end that the network takes, whose mean and divisor normalise the raw mel; None: the network's own.
 
     Raises StoreError for a store of another front end, output of other settings or weights, a full disk; ConfigError for settings that the network
     or format does not have. Run again, it goes on where it was stopped, and does nothing when all is there.
@@ -134,7 +134,7 @@ def extract_logits(
     precision: str = "32",
     dtype: str = "float32",
     format: Format = "store",
-    settings: MelSettings = MAEST,
+    settings: MelSettings | None = None,
 ) -> Extraction:
     """Logits of every window of every track: store `<out>/logits.h5`, [windows, L] per track, or `<out>/<name>.logits.npy`.
 
@@ -198,8 +198,9 @@ class _Job:
         tail: Tail,
         batch_size: int,
         precision: str,
-        settings: MelSettings,
+        settings: MelSettings | None,
     ):
+        settings = settings or network.melspectrogram.settings
         self.network, self.settings, self.batch_size = network, settings, batch_size
         self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
         front_end = {"front_end": settings.name, "sample_rate": settings.sample_rate, "hop": settings.hop}

@@ -157,7 +157,13 @@ class LitObjective(pl.LightningModule):
             for key in sorted(k for k in whole if k.startswith("scores")):
                 named |= self._scored(whole, key, stage, suffix)
             for name, value in named.items():
-                self.log(f"{name}{suffix}", value, on_epoch=True, prog_bar=name.endswith(("_ap", "_loss")), sync_dist=True)
+                self.log(
+                    f"{name}{suffix}",
+                    value,
+                    on_epoch=True,
+                    prog_bar=not suffix and name.endswith(("_ap", "_loss")),
+                    sync_dist=True,
+                )
 
     def _scored(self, whole: dict[str, np.ndarray], key: str, stage: str, suffix: str) -> dict[str, float]:
         """Named macro scores of one set of scores [N, L], per window and, in the test, per track."""

@@ -34,7 +34,7 @@ def tagging_scores(targets: Any, scores: Any, *, warn: bool = True) -> dict[str,
     infinite.
     """
     targets, scores = _checked(targets, scores)
-    classes = [_roc_ap(scores[:, c], targets[:, c]) for c in range(targets.shape[1])]
+    classes = [_roc_ap(s, t) for s, t in zip(np.ascontiguousarray(scores.T), np.ascontiguousarray(targets.T))]
     roc, ap = (np.array(column, dtype=np.float64) for column in zip(*classes))
     micro_roc, micro_ap = _roc_ap(scores.reshape(-1), targets.reshape(-1))
     n_roc, n_ap = int(np.isfinite(roc).sum()), int(np.isfinite(ap).sum())
@@ -178,15 +178,29 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 # ---- one class
 def _sorted(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(order [N] by falling score, targets in that order [N], last position of each run of equal scores)."""
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(scores)[::-1]  # the order within equal scores plays no part, and the unstable sort is several times faster
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     return order, targets[order], ends
 
 
+def _sorted_hits(scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The last two of `_sorted`. Scores of float32 are sorted together with their targets as one integer each, several times faster."""
+    if scores.dtype != np.float32:
+        return _sorted(scores, targets)[1:]
+    bits = (scores + np.float32(0)).view(np.uint32)  # -0 becomes 0
+    rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)  # integers in the order of the numbers
+    keys = np.sort(rising << np.uint64(1) | targets)[::-1]
+    ends = np.append(np.flatnonzero(np.diff(keys >> np.uint64(1))), len(keys) - 1)
+    return (keys & np.uint64(1)).astype(bool), ends
+
+
 def _roc_ap(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
-    _, hits, ends = _sorted(scores, targets)
-    true = np.cumsum(hits, dtype=np.int64)[ends].astype(np.float64)  # true positives at each threshold
-    roc, ap = _areas(true[None], (ends + 1.0)[None])
+    hits, ends = _sorted_hits(scores, targets)
+    true = np.cumsum(hits)[ends]  # true positives at each threshold
+    # between two thresholds that gain positives both curves are straight: only the corners are needed
+    gains = np.append(np.diff(true, prepend=0) > 0, True)
+    corners = gains[:-1] | gains[1:]
+    roc, ap = _areas(true[corners].astype(np.float64)[None], (ends[corners] + 1.0)[None])
     return float(roc[0]), float(ap[0])
 
 

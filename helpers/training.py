@@ -230,10 +230,20 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], purge_step: int | 
         )
 
 
+class _Bar(RichProgressBar):
+    """Lightning's, on stderr and without the logger's version."""
+
+    def __init__(self) -> None:
+        super().__init__(console_kwargs={"stderr": True})
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
+
+
 def _progress(show: bool) -> list[Callback]:
     if not show:
         return []
-    return [RichProgressBar(console_kwargs={"stderr": True})] if Console(stderr=True).is_terminal else [ProgressLines()]
+    return [_Bar()] if Console(stderr=True).is_terminal else [ProgressLines()]
 
 
 def _path(text: str) -> Path | None:

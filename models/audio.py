@@ -111,10 +111,10 @@ def resample(wave: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
 def to_mono_float(audio: np.ndarray) -> np.ndarray:
     """PCM or floating point samples, [N], [N, channels] or [channels, N], as mono float32 [N].
 
-    The shorter axis is the channels' (at most 64). Integers are scaled by their type's range: uint8 is offset binary, 24-bit
-    samples are expected in the upper bytes of int32, as decoders give them. Floating point is kept as it is.
+    The shorter axis is the channels' (at most 64). Integers (uint8 around 128, int8, int16, int32) are scaled by their type's
+    range; 24-bit samples are expected in the upper bytes of int32, as decoders give them. Floating point is kept as it is.
 
-    Raises AudioError for empty, not finite, complex, boolean or object arrays and for other ranks.
+    Raises AudioError for empty or not finite arrays, other types and other ranks.
     """
     array = np.asarray(audio)
     if array.ndim not in (1, 2):
@@ -135,14 +135,14 @@ def find_audio(folder: str | os.PathLike[str]) -> list[str]:
     """Relative posix paths of all audio files under `folder` (by suffix), sorted. Hidden files and folders are left out, links
     followed once.
 
-    Raises AudioError when `folder` is no folder.
+    Raises AudioError when `folder` is no folder, or it or one in it cannot be read.
     """
     root = Path(folder)
     if not root.is_dir():
         raise AudioError(f"{folder} is not a folder{'; it is a file' if root.exists() else ': it does not exist'}.")
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(root, followlinks=True):
+    for where, folders, files in os.walk(root, onerror=_unreadable, followlinks=True):
         status = os.stat(where)
         if (status.st_dev, status.st_ino) in seen:  # a link back up
             folders.clear()
@@ -153,11 +153,13 @@ def find_audio(folder: str | os.PathLike[str]) -> list[str]:
         found += [
             (relative / name).as_posix()
             for name in files
-            if not name.startswith(".")
-            and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
-            and os.path.isfile(os.path.join(where, name))
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
         ]
     return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    raise AudioError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _length(n: int, rate_in: int, rate_out: int) -> int:

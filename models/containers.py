@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 _STREAMED = 0x7FFF0000  # chunk sizes from here on are what writers put that did not know the length
 _BITRATES = {  # kbit/s by (MPEG 1?, layer)
@@ -184,12 +184,12 @@ def cut_off(path: str | os.PathLike[str]) -> str | None:
     return None
 
 
-def _cut_chunks(file: BinaryIO, size: int, order: str) -> str | None:
+def _cut_chunks(file: BinaryIO, size: int, order: Literal["little", "big"]) -> str | None:
     at = 12
     while at + 8 <= size:
         file.seek(at)
         head = file.read(8)
-        length = int.from_bytes(head[4:], "little" if order == "little" else "big")
+        length = int.from_bytes(head[4:], order)
         if head[:4] in (b"data", b"SSND"):
             there = size - at - 8
             if length > there and length < _STREAMED:

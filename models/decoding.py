@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import soundfile
@@ -17,11 +18,15 @@ import soundfile
 from .containers import cut_off, mpeg_length
 from .errors import AudioError
 
-TOLERANCE = (
-    0.1  # s that a file may be shorter than its header says: encoders round, and the last frame of a clip is often partial
-)
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+# s that a file may be shorter than its header says: codecs' delay and padding, a clip's partial last frame.
+TOLERANCE = 0.25
+MISMATCH = 0.1  # s by which an MP3's frames may disagree with what libsndfile would read
 # Formats in which seeking gives the very same samples.
-_SEEKABLE = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF", "NIST", "SVX", "VOC"])
+_SEEKABLE = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"])
+_SEEKABLE_CODINGS = frozenset(["PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"])
 # What FFmpeg may take a file for: sound and video files, no playlists, which could name other files.
 _DEMUXERS = "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,avi,ogg,w64,wav,wv,tta"
 
@@ -43,7 +48,9 @@ class Source:
         """
         at = start
         for block in self._mono(start, stop, size):
-            if not np.isfinite(block.sum()) and not np.isfinite(block).all():
+            with np.errstate(invalid="ignore", over="ignore"):
+                suspect = not np.isfinite(block.sum())  # one pass without a temporary
+            if suspect and not np.isfinite(block).all():
                 bad = at + int(np.flatnonzero(~np.isfinite(block))[0])
                 raise AudioError(f"{self.path} holds NaN or infinite samples, the first at {bad / self.sample_rate:.3f} s.")
             at += len(block)
@@ -55,8 +62,11 @@ class Source:
     def _ended(self, at: int) -> None:
         """Called at the end of the sound, `at` frames in."""
         if self.frames is not None and self.frames - at > TOLERANCE * self.sample_rate:
-            promised, there = self.frames / self.sample_rate, at / self.sample_rate
-            raise AudioError(f"{self.path} is cut off: its header promises {promised:.2f} s, {there:.2f} s are there.")
+            raise _cut(self.path, self.frames / self.sample_rate, at / self.sample_rate)
+
+
+def _cut(path: str, promised: float, there: float) -> AudioError:
+    return AudioError(f"{path} is cut off: its header promises {promised:.2f} s, {there:.2f} s are there.")
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
@@ -66,7 +76,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     """
     name = os.fspath(path)
     if not os.path.isfile(name):
-        raise AudioError(f"{name} is {'a folder, not an audio file' if os.path.isdir(name) else 'not there'}.")
+        what = "a folder, not a file" if os.path.isdir(name) else "no regular file" if os.path.exists(name) else "not there"
+        raise AudioError(f"{name} is {what}.")
     try:
         if os.path.getsize(name) == 0:
             raise AudioError(f"{name} is empty (0 bytes).")
@@ -80,15 +91,15 @@ def open_source(path: str | os.PathLike[str]) -> Source:
 
 
 def scale(samples: np.ndarray) -> np.ndarray:
-    """Samples of any PCM or floating point type as float32 of the same shape; integers by their range, uint8 around 128."""
+    """Samples of any PCM or floating point type as float32 of the same shape; integers by their type's range, uint8 around 128."""
     kind = samples.dtype
     if kind.kind == "f":
         return samples.astype(np.float32, copy=False)
     if kind == np.uint8:
         return (samples.astype(np.float32) - 128) / 128
-    if kind.kind == "i":
+    if kind in (np.int8, np.int16, np.int32):
         return (samples / 2.0 ** (8 * kind.itemsize - 1)).astype(np.float32)
-    raise AudioError(f"Audio is floating point, signed integer or uint8 samples; got {kind}.")
+    raise AudioError(f"Audio is floating point or 8, 16 or 32-bit PCM samples (uint8, int8, int16, int32); got {kind}.")
 
 
 def mix(frames: np.ndarray) -> np.ndarray:
@@ -98,10 +109,12 @@ def mix(frames: np.ndarray) -> np.ndarray:
     if frames.shape[1] == 1:
         return np.ascontiguousarray(frames[:, 0])
     if frames.shape[1] == 2:
-        mono = frames[:, 0] + frames[:, 1]
+        with np.errstate(invalid="ignore", over="ignore"):  # not finite samples are found, and named, behind this
+            mono = frames[:, 0] + frames[:, 1]
         mono *= np.float32(0.5)
         return mono
-    return frames.mean(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return frames.mean(axis=1)
 
 
 class _Forward(soundfile.SoundFile):
@@ -124,25 +137,21 @@ class _SndfileSource(Source):
         try:
             with _Forward(os.path.abspath(path)) as file:
                 rate, channels, frames, form = file.samplerate, file.channels, file.frames, file.format
-                words = f"{form} {file.subtype}"
-        except (
-            soundfile.SoundFileError,
-            TypeError,
-            UnicodeError,
-        ):  # TypeError: soundfile takes a suffix .raw for headerless samples
+                coding = file.subtype
+        except (soundfile.SoundFileError, TypeError, UnicodeError):  # TypeError: it takes a suffix .raw for headerless samples
             return None
         if form == "MP3":
             length = mpeg_length(path)
             if length is None:
                 return None
-            if length.counted is not None and (
-                (length.vbr and length.promised is None) or abs(length.counted - frames) > TOLERANCE * rate
-            ):
-                if length.promised is not None and length.promised - length.counted > TOLERANCE * rate:
-                    promised, there = length.promised / rate, length.counted / rate
-                    raise AudioError(f"{path} is cut off: its header promises {promised:.2f} s, {there:.2f} s are there.")
-                return None
-        return cls(path, rate, channels, frames, words, form in _SEEKABLE)
+            if length.counted is not None:
+                expected = frames if length.promised is None else length.promised
+                if length.promised is not None and expected - length.counted > TOLERANCE * rate:
+                    raise _cut(path, expected / rate, length.counted / rate)
+                if (length.promised is None and length.vbr) or abs(length.counted - expected) > MISMATCH * rate:
+                    return None
+        seekable = form in _SEEKABLE and coding in _SEEKABLE_CODINGS
+        return cls(path, rate, channels, frames, f"{form} {coding}", seekable)
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         try:
@@ -163,14 +172,23 @@ class _SndfileSource(Source):
             raise AudioError(f"{self.path} is damaged or cut off: libsndfile stopped with '{error}'.") from error
 
 
+def _av_open(file: BinaryIO) -> InputContainer:
+    """FFmpeg's view of an open file. From a file object, so that no name is taken for a URL; tags in odd encodings are no concern
+    here.
+    """
+    import av  # late: most files never need it
+
+    return av.open(file, "r", metadata_errors="ignore", options={"format_whitelist": _DEMUXERS})
+
+
 @dataclass(frozen=True)
 class _FFmpegSource(Source):
     @classmethod
     def open(cls, path: str) -> _FFmpegSource:
-        import av  # late: most files never need it
+        import av
 
         try:
-            with open(path, "rb") as file, av.open(file, "r", options={"format_whitelist": _DEMUXERS}) as container:
+            with open(path, "rb") as file, _av_open(file) as container:
                 if not container.streams.audio:
                     raise AudioError(f"{path} has no audio stream ({container.format.name}).")
                 stream = container.streams.audio[0]
@@ -183,15 +201,15 @@ class _FFmpegSource(Source):
                 rate, channels = first.sample_rate, first.layout.nb_channels
                 frames = None
                 if container.format.name.startswith("mov") and stream.duration and stream.time_base:
-                    frames = round(
-                        stream.duration * stream.time_base * rate
-                    )  # the edit list's: encoder delay and padding taken off
+                    # The edit list's length: encoder delay and padding are taken off.
+                    frames = round(stream.duration * stream.time_base * rate)
                 words = f"{container.format.name.split(',')[0]} {codec.name}"
         except av.error.FFmpegError as error:
             raise AudioError(f"{path} is not audio that can be decoded, or is damaged: {error.strerror or error}.") from error
         if words.startswith("mp3 "):
             length = mpeg_length(path)
-            frames = length.counted if length is not None else None
+            # With a header frame the decoder takes encoder delay and padding off, which the count does not know of.
+            frames = length.counted if length is not None and length.promised is None else None
         return cls(path, rate, channels, frames, words)
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
@@ -214,7 +232,7 @@ class _FFmpegSource(Source):
 
         damaged, begun = "", False
         try:
-            with open(self.path, "rb") as file, av.open(file, "r", options={"format_whitelist": _DEMUXERS}) as container:
+            with open(self.path, "rb") as file, _av_open(file) as container:
                 stream = container.streams.audio[0]
                 for packet in container.demux(stream):
                     try:
@@ -235,3 +253,5 @@ class _FFmpegSource(Source):
                         yield mix(scale(samples.T if frame.format.is_planar else samples.reshape(-1, channels)))
         except av.error.FFmpegError as error:
             raise AudioError(f"{self.path} is damaged: {error.strerror or error}.") from error
+        except OSError as error:
+            raise AudioError(f"{self.path} cannot be read: {error.strerror or error}.") from error

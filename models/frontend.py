@@ -15,7 +15,7 @@ Toolbox, 1998).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
 
@@ -51,6 +51,7 @@ class MaestMel(nn.Module):
 
     edges: "essentia" (default, what the weights saw) or "torch" (parity with the published waveform path).
     normalize: True gives what the network takes, False the raw log-mel that stores keep.
+    settings: the constants; `edges` replaces theirs.
 
     Raises AudioError for audio that is empty, not floating point, not [B, N], not finite, or (edges "torch") too short to be
     mirrored.
@@ -59,17 +60,27 @@ class MaestMel(nn.Module):
     window: Tensor
     bank: Tensor
 
-    def __init__(self, edges: Edges = "essentia", normalize: bool = True):
+    def __init__(self, edges: Edges = "essentia", normalize: bool = True, settings: MelSettings = MAEST):
         super().__init__()
         if edges not in get_args(Edges):
             raise AudioError(f"edges is '{edges}'; choose essentia or torch.{nearest(str(edges), get_args(Edges))}")
-        self.settings = replace(MAEST, edges=edges)
+        self.settings = replace(settings, edges=edges)
         self.normalize = normalize
-        periodic = edges == "torch"
+        self._constants(torch.device("cpu"))
+
+    def _constants(self, device: torch.device) -> None:
+        periodic = self.settings.edges == "torch"
         window = torch.hann_window(self.settings.n_fft, periodic=periodic, dtype=torch.float64).float()
-        bank = slaney_filterbank(self.settings) if periodic else essentia_filterbank(self.settings)
-        self.register_buffer("window", window, persistent=False)
-        self.register_buffer("bank", torch.from_numpy(bank), persistent=False)
+        bank = torch.from_numpy(slaney_filterbank(self.settings) if periodic else essentia_filterbank(self.settings))
+        self.register_buffer("window", window.to(device), persistent=False)
+        self.register_buffer("bank", bank.to(device), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaestMel:
+        """Moves to a device, but stays float32 inside a model that is made half or bfloat16."""
+        super()._apply(fn, recurse)
+        if self.window.dtype != torch.float32:
+            self._constants(self.window.device)
+        return self
 
     def extra_repr(self) -> str:
         return f"edges='{self.settings.edges}', normalize={self.normalize}"
@@ -95,9 +106,7 @@ class MaestMel(nn.Module):
         return F.pad(wave.unsqueeze(1), (left, max(right, 0)), mode="reflect").squeeze(1)
 
     def of_frames(self, padded: Tensor, n_frames: int) -> Tensor:
-        """Log-mel [B, n_mels, n_frames] of a signal [B, N'] float32 that already carries its ends: frame i covers [hop i, hop i +
-        n_fft).
-        """
+        """Log-mel [B, n_mels, n_frames] of signals [B, N'] float32 with their ends on: frame i covers [hop i, hop i + n_fft)."""
         s = self.settings
         frames = padded.unfold(-1, s.n_fft, s.hop)[:, :n_frames] * self.window
         spectrum = torch.fft.rfft(frames)

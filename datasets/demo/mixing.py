@@ -29,7 +29,7 @@ def level_curve(kind: str, samples: int, sample_rate: int, rng: np.random.Genera
         curve = -span * part
     elif kind == "swells":
         period = rng.uniform(1.6, 2.6) * sample_rate
-        curve = -0.5 * span * (0.5 + 0.5 * np.cos(2 * np.pi * (part * (samples / period) + rng.uniform())))
+        curve = -0.9 * span * (0.5 + 0.5 * np.cos(2 * np.pi * (part * (samples / period) + rng.uniform())))
     else:
         curve = np.zeros(samples, dtype=np.float32)
     return np.exp(curve * np.float32(np.log(10) / 20)).astype(np.float32)

@@ -8,7 +8,7 @@ from . import drums, harmony, mixing
 from .labels import TrackPlan
 from .synth import Notes, Ornament, play
 
-GATES = {"staccato": (0.35, 0.45), "legato": (0.95, 1.0)}
+GATES = {"staccato": (0.4, 0.5), "legato": (0.9, 0.95)}
 RATES = {"vibrato": (5.0, 7.0), "tremolo": (7.0, 10.0), "trill": (5.5, 7.5)}  # Hz
 DEPTHS = {"vibrato": (0.9, 1.2), "tremolo": (0.85, 0.95), "glide": (0.8, 1.2)}
 
@@ -37,7 +37,7 @@ def render(plan: TrackPlan) -> np.ndarray:
     lead_notes = harmony.melody(
         values["melody"],
         values["mode"],
-        76 + key,
+        71 + key,
         first_beat,
         beat,
         plan.seconds,

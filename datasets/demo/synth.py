@@ -63,7 +63,7 @@ def _bent(pitch: np.ndarray, t: np.ndarray, place: np.ndarray, ornament: Ornamen
     if ornament.kind == "vibrato":
         return pitch + ornament.depth * np.sin(2 * np.pi * ornament.rate * clock)
     if ornament.kind == "trill":
-        return pitch + 4.0 * (np.floor(2 * ornament.rate * t) % 2)
+        return pitch + 3.0 * (np.floor(2 * ornament.rate * t) % 2)
     if ornament.kind == "glide":
         return pitch - 7.0 * ornament.depth * np.clip(1 - t / (0.75 * np.minimum(place, 0.5)), 0, 1)
     return pitch
@@ -87,10 +87,15 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
     sound = notes.gate * place
     release = np.clip((sound - t) / np.minimum(0.02, 0.2 * sound), 0, 1)
 
-    dark = wave_table(_harmonics(rng, (1, 2, 3, 4), 1.6))
-    bright = wave_table(_harmonics(rng, tuple(range(1, 11)), 0.6))
+    top = max(3, int(0.47 * sample_rate / hertz(np.max(pitch))))  # no partial folds back at half the sample rate
+
+    def spectrum(numbers: tuple[int, ...], slope: float) -> np.ndarray:
+        return wave_table({k: v for k, v in _harmonics(rng, numbers, slope).items() if k <= top})
+
+    dark = spectrum((1, 2, 3), 1.6)
+    bright = spectrum(tuple(range(1, 11)), 0.4)
     if timbre == "organ":
-        tone = read_table(wave_table(_harmonics(rng, (1, 2, 3, 4, 6, 8), 0.7)), phase)
+        tone = read_table(spectrum((1, 2, 4, 8), 0.3), phase)
         level = np.minimum(t / 0.008, 1)
     elif timbre == "mellow":
         tone = read_table(dark, phase)
@@ -107,7 +112,7 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
         tone = 1.4 * np.sin(turn * (phase % 1.0).astype(np.float32) + index * inner)
         level = np.minimum(t / 0.002, 1) * np.exp(-t / np.float32(rng.uniform(0.35, 0.55))) * 1.5
     elif timbre == "strings":
-        saw = wave_table(_harmonics(rng, tuple(range(1, 11)), 1.0))
+        saw = spectrum(tuple(range(1, 11)), 1.0)
         tone = 0.7 * (read_table(saw, phase) + read_table(saw, phase * rng.uniform(1.005, 1.009)))
         level = np.clip(t / (0.6 * sound), 0, 1)
     elif timbre == "brass":

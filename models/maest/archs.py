@@ -99,8 +99,11 @@ def get_maest(
     if geometry is None:
         raise ValueError(f"'{arch}' is a model of the {card.family} family, not a MAEST arch. Known: {', '.join(sorted(ARCHS))}.")
     settings: dict[str, Any] = {"input_f": geometry.input_f, "input_t": geometry.input_t, **kwargs}
+    own = read_settings(checkpoint) if checkpoint is not None else {}
+    for name in ("norm_mean", "norm_std"):  # what the weights were trained on
+        if name in own:
+            settings.setdefault(name, own[name])
     if n_classes is None:
-        own = read_settings(checkpoint) if checkpoint is not None else {}
         n_classes = own.get("n_classes", geometry.n_classes)
         if settings.get("labels") is None:
             settings["labels"] = own.get("labels")

@@ -7,6 +7,7 @@ checkpoints. Patches that patchout drops are never cut out of the spectrogram, l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from timm.models.vision_transformer import Block  # noqa: E402
 from ..cards import default_labels  # noqa: E402
 from ..encoder import AudioEncoder  # noqa: E402
 from ..frontend import MaestMel, mel_blocks  # noqa: E402
+from ..mel_settings import MAEST as FRONT_END  # noqa: E402
+from ..mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
 from . import inputs  # noqa: E402
 from .patchout import Patchout  # noqa: E402
 
@@ -50,9 +53,11 @@ class MAEST(AudioEncoder):
     Args:
         input_f, input_t: mel bands and frames that the position tables are made for (16 kHz, hop 256: 62.5 frames per second).
         n_classes: L. embed_dim: C. depth: blocks. num_heads: attention heads. mlp_ratio: width of the blocks' MLP over C.
+        init_std: of the fresh weights, tokens and position tables; 0.02 suits C = 768, a narrow network learns far sooner from about 1 / sqrt(C).
         stride: of the patches, in bands and frames.
         distilled: a DIST token beside CLS. distilled_type: "mean" (one head on the mean of the two) or "separated" (a head each).
         labels: names of the classes, in column order; None: the published list where n_classes is 400 or 519.
+        norm_mean, norm_std: of the training corpus's log-mels; waves become (log-mel - norm_mean) / (2 norm_std).
         patchout: fields of `Patchout`.
 
     Raises:
@@ -73,8 +78,11 @@ class MAEST(AudioEncoder):
         distilled: bool = True,
         distilled_type: str = "mean",
         mlp_ratio: float = 4.0,
+        init_std: float = 0.02,
         in_channels: int = 1,
         labels: Sequence[str] | None = None,
+        norm_mean: float = NORM_MEAN,
+        norm_std: float = NORM_STD,
         **patchout: Any,
     ):
         super().__init__()
@@ -82,13 +90,17 @@ class MAEST(AudioEncoder):
         self.embed_dim, self.depth, self.num_heads = int(embed_dim), int(depth), int(num_heads)
         self.stride = (int(stride[0]), int(stride[1]))
         self.distilled, self.distilled_type, self.mlp_ratio = bool(distilled), distilled_type, float(mlp_ratio)
+        self.init_std = float(init_std)
+        if not self.init_std > 0:
+            raise ValueError(f"init_std is {init_std}; it is a standard deviation, above 0.")
+        self.norm_mean, self.norm_std = float(norm_mean), float(norm_std)
         self.patchout = _patchout(patchout)
         self._check(in_channels, labels)
         self.labels = None if labels is None else list(labels)
         f, t = self.grid(self.input_t)
         self.patchout.check(f, t)
 
-        self.melspectrogram = MaestMel()
+        self.melspectrogram = MaestMel(settings=replace(FRONT_END, mean=self.norm_mean, std_divisor=2 * self.norm_std))
         settings = self.melspectrogram.settings
         self.sample_rate, self.hop = settings.sample_rate, settings.hop
         self.embedding_rate = self.sample_rate / self.hop / self.stride[1]
@@ -111,10 +123,10 @@ class MAEST(AudioEncoder):
         self.head = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, self.n_classes))
         if self.distilled:
             self.head_dist = nn.Linear(c, self.n_classes)
-        self.apply(_init_weights)
+        self.apply(partial(_init_weights, std=self.init_std))
         for name in ("cls_token", "dist_token", "new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed"):
             if hasattr(self, name):
-                nn.init.trunc_normal_(getattr(self, name), std=0.02)
+                nn.init.trunc_normal_(getattr(self, name), std=self.init_std)
 
     def _check(self, in_channels: int, labels: Sequence[str] | None) -> None:
         if in_channels != 1:
@@ -133,6 +145,8 @@ class MAEST(AudioEncoder):
             raise ValueError(
                 f"embed_dim={self.embed_dim} does not divide by num_heads={self.num_heads}: choose heads that divide it."
             )
+        if not self.norm_std > 0:
+            raise ValueError(f"norm_std is {self.norm_std}; a standard deviation is above 0.")
         if labels is not None and len(labels) != self.n_classes:
             raise ValueError(f"{len(labels)} labels for n_classes={self.n_classes}: give as many names as classes.")
 
@@ -149,7 +163,10 @@ class MAEST(AudioEncoder):
             "distilled",
             "distilled_type",
             "mlp_ratio",
+            "init_std",
             "labels",
+            "norm_mean",
+            "norm_std",
         )
         patchout = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.patchout).items()}
         return {**{name: getattr(self, name) for name in names}, "stride": list(self.stride), **patchout}
@@ -349,8 +366,8 @@ def _patchout(settings: dict[str, Any]) -> Patchout:
     return Patchout(**settings)
 
 
-def _init_weights(module: nn.Module) -> None:
+def _init_weights(module: nn.Module, std: float) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

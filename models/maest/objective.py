@@ -65,8 +65,7 @@ class SupervisedObjective(Objective):
     # ---- inputs
     def normalise(self, x: Tensor) -> Tensor:
         """Raw log-mels [B, F, T] of any floating type as float32, z-normalised with the factor 2 of the published models."""
-        x = x.float()
-        return (x - self.norm_mean) / (2.0 * self.norm_std) if self.norm else x
+        return x.to(torch.float32, copy=True).sub_(self.norm_mean).div_(2.0 * self.norm_std) if self.norm else x.float()
 
     def augment(self, batch: Batch, rng: Randomness) -> tuple[Tensor, Mix | None]:
         """The network's training input [B, F, T] and how it was mixed (none: it was not)."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import multiprocessing
+import os
 import pickle
+import socket
 
 import numpy as np
 import pytest
 import torch
 
-from datasets.datamodule import TrackDataModule
+from datasets.datamodule import TrackDataModule, pl  # Lightning through it: it makes Lightning importable first
 from datasets.groundtruth import Groundtruth
 from datasets.loaders import ClipLoader, TrainBatches, share_windows
 from datasets.sampler import WeightedDraws
@@ -189,40 +193,50 @@ def test_workers_change_nothing(data, method):
         assert as_numbers(with_workers) != expected
 
 
-def test_lightning_chooses_the_epoch_and_leaves_the_loader_alone(data):
-    import pytorch_lightning as pl
+class _Recorder(pl.LightningModule):
+    """Writes down what each process saw, one file per process."""
 
-    seen = []
+    def __init__(self, folder):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.folder = folder
 
-    class Probe(pl.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.zeros(()))
+    def note(self, stage, batch):
+        with open(self.folder / f"{stage}-{self.global_rank}.txt", "a") as file:
+            columns = zip(*(batch[name].tolist() for name in ("index", "window", "valid")))
+            file.write(json.dumps([self.current_epoch, list(columns)]) + "\n")
 
-        def training_step(self, batch, _):
-            seen.append((self.current_epoch, batch["index"].tolist()))
-            return self.weight * batch["x"].mean()
+    def training_step(self, batch, _):
+        self.note("train", batch)
+        return self.weight * batch["x"].mean()
 
-        def validation_step(self, batch, _):
-            assert len(batch["index"])
+    def validation_step(self, batch, _):
+        self.note("val", batch)
 
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.0)
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.0)
 
-    dm = module(data)
-    trainer = pl.Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(Probe(), datamodule=dm)
+
+QUIET = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+
+def _seen(folder, stage, rank=0):
+    return [json.loads(line) for line in (folder / f"{stage}-{rank}.txt").read_text().splitlines()]
+
+
+def test_lightning_chooses_the_epoch_and_leaves_the_loader_alone(data, tmp_path):
+    pl.Trainer(max_epochs=2, **QUIET).fit(_Recorder(tmp_path), datamodule=module(data))
     for epoch in (0, 1):
         loader = module(data).train_dataloader()
         loader.set_epoch(epoch)
-        assert [index for e, index in seen if e == epoch] == [batch["index"].tolist() for batch in loader]
+        indices = [[row[0] for row in batch] for e, batch in _seen(tmp_path, "train") if e == epoch]
+        assert indices == [batch["index"].tolist() for batch in loader]
 
 
 def test_a_store_of_another_front_end_is_refused(data):
@@ -308,3 +322,48 @@ def test_a_reader_sent_to_a_worker_is_small(data):
     assert isinstance(module(data).split("val").reader, ClipReader)
     store = module(data).split("val").reader.store
     assert len(pickle.dumps(store)) < 500
+
+
+def _fit_on_two(dm, folder, rank, port):
+    from lightning_fabric.plugins.environments import TorchElasticEnvironment
+
+    torch.set_num_threads(1)
+    here = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": rank, "RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": 2}
+    os.environ.update({name: str(value) for name, value in here.items()})
+    trainer = pl.Trainer(
+        max_epochs=2, devices=2, strategy="ddp", num_sanity_val_steps=0, plugins=[TorchElasticEnvironment()], **QUIET
+    )
+    trainer.fit(_Recorder(folder), datamodule=dm)
+
+
+@pytest.mark.slow
+def test_two_processes_under_lightning(data, tmp_path):
+    """The data module is sent to two spawned processes; each takes its half of the same global batches, and every window is counted once."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    dm = module(data, batch_size_train=4, batch_size_test=3)
+    processes = [context.Process(target=_fit_on_two, args=(dm, tmp_path, rank, port)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    for epoch in (0, 1):
+        alone = module(data, batch_size_train=8).train_dataloader()
+        alone.set_epoch(epoch)
+        halves = [[batch for e, batch in _seen(tmp_path, "train", rank) if e == epoch] for rank in (0, 1)]
+        together = [[row[0] for row in left + right] for left, right in zip(*halves)]
+        assert together == [batch["index"].tolist() for batch in alone]
+        counted = [
+            tuple(row[:2])
+            for rank in (0, 1)
+            for e, batch in _seen(tmp_path, "val", rank)
+            if e == epoch
+            for row in batch
+            if row[2]
+        ]
+        assert len(counted) == len(set(counted))
+        alone = module(data).val_dataloader()
+        assert set(counted) == {(i, w) for batch in alone for i, w in zip(batch["index"].tolist(), batch["window"].tolist())}

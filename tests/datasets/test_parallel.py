@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import signal
@@ -33,9 +34,11 @@ def unpicklable(x):
     return threading.Lock() if x == 1 else x
 
 
-def slow_first(x):
-    if x == 0:
-        time.sleep(0.5)
+def zero_waits_for(sign, x):
+    for _ in range(3000 if x == 0 else 0):
+        if sign.exists():
+            break
+        threading.Event().wait(0.01)
     return x
 
 
@@ -81,8 +84,11 @@ def test_only_a_few_items_are_under_way():
 
 
 @pytest.mark.slow
-def test_unordered_gives_each_once_as_it_is_done():
-    order = [o.item for o in parallel_map(slow_first, range(6), 2, ordered=False)]
+def test_unordered_gives_each_once_as_it_is_done(tmp_path):
+    sign, order = tmp_path / "sign", []
+    for outcome in parallel_map(functools.partial(zero_waits_for, sign), range(6), 2, ordered=False):
+        order.append(outcome.item)
+        sign.touch()  # the first item ends only once another one has been handed over
     assert sorted(order) == list(range(6))
     assert order[0] != 0
 

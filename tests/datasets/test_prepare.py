@@ -10,11 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from datasets import features
+from datasets import features, store_files
 from datasets import prepare as module
 from datasets.prepare import main, prepare
 from datasets.store import TrackStore
@@ -202,6 +203,41 @@ def test_full_disk_keeps_what_was_written_and_goes_on_later(folder, tmp_path, mo
     assert (done.made, done.already) == (12 - len(part), len(part))
     prepare(folder, tmp_path / "unbroken", jobs=1)
     same(out, tmp_path / "unbroken")
+
+
+def test_no_room_to_seal_is_told_and_made_good_later(folder, tmp_path, monkeypatch, caplog):
+    out = tmp_path / "out"
+
+    def full(index, target):
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_files, "write_sealed", full)
+        assert main([str(folder), str(out), "--jobs", "1"]) == 2
+    assert "Could not seal" in caplog.text
+    assert len(TrackStore.open(out)) == 12
+    done = prepare(folder, out, jobs=1)
+    assert (done.made, done.already) == (0, 12)
+    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "prepare.json"]
+
+
+def test_parts_that_outlived_their_sealing_are_cleared_away(folder, tmp_path, monkeypatch):
+    """As a kill leaves it that falls between the sealed file's appearance and the removal of its parts."""
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda a, b: (shutil.copy(a, b), (_ for _ in ()).throw(KeyboardInterrupt))[0])
+        patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+        (out).mkdir()
+        settings = {"audio_dir": str(folder), "kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000, "hop": 256}
+        (out / "prepare.json").write_text(json.dumps({**settings, "max_seconds": 300.0}))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder, out, jobs=1)
+    (out / "mel.h5.sealing").unlink()
+    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "mel.h5.journal", "mel.h5.part", "prepare.json"]
+    done = prepare(folder, out, jobs=1)
+    assert (done.made, done.already) == (0, 12)
+    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "prepare.json"]
 
 
 def test_interrupt_ends_with_130(folder, tmp_path, monkeypatch, caplog):

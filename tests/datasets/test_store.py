@@ -253,6 +253,28 @@ def test_a_header_that_asks_for_something_else_is_refused(tmp_path, field):
         TrackStore.open(path)
 
 
+@pytest.mark.parametrize("change", ["dtype", "names", "lengths", "chunks", "missing"])
+def test_a_sealed_file_whose_index_does_not_fit_is_refused(tmp_path, change):
+    import h5py
+
+    path = write(tmp_path / "s.h5", tracks())
+    with h5py.File(path, "r+") as file:
+        if change in ("dtype", "chunks"):
+            data = file["data"][:]
+            del file["data"]
+            kind = np.float32 if change == "dtype" else np.float16
+            file.create_dataset("data", data=data.astype(kind), chunks=None if change == "dtype" else (4, 4))
+        elif change == "names":
+            del file["names"]
+            file["names"] = np.frombuffer(b'[1, 2, 3, 4, "5"]', dtype=np.uint8)
+        elif change == "lengths":
+            file["lengths"][-1] += 1
+        else:
+            del file["crc"]
+    with pytest.raises(StoreError, match=r"s\.h5 (is damaged|are not contiguous|cannot be read)"):
+        TrackStore.open(path)
+
+
 def test_damaged_data_are_found(tmp_path):
     path = write(tmp_path / "s.h5", tracks())
     raw = bytearray(path.read_bytes())

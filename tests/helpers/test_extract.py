@@ -306,7 +306,7 @@ class TestRefusals:
             ({"clip_frames": 500}, "Windows of 500 frames"),
             ({"tail": "cut"}, "tail is 'cut'"),
             ({"batch_size": 0}, "batch_size is 0"),
-            ({"precision": "16-true"}, "not in 16-true"),
+            ({"precision": "16-true"}, "16-true' is not known"),
             ({"dtype": "int8"}, "dtype is 'int8'"),
             ({"format": "csv"}, "format is 'csv'"),
             ({"pool": "mean"}, "pool is for format npy"),

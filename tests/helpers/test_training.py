@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from toy_training import FRAMES, LABELS, ToyData, ToyNet, batch_of
 
 from helpers.checkpointing import AtomicCheckpointIO
+from helpers.history import ProgressLines
 from helpers.lit import LitObjective, Optimization
 from helpers.metrics import tagging_scores, track_means
 from helpers.schedules import exp_warmup_linear_down
@@ -281,6 +283,18 @@ def test_nothing_goes_to_stdout_and_lines_to_the_log(tmp_path, capfd, caplog):
     assert "412 parameters" in lines[0]
     assert [line.split(" done")[0] for line in lines[1:]] == ["Epoch 1 of 2", "Epoch 2 of 2"]
     assert not [r for r in caplog.records if "GPU" in r.getMessage()]
+
+
+def test_long_epochs_are_told_on_the_way(tmp_path, caplog):
+    lines = ProgressLines(every_seconds=0.0)
+    with caplog.at_level(logging.INFO):
+        fit(objective(), ToyData(), out_dir=tmp_path, max_epochs=1, callbacks=[lines], **RUN)
+    told = [r.getMessage() for r in caplog.records if r.name == "helpers.history"]
+    assert [t.split(":")[0] for t in told[:7]] == [
+        *(f"Epoch 1 of 1, batch {i} of 6" for i in range(1, 7)),
+        "Validation, batch 1 of 6",
+    ]
+    assert re.search(r"batch 5 of 6: \d+\.\d\d batches/s, \d+ s left$", told[4])
 
 
 def test_no_warning_is_left(tmp_path, recwarn):

@@ -189,6 +189,7 @@ def test_joined_mp3s_come_out_whole(tmp_path):
     one = write(tmp_path / "one.mp3", tune(1.0))
     path = tmp_path / "two.mp3"
     path.write_bytes(one.read_bytes() * 2)
+    assert audio.info(path).frames == audio.load(path, None).size
     assert audio.load(path, None).size / 44100 == pytest.approx(2.0, abs=0.15)
 
 
@@ -253,7 +254,7 @@ def test_what_is_no_audio_is_named(tmp_path, name, content, message):
 def test_absent_files_and_folders_are_named(tmp_path):
     with pytest.raises(AudioError, match=r"nope\.wav is not there"):
         audio.load(tmp_path / "nope.wav")
-    with pytest.raises(AudioError, match="is a folder"):
+    with pytest.raises(AudioError, match="is a folder, not a file"):
         audio.load(tmp_path)
 
 
@@ -264,6 +265,39 @@ def test_unreadable_files_are_named(tmp_path, monkeypatch):
     )
     with pytest.raises(AudioError, match=r"a\.wav cannot be read: Permission denied"):
         audio.load(path)
+
+
+def test_special_files_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(AudioError, match=r"pipe\.wav is no regular file"):
+        audio.load(tmp_path / "pipe.wav")
+
+
+def test_folders_that_cannot_be_read_are_named(tmp_path, monkeypatch):
+    def walk(root, onerror, followlinks):
+        onerror(PermissionError(13, "Permission denied", str(tmp_path / "locked")))
+
+    monkeypatch.setattr(os, "walk", walk)
+    with pytest.raises(AudioError, match=r"locked cannot be read: Permission denied"):
+        audio.find_audio(tmp_path)
+
+
+def test_tags_in_an_odd_encoding_do_no_harm(files, tmp_path):
+    """FFmpeg's tags are decoded strictly by default: a title in Latin-1 would make the file unreadable."""
+    import av
+
+    tagged = tmp_path / "a.m4a"
+    with av.open(str(files / "a.m4a")) as source, av.open(str(tagged), "w", format="mp4") as out:
+        out.metadata["title"] = "XXXX"
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    data = tagged.read_bytes()
+    assert b"XXXX" in data
+    tagged.write_bytes(data.replace(b"XXXX", b"caf\xe9"))
+    assert len(audio.load(tagged, None)) > 80000
 
 
 def test_no_samples_and_no_stream(tmp_path):
@@ -358,6 +392,7 @@ def test_arrays_become_mono_float(array, want):
         (np.zeros((4, 4, 4)), r"\[4, 4, 4\]"),
         (np.array([1.0, np.nan]), "1 NaN or infinite"),
         (np.array([1j]), "complex"),
+        (np.array([1, 2]), "int64"),
         (np.array([True]), "bool"),
         (np.array(["a"]), "<U1"),
         (np.zeros((100, 90)), "can be the channels"),
@@ -377,7 +412,8 @@ def test_find_audio(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.wav").mkdir()
     os.symlink(tmp_path, tmp_path / "b/loop")
-    assert audio.find_audio(tmp_path) == ["a/1.mp3", "b/2.WAV", "z.flac", "ü/new\nline .ogg"]
+    os.symlink(tmp_path / "nowhere", tmp_path / "broken link.wav")  # is listed, so that it is reported as a bad file
+    assert audio.find_audio(tmp_path) == ["a/1.mp3", "b/2.WAV", "broken link.wav", "z.flac", "ü/new\nline .ogg"]
     for wrong in (tmp_path / "nope", tmp_path / "z.flac"):
         with pytest.raises(AudioError, match="is not a folder"):
             audio.find_audio(wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.containers import cut_off, mpeg_frame, mpeg_length
@@ -33,6 +33,7 @@ def test_what_is_no_frame_header(header):
 
 
 @given(st.binary(max_size=400))
+@settings(deadline=None, max_examples=60)
 def test_any_bytes_are_survived(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("bytes") / "x"
     for start in (b"", b"\xff\xfb\x90\x64", b"OggS\0", b"RIFF0000WAVE", b"ID3\4\0\0\0\0\0\1"):

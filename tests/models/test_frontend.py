@@ -128,6 +128,15 @@ def test_answer_is_float32_whatever_comes(dtype):
     assert torch.equal(out, MaestMel()(wave.float()[None]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_stays_exact_inside_a_model_of_another_precision(dtype):
+    wave = noise(4000)[None]
+    model = torch.nn.Sequential(MaestMel("torch")).to(dtype)
+    assert model[0].bank.dtype == torch.float32
+    assert torch.equal(model(wave), MaestMel("torch")(wave))
+    assert model.state_dict() == {}
+
+
 def test_autocast_and_reduced_matmul_precision_change_nothing():
     wave, mel = noise(16000)[None], MaestMel()
     want = mel(wave)

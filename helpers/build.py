@@ -1,0 +1,143 @@
+"""From the published suite's setting names to objects: network, objective, optimiser, averaging, data module.
+
+Sections arrive as plain mappings with the names of configs/schema.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from datasets.datamodule import TrackDataModule
+from models.cards import find_weights, get_card
+from models.checkpoints import read_settings
+from models.errors import ConfigError
+from models.frontend import NORM_MEAN, NORM_STD, frames_of
+from models.maest import MAEST, get_maest
+from models.maest.augment import Masking, Roll
+from models.maest.objective import SupervisedObjective, TeacherStudentObjective
+from models.maest.patchout import tag
+
+from .averaging import AveragedWeights
+from .data import Tracks
+from .devices import resolve_accelerator
+from .lit import Optimization
+from .schedules import cosine_cycle, exp_warmup_linear_down
+
+log = logging.getLogger(__name__)
+Section = Mapping[str, Any]
+DEFAULT_CLASSES = 400  # of the published archs: stands for "as many as the data has"
+
+
+def build_data_module(found: Tracks, datamodule: Section, dataset: Section, input_t: int | None, seed: int) -> TrackDataModule:
+    """The found tracks as batches."""
+    c = datamodule
+    student = c["teacher_student"]
+    if student["do"] and student["teacher_target_base_dir"] is None:
+        raise ConfigError(
+            "Teacher-student training needs the teacher's logits: run `python ex_maest.py extract_logits with ...` on the same tracks and name its "
+            "folder in datamodule.teacher_student.teacher_target_base_dir."
+        )
+    return TrackDataModule(
+        found.store,
+        **{f"groundtruth_{split}": truth for split, truth in found.truths.items()},
+        store_val=found.store_val,
+        clip_frames=input_t or frames_of(c["clip_length"]),
+        require={"kind": "mel", "sample_rate": dataset["sample_rate"], "hop": dataset["hop_size"], "front_end": "maest-essentia"},
+        batch_size_train=c["batch_size_train"],
+        batch_size_test=c["batch_size_test"],
+        num_workers=c["num_workers"],
+        seed=seed,
+        half_overlap=dataset["half_overlapped_inference"],
+        tail=c["tail"],
+        teacher=student["teacher_target_base_dir"] if student["do"] else None,
+        **c["sampler"],
+    )
+
+
+def build_network(maest: Section, datamodule: Section, labels: Sequence[str] | None, seed: int) -> MAEST:
+    """The network; `labels` of the data decide the number of classes where they are known. `seed`: of the random weights.
+
+    It normalises waves as datamodule.norm says, so that training, extraction and prediction agree.
+    """
+    c, norm = dict(maest), datamodule["norm"]
+    if not norm["do"]:
+        c |= {"norm_mean": 0.0, "norm_std": 0.5}
+    elif (norm["norm_mean"], norm["norm_std"]) != (NORM_MEAN, NORM_STD):
+        c |= {"norm_mean": norm["norm_mean"], "norm_std": norm["norm_std"]}
+    n_classes = class_count(c.pop("n_classes"), labels, c["checkpoint"])
+    names = None if labels is None or all(label.isdigit() for label in labels) else labels
+    input_t = c.pop("input_t") or frames_of(datamodule["clip_length"])
+    stride = (c.pop("stride_f"), c.pop("stride_t"))
+    torch.manual_seed(seed)
+    return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
+
+
+def check_before_work(maest: Section, datamodule: Section, accelerator: str, devices: int | str) -> None:
+    """Raise what building and placing the network would raise, before hours of preparation: impossible settings, absent weights, no GPU."""
+    resolve_accelerator(accelerator, devices)
+    with torch.device("meta"):
+        build_network({**maest, "pretrained": False, "checkpoint": None}, datamodule, None, 0)
+    if maest["checkpoint"] is not None:
+        read_settings(maest["checkpoint"])
+    elif maest["pretrained"]:
+        find_weights(get_card(maest["arch"]))
+
+
+def class_count(asked: int, labels: Sequence[str] | None, checkpoint: str | Path | None) -> int | None:
+    """Number of classes: the data's where labels are known. None: those of the checkpoint.
+
+    Raises ConfigError when another number was asked for on purpose.
+    """
+    default = asked == DEFAULT_CLASSES
+    if labels is None:
+        return None if default and checkpoint is not None else asked
+    if len(labels) != asked and not default:
+        raise ConfigError(
+            f"maest.n_classes is {asked}, the groundtruth has {len(labels)} labels: set maest.n_classes={len(labels)} or leave it out."
+        )
+    return len(labels)
+
+
+def build_objective(net: MAEST, module: Section, datamodule: Section) -> SupervisedObjective:
+    """Supervised training, or teacher-student."""
+    c, student = datamodule, datamodule["teacher_student"]
+    settings = dict(
+        norm_mean=net.norm_mean,
+        norm_std=net.norm_std,
+        mixup_alpha=module["mixup_alpha"],
+        roll=Roll(**c["roll"]),
+        masking=Masking(**c["masking"]),
+    )
+    if student["do"]:
+        return TeacherStudentObjective(net, threshold=student["teacher_target_threshold"], **settings)
+    return SupervisedObjective(net, **settings)
+
+
+def build_optimization(optimizer: Section) -> Optimization:
+    """Optimiser and schedule."""
+    o = optimizer
+    if o["schedule_mode"] == "cos_cyc":
+        schedule = cosine_cycle(o["warm_up_len"], o["ramp_down_start"], o["last_lr_value"])
+    else:
+        schedule = exp_warmup_linear_down(o["warm_up_len"], o["ramp_down_len"], o["ramp_down_start"], o["last_lr_value"])
+    return Optimization(name="adamw" if o["adamw"] else "adam", lr=o["lr"], weight_decay=o["weight_decay"], schedule=schedule)
+
+
+def build_averaging(module: Section) -> AveragedWeights | None:
+    """Averaged weights, or None."""
+    if not module["do_swa"]:
+        return None
+    if module["ema_decay"] is not None:
+        return AveragedWeights(module["swa_epoch_start"], kind="ema", decay=module["ema_decay"], lr=module["swa_lrs"])
+    return AveragedWeights(module["swa_epoch_start"], module["swa_freq"], lr=module["swa_lrs"])
+
+
+def output_folder(out_dir: str | Path, clip_length: float, maest: Section) -> Path:
+    """<out_dir>/<clip>sec/<patchout tag>, the tag left out without patchout."""
+    folder = Path(out_dir) / f"{clip_length:g}sec"
+    return folder / tag(maest) if tag(maest) else folder

@@ -1,0 +1,113 @@
+"""A pre-trained network, an untrained one of its size and mel statistics under one probe: on one split, or by cross-validation of all of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.groundtruth import Groundtruth
+from models.maest import MAEST
+
+from .baselines import mel_statistics
+from .comparison import MEL_STATISTICS, compare_systems
+from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+from .data import Tracks
+from .extract import extract_embeddings
+from .probe import ProbeResult, ProbeSettings, Split, run_probe
+from .scores import SystemScores
+from .transfer import read_split
+
+log = logging.getLogger(__name__)
+TRAINED, UNTRAINED = "pre-trained", "untrained"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study found, and what its report shows: scores by system, probes, the network and tracks of the examples, training curves."""
+
+    scores: list[SystemScores]
+    network: MAEST
+    store: Path
+    shown: Groundtruth  # tracks that the network has not seen
+    truths: dict[str, Groundtruth]
+    curves: Path
+    block: int
+    probes: dict[str, ProbeResult] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def split_study(
+    trained: MAEST,
+    untrained: MAEST,
+    found: Tracks,
+    folder: Path,
+    *,
+    seeds: Sequence[int],
+    settings: ProbeSettings,
+    types: str,
+    reduce: str,
+    block: int,
+    batch_size: int,
+) -> Study:
+    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings."""
+    stores: dict[str, str | Path] = {}
+    for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
+        stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
+    choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=trained.embed_dim)
+    scores, probes = compare_systems(stores, found.truths, settings, seeds=seeds, mels=found.store, **choice)
+    return Study(scores, trained, found.store, found.truths["test"], found.truths, folder / "history.json", block, probes)
+
+
+def folds_study(
+    pretrain: Callable[[Mapping[str, Groundtruth], Path], MAEST],
+    untrained: MAEST,
+    found: Tracks,
+    folder: Path,
+    *,
+    folds: int,
+    repeats: int,
+    settings: ProbeSettings,
+    types: str,
+    reduce: str,
+    block: int,
+    batch_size: int,
+) -> Study:
+    """The three systems by repeated k-fold cross-validation, on the same folds; each fold's network is pre-trained without its test tracks.
+
+    pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
+    """
+    truth = found.truths["all"]
+    choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=untrained.embed_dim)
+    baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, block, batch_size)
+    everything = read_split("all", baseline, truth, skip_missing=True, **choice)
+    chosen = repeated_folds(everything.y, folds, repeats)
+    last: dict[str, Any] = {}
+
+    def fit(train: Split, validation: Split, test: Split, repeat: int) -> np.ndarray:
+        where = folder / "folds" / f"{len(last)}"
+        log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
+        net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
+        path = _embed(net, found.store, where / "embeddings", TRAINED, block, batch_size)
+        parts = [read_split(part.name, path, truth.subset(part.keys), **choice) for part in (train, validation, test)]
+        last[str(where)] = (net, where, test.keys)
+        return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
+
+    about = {"types": types, "reduce": reduce, "block": block}
+    mel = Split(everything.name, everything.keys, mel_statistics(found.store, everything.keys), everything.y)
+    scores = [
+        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about),
+        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about),
+        cross_validate(MEL_STATISTICS, logistic_fit(truth.labels), mel, truth.labels, chosen),
+    ]
+    net, where, unseen = list(last.values())[-1]
+    notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)
+    return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", block, notes=notes)
+
+
+def _embed(net: MAEST, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
+    return extract_embeddings(net, store, out, [block], model=name, batch_size=batch_size).paths[block]
