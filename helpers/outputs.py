@@ -114,7 +114,10 @@ class NpyOutput:
             with _told(f"begin {folder}"), atomic(about) as part:
                 part.write_text(json.dumps(settings, indent=2) + "\n")
         self._lock = _locked(about)
-        for left in folder.rglob(f".*{suffix}.*.part"):  # of a run that was killed while it wrote
+        for left in (
+            *folder.rglob(f".*{suffix}.*.part"),
+            *folder.glob(f".{SETTINGS}.*.part"),
+        ):  # of a run that was killed while it wrote
             left.unlink(missing_ok=True)
 
     def write(self, name: str, array: np.ndarray, weights: np.ndarray) -> None:

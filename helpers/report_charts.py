@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -118,9 +119,11 @@ def dot_plot(
     out.append(f'<text x="{(left + right) / 2}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
     for i, row in enumerate(rows):
         y = top + row_height * (i + 0.5)
-        out.append(
-            f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end"><title>{escape(row)}</title>{escape(_short(row))}</text>'
-        )
+        lines = textwrap.wrap(row, 22)[:2] if row_height >= 28 else [row]
+        for k, line in enumerate(lines):
+            at = y + 4 + 13 * (k - (len(lines) - 1) / 2)
+            text = f"<title>{escape(row)}</title>{escape(_short(line))}"
+            out.append(f'<text x="{left - 8}" y="{at:.1f}" text-anchor="end">{text}</text>')
         out.append(f'<line class="row" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
         for s in systems:
             if s.intervals is not None and all(map(_is_number, s.intervals[i])):
