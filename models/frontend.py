@@ -70,7 +70,7 @@ class MaestMel(nn.Module):
 
     def _constants(self, device: torch.device) -> None:
         periodic = self.settings.edges == "torch"
-        window = torch.hann_window(self.settings.n_fft, periodic=periodic, dtype=torch.float64).float()
+        window = torch.hann_window(self.settings.n_fft, periodic=periodic, dtype=torch.float64, device="cpu").float()
         bank = torch.from_numpy(slaney_filterbank(self.settings) if periodic else essentia_filterbank(self.settings))
         self.register_buffer("window", window.to(device), persistent=False)
         self.register_buffer("bank", bank.to(device), persistent=False)
