@@ -98,6 +98,13 @@ def per_file(work: Callable[[], object], count: int) -> tuple[float, float]:
     return count / (time.perf_counter() - began), 1000 * (cpu() - cpu_began) / count
 
 
+def prepared(folder: Path, out: Path, jobs: int) -> None:
+    """This project's way; a file that fails would make it look fast."""
+    done = prepare(folder, out / "store", jobs=jobs)
+    if done.failed:
+        raise RuntimeError(f"{len(done.failed)} files failed: {next(iter(done.failed.values()))}")
+
+
 def decoding_share(files: list[Path]) -> float:
     """Share of decoding in the CPU time of a file's work, median over the files."""
     mel_of_file(files[0])
@@ -122,8 +129,8 @@ def main() -> None:
         files = make_files(folder, args.files)
         few, some = files[: max(2 * args.jobs, args.files // 10)], files[: max(12, args.files // 4)]
         works: dict[str, tuple[list[Path], Callable[[Path], object]]] = {
-            f"datasets.prepare, {args.jobs} workers": (files, lambda out: prepare(folder, out / "store", jobs=args.jobs)),
-            "datasets.prepare, in this process": (some, lambda out: prepare(few_folder, out / "store", jobs=1)),
+            f"datasets.prepare, {args.jobs} workers": (files, lambda out: prepared(folder, out, args.jobs)),
+            "datasets.prepare, in this process": (some, lambda out: prepared(few_folder, out, 1)),
             "librosa, one process, .npy per file": (some, lambda out: by_librosa(some, out)),
             f"a Python process per file, {args.jobs} at once": (few, lambda out: by_process_per_file(few, out, args.jobs)),
         }

@@ -51,7 +51,7 @@ class StoreWriter:
         self._names: dict[str, None] = {}
         self._part = self._journal = -1
         if path.exists():
-            _remove_leftovers(path)
+            remove_leftovers(path)
             raise StoreError(
                 f"{path} exists already and is sealed. It is never overwritten: choose another name, or remove it first."
             )
@@ -279,7 +279,7 @@ def _reason(error: OSError) -> str:
     return "no space left on the disk." if full else f"{error.strerror or error}."
 
 
-def _remove_leftovers(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
     """Remove the parts of a store whose sealing was killed after the sealed file stood and before they were gone."""
     journal = files.journal_path(path)
     if not journal.exists():
@@ -288,7 +288,7 @@ def _remove_leftovers(path: Path) -> None:
     whole = parts is not None and parts.names == files.read_sealed(path).names
     if whole or not files.part_path(path).exists():
         files.part_path(path).unlink(missing_ok=True)
-        journal.unlink()
+        journal.unlink(missing_ok=True)
 
 
 def _difference(path: Path, there: files.Header, wanted: files.Header) -> str:

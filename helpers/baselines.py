@@ -116,7 +116,7 @@ def _fit(x: np.ndarray, target: np.ndarray, strength: float, start: np.ndarray |
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=strength, max_iter=2000, tol=1e-6, warm_start=start is not None)
+    model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100, tol=1e-6, warm_start=start is not None)
     if start is not None:
         model.coef_, model.intercept_, model.classes_ = start[None, :-1].copy(), start[-1:].copy(), np.array([False, True])
     with warnings.catch_warnings():

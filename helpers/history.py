@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from .checkpointing import validated
+from .files import atomic, plain
 
 log = logging.getLogger(__name__)
 
@@ -131,19 +131,5 @@ def _epoch(trainer: Trainer) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """`content` as JSON in `path`, replaced whole: a reader never sees half of it. NaN and infinities become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(_finite(content), file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _finite(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {k: _finite(v) for k, v in x.items()}
-    if isinstance(x, list):
-        return [_finite(v) for v in x]
-    return None if isinstance(x, float) and not math.isfinite(x) else x
+    with atomic(path) as part:
+        part.write_text(json.dumps(plain(content), indent=1) + "\n", encoding="utf-8")

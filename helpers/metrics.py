@@ -60,16 +60,28 @@ def tagging_scores(targets: Any, scores: Any, *, warn: bool = True) -> dict[str,
 def bootstrap_interval(
     targets: Any, scores: Any, *, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of the macro scores over tracks: {"macro_roc": (low, high), "macro_ap": (low, high)}.
+    """Intervals of the macro scores over tracks: {"macro_roc": (low, high), "macro_ap": (low, high)}.
 
     Rows of `targets` and `scores` [N, L] are tracks; see `bootstrap_scores`. Raises ValueError as that does, and for a level outside 0..1.
     """
+    resampled = bootstrap_scores(targets, scores, resamples=resamples, seed=seed)
+    found = tagging_scores(targets, scores, warn=False)
+    return {name: interval_of(values, found[name], level) for name, values in resampled.items()}
+
+
+def interval_of(resampled: np.ndarray, score: float, level: float = 0.95) -> tuple[float, float]:
+    """The bootstrap's interval of `score`: percentiles of the resampled scores, less their bias (how far their mean lies from the score).
+
+    Tracks that are drawn twice rank beside themselves, which raises AP: by 0.05 in folds of 40 tracks, hardly at all among thousands. Without
+    the shift an interval need not hold its own score. NaN where no resample is defined. Raises ValueError for a level outside 0..1.
+    """
     if not 0.0 < level < 1.0:
         raise ValueError(f"The level of an interval lies between 0 and 1; got {level}.")
-    tails = [50.0 * (1.0 - level), 50.0 * (1.0 + level)]
-    resampled = bootstrap_scores(targets, scores, resamples=resamples, seed=seed)
-    bounds = [np.nanpercentile(row, tails) if np.isfinite(row).any() else (np.nan, np.nan) for row in resampled.values()]
-    return {name: (float(low), float(high)) for name, (low, high) in zip(resampled, bounds)}
+    known = resampled[np.isfinite(resampled)]
+    if len(known) == 0:
+        return float("nan"), float("nan")
+    low, high = np.percentile(known, [50.0 * (1.0 - level), 50.0 * (1.0 + level)]) - (known.mean() - score)
+    return float(low), float(high)
 
 
 def bootstrap_scores(

@@ -15,6 +15,7 @@ from typing import IO, Any, Literal, Protocol
 import numpy as np
 
 from datasets.store import TrackStore
+from datasets.store_writer import remove_leftovers
 from models.errors import StoreError
 
 from .files import atomic, plain
@@ -50,6 +51,7 @@ class StoreOutput:
         self.path, self.dtype = path, np.dtype(dtype)
         self._writer = None
         if TrackStore.state(path) == "sealed":
+            remove_leftovers(path)  # of a run that was killed between sealing and tidying up
             store = TrackStore.open([path])
             cure = "Choose another out_dir, or remove the old output."
             store.require(**attrs, cure=cure)

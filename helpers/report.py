@@ -298,7 +298,7 @@ def _definitions(systems: Sequence[SystemScores]) -> list[str]:
         "Macro: unweighted mean over labels. Labels without positives (for ROC-AUC also without negatives) among the scored tracks are left "
         f"out and counted: {first.n_classes('macro_roc')} of {n} enter ROC-AUC, {first.n_classes('macro_ap')} enter AP.",
         f"±: sample standard deviation over {over(systems)}. It holds what a new random start changes, not what other tracks would change: "
-        "that is the bootstrap interval (1000 resamples of the tracks).",
+        "that is the bootstrap interval (1000 resamples of the tracks; percentiles, corrected for bias).",
     ]
     if any(s.settings.get("deterministic") for s in systems):
         lines.append("Exact: the fit is convex and has no random part, so one run says all and there is no spread over seeds.")

@@ -1,15 +1,14 @@
 """What a system scored: several seeds on one split, with the spread, and the predictions kept for later comparisons.
 
-Conventions: scores are shares in [0, 1]; sd is the sample standard deviation over seeds (nan for one seed); an interval is the
-    bootstrap percentile
-interval over tracks of the mean over seeds. Classes without positives (or, for ROC-AUC, without negatives) leave the means and
-are counted.
+Conventions: scores are shares in [0, 1]; sd is the sample standard deviation over seeds (nan for one seed); an interval is the bootstrap's over
+tracks of the mean over seeds. Classes without positives (or, for ROC-AUC, without negatives) leave the means and are counted.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from models.errors import ConfigError
 
 from .files import atomic, plain
-from .metrics import bootstrap_scores, tagging_scores
+from .metrics import bootstrap_scores, interval_of, tagging_scores
 
 SCORES = ("macro_roc", "macro_ap", "micro_roc", "micro_ap")
 
@@ -64,9 +63,14 @@ class SystemScores:
             raise ConfigError(
                 f"Folds of '{self.name}' are {self.folds.shape}; {want[0]} repetitions of {want[1]} tracks want {want[:2]}."
             )
-        per_seed = [self._score(i, p) for i, p in enumerate(self.predictions)]
-        object.__setattr__(self, "_per_seed", per_seed)
-        object.__setattr__(self, "_cache", {})
+
+    @cached_property
+    def _per_seed(self) -> list[dict[str, Any]]:
+        return [self._score(i, p) for i, p in enumerate(self.predictions)]
+
+    @cached_property
+    def _cache(self) -> dict[tuple, np.ndarray]:
+        return {}
 
     def _score(self, seed: int, predictions: np.ndarray) -> dict[str, Any]:
         if self.folds is None:
@@ -84,7 +88,7 @@ class SystemScores:
 
     def scores(self, metric: str) -> np.ndarray:
         """One metric of SCORES per seed, [S]; "class_roc" and "class_ap" give [S, L] (nan where undefined)."""
-        return np.array([scores[metric] for scores in self._per_seed])  # type: ignore[attr-defined]
+        return np.array([scores[metric] for scores in self._per_seed])
 
     def mean(self, metric: str = "macro_roc") -> float:
         return float(self.scores(metric).mean())
@@ -95,31 +99,29 @@ class SystemScores:
 
     def n_classes(self, metric: str = "macro_roc") -> int:
         """Classes that take part in a macro mean."""
-        return int(self._per_seed[0]["n_ap" if metric.endswith("ap") else "n_roc"])  # type: ignore[attr-defined]
+        return int(self._per_seed[0]["n_ap" if metric.endswith("ap") else "n_roc"])
 
     def interval(
         self, metric: str = "macro_roc", share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap percentile interval over tracks of the mean over seeds (macro metrics)."""
+        """Bootstrap interval over tracks of the mean over seeds (macro metrics): `helpers.metrics.interval_of`."""
         resampled = self.resampled(metric, n_resamples, seed)
-        low, high = np.nanquantile(resampled, [(1 - share) / 2, (1 + share) / 2])
-        return float(low), float(high)
+        return interval_of(resampled, self.mean(metric), share)
 
     def resampled(self, metric: str = "macro_roc", n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
         """The mean over seeds on every bootstrap resample of the tracks, [n_resamples]; one `seed` and N draw the same tracks for
         any system.
         """
         key = (metric, n_resamples, seed)
-        cache: dict = self._cache  # type: ignore[attr-defined]
-        if key not in cache:
+        if key not in self._cache:
             folds = [None] * len(self.seeds) if self.folds is None else self.folds
             drawn = [
                 bootstrap_scores(self.targets, p, resamples=n_resamples, seed=seed, folds=fold)
                 for p, fold in zip(self.predictions, folds)
             ]
             for name in drawn[0]:
-                cache[name, n_resamples, seed] = np.mean([scores[name] for scores in drawn], axis=0)
-        return cache[key]
+                self._cache[name, n_resamples, seed] = np.mean([scores[name] for scores in drawn], axis=0)
+        return self._cache[key]
 
     def summary(self) -> dict[str, Any]:
         """Plain values for json: scores with spread, classes used, and how it was made."""
@@ -199,5 +201,5 @@ def compare(
             f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks, labels and folds."
         )
     resampled = a.resampled(metric, n_resamples) - b.resampled(metric, n_resamples)
-    low, high = np.nanquantile(resampled, [(1 - share) / 2, (1 + share) / 2])
-    return Difference(a.name, b.name, metric, a.mean(metric) - b.mean(metric), (float(low), float(high)))
+    mean = a.mean(metric) - b.mean(metric)
+    return Difference(a.name, b.name, metric, mean, interval_of(resampled, mean, share))

@@ -208,6 +208,25 @@ def test_stopped_anywhere_and_resumed_it_writes_the_same_bits(mels, tmp_path, mo
         assert content(out) == want
 
 
+def test_killed_between_sealing_and_tidying_up(mels, tmp_path, monkeypatch):
+    from datasets import store_files
+
+    net = network()
+    part_path = store_files.part_path
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            Path, "unlink", lambda self, **k: (_ for _ in ()).throw(KeyboardInterrupt) if self.suffix == ".part" else None
+        )
+        with pytest.raises(KeyboardInterrupt):
+            extract_embeddings(net, mels, tmp_path / "out", [1])
+    sealed = tmp_path / "out" / "1" / "embeddings.h5"
+    assert sealed.exists()
+    assert part_path(sealed).exists()
+    extract_embeddings(net, mels, tmp_path / "out", [1])
+    assert sorted(p.name for p in sealed.parent.iterdir()) == ["embeddings.h5", "windows"]
+    assert [p.name for p in (sealed.parent / "windows").iterdir()] == ["windows.h5"]
+
+
 @pytest.mark.parametrize("fails_at", [0, 3, 10, 21])
 def test_a_full_disk_leaves_what_was_written(mels, tmp_path, monkeypatch, fails_at):
     import errno

@@ -126,3 +126,10 @@ def test_shapes_that_do_not_fit_are_refused():
         SystemScores("a", "t", list("wxyz"), s.keys, s.targets, s.predictions[:, :5], s.seeds)
     with pytest.raises(ConfigError, match="Folds of 'a'"):
         SystemScores("a", "t", list("wxyz"), s.keys, s.targets, s.predictions, s.seeds, folds=np.zeros((3, 5), int))
+
+
+def test_an_interval_holds_its_score_even_in_small_folds():
+    s = system(folds=True, n=60)
+    for metric in ("macro_roc", "macro_ap"):
+        low, high = s.interval(metric)
+        assert low < s.mean(metric) < high
