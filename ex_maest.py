@@ -141,7 +141,12 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
     )
-    return result.metrics
+    m, weights = result.metrics, "averaged weights" if "test_roc_swa" in result.metrics else ""
+    for unit in ("", "track_"):
+        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
+        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {len(data.labels)} labels"
+        _say(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
+    return m
 
 
 def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
