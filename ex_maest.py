@@ -48,16 +48,22 @@ ex = Experiment(
 
 
 # ---- config -> objects
-def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> Any:
-    """The mel store and the groundtruths that the config names."""
+def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, asked: Sequence[int] = ()) -> Any:
+    """The mel store and the groundtruths that the config names; `asked`: blocks that the network must have."""
     from helpers.build import check_before_work
     from helpers.data import find_tracks
 
     c, t = config["datamodule"], config["trainer"]
-    check_before_work(config["maest"], c, t["accelerator"], t["devices"])
+    check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
     names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
+
+
+def blocks(config: Mapping[str, Any]) -> list[int]:
+    """The blocks to extract."""
+    chosen = config["predict"]["transformer_block"]
+    return [chosen] if isinstance(chosen, int) else list(chosen)
 
 
 def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, **changes: Any) -> Any:
@@ -135,10 +141,15 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
     )
-    return result.metrics
+    m, weights = result.metrics, "averaged weights" if "test_roc_swa" in result.metrics else ""
+    for unit in ("", "track_"):
+        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
+        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {len(data.labels)} labels"
+        _say(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
+    return m
 
 
-def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]:
+def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
     """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
     from datasets.groundtruth import match
     from datasets.store import TrackStore
@@ -146,8 +157,8 @@ def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]
     from models.errors import GroundtruthError
 
     device = resolve_accelerator(config["trainer"]["accelerator"])
+    found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]), asked)
     net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu")
-    found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]))
     store, truth = TrackStore.open(found.store), found.truths.get("predict")
     names = None
     if truth is not None:
@@ -183,12 +194,10 @@ def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict
     """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
     from helpers.extract import extract_embeddings
 
-    blocks = _config["predict"]["transformer_block"]
-    blocks = [blocks] if isinstance(blocks, int) else blocks
-    job = extraction(_config, _run, seed)
-    for block in blocks:
+    job = extraction(_config, _run, seed, blocks(_config))
+    for block in blocks(_config):
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
-    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks, pool=_config["predict"]["pool"])
+    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks(_config), pool=_config["predict"]["pool"])
     return _extracted(done)
 
 
@@ -278,12 +287,12 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
 def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
     from helpers.transfer import probe_settings
 
-    r, block = config["report"], config["predict"]["transformer_block"]
+    r = config["report"]
     return dict(
         settings=probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"]),
         types=r["types"],
         reduce=r["reduce"],
-        block=block if isinstance(block, int) else block[0],
+        block=blocks(config)[0],
         batch_size=config["datamodule"]["batch_size_test"],
     )
 
@@ -291,7 +300,7 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
 def _split_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
     from helpers.study import split_study
 
-    found = tracks(config, ("train", "val", "test"), folder)
+    found = tracks(config, ("train", "val", "test"), folder, blocks(config))
     result = train(run, config, seed, found, folder)
     labels, weights = found.truths["test"].labels, str(result.best or result.last)
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
@@ -303,7 +312,7 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
     from helpers.data import Tracks
     from helpers.study import folds_study
 
-    found, r = tracks(config, ("all",), folder), config["report"]
+    found, r = tracks(config, ("all",), folder, blocks(config)), config["report"]
     labels = found.truths["all"].labels
 
     def pretrain(truths: Mapping[str, Any], where: Path) -> Any:

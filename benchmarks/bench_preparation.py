@@ -6,10 +6,11 @@ file" runs as many processes at once as the preparation has workers, with this p
 files, as each costs the same. The share of decoding (file to mono at 16 kHz) is measured in one process, file by file,
 interleaved with the whole.
 
-Measured on 2 cores of an AMD EPYC while much other work ran on them, so that CPU time is the figure to trust: 42 ms of CPU per
-file in one process, librosa 58 (1.4 times that), a process per file 1554 (37 times). Two workers cost 4.3 s of CPU to start (each
-imports torch): 69 ms per file when only 160 files share it. Files per second then were 14.6 in one process, librosa 11.5, a
-process per file 0.2. Decoding, mixing and resampling were 78 % of a file's work.
+Measured on 2 cores of an AMD EPYC while much other work ran on them, so that CPU time is the figure to trust. File by file, in
+turn: 39 ms of CPU, 78 % of it decoding, mixing and resampling; librosa 1.47 times that (MP3 1.49, FLAC 1.44, Ogg 1.28, WAV 1.97).
+A process per file: 1.55 to 1.68 s of CPU, 40 times. Two workers cost about 4 s of CPU to start, as each imports torch: few files
+are made sooner with --jobs 1. In files per second (160 files, load of 8 on the 2 cores): 9.1 with two workers, their start
+included, 14.6 in one process that had torch already, librosa 11.5, a process per file 0.2.
 """
 
 from __future__ import annotations
@@ -98,17 +99,33 @@ def per_file(work: Callable[[], object], count: int) -> tuple[float, float]:
     return count / (time.perf_counter() - began), 1000 * (cpu() - cpu_began) / count
 
 
-def decoding_share(files: list[Path]) -> float:
-    """Share of decoding in the CPU time of a file's work, median over the files."""
+def prepared(folder: Path, out: Path, jobs: int) -> None:
+    """The way of this project; a file that fails would make it look fast."""
+    done = prepare(folder, out / "store", jobs=jobs)
+    if done.failed:
+        raise RuntimeError(f"{len(done.failed)} files failed: {next(iter(done.failed.values()))}")
+
+
+def file_by_file(files: list[Path], out: Path) -> tuple[float, float, float]:
+    """CPU milliseconds of a file's work, the share of decoding in it, and librosa's CPU as a multiple, in turn for each file:
+    medians.
+    """
     mel_of_file(files[0])
-    shares = []
+    milliseconds, shares, multiples = [], [], []
     for file in files:
-        began = time.process_time()
-        audio.load(file)
-        decoded = time.process_time()
-        mel_of_file(file)
-        shares.append((decoded - began) / (time.process_time() - decoded))
-    return statistics.median(shares)
+        times = [time.process_time()]
+        for work in (
+            lambda file=file: audio.load(file),
+            lambda file=file: mel_of_file(file),
+            lambda file=file: by_librosa([file], out),
+        ):
+            work()
+            times.append(time.process_time())
+        decoding, whole, librosa = (after - before for before, after in itertools.pairwise(times))
+        milliseconds.append(1000 * whole)
+        shares.append(decoding / whole)
+        multiples.append(librosa / whole)
+    return statistics.median(milliseconds), statistics.median(shares), statistics.median(multiples)
 
 
 def main() -> None:
@@ -122,8 +139,8 @@ def main() -> None:
         files = make_files(folder, args.files)
         few, some = files[: max(2 * args.jobs, args.files // 10)], files[: max(12, args.files // 4)]
         works: dict[str, tuple[list[Path], Callable[[Path], object]]] = {
-            f"datasets.prepare, {args.jobs} workers": (files, lambda out: prepare(folder, out / "store", jobs=args.jobs)),
-            "datasets.prepare, in this process": (some, lambda out: prepare(few_folder, out / "store", jobs=1)),
+            f"datasets.prepare, {args.jobs} workers": (files, lambda out: prepared(folder, out, args.jobs)),
+            "datasets.prepare, in this process": (some, lambda out: prepared(few_folder, out, 1)),
             "librosa, one process, .npy per file": (some, lambda out: by_librosa(some, out)),
             f"a Python process per file, {args.jobs} at once": (few, lambda out: by_process_per_file(few, out, args.jobs)),
         }
@@ -132,6 +149,7 @@ def main() -> None:
         for file in some:
             os.link(file, few_folder / file.name)
         by_librosa(files[:1], Path(temporary))  # its first call compiles
+        mel_of_file(files[0])  # and this one imports torch
         figures: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
         for _ in range(args.rounds):
             for name, (over, work) in works.items():
@@ -139,7 +157,7 @@ def main() -> None:
                 out.mkdir()
                 figures[name].append(per_file(lambda out=out, work=work: work(out), len(over)))
                 shutil.rmtree(out)
-        share = decoding_share(some)
+        alone, share, multiple = file_by_file(some, Path(temporary))
     table = Table(title=f"Mels of files of {SECONDS} s, median of {args.rounds} rounds, start and writing included")
     for column in ("how", "files", "files/s", "CPU ms per file", "CPU, first = 1"):
         table.add_column(column, justify="left" if column == "how" else "right")
@@ -148,7 +166,10 @@ def main() -> None:
     for name, (rate, milliseconds) in medians.items():
         table.add_row(name, str(len(works[name][0])), f"{rate:.1f}", f"{milliseconds:.0f}", f"{milliseconds / base:.2f}")
     Console(width=110).print(table)
-    Console(width=110).print(f"Decoding, mixing and resampling are {100 * share:.0f} % of a file's work; the mel is the rest.")
+    Console(width=110).print(
+        f"File by file, in turn: {alone:.0f} ms of CPU, {100 * share:.0f} % of it decoding, mixing and resampling; "
+        f"librosa takes {multiple:.2f} times that."
+    )
 
 
 if __name__ == "__main__":

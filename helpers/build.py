@@ -77,11 +77,20 @@ def build_network(maest: Section, datamodule: Section, labels: Sequence[str] | N
     return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
 
 
-def check_before_work(maest: Section, datamodule: Section, accelerator: str, devices: int | str) -> None:
-    """Raise what building and placing the network would raise, before hours of preparation: impossible settings, absent weights, no GPU."""
+def check_before_work(
+    maest: Section, datamodule: Section, accelerator: str, devices: int | str, blocks: Sequence[int] = ()
+) -> None:
+    """Raise what building and placing the network would raise, before hours of preparation.
+
+    Impossible settings, blocks that are not there, absent weights, no GPU.
+    """
     resolve_accelerator(accelerator, devices)
     with torch.device("meta"):
         build_network({**maest, "pretrained": False, "checkpoint": None}, datamodule, None, 0)
+    if wrong := [block for block in blocks if not -1 <= block < maest["depth"]]:
+        raise ConfigError(
+            f"predict.transformer_block asks for {wrong}: this network has blocks 0..{maest['depth'] - 1}, and -1 for the features."
+        )
     if maest["checkpoint"] is not None:
         read_settings(maest["checkpoint"])
     elif maest["pretrained"]:

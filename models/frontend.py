@@ -15,10 +15,12 @@ Toolbox, 1998).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -46,6 +48,15 @@ def normalise(mel: Tensor, settings: MelSettings = MAEST) -> Tensor:
     return (mel - settings.mean) / settings.std_divisor
 
 
+@functools.cache
+def _window_and_bank(settings: MelSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Hann window [n_fft] and filter bank [n_fft // 2 + 1, n_mels], float32: periodic and librosa's, or symmetric and Essentia's."""
+    periodic = settings.edges == "torch"
+    k = np.arange(settings.n_fft)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * k / (settings.n_fft if periodic else settings.n_fft - 1))
+    return window.astype(np.float32), slaney_filterbank(settings) if periodic else essentia_filterbank(settings)
+
+
 class MaestMel(nn.Module):
     """Waveforms [B, N] at 16 kHz to log-mel [B, 96, T], float32 even under autocast, on the waveform's device, differentiable.
 
@@ -69,17 +80,15 @@ class MaestMel(nn.Module):
         self._constants(torch.device("cpu"))
 
     def _constants(self, device: torch.device) -> None:
-        periodic = self.settings.edges == "torch"
-        window = torch.hann_window(self.settings.n_fft, periodic=periodic, dtype=torch.float64).float()
-        bank = torch.from_numpy(slaney_filterbank(self.settings) if periodic else essentia_filterbank(self.settings))
-        self.register_buffer("window", window.to(device), persistent=False)
-        self.register_buffer("bank", bank.to(device), persistent=False)
+        """Window and bank as float32 on `device`. From numpy: also a model that is built on the meta device has them."""
+        window, bank = _window_and_bank(self.settings)
+        self.register_buffer("window", torch.from_numpy(window.copy()).to(device), persistent=False)
+        self.register_buffer("bank", torch.from_numpy(bank.copy()).to(device), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaestMel:
-        """Moves to a device, but stays float32 inside a model that is made half or bfloat16."""
+        """Moves to a device, but stays exact float32 inside a model that is made half or bfloat16, or emptied (`to_empty`)."""
         super()._apply(fn, recurse)
-        if self.window.dtype != torch.float32:
-            self._constants(self.window.device)
+        self._constants(self.window.device)
         return self
 
     def extra_repr(self) -> str:

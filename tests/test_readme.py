@@ -17,7 +17,7 @@ import soundfile
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SMOKE = ["trainer.max_epochs=1", "maest.embed_dim=48", "maest.depth=2", "trainer.accelerator=cpu", "trainer.precision=32"]
+SMOKE = ["trainer.max_epochs=1", "maest.embed_dim=48", "maest.depth=3", "trainer.accelerator=cpu", "trainer.precision=32"]
 
 
 def commands(page: Path) -> list[str]:
@@ -88,7 +88,11 @@ def test_the_training_section_runs_as_it_stands(tmp_path):
     readme = commands(ROOT / "README.md")
     first = next(c for c in readme if "with folder" in c)
     whole = " ".join(w for w in shlex.split(first) if w.startswith("datamodule."))
-    wanted = [c for c in readme if re.search(r"with folder|ex_tl.py with data.base_dir", c) and "report" not in c and "maest.embed_dim" not in c]
+    wanted = [
+        c
+        for c in readme
+        if re.search(r"with folder|ex_tl.py with data.base_dir", c) and "report" not in c and "maest.embed_dim" not in c
+    ]
     assert len(wanted) == 4  # train, test, extract, probe
     for command in wanted:
         words = shlex.split(command.replace("...", whole))[1:]
@@ -106,9 +110,19 @@ def test_the_training_section_runs_as_it_stands(tmp_path):
 @pytest.mark.parametrize("folds", [0, 3])
 def test_the_report_command_runs(tmp_path, folds):
     label_table(tmp_path / "AUDIO", tmp_path / "labels.csv")
-    words = ["report", "with", "folder", "datamodule.audio_dir=AUDIO", "datamodule.groundtruth=labels.csv", "report.path=page.html", *SMOKE]
+    words = [
+        "report",
+        "with",
+        "folder",
+        "datamodule.audio_dir=AUDIO",
+        "datamodule.groundtruth=labels.csv",
+        "report.path=page.html",
+        *SMOKE,
+    ]
     words += ["report.trainer.max_epochs=2", f"report.folds={folds}", "report.repeats=1", "predict.transformer_block=1"]
-    done = subprocess.run([sys.executable, str(ROOT / "ex_maest.py"), *words], cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "ex_maest.py"), *words], cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     page = (tmp_path / "page.html").read_text()
     for system in ("pre-trained", "untrained", "mel statistics"):

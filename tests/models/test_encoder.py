@@ -104,3 +104,9 @@ def test_undistilled_networks_have_no_dist_pool(wave):
     model = MAEST(input_t=125, n_classes=7, embed_dim=32, depth=1, num_heads=4, distilled=False)
     with pytest.raises(ValueError, match="DIST"):
         model.embed(wave, sample_rate=16000, pool="dist")
+
+
+def test_a_network_can_be_built_without_memory():
+    with torch.device("meta"):  # how settings are checked before work starts
+        model = MAEST(input_t=125, n_classes=7, embed_dim=32, depth=1, num_heads=4)
+    assert model.cls_token.is_meta

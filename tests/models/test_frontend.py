@@ -137,6 +137,21 @@ def test_stays_exact_inside_a_model_of_another_precision(dtype):
     assert model.state_dict() == {}
 
 
+def test_built_on_the_meta_device_it_still_works():
+    wave = noise(4000)[None]
+    with torch.device("meta"):
+        model = torch.nn.Sequential(MaestMel(), torch.nn.LayerNorm(16))
+    model.to_empty(device="cpu")
+    assert torch.equal(model[0](wave), MaestMel()(wave))
+
+
+def test_two_front_ends_share_no_memory():
+    one, two = MaestMel(), MaestMel()
+    one.window.zero_()
+    assert two.window.any()
+    assert MaestMel().window.any()
+
+
 def test_autocast_and_reduced_matmul_precision_change_nothing():
     wave, mel = noise(16000)[None], MaestMel()
     want = mel(wave)
