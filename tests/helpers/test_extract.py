@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from datasets.store import TrackStore
-from helpers import extract as extract_module
 from helpers.extract import extract_embeddings, extract_logits, weights_sha256
+from helpers.extraction_job import Job
 from helpers.probe import load_embeddings
 from models.errors import ConfigError, StoreError
 from models.frontend import normalise
@@ -168,7 +168,7 @@ def test_run_again_does_no_work(mels, tmp_path, monkeypatch):
     net = network()
     first = extract_embeddings(net, mels, tmp_path / "out", [0, 1])
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.h5")}
-    monkeypatch.setattr(extract_module._Job, "_forward", lambda *a: pytest.fail("computed"))
+    monkeypatch.setattr(Job, "_forward", lambda *a: pytest.fail("computed"))
     again = extract_embeddings(net, mels, tmp_path / "out", [0, 1])
     assert again.paths == first.paths
     assert (again.n_new, again.n_windows) == (0, 0)
@@ -185,7 +185,7 @@ def test_stopped_anywhere_and_resumed_it_writes_the_same_bits(mels, tmp_path, mo
     net = network()
     extract_embeddings(net, mels, tmp_path / "whole", [0, 2], batch_size=batch_size)
     want, n_batches = content(tmp_path / "whole"), []
-    forward = extract_module._Job._forward
+    forward = Job._forward
 
     def stops(after):
         def limited(self, mel, compute):
@@ -200,10 +200,10 @@ def test_stopped_anywhere_and_resumed_it_writes_the_same_bits(mels, tmp_path, mo
     for after in [n for n in (0, 1, 2, 4) if n < total]:
         out = tmp_path / f"{after}"
         n_batches.clear()
-        monkeypatch.setattr(extract_module._Job, "_forward", stops(after))
+        monkeypatch.setattr(Job, "_forward", stops(after))
         with pytest.raises(KeyboardInterrupt):
             extract_embeddings(net, mels, out, [0, 2], batch_size=batch_size)
-        monkeypatch.setattr(extract_module._Job, "_forward", forward)
+        monkeypatch.setattr(Job, "_forward", forward)
         extract_embeddings(net, mels, out, [0, 2], batch_size=batch_size)
         assert content(out) == want
 
@@ -310,7 +310,7 @@ class TestRefusals:
 
     def test_unsealed_output_of_other_weights(self, mels, tmp_path, monkeypatch):
         with monkeypatch.context() as patched:
-            patched.setattr(extract_module._Job, "_forward", lambda *a: 1 / 0)
+            patched.setattr(Job, "_forward", lambda *a: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 extract_embeddings(network(), mels, tmp_path / "out", [1])
         with pytest.raises(StoreError, match="weights_sha256"):
