@@ -316,7 +316,7 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
     labels = found.truths["all"].labels
 
     def pretrain(truths: Mapping[str, Any], where: Path) -> Any:
-        result = train(run, config, seed, Tracks(found.store, None, dict(truths)), where)
+        result = train(run, config, seed, Tracks(found.store, None, dict(truths), found.name), where)
         return network(config, labels, seed, pretrained=False, checkpoint=str(result.best or result.last))
 
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)

@@ -70,6 +70,7 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
         probe_settings(_config["trainer"], _config["optimizer"], _config["model"], d["batch_size"], d["standardise"]),
         seeds=_config["seeds"],
         mels=d["mel_dir"],
+        data=Path(d["groundtruth"] or d["metadata_dir"]).resolve().with_suffix("").name,
         log=metric_logger(_run),
         **{k: d[k] for k in ("types", "reduce", "token_size", "folds", "repeats", "skip_missing")},
     )

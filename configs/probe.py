@@ -31,4 +31,7 @@ def small_data() -> Config:
 
     python ex_tl.py with small_data data.base_dir=EMBEDDINGS data.groundtruth=labels.csv
     """
-    return {"data": {"folds": 5, "repeats": 3, "types": "cdt", "reduce": "stack", "standardise": True}}
+    return {
+        "data": {"folds": 5, "repeats": 3, "types": "cdt", "reduce": "stack", "standardise": True},
+        "optimizer": {"max_lr": 1e-3},  # MAEST's 1e-4 takes too few steps on so little
+    }

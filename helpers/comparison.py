@@ -13,7 +13,7 @@ from .baselines import mel_statistics, run_logistic_regression
 from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import NAMES, read_split
+from .transfer import read_split
 
 MEL_STATISTICS = "mel statistics + logistic regression"
 
@@ -31,12 +31,13 @@ def compare_systems(
     repeats: int = 0,
     folds: int = 0,
     skip_missing: bool = False,
+    data: str = "",
     log: Callable[[str, float, int], None] | None = None,
 ) -> tuple[list[SystemScores], dict[str, ProbeResult]]:
     """Scores of every system, in the order of `embeddings`, mel statistics last, and the trained probes by system (none under cross-validation).
 
     embeddings: name -> store or folder. truths: groundtruth by split (train, val, test), or {"all": ...} for `folds` > 0.
-    mels: mel store; adds mean and sd per band with logistic regression. log: told the first system's curves.
+    data: the data set's name. mels: mel store; adds mean and sd per band with logistic regression. log: told the first system's curves.
 
     Raises GroundtruthError, StoreError or ConfigError before training for what is missing or does not fit.
     """
@@ -44,12 +45,12 @@ def compare_systems(
     loaded: dict[str, dict[str, Split]] = {}
     for name, source in embeddings.items():
         loaded[name] = {
-            part: read_split(part, source, truth, types, reduce, token_size, skip_missing)  # type: ignore[arg-type]
+            part: read_split(part, source, truth, types, reduce, token_size, skip_missing, data)  # type: ignore[arg-type]
             for part, truth in truths.items()
         }
     if mels is not None:
         like = next(iter(loaded.values()))
-        loaded[MEL_STATISTICS] = {part: Split(NAMES[part], s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()}
+        loaded[MEL_STATISTICS] = {part: Split(s.name, s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()}
     _same_tracks(loaded)
     about = {"types": types, "reduce": reduce}
     results: dict[str, ProbeResult] = {}

@@ -25,6 +25,7 @@ class Tracks:
     store: Path
     store_val: Path | None = None
     truths: dict[str, Groundtruth] = field(default_factory=dict)
+    name: str = ""  # of the data set
 
 
 def find_tracks(
@@ -61,8 +62,10 @@ def find_tracks(
             )
         truths = read_truths(groundtruth, labels, label_column, split_seed, splits, out_dir)  # before hours of preparation
         store = prepared(audio_dir, base_dir) if audio_dir is not None else Path(str(base_dir))
-        return Tracks(store, Path(base_dir_val) if base_dir_val else None, truths)
-    return Tracks(store, None, read_truths(str(groundtruth), labels, None, split_seed, splits, out_dir))
+        return Tracks(
+            store, Path(base_dir_val) if base_dir_val else None, truths, Path(str(audio_dir or base_dir)).resolve().name
+        )
+    return Tracks(store, None, read_truths(str(groundtruth), labels, None, split_seed, splits, out_dir), "demo")
 
 
 def read_truths(

@@ -59,7 +59,7 @@ def split_study(
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
     choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=trained.embed_dim)
-    scores, probes = compare_systems(stores, found.truths, settings, seeds=seeds, mels=found.store, **choice)
+    scores, probes = compare_systems(stores, found.truths, settings, seeds=seeds, mels=found.store, data=found.name, **choice)
     return Study(scores, trained, found.store, found.truths["test"], found.truths, folder / "history.json", block, probes)
 
 
@@ -84,7 +84,7 @@ def folds_study(
     truth = found.truths["all"]
     choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=untrained.embed_dim)
     baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, block, batch_size)
-    everything = read_split("all", baseline, truth, skip_missing=True, **choice)
+    everything = read_split("all", baseline, truth, skip_missing=True, data=found.name, **choice)
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
 

@@ -27,9 +27,11 @@ def read_split(
     reduce: Reduce,
     token_size: int | None = None,
     skip_missing: bool = False,
+    data: str = "",
 ) -> Split:
     """The tracks of `truth` with their embeddings (`load_embeddings`).
 
+    data: the data set's name, which every score on the split carries.
     skip_missing: tracks without embeddings are left out and counted in the log; else they are an error that lists them.
 
     Raises GroundtruthError, StoreError or ConfigError as `load_embeddings` does.
@@ -37,10 +39,15 @@ def read_split(
     if skip_missing:
         found = match(truth.keys, TrackStore.open(source).names)
         if found.absent:
-            log.warning("%s: %s They are left out.", NAMES.get(name, name), found.message(str(source)))
+            log.warning("%s: %s They are left out.", split_name(data, name), found.message(str(source)))
             truth = truth.subset(np.flatnonzero(found.numbers >= 0))
     kwargs: dict[str, Any] = dict(types=types, reduce=reduce, token_size=token_size)
-    return Split(NAMES.get(name, name), list(truth.keys), load_embeddings(source, truth.keys, **kwargs), truth.matrix())
+    return Split(split_name(data, name), list(truth.keys), load_embeddings(source, truth.keys, **kwargs), truth.matrix())
+
+
+def split_name(data: str, part: str) -> str:
+    """What scores on a part of a data set are reported under: "mtt test"."""
+    return f"{data} {NAMES.get(part, part)}".strip()
 
 
 def probe_settings(
