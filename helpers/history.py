@@ -120,7 +120,8 @@ class ProgressLines(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The epoch's main metrics."""
         if trainer.is_global_zero:
-            shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("train_loss", "val_"))}
+            wanted = ("train_loss", "val_") if validated(trainer) else ("train_loss",)  # Lightning still holds older validations
+            shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(wanted)}
             text = ", ".join(f"{k} {v:.4f}" for k, v in sorted(shown.items()) if not k.endswith("_step") and "_classes" not in k)
             log.info("%s done in %.1f s: %s", _epoch(trainer), time.monotonic() - self._epoch_began, text)
 
