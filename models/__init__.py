@@ -17,6 +17,7 @@ _WHERE: dict[str, str] = {
     "list_models": ".cards",
     "ModelCard": ".cards",
     "AudioEncoder": ".encoder",
+    "export_model": ".export",
 }  # public name -> the module that defines it
 
 

@@ -87,7 +87,8 @@ def get_maest(
         arch: a name of `list_models("*maest*")`, or of a training start (PaSST, DeiT).
         pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). False, without a checkpoint: random weights.
         n_classes: L; None for that of an own training checkpoint, else the arch's. A head of another size starts fresh, and the log says so.
-        checkpoint: a file instead of the published one: published or own .ckpt, .safetensors, PaSST or DeiT for those archs.
+        checkpoint: a file instead of the published one: published or own .ckpt, .safetensors, a folder that `export_model` wrote or one in Hugging
+            Face's AST format, PaSST or DeiT for those archs.
         checkpoint_swa_weights: from an own training checkpoint take the averaged weights, where there are any.
         checkpoint_discard_head: start with fresh heads.
         distilled_type, s_patchout_t, **kwargs: of `MAEST` (embed_dim, depth, input_t, labels, patchouts, ...).
