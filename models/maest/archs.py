@@ -65,7 +65,8 @@ register(
     ModelCard(
         "passt_deit_bd_p16_384", "maest", "deit_base_distilled_patch16_384-d0272ac0.pth",
         "https://dl.fbaipublicfiles.com/deit/deit_base_distilled_patch16_384-d0272ac0.pth",
-        "deit", 1000, 16000, "image", 10.0, "Apache-2.0", note="training start from ImageNet: the 1000-class heads start fresh",
+        "deit", 1000, 16000, "image", 10.0, "Apache-2.0", sha256="d0272ac0", hub="timm/deit_base_distilled_patch16_384.fb_in1k",
+        note="training start from ImageNet: the 1000-class heads start fresh",
     )
 )  # fmt: skip
 
@@ -116,7 +117,8 @@ def get_maest(
         return model
     path = Path(checkpoint) if checkpoint is not None else find_weights(card)
     state = read_state(path, averaged=checkpoint_swa_weights)
-    convert.load(model, state, card.format, source=path.name, discard_head=checkpoint_discard_head)
+    source = path.name if checkpoint is not None else card.name  # a hub folder's own name is a commit's number
+    convert.load(model, state, card.format, source=source, discard_head=checkpoint_discard_head)
     if checkpoint is None:
         model.card = card
     log.info("Weights: %s%s.", path, "" if checkpoint is not None else f" ({card.licence})")
