@@ -93,6 +93,20 @@ def get_model(name: str, **kwargs: Any) -> AudioEncoder:
     return family.build(name, **kwargs)
 
 
+def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
+    """A trained model, in eval mode: by a registered name with its published weights, or from a weight file or folder, whose size it tells.
+
+    `load_model("maest_30s").tag("song.mp3").top(5)`. `kwargs` are those of the family's builder. Raises ValueError naming the nearest name,
+    WeightsNotFoundError, WeightsError.
+    """
+    _load_families()
+    if str(source) in _CARDS and _CARDS[str(source)].family != "maest" and not Path(source).exists():
+        return get_model(str(source), **kwargs).eval()
+    from .maest import load_maest
+
+    return load_maest(source, **kwargs)
+
+
 def _load_families() -> None:
     from .maest import archs  # noqa: F401  registers its cards
 
