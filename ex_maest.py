@@ -250,6 +250,27 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[s
 
 
 @ex.command
+def export(_config: Mapping[str, Any], seed: int) -> str:
+    """Write the config's network to export.out, for others to load: export.format=safetensors, ast (transformers) or onnx."""
+    from models.errors import ConfigError
+    from models.export import export_model
+
+    e = _config["export"]
+    if e["out"] is None:
+        raise ConfigError(
+            "export.out says where the network goes: a folder, or a file that ends in .safetensors or .onnx. It is not set."
+        )
+    if e["format"] != "onnx" and e["blocks"] is not None:
+        raise ConfigError(f"export.blocks is for export.format=onnx; {e['format']} holds the whole network.")
+    if not _config["maest"]["pretrained"] and _config["maest"]["checkpoint"] is None:
+        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint).")
+    path = export_model(network(_config, None, seed), e["out"], e["format"], e["blocks"])
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        _say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
+    return str(path)
+
+
+@ex.command
 def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html.
 

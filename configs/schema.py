@@ -242,6 +242,19 @@ class Report:
 
 
 @dataclass
+class Export:
+    """The command `export`: the network for others to load."""
+
+    format: str = opt(
+        "safetensors",
+        "safetensors: weights and config.json; ast: Hugging Face's AST folder; onnx: waveform -> logits and embeddings",
+        ("safetensors", "ast", "onnx"),
+    )
+    out: str | None = opt(None, "where to: a folder, or a file that ends in .safetensors or .onnx")
+    blocks: list[int] | None = opt(None, "of onnx: blocks whose embeddings are outputs; none: all")
+
+
+@dataclass
 class ExMaest:
     """All of ex_maest.py."""
 
@@ -253,6 +266,7 @@ class ExMaest:
     datamodule: DataModule = section(DataModule)
     predict: Predict = section(Predict)
     report: Report = section(Report)
+    export: Export = section(Export)
 
 
 # ---- ex_tl.py

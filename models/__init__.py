@@ -15,8 +15,10 @@ _WHERE: dict[str, str] = {
     "get_maest": ".maest",
     "get_model": ".cards",
     "list_models": ".cards",
+    "load_model": ".cards",
     "ModelCard": ".cards",
     "AudioEncoder": ".encoder",
+    "export_model": ".export",
 }  # public name -> the module that defines it
 
 

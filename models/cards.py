@@ -1,7 +1,8 @@
 """ModelCard registry: name -> where the weights are, their format, labels, front end and licence.
 
-Weights are looked for in the folder that MAEST_WEIGHTS names, then in torch.hub's cache, then downloaded there. When none of the three gives them the
-caller is told which file to place and where; nothing is ever random silently.
+Weights are looked for in the folder that MAEST_WEIGHTS names, then in torch.hub's and the Hugging Face hub's caches, then downloaded there
+(models/downloads.py): from the mirror that MAEST_MIRROR names, if any, from the release, from the hub. When nothing gives them the caller is
+told which file to place and where; nothing is ever random silently.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import fnmatch
 import importlib
 import logging
 import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
 
-from .errors import WeightsError, WeightsNotFoundError, nearest
+from . import downloads
+from .errors import WeightsNotFoundError, nearest
 
 if TYPE_CHECKING:
     from .encoder import AudioEncoder
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LABELS = Path(__file__).parent / "labels"
 WEIGHTS_VARIABLE = "MAEST_WEIGHTS"
+MIRROR_VARIABLE = "MAEST_MIRROR"  # an address that serves the cards' files: <address>/<file>
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class ModelCard:
         file: name of the weights' file. url: where it is released. format: who wrote it ("maest", "passt", "deit"), which picks the conversion.
         n_classes: columns of its heads. labels: name of the label list in models/labels, None when the heads are not kept.
         sample_rate: Hz. front_end: name of the front end's settings. max_seconds: longest input of one pass.
-        licence: of the weights; shown when they are downloaded. sha256: of the file, None when not known. hub: Hugging Face repository, if any.
+        licence: of the weights; shown when they are downloaded. sha256: of the file, or its first digits; None when not known: kept on the first
+            download then. hub: Hugging Face repository with the same weights, if any.
     """
 
     name: str
@@ -88,6 +93,20 @@ def get_model(name: str, **kwargs: Any) -> AudioEncoder:
     return family.build(name, **kwargs)
 
 
+def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
+    """A trained model, in eval mode: by a registered name with its published weights, or from a weight file or folder, whose size it tells.
+
+    `load_model("maest_30s").tag("song.mp3").top(5)`. `kwargs` are those of the family's builder. Raises ValueError naming the nearest name,
+    WeightsNotFoundError, WeightsError.
+    """
+    _load_families()
+    if str(source) in _CARDS and _CARDS[str(source)].family != "maest" and not Path(source).exists():
+        return get_model(str(source), **kwargs).eval()
+    from .maest import load_maest
+
+    return load_maest(source, **kwargs)
+
+
 def _load_families() -> None:
     from .maest import archs  # noqa: F401  registers its cards
 
@@ -105,38 +124,49 @@ def default_labels(n_classes: int) -> tuple[str, ...] | None:
 
 
 def find_weights(card: ModelCard) -> Path:
-    """The card's file: in MAEST_WEIGHTS, in the cache, or downloaded. Raises WeightsNotFoundError naming the file to place and where."""
+    """The card's file, or a folder of its weights: in MAEST_WEIGHTS, in a cache, or downloaded.
+
+    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository).
+
+    Raises WeightsNotFoundError naming the file to place and where, WeightsError when the network gives another file than it should.
+    """
     import torch
 
-    folder = os.environ.get(WEIGHTS_VARIABLE)
-    if folder and not Path(folder).is_dir():
-        raise WeightsNotFoundError(f"{WEIGHTS_VARIABLE} is '{folder}', which is not a folder. Create it, or unset the variable.")
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    if named and not Path(named).is_dir():
+        raise WeightsNotFoundError(f"{WEIGHTS_VARIABLE} is '{named}', which is not a folder. Create it, or unset the variable.")
     cache_folder = Path(torch.hub.get_dir()) / "checkpoints"
-    for place in ([Path(folder)] if folder else []) + [cache_folder]:
-        if (place / card.file).is_file():
-            return place / card.file
-    try:
-        return _download(card, cache_folder)
-    except (URLError, OSError) as error:
-        where = folder or f"a folder that {WEIGHTS_VARIABLE} names (or {cache_folder})"
-        raise WeightsNotFoundError(
-            f"The weights of '{card.name}' are not on this machine and could not be downloaded ({error}). "
-            f"Get {card.url} elsewhere and place it as {card.file} in {where}."
-        ) from error
+    for folder in ([Path(named)] if named else []) + [cache_folder]:
+        if (folder / card.file).is_file():
+            return folder / card.file
+        if named and (folder / card.name).is_dir():
+            return folder / card.name
+    reasons = []
+    for attempt in _attempts(card, cache_folder):
+        try:
+            return attempt()
+        except OSError as error:  # DownloadError is one
+            reasons.append(str(error))
+    where = named or f"a folder that {WEIGHTS_VARIABLE} names (or {cache_folder})"
+    why = "; ".join(reasons) if reasons else "HF_HUB_OFFLINE forbids the network"
+    raise WeightsNotFoundError(
+        f"The weights of '{card.name}' are not on this machine and could not be downloaded ({why}). "
+        f"Get {card.url} elsewhere and place it as {card.file} in {where}."
+    )
 
 
-def _download(card: ModelCard, folder: Path) -> Path:
-    """Into a temporary name first: what carries the file's name is whole. Raises URLError or OSError when it cannot be had."""
-    import torch
-
-    folder.mkdir(parents=True, exist_ok=True)
-    target, partial = folder / card.file, folder / f"{card.file}.{os.getpid()}.part"
-    log.warning("Downloading %s (%s). Licence of these weights: %s", card.file, card.url, card.licence)
-    try:
-        torch.hub.download_url_to_file(card.url, str(partial), hash_prefix=card.sha256, progress=True)
-        os.replace(partial, target)
-    except RuntimeError as error:  # torch.hub's word for a hash that differs
-        raise WeightsError(f"{card.url} is not the file that '{card.name}' stands for: {error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+def _attempts(card: ModelCard, folder: Path) -> Iterator[Callable[[], Path]]:
+    """Ways to the card's weights, the cheapest first."""
+    if card.hub is not None:
+        with suppress(downloads.DownloadError):
+            found = downloads.from_hub(card.hub, cached_only=True)
+            yield lambda: found
+    if downloads.offline():
+        return
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    for url in ([f"{mirror.rstrip('/')}/{card.file}"] if mirror else []) + [card.url]:
+        log.warning("Downloading %s (%s). Licence of these weights: %s", card.file, url, card.licence)
+        yield partial(downloads.download, url, folder / card.file, card.sha256)
+    if card.hub is not None:
+        log.warning("Downloading %s from the Hugging Face hub. Licence of these weights: %s", card.hub, card.licence)
+        yield partial(downloads.from_hub, card.hub)

@@ -1,11 +1,13 @@
 """Reading weight files of any form into one plain dict of the network's names, without running anything that the file may carry.
 
 Forms: safetensors; torch files that hold a plain state dict, or one under "state_dict" (Lightning) or "model" (DeiT); this suite's training
-checkpoints, which hold the trained network under "net.*" and, once there is one, the averaged network under "net_swa.*".
+checkpoints, which hold the trained network under "net.*" and, once there is one, the averaged network under "net_swa.*"; folders of such a file
+and a config.json (this suite's exports, Hugging Face's AST folders).
 """
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,17 +20,36 @@ if TYPE_CHECKING:
 
 RAW, AVERAGED = "net.", "net_swa."
 _CONTAINERS = ("state_dict", "model")
-SETTINGS = "network"  # entry of this suite's training checkpoints: what the network was built with
+SETTINGS = "network"  # entry of this suite's training checkpoints and exports: what the network was built with
+CONFIG = "config.json"
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def weight_file(path: str | Path) -> Path:
+    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, or its only .safetensors.
+
+    Raises WeightsNotFoundError for what is not there, naming what was looked for.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if not path.is_file():
+            raise WeightsNotFoundError(f"There is no weight file {path}.")
+        return path
+    there = [path / name for name in _FOLDER_FILES if (path / name).is_file()] or sorted(path.glob("*.safetensors"))
+    if not there or (there[0].name not in _FOLDER_FILES and len(there) > 1):
+        what = "several .safetensors files" if there else "no weight file"
+        raise WeightsNotFoundError(
+            f"The folder {path} holds {what}: wanted one of {', '.join(_FOLDER_FILES)}, or name the file itself."
+        )
+    return there[0]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a weight file on the CPU, by the names that they have in it.
+    """All tensors of a weight file (or of the one in a folder) on the CPU, by the names that they have in it.
 
     Raises WeightsNotFoundError for an absent file, WeightsError for one that is truncated, of another kind, would run code, or holds no tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsNotFoundError(f"There is no weight file {path}.")
+    path = weight_file(path)
     content = _read(path)
     for name in _CONTAINERS:
         inner = content.get(name) if isinstance(content, Mapping) else None
@@ -49,15 +70,50 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """What the network of one of this suite's training checkpoints was built with; {} for any other file. Raises as `read_checkpoint` does."""
+    """What the network of one of this suite's training checkpoints or exports, or of an AST folder, was built with; {} for any other file.
+
+    Raises as `read_checkpoint` does, and WeightsError for a config.json that cannot be read.
+    """
     path = Path(path)
-    if path.is_dir() or path.suffix == ".safetensors":
-        return {}
-    if not path.is_file():
-        raise WeightsNotFoundError(f"There is no weight file {path}.")
-    content = _read(path)
+    file = weight_file(path)
+    config = path / CONFIG
+    if path.is_dir() and config.is_file():
+        return _of_config(_json(config.read_bytes(), config))
+    if file.suffix == ".safetensors":
+        return _of_config(_safetensors_header(file))
+    content = _read(file)
     found = content.get(SETTINGS) if isinstance(content, Mapping) else None
     return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _of_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    from .maest import ast
+
+    if config.get("model_type") == ast.MODEL_TYPE:
+        return ast.settings_of(config)
+    found = config.get(SETTINGS)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable_safetensors(path, error) from error
+    return {SETTINGS: _json(metadata[SETTINGS].encode(), path)} if SETTINGS in metadata else {}
+
+
+def _json(text: bytes, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise WeightsError(f"The settings in {path} are no readable json: {error}.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"The settings in {path} are a {type(content).__name__}, wanted names and values.")
+    return content
 
 
 def read_state(path: str | Path, averaged: bool = True) -> dict[str, Tensor]:
@@ -87,9 +143,7 @@ def _read(path: Path) -> Any:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise WeightsError(
-                f"{path} is no readable safetensors file: {error}. It may be truncated: fetch it again."
-            ) from error
+            raise _unreadable_safetensors(path, error) from error
     import torch
 
     try:
@@ -110,3 +164,7 @@ def _read(path: Path) -> Any:
             f"{path} is no readable torch weight file ({reason}). It may be truncated, of another kind, or hold more than tensors, which is "
             "refused because it could run code: fetch it again, or save its state dict alone."
         ) from error
+
+
+def _unreadable_safetensors(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path} is no readable safetensors file: {error}. It may be truncated: fetch it again.")

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from .errors import AudioError
+from .prefetch import ahead
 from .windows import Tail, stream_windows
 
 if TYPE_CHECKING:
     from .cards import ModelCard
+    from .tagging import Tagged
 
 BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
 
@@ -140,7 +142,7 @@ class AudioEncoder(nn.Module):
         batch_size: int = 8,
         tail: Tail = "pad",
     ) -> Embedded:
-        """Embeddings of a whole recording of any length, window after window, in bounded memory.
+        """Embeddings of a whole recording of any length, window after window, in bounded memory; decoding overlaps the network.
 
         Args:
             source: path of an audio file, or samples [N] or [N, channels], float in [-1, 1] or integer PCM.
@@ -156,10 +158,25 @@ class AudioEncoder(nn.Module):
         blocks = self._blocks(source, sample_rate)
         vectors: list[np.ndarray] = []
         times: list[tuple[float, float]] = []
-        for windows, spans in self._batches(self.window_blocks(blocks), batch_size, tail):
+        for windows, spans in ahead(self._batches(self.window_blocks(blocks), batch_size, tail)):
             vectors.append(self._pooled_eval(windows, chosen, pool))
             times.extend(spans)
         return Embedded(np.concatenate(vectors), np.asarray(times, dtype=np.float32), chosen)
+
+    def tag(
+        self,
+        source: str | Path | np.ndarray | Tensor,
+        sample_rate: int | None = None,
+        hop_seconds: float | None = None,
+        batch_size: int = 8,
+    ) -> Tagged:
+        """Named classes heard in a file, or in samples with their rate, of any length: `.top(5)`, `.genres()`, and windows with times.
+
+        Arguments and errors: models/tagging.py. Raises ValueError for a network without classes.
+        """
+        from .tagging import tag
+
+        return tag(self, source, sample_rate, hop_seconds, batch_size)
 
     @torch.no_grad()
     def _pooled_eval(self, windows: np.ndarray, layers: Sequence[int], pool: str) -> np.ndarray:

@@ -72,6 +72,9 @@ def test_absent_weights_name_the_file(run):
         ("main", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
         ("test", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
         ("extract_embeddings", "demo", {"predict.transformer_block": 99}, "99"),
+        ("export", "demo", {}, "export.out"),
+        ("export", "demo", {"export.out": "x", "export.blocks": [1]}, "export.format=onnx"),
+        ("export", "demo", {"export.out": "x", "export.format": "astt"}, "ast"),
         ("extract_embeddings", "demo", {"maest.checkpoint": "nothing.ckpt"}, "nothing.ckpt"),
         ("main", "maest_30s_teacher_student_pretrain_smoke", {}, "teacher"),
     ],
@@ -158,6 +161,17 @@ def test_norm_stats_are_those_of_the_training_tracks(run, trained, folder):
     values = np.concatenate([store.read(int(i)).ravel() for i in match(keys, store.names).numbers]).astype(np.float64)
     assert result["norm_mean"] == pytest.approx(values.mean(), abs=1e-9)
     assert result["norm_std"] == pytest.approx(values.std(), abs=1e-9)
+
+
+def test_export_of_a_trained_checkpoint_is_read_back(run, trained, folder):
+    from models.checkpoints import read_state
+
+    checkpoint = str(trained[0] / "checkpoints" / "best.ckpt")
+    updates = {"maest.embed_dim": 48, "maest.depth": 2, "maest.checkpoint": checkpoint, "export.out": str(folder / "exported")}
+    assert run("export", "demo", **updates).result == str(folder / "exported")
+    want, got = read_state(checkpoint), read_state(folder / "exported")
+    assert sorted(got) == sorted(want)
+    assert all(torch.equal(got[k], want[k]) for k in want)
 
 
 def test_speed_test_runs(run):

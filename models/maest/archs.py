@@ -6,17 +6,21 @@ Sources: the MAEST paper (arXiv 2309.16418) section 4 and its GitHub release; Pa
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..cards import ModelCard, default_labels, find_weights, get_card, register
 from ..checkpoints import read_settings, read_state
+from ..errors import WeightsError, WeightsNotFoundError, nearest
 from . import convert
+from .ast import is_ast
 from .network import MAEST
 
 log = logging.getLogger(__name__)
 FRAMES = {5: 312, 10: 625, 20: 1250, 30: 1875}  # floor(seconds * 16000 / 256)
+HEAD_WIDTH = 64  # channels per attention head of the published networks; a state dict does not tell their number
 _MAEST_RELEASE = "https://github.com/palonso/MAEST/releases/download/v0.0.0-beta/"
 _MAEST_LICENCE = "CC BY-NC-SA 4.0 (no commercial use; share alike)"
 
@@ -65,9 +69,20 @@ register(
     ModelCard(
         "passt_deit_bd_p16_384", "maest", "deit_base_distilled_patch16_384-d0272ac0.pth",
         "https://dl.fbaipublicfiles.com/deit/deit_base_distilled_patch16_384-d0272ac0.pth",
-        "deit", 1000, 16000, "image", 10.0, "Apache-2.0", note="training start from ImageNet: the 1000-class heads start fresh",
+        "deit", 1000, 16000, "image", 10.0, "Apache-2.0", sha256="d0272ac0", hub="timm/deit_base_distilled_patch16_384.fb_in1k",
+        note="training start from ImageNet: the 1000-class heads start fresh",
     )
 )  # fmt: skip
+
+
+SHORT = {  # names for those who spell no runs: torch.hub's and timm's
+    "maest_5s": "discogs-maest-5s-pw-129e",
+    "maest_10s": "discogs-maest-10s-pw-129e",
+    "maest_20s": "discogs-maest-20s-pw-129e",
+    "maest_30s": "discogs-maest-30s-pw-129e",
+    "maest_30s_ts": "discogs-maest-30s-pw-73e-ts",
+    "maest_30s_519l": "discogs-maest-30s-pw-129e-519l",
+}
 
 
 def get_maest(
@@ -87,7 +102,8 @@ def get_maest(
         arch: a name of `list_models("*maest*")`, or of a training start (PaSST, DeiT).
         pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). False, without a checkpoint: random weights.
         n_classes: L; None for that of an own training checkpoint, else the arch's. A head of another size starts fresh, and the log says so.
-        checkpoint: a file instead of the published one: published or own .ckpt, .safetensors, PaSST or DeiT for those archs.
+        checkpoint: a file instead of the published one: published or own .ckpt, .safetensors, a folder that `export_model` wrote or one in Hugging
+            Face's AST format, PaSST or DeiT for those archs.
         checkpoint_swa_weights: from an own training checkpoint take the averaged weights, where there are any.
         checkpoint_discard_head: start with fresh heads.
         distilled_type, s_patchout_t, **kwargs: of `MAEST` (embed_dim, depth, input_t, labels, patchouts, ...).
@@ -115,8 +131,55 @@ def get_maest(
         return model
     path = Path(checkpoint) if checkpoint is not None else find_weights(card)
     state = read_state(path, averaged=checkpoint_swa_weights)
-    convert.load(model, state, card.format, source=path.name, discard_head=checkpoint_discard_head)
+    source = path.name if checkpoint is not None else card.name  # a hub folder's own name is a commit's number
+    convert.load(model, state, card.format, source=source, discard_head=checkpoint_discard_head)
     if checkpoint is None:
         model.card = card
     log.info("Weights: %s%s.", path, "" if checkpoint is not None else f" ({card.licence})")
     return model
+
+
+def load_maest(source: str | Path, averaged: bool = True, **kwargs: Any) -> MAEST:
+    """A trained MAEST by name, or from a weight file or folder, in eval mode; its size is read from the file.
+
+    Args:
+        source: a name of `ARCHS` or `SHORT` (with its published weights), else a path: own or published .ckpt, an export, an AST folder.
+        averaged: of an own training checkpoint, the averaged weights where there are any.
+        **kwargs: of `MAEST`, over what the file says.
+
+    Raises: ValueError for what is neither (names the nearest), WeightsNotFoundError, WeightsError for a file that is no MAEST.
+    """
+    name = SHORT.get(str(source), str(source))
+    if name in ARCHS and not Path(name).exists():
+        return get_maest(name, **kwargs).eval()
+    path = Path(source)
+    if not path.exists():
+        raise WeightsNotFoundError(
+            f"There is no file or folder '{source}', and no model of that name.{nearest(name, [*ARCHS, *SHORT])}"
+        )
+    state = read_state(path, averaged)
+    settings = {**_shapes(state, path), **read_settings(path), **kwargs}
+    model = MAEST(**settings)
+    convert.load(model, state, "maest", source=path.name)
+    return model.eval()
+
+
+def _shapes(state: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The size of a MAEST under its published names; {} for an AST, whose config says it. Raises WeightsError for other weights."""
+    if is_ast(state):
+        return {}
+    wanted = ("cls_token", "freq_new_pos_embed", "time_new_pos_embed", "head.1.weight")
+    if absent := [name for name in wanted if name not in state]:
+        raise WeightsError(
+            f"{path} is no MAEST: missing {', '.join(absent)}. A training start (PaSST, DeiT) goes through get_maest."
+        )
+    width, columns = state["cls_token"].shape[-1], state["time_new_pos_embed"].shape[-1]
+    return {
+        "embed_dim": width,
+        "num_heads": max(width // HEAD_WIDTH, 1),
+        "depth": len({name.split(".")[1] for name in state if name.startswith("blocks.")}),
+        "input_f": {9: 96, 12: 128}.get(state["freq_new_pos_embed"].shape[2], state["freq_new_pos_embed"].shape[2] * 10),
+        "input_t": next((n for n in FRAMES.values() if n // 10 == columns), columns * 10),
+        "n_classes": state["head.1.weight"].shape[0],
+        "distilled": "dist_token" in state,
+    }

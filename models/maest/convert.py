@@ -1,4 +1,4 @@
-"""Foreign state dicts -> MAEST's names and shapes: PaSST, DeiT, and MAEST of another length or label count.
+"""Foreign state dicts -> MAEST's names and shapes: PaSST, DeiT, AST (ast.py), and MAEST of another length or label count.
 
 Strict: what starts fresh is said in the log, what may be ignored is listed here, anything else is an error with names and shapes.
 """
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import WeightsError
+from .ast import is_ast, remap_ast
 
 if TYPE_CHECKING:
     from .network import MAEST
@@ -80,19 +81,24 @@ def remap_deit(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
     return {k: v for k, v in out.items() if not k.startswith("head")}
 
 
-REMAPS = {"maest": remap_passt, "passt": remap_passt, "deit": remap_deit}
+def remap_hf(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
+    """Hugging Face's AST format: MAEST's names first, then as a MAEST of maybe another length or class count."""
+    return remap_passt(remap_ast(state_dict, model), model)
+
+
+REMAPS = {"maest": remap_passt, "passt": remap_passt, "deit": remap_deit, "ast": remap_hf}
 
 
 def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str, discard_head: bool = False) -> None:
     """Load a foreign state dict into `model` in place, strictly; heads that it lacks or that do not fit keep their fresh weights.
 
     Args:
-        form: "maest", "passt" or "deit": which conversion. An own or published MAEST is recognised whatever is said.
+        form: "maest", "passt", "deit" or "ast": which conversion. A MAEST, own, published or in AST format, is recognised whatever is said.
         source: the file's name, for messages. discard_head: leave all heads fresh.
 
     Raises WeightsError listing names and shapes that do not fit.
     """
-    form = "maest" if "time_new_pos_embed" in state_dict and form == "deit" else form
+    form = "ast" if is_ast(state_dict) else "maest" if "time_new_pos_embed" in state_dict and form == "deit" else form
     try:
         new = REMAPS[form](state_dict, model)
     except WeightsError as error:
@@ -101,7 +107,8 @@ def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str,
         new = {k: v for k, v in new.items() if k not in HEADS}
     own = model.state_dict()
     fresh = sorted(set(own) - set(new))
-    missing = [k for k in fresh if k not in HEADS]
+    # a head may be absent whole, never in half
+    missing = [k for k in fresh if k not in HEADS or any(h in new for h in HEADS if h.rpartition(".")[0] == k.rpartition(".")[0])]
     unexpected = sorted(set(new) - set(own))
     misfits = [
         f"{k} {list(new[k].shape)}, wanted {list(own[k].shape)}"

@@ -1,0 +1,260 @@
+"""What a network hears in recordings: probabilities of its named classes over time, for files of any length, in bounded memory.
+
+Windows follow the rule of models/windows.py, here with a last window that ends at the last frame ("shift"), so that every second is heard. Windows of
+many recordings share batches; decoding and front end run in a thread ahead of the network. Letters: W windows, L classes, F mel bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import AudioError
+from .prefetch import ahead
+from .windows import Tail, stream_windows
+
+if TYPE_CHECKING:
+    from .encoder import AudioEncoder
+    from .maest import MAEST
+
+SEPARATOR = "---"  # between genre and style in the published labels
+OVERVIEW_COLUMNS = 1000  # an overview has fewer than twice as many
+Source = str | Path | np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """Classes heard in one recording.
+
+    labels: L names, in column order. windows: [W, L] float32, probabilities. times: [W, 2] float32, start and end of each window in seconds.
+    duration: s. overview: [columns, F] float32, the raw log-mel averaged to at most 2000 columns (silence is 0).
+    model: name of the weights, None for own ones. licence: of the weights, None when not stated.
+    """
+
+    labels: list[str]
+    windows: np.ndarray
+    times: np.ndarray
+    duration: float
+    overview: np.ndarray
+    model: str | None = None
+    licence: str | None = None
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """[L] float32: mean over the windows, weighted by the seconds that each hears."""
+        seconds = (self.times[:, 1] - self.times[:, 0]).astype(np.float64)
+        mean: np.ndarray = np.average(self.windows, axis=0, weights=seconds).astype(np.float32)
+        return mean
+
+    def top(self, n: int = 10) -> list[tuple[str, float]]:
+        """The n most probable classes, [(label, probability)], best first."""
+        p = self.probabilities
+        return [(self.labels[i], float(p[i])) for i in np.argsort(-p, kind="stable")[:n]]
+
+    def genres(self) -> list[tuple[str, float]]:
+        """The parent genres of "Genre---Style" labels with their most probable style's probability, best first; [] for other labels.
+
+        Styles exclude each other as little as genres do, so a sum over them would be no probability; the largest is a lower bound of the genre's.
+        """
+        found: dict[str, float] = {}
+        for label, p in zip(self.labels, self.probabilities.tolist()):
+            if SEPARATOR in label:
+                genre = label.split(SEPARATOR, 1)[0]
+                found[genre] = max(p, found.get(genre, 0.0))
+        return sorted(found.items(), key=lambda item: -item[1])
+
+    def bounds(self) -> np.ndarray:
+        """Where one window's say ends and the next one's begins, [W + 1] seconds: overlaps are halved, all of 0..duration is covered."""
+        starts, ends = self.times[1:, 0], self.times[:-1, 1]
+        inner = np.where(starts < ends, (starts + ends) / 2, starts)
+        return np.concatenate([[0.0], inner, [max(self.duration, float(self.times[-1, 1]))]]).astype(np.float32)
+
+
+def tag(
+    model: AudioEncoder,
+    source: Source,
+    sample_rate: int | None = None,
+    hop_seconds: float | None = None,
+    batch_size: int = 8,
+    tail: Tail = "shift",
+) -> Tagged:
+    """`tag_many` for one recording. Raises AudioError for audio that cannot be used."""
+    (found,) = tag_many(model, [source], sample_rate, hop_seconds, batch_size, tail)
+    if isinstance(found, AudioError):
+        raise found
+    return found
+
+
+def tag_many(
+    model: AudioEncoder,
+    sources: Iterable[Source],
+    sample_rate: int | None = None,
+    hop_seconds: float | None = None,
+    batch_size: int = 8,
+    tail: Tail = "shift",
+) -> Iterator[Tagged | AudioError]:
+    """What the network hears in each recording, in their order; the AudioError of one that cannot be used stands in its place.
+
+    Args:
+        sources: paths, or samples [N] or [N, channels] (with `sample_rate`, Hz).
+        hop_seconds: between the starts of two windows (default: their length; less: finer in time, and slower in proportion).
+        batch_size: windows per pass; they may come from several recordings.
+        tail: what becomes of a recording's end (models/windows.py).
+
+    Raises ValueError for a hop below one mel frame, a batch below one window, or a network without named classes.
+    """
+    from .maest import MAEST
+
+    if not isinstance(model, MAEST):
+        raise ValueError(f"A {type(model).__name__} has no named classes to hear; MAEST has.")
+    rate = model.units_per_second
+    hop = model.window_length if hop_seconds is None else round(hop_seconds * rate)
+    if hop < 1:
+        raise ValueError(f"hop_seconds is {hop_seconds}; two windows are at least one mel frame ({1 / rate:.3f} s) apart.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
+    return _tagged(model, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size)
+
+
+# ---- the producer: one event per window, one behind a recording's last
+@dataclass(frozen=True)
+class _Window:
+    mel: np.ndarray  # [F, M]
+    span: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _End:
+    duration: float
+    overview: np.ndarray
+    error: AudioError | None = None
+
+
+def _stream(model: MAEST, sources: Iterable[Source], sample_rate: int | None, hop: int, tail: Tail) -> Iterator[_Window | _End]:
+    settings, rate = model.melspectrogram.settings, model.units_per_second
+    for source in sources:
+        overview, counter = _Overview(model.input_f), _Counter()
+        try:
+            mels = overview.watch(model.window_blocks(counter.watch(model._blocks(source, sample_rate))))
+            for window, start, stop in stream_windows(mels, model.window_length, hop, tail, model.silence):
+                yield _Window(window, (start / rate, stop / rate))
+        except AudioError as error:
+            yield _End(0.0, np.zeros((0, model.input_f), np.float32), error)
+            continue
+        raw = overview.columns() * settings.std_divisor + settings.mean
+        yield _End(counter.samples / model.sample_rate, raw.astype(np.float32))
+
+
+class _Counter:
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            self.samples += len(block)
+            yield block
+
+
+class _Overview:
+    """A mel of any length averaged to a bounded number of columns: whenever there are twice as many as wanted, each two become one."""
+
+    def __init__(self, bands: int):
+        self._bands, self._per_column = bands, 1
+        self._done: list[np.ndarray] = []  # [F, n] pieces at the present resolution
+        self._rest = np.zeros((bands, 0), np.float32)
+
+    def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            self._add(block)
+            yield block
+
+    def _add(self, block: np.ndarray) -> None:
+        frames = np.concatenate([self._rest, block], axis=1)
+        whole = frames.shape[1] // self._per_column * self._per_column
+        self._done.append(frames[:, :whole].reshape(self._bands, -1, self._per_column).mean(axis=2))
+        self._rest = frames[:, whole:]
+        while sum(piece.shape[1] for piece in self._done) >= 2 * OVERVIEW_COLUMNS:
+            columns = np.concatenate(self._done, axis=1)
+            if columns.shape[1] % 2:  # the odd one goes back among the frames that wait, as often as it stands for them
+                self._rest = np.concatenate([np.repeat(columns[:, -1:], self._per_column, axis=1), self._rest], axis=1)
+                columns = columns[:, :-1]
+            self._done = [(columns[:, ::2] + columns[:, 1::2]) / 2]
+            self._per_column *= 2
+
+    def columns(self) -> np.ndarray:
+        """[columns, F]; a last column of fewer frames is their mean."""
+        rest = [self._rest.mean(axis=1, keepdims=True)] if self._rest.shape[1] else []
+        return np.concatenate([*self._done, *rest], axis=1).T
+
+
+# ---- the consumer
+@dataclass
+class _Open:
+    """A recording whose windows are under way."""
+
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    scores: list[np.ndarray] = field(default_factory=list)
+    end: _End | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.end is not None and (self.end.error is not None or len(self.scores) == len(self.spans))
+
+
+def _tagged(model: MAEST, events: Iterator[_Window | _End], batch_size: int) -> Iterator[Tagged | AudioError]:
+    recordings: list[_Open] = [_Open()]
+    waiting: list[tuple[_Open, np.ndarray]] = []
+    for event in events:
+        if isinstance(event, _Window):
+            recordings[-1].spans.append(event.span)
+            waiting.append((recordings[-1], event.mel))
+        else:
+            recordings[-1].end = event
+            recordings.append(_Open())
+        if len(waiting) == batch_size:
+            _score(model, waiting)
+            waiting = []
+        while recordings[0].done:
+            yield _result(model, recordings.pop(0))
+    if waiting:
+        _score(model, waiting)
+    while recordings[0].done:
+        yield _result(model, recordings.pop(0))
+
+
+@torch.no_grad()
+def _score(model: MAEST, waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
+    was_training = model.training
+    model.eval()
+    try:
+        mel = torch.from_numpy(np.stack([window for _, window in waiting])).to(model.device, model.cls_token.dtype)
+        scores = model.probabilities(mel).float().cpu().numpy()
+    finally:
+        model.train(was_training)
+    for (recording, _), row in zip(waiting, scores):
+        recording.scores.append(row)
+
+
+def _result(model: MAEST, recording: _Open) -> Tagged | AudioError:
+    end: Any = recording.end
+    if end.error is not None:
+        error: AudioError = end.error
+        return error
+    times = np.asarray(recording.spans, dtype=np.float32)
+    times = np.minimum(times, np.float32(end.duration))  # the front end's last frame reaches behind the last sample
+    card = model.card
+    return Tagged(
+        model.label_names,
+        np.stack(recording.scores),
+        times,
+        end.duration,
+        end.overview,
+        None if card is None else card.name,
+        None if card is None else card.licence,
+    )
