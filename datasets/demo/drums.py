@@ -1,7 +1,7 @@
 """Drums: three sounds drawn anew for each track, and patterns of them.
 
-A pattern says at which beats of its bar kick, snare and hat strike; how often the hat fills in is drawn apart from the pattern, so that the
-number of strokes does not tell the patterns apart, only their order does.
+A pattern says at which beats of its bar kick, snare and hat strike. Tempo and sounds vary more than the number of strokes does: the patterns are
+told apart by their order.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import lfilter
 
-# name -> (beats per bar, kicks, snares), in beats from the bar's start
-PATTERNS: dict[str, tuple[int, tuple[float, ...], tuple[float, ...]]] = {
-    "four on the floor": (4, (0, 1, 2, 3), ()),
-    "backbeat": (4, (0, 2), (1, 3)),
-    "breakbeat": (4, (0, 0.5, 2.5), (1, 1.75, 2.25, 3)),
-    "shuffle": (2, (0, 5 / 3), (1,)),
-    "waltz": (3, (0,), (1, 2)),
+# name -> (beats per bar, kicks, snares, hats), in beats from the bar's start
+PATTERNS: dict[str, tuple[int, tuple[float, ...], tuple[float, ...], tuple[float, ...]]] = {
+    "four on the floor": (4, (0, 1, 2, 3), (), (0.5, 1.5, 2.5, 3.5)),
+    "backbeat": (4, (0, 2), (1, 3), (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5)),
+    "breakbeat": (4, (0, 0.5, 2.5), (1, 1.75, 2.25, 3), (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5)),
+    "shuffle": (2, (0, 5 / 3), (1,), (0, 2 / 3, 1, 5 / 3)),
+    "waltz": (3, (0,), (1, 2), ()),
 }
 
 
@@ -53,19 +53,13 @@ def strike(out: np.ndarray, sound: np.ndarray, at: float, sample_rate: int, gain
 
 def play(pattern: str, first_beat: float, beat: float, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """The pattern from `first_beat` (seconds, may be negative) on with `beat` seconds per beat, [samples] float32."""
-    beats, kicks, snares = PATTERNS[pattern]
+    beats, *strokes = PATTERNS[pattern]
     sounds = (kick(rng, sample_rate), snare(rng, sample_rate), hat(rng, sample_rate))
-    gains = (rng.uniform(0.8, 1.1), rng.uniform(0.7, 1.1), rng.uniform(0.4, 0.9))
-    if pattern == "shuffle":
-        hats = tuple(k + part for k in range(beats) for part in (0, 2 / 3))
-    else:
-        step = rng.choice([1.0, 0.5])
-        offset = rng.choice([0.0, 0.5]) if step == 1.0 else 0.0
-        hats = tuple(np.arange(0, beats, step) + offset)
+    gains = (rng.uniform(0.8, 1.1), rng.uniform(0.7, 1.1), rng.uniform(0.3, 0.6))
     out = np.zeros(samples, dtype=np.float32)
     bars = int(np.ceil((samples / sample_rate - first_beat) / (beats * beat)))
     for bar in range(bars):
-        for places, sound, gain in zip((kicks, snares, hats), sounds, gains):
+        for places, sound, gain in zip(strokes, sounds, gains):
             for place in places:
                 at = first_beat + (bar * beats + place) * beat
                 strike(out, sound, at, sample_rate, gain * rng.uniform(0.85, 1.0))

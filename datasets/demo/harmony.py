@@ -1,4 +1,4 @@
-"""Who plays which note when: chords of a mode, their textures, a bass, and melodies that rise, fall, stay or wander."""
+"""Who plays which note when: chords of a mode, their textures, a bass, and a melody."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 THIRD = {"major": 4, "minor": 3}
 ROOTS = (0, 5, 7)  # tonic, subdominant and dominant have the mode's own triad: all major or all minor
 CHORD_BEATS = 4
-RUN_NOTES = 4  # the held one included
-RUN_SECONDS = 0.14  # a note of a run, about: as long in slow music as in fast
-PHRASE_SECONDS = (1.35, 2.2)
+NOTE_SECONDS = (0.36, 0.76)  # melody notes last as long in slow music as in fast
+MELODY_DEGREES = 10
 
 
 def beat_times(first_beat: float, beat: float, seconds: float, step: float) -> np.ndarray:
@@ -32,28 +31,14 @@ def chord_roots(times: np.ndarray, first_beat: float, beat: float, rng: np.rando
 
 
 def melody(
-    kind: str, mode: str, tonic: float, first_beat: float, beat: float, seconds: float, gate: float, rng: np.random.Generator
+    mode: str, tonic: float, first_beat: float, beat: float, seconds: float, gate: float, rng: np.random.Generator
 ) -> Notes:
-    """The leading voice: phrases of a quick run and a held note, each from another degree of the scale.
-
-    kind: the run and the note it leads to go up (rising), down (falling), stay (repeated note) or leap about (_wandering).
-    """
-    step = min((beat / parts for parts in (2, 3, 4, 6)), key=lambda s: abs(s - RUN_SECONDS))
-    phrase = float(rng.choice([n * beat for n in range(2, 8) if PHRASE_SECONDS[0] <= n * beat <= PHRASE_SECONDS[1]]))
-    run = RUN_NOTES
-    starts = beat_times(first_beat - phrase, phrase, seconds, 1.0)
-    times = (starts[:, None] + step * np.arange(run)).ravel()
-    shape = np.tile(np.arange(run), (len(starts), 1))
-    if kind == "falling":
-        shape = run - 1 - shape
-    elif kind == "repeated note":
-        shape = np.full_like(shape, rng.integers(run))
-    elif kind == "_wandering":
-        shape = np.cumsum(rng.integers(1, run, shape.shape), axis=1) % run
-    degrees = (2 * shape + rng.integers(0, 3, (len(starts), 1))).ravel()  # thirds apart
+    """The leading voice: from each note to any other within a tenth of the scale."""
+    fitting = [step for step in (0.5, 1.0, 2.0) if NOTE_SECONDS[0] <= step * beat <= NOTE_SECONDS[1]]
+    times = beat_times(first_beat, beat, seconds, float(rng.choice(fitting)))
+    degrees = np.cumsum(rng.integers(1, MELODY_DEGREES, len(times))) % MELODY_DEGREES
     pitches = tonic + np.asarray(SCALES[mode])[degrees % 7] + 12 * (degrees // 7)
-    inside = times < seconds
-    return Notes(times[inside], pitches[inside], gate, accents=rng.uniform(0.8, 1.0, inside.sum()))
+    return Notes(times, pitches, gate, accents=rng.uniform(0.8, 1.0, len(times)))
 
 
 def accompaniment(

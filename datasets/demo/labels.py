@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "timbre": ("organ", "pluck", "bell", "strings", "brass"),
-    "rhythm": ("four on the floor", "backbeat", "breakbeat", "shuffle", "waltz", "no drums"),
+    "timbre": ("organ", "pluck", "bell", "strings"),
+    "rhythm": ("four on the floor", "backbeat", "breakbeat", "shuffle", "waltz", "no drums", "no drums"),
     "tempo": ("slow", "medium", "fast"),
     "mode": ("major", "minor"),
-    "texture": ("block chords", "stabs", "arpeggio", "_no chords"),
-    "melody": ("rising", "falling", "repeated note", "_wandering"),
+    "texture": ("block chords", "stabs", "arpeggio", "_no chords", "_no chords"),
+    "sweep": ("rising", "falling", "_no sweep", "_no sweep"),
     "articulation": ("staccato", "legato"),
     "ornament": ("vibrato", "tremolo", "trill", "glide", "_plain"),
     "dynamics": ("crescendo", "decrescendo", "swells", "_even"),
     "form": ("break", "_through"),
 }
-LABELS: tuple[str, ...] = tuple(value for values in FAMILIES.values() for value in values if not value.startswith("_"))
+LABELS: tuple[str, ...] = tuple(dict.fromkeys(v for values in FAMILIES.values() for v in values if not v.startswith("_")))
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
 SECONDS = (6.5, 9.0)  # range of the tracks' lengths

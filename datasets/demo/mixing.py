@@ -36,8 +36,8 @@ def level_curve(kind: str, samples: int, sample_rate: int, rng: np.random.Genera
 
 
 def cut_break(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> None:
-    """Silence of 0.7 to 1.0 s around the middle of [N], in place."""
-    length = int(rng.uniform(0.7, 1.0) * sample_rate)
+    """Silence of 1.0 to 1.4 s around the middle of [N], in place."""
+    length = int(rng.uniform(1.0, 1.4) * sample_rate)
     start = int(rng.uniform(0.42, 0.58) * len(wave)) - length // 2
     fade = int(0.01 * sample_rate)
     wave[start : start + fade] *= np.linspace(1, 0, fade, dtype=np.float32)

@@ -14,7 +14,7 @@ import torch
 
 from models.frontend import MaestMel
 
-from .labels import FAMILIES, TrackPlan, plan_track
+from .labels import BEATS_PER_MINUTE, FAMILIES, TrackPlan, plan_track
 from .render import render
 
 CALM = {
@@ -37,7 +37,16 @@ def example(family: str, value: str) -> TrackPlan:
     values = {**CALM, family: value}
     if family == "mode":
         values["texture"] = "block chords"
-    return replace(plan_track(0, "train", 1), values=values, seconds=SECONDS, sample_rate=16000, channels=1)
+    if family == "tempo":
+        values["rhythm"] = "four on the floor"
+    return replace(
+        plan_track(0, "train", 1),
+        values=values,
+        seconds=SECONDS,
+        sample_rate=16000,
+        channels=1,
+        beats_per_minute=sum(BEATS_PER_MINUTE[values["tempo"]]) / 2,
+    )
 
 
 def draw(path: Path) -> None:

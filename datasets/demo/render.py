@@ -6,9 +6,9 @@ import numpy as np
 
 from . import drums, harmony, mixing
 from .labels import TrackPlan
-from .synth import Notes, Ornament, play
+from .synth import Notes, Ornament, play, sweeps
 
-GATES = {"staccato": (0.4, 0.5), "legato": (0.9, 0.95)}
+GATES = {"staccato": (0.33, 0.43), "legato": (0.94, 0.98)}
 RATES = {"vibrato": (5.0, 7.0), "tremolo": (7.0, 10.0), "trill": (5.5, 7.5)}  # Hz
 DEPTHS = {"vibrato": (0.9, 1.2), "tremolo": (0.85, 0.95), "glide": (0.8, 1.2)}
 
@@ -33,26 +33,27 @@ def render(plan: TrackPlan) -> np.ndarray:
     samples = round(plan.seconds * rate)
     beat = 60.0 / plan.beats_per_minute
     first_beat = -float(rng.uniform(0, 4)) * beat
-    key = float(rng.integers(-5, 7))
+    key = float(rng.integers(-2, 3))
     lead_notes = harmony.melody(
-        values["melody"],
         values["mode"],
-        71 + key,
+        72 + key,
         first_beat,
         beat,
         plan.seconds,
         rng.uniform(*GATES[values["articulation"]]),
         rng,
     )
-    layers = [play(lead_notes, values["timbre"], samples, rate, rng, _ornament(values["ornament"], rng))]
-    chords = harmony.accompaniment(values["texture"], values["mode"], 54 + key, first_beat, beat, plan.seconds, rng)
+    layers = [play(lead_notes, values["timbre"], samples, rate, rng, _ornament(values["ornament"], rng)) * 1.3]
+    chords = harmony.accompaniment(values["texture"], values["mode"], 57 + key, first_beat, beat, plan.seconds, rng)
     if chords:
         layers.append(_voices(chords, "mellow", samples, rate, rng) * 0.5)
     if values["rhythm"] == "no drums" or rng.uniform() < 0.5:
-        low = harmony.bass(30 + key % 12, first_beat, beat, plan.seconds, rng)
+        low = harmony.bass(33 + key, first_beat, beat, plan.seconds, rng)
         layers.append(_voices([low], "mellow", samples, rate, rng) * 0.8)
     if values["rhythm"] != "no drums":
         layers.append(drums.play(values["rhythm"], first_beat, beat, samples, rate, rng) * 3.0)
+    if values["sweep"] != "_no sweep":
+        layers.append(sweeps(values["sweep"], samples, rate, rng) * 0.5)
     mix = sum(layer * np.float32(mixing.decibels(rng.uniform(-2, 2))) for layer in layers)
     mix = mixing.equalise(mix, rate, rng).astype(np.float32)
     mix *= mixing.level_curve(values["dynamics"], samples, rate, rng)

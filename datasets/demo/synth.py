@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TABLE = 2048  # samples of one cycle
-TIMBRES = ("organ", "pluck", "bell", "strings", "brass", "mellow")
+TIMBRES = ("organ", "pluck", "bell", "strings", "mellow")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
     """One voice, [samples] float32, about unit RMS where it sounds.
 
     timbre: organ (level at once and steady), pluck (struck, darkens and dies), bell (struck, inharmonic, rings), strings (swells in, two
-    detuned), brass (brightens after the onset).
+    detuned); mellow (as organ, few partials: what chords and bass sound like).
     """
     starts = np.clip(np.round(notes.onsets * sample_rate).astype(np.int64), 0, samples)
     places = np.diff(np.append(starts, samples))
@@ -93,7 +93,7 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
         return wave_table({k: v for k, v in _harmonics(rng, numbers, slope).items() if k <= top})
 
     dark = spectrum((1, 2, 3), 1.6)
-    bright = spectrum(tuple(range(1, 11)), 0.4)
+    bright = spectrum(tuple(range(1, 11)), 0.2)
     if timbre == "organ":
         tone = read_table(spectrum((1, 2, 4, 8), 0.3), phase)
         level = np.minimum(t / 0.008, 1)
@@ -103,9 +103,9 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
     elif timbre == "pluck":
         glow = np.exp(-t / np.float32(rng.uniform(0.05, 0.10)))
         tone = read_table(bright, phase) * glow + read_table(dark, phase) * (1 - glow)
-        level = np.minimum(t / 0.002, 1) * np.exp(-t / np.float32(rng.uniform(0.18, 0.30))) * 2.0
+        level = np.minimum(t / 0.002, 1) * np.exp(-t / np.float32(rng.uniform(0.07, 0.12))) * 2.6
     elif timbre == "bell":
-        index = 2.5 * np.exp(-t / np.float32(rng.uniform(0.10, 0.25))) + 0.6
+        index = 4.0 * np.exp(-t / np.float32(rng.uniform(0.10, 0.25))) + 1.0
         ratio = rng.choice([1.41, 2.41, 2.76, 3.46])
         turn = np.float32(2 * np.pi)
         inner = np.sin(turn * (ratio * phase % 1.0).astype(np.float32))
@@ -114,11 +114,7 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
     elif timbre == "strings":
         saw = spectrum(tuple(range(1, 11)), 1.0)
         tone = 0.7 * (read_table(saw, phase) + read_table(saw, phase * rng.uniform(1.005, 1.009)))
-        level = np.clip(t / (0.6 * sound), 0, 1)
-    elif timbre == "brass":
-        opening = 1 - np.exp(-t / np.float32(rng.uniform(0.08, 0.14)))
-        tone = read_table(dark, phase) * (1 - opening) + read_table(bright, phase) * opening
-        level = np.minimum(t / 0.03, 1)
+        level = np.clip(t / (0.8 * sound), 0, 1)
     else:
         raise ValueError(f"No timbre '{timbre}'; there are {', '.join(TIMBRES)}.")
     if ornament.kind == "tremolo":
@@ -128,3 +124,15 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
     out = np.zeros(samples, dtype=np.float32)
     out[lead_in:] = tone * level * release
     return out
+
+
+def sweeps(kind: str, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Tones that slide up ("rising") or down ("falling") over two octaves in 0.7 to 1.2 s, again and again with pauses, [samples] float32."""
+    seconds, pause = rng.uniform(0.7, 1.2), rng.uniform(0.2, 0.6)
+    clock = np.arange(samples, dtype=np.float32) / np.float32(sample_rate) + np.float32(rng.uniform(0, seconds + pause))
+    part = (clock % np.float32(seconds + pause)) / np.float32(seconds)  # 0 to 1 within a sweep, above 1 in the pause
+    way = np.minimum(part, 1) if kind == "rising" else 1 - np.minimum(part, 1)
+    low = np.float32(hertz(np.array(rng.uniform(76, 84))))
+    phase = np.cumsum(low / sample_rate * np.exp2(2 * way), dtype=np.float64)
+    level = np.clip(part / 0.05, 0, 1) * np.clip((1 - part) / 0.05, 0, 1)
+    return (np.float32(1.4) * np.sin(np.float32(2 * np.pi) * (phase % 1.0).astype(np.float32)) * level).astype(np.float32)

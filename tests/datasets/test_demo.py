@@ -19,7 +19,7 @@ from datasets.demo.drums import play as play_drums
 from datasets.demo.harmony import accompaniment, beat_times, melody
 from datasets.demo.labels import BEATS_PER_MINUTE, SECONDS, TrackPlan
 from datasets.demo.mixing import LOUDNESS, LOUDNESS_JITTER, cut_break, level_curve
-from datasets.demo.synth import Notes, Ornament, hertz, play
+from datasets.demo.synth import Notes, Ornament, hertz, play, sweeps
 from models.errors import GroundtruthError
 
 RATE = 16000
@@ -90,10 +90,11 @@ def test_families_are_independent_of_one_another():
     families = list(FAMILIES)
     for i, one in enumerate(families):
         for other in families[:i]:
-            for a in FAMILIES[one]:
-                for b in FAMILIES[other]:
+            for a in set(FAMILIES[one]):
+                for b in set(FAMILIES[other]):
+                    share = FAMILIES[one].count(a) / len(FAMILIES[one]) * FAMILIES[other].count(b) / len(FAMILIES[other])
                     both = np.mean([v[one] == a and v[other] == b for v in values])
-                    assert both == pytest.approx(1 / len(FAMILIES[one]) / len(FAMILIES[other]), abs=0.025)
+                    assert both == pytest.approx(share, abs=0.025)
 
 
 def test_length_and_format_give_no_label_away():
@@ -161,14 +162,14 @@ def test_a_break_is_cut_in_place_and_nothing_around_it():
     wave = np.ones(8 * RATE, dtype=np.float32)
     cut_break(wave, RATE, rng())
     silent = np.flatnonzero(wave == 0)
-    assert 0.6 <= len(silent) / RATE <= 1.0
+    assert 0.9 <= len(silent) / RATE <= 1.4
     assert (np.diff(silent) == 1).all()
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_kicks_and_snares_strike_where_the_pattern_says(pattern):
     beat = 0.5
-    beats, kicks, snares = PATTERNS[pattern]
+    beats, kicks, snares, _ = PATTERNS[pattern]
     wave = play_drums(pattern, 0.0, beat, int(2 * beats * beat * RATE), RATE, rng(1))
     spectra = np.abs(np.fft.rfft(wave.reshape(-1, 400), axis=1)) ** 2  # 25 ms pieces, bins of 40 Hz
     low = spectra[:, 1:3].sum(axis=1)  # 40 to 120 Hz: the kick's
@@ -227,36 +228,32 @@ def test_the_textures_differ_in_time():
     assert accompaniment("_no chords", "major", 60.0, 0.0, 0.5, 8.0, rng()) == []
 
 
-@pytest.mark.parametrize("tempo", ["slow", "medium", "fast"])
-@pytest.mark.parametrize("seed", range(3))
-def test_melodies_go_where_their_label_says(tempo, seed):
-    beat = 60 / np.mean(BEATS_PER_MINUTE[tempo])
-
-    def steps(kind: str) -> np.ndarray:
-        return np.diff(melody(kind, "minor", 72, 0.0, beat, 9.0, 1.0, rng(seed)).pitches)
-
-    assert (steps("rising") > 0).mean() > 0.65
-    assert (steps("falling") < 0).mean() > 0.65
-    assert not steps("repeated note").any()
-    assert 0.15 < (steps("_wandering") > 0).mean() < 0.85
-    assert (steps("_wandering") != 0).all()
+@pytest.mark.parametrize("bpm", [62, 78, 98, 118, 146, 176])
+def test_melody_notes_move_and_are_as_long_at_every_tempo(bpm):
+    notes = melody("minor", 72, 0.0, 60 / bpm, 9.0, 1.0, rng(bpm))
+    assert 0.3 < np.diff(notes.onsets)[0] < 0.8
+    assert (np.diff(notes.pitches) != 0).all()
+    assert set((notes.pitches - 72) % 12) <= {0, 2, 3, 5, 7, 8, 10}
 
 
-def test_melody_notes_are_as_long_at_every_tempo():
-    for bpm in (62, 78, 98, 118, 146, 176):
-        lengths = np.diff(melody("rising", "major", 72, 0.0, 60 / bpm, 9.0, 1.0, rng()).onsets)
-        assert 0.3 < lengths[0] < 0.8
-
-
-def test_rising_is_heard_in_the_sound():
-    notes = melody("rising", "major", 72, 0.0, 0.5, 4.0, 1.0, rng(2))
+def test_notes_are_heard_at_their_pitch():
+    notes = melody("major", 72, 0.0, 0.5, 4.0, 1.0, rng(2))
     wave = play(notes, "mellow", 4 * RATE, RATE, rng(), Ornament())
     ends = np.append(notes.onsets[1:], 4.0)
     heard = [loudest_pitch(wave[int(a * RATE) : int(b * RATE)]) for a, b in zip(notes.onsets, ends)]
     np.testing.assert_allclose(heard, notes.pitches, atol=0.3)
 
 
-@pytest.mark.parametrize("timbre", ["organ", "strings", "brass"])
+def test_sweeps_rise_or_fall_two_octaves():
+    for kind, sign in (("rising", 1), ("falling", -1)):
+        wave = sweeps(kind, 4 * RATE, RATE, rng(3))
+        pitches = [loudest_pitch(wave[a : a + 640]) for a in range(0, 4 * RATE - 640, 640) if np.ptp(wave[a : a + 640]) > 2]
+        steps = np.diff(pitches)
+        assert (sign * steps > 0.2).mean() > 0.8
+        assert np.ptp(pitches) == pytest.approx(24, abs=4)
+
+
+@pytest.mark.parametrize("timbre", ["organ", "mellow"])
 def test_staccato_leaves_silence_between_notes(timbre):
     def silence(gate: float) -> float:
         notes = Notes(np.arange(8) * 0.5, np.full(8, 76.0), gate)
@@ -277,14 +274,19 @@ def test_timbres_begin_and_end_in_their_own_way():
     assert strings[2] < 0.3 * strings[40]
 
 
-def test_brass_brightens_and_pluck_darkens():
-    def brightness(timbre: str) -> tuple[float, float]:
-        wave = play(Notes(np.zeros(1), np.array([76.0])), timbre, RATE, RATE, rng(), Ornament())
-        spectra = [np.abs(np.fft.rfft(wave[a : a + 1024])) ** 2 for a in (160, 8000)]
-        return tuple(float((s * np.arange(len(s))).sum() / s.sum()) for s in spectra)
+def test_a_pluck_darkens():
+    wave = play(Notes(np.zeros(1), np.array([76.0])), "pluck", RATE, RATE, rng(), Ornament())
+    spectra = [np.abs(np.fft.rfft(wave[a : a + 1024])) ** 2 for a in (160, 4000)]
+    first, later = (float((s * np.arange(len(s))).sum() / s.sum()) for s in spectra)
+    assert first > 1.2 * later
 
-    assert brightness("brass")[1] > 1.2 * brightness("brass")[0]
-    assert brightness("pluck")[0] > 1.2 * brightness("pluck")[1]
+
+def test_no_partial_folds_back():
+    wave = play(Notes(np.zeros(1), np.array([100.0])), "strings", RATE, RATE, rng(), Ornament())  # 2637 Hz: the fourth would fold
+    spectrum = np.abs(np.fft.rfft(wave[4000:12000] * np.hanning(8000))) ** 2
+    hz = np.arange(len(spectrum)) * RATE / 8000
+    off = np.abs(hz / hertz(np.array(100.0)) - np.round(hz / hertz(np.array(100.0)))) > 0.05
+    assert spectrum[off].sum() < 1e-3 * spectrum.sum()
 
 
 def test_bells_are_not_harmonic():
@@ -308,7 +310,7 @@ def test_tremolo_beats_and_nothing_else_does():
     assert at(one_note("_plain", 8.0, 0.9), 8.0) < 0.01
 
 
-@pytest.mark.parametrize(("kind", "swing"), [("vibrato", 2.0), ("trill", 4.0), ("_plain", 0.0)])
+@pytest.mark.parametrize(("kind", "swing"), [("vibrato", 2.0), ("trill", 3.0), ("_plain", 0.0)])
 def test_the_pitch_swings_as_the_ornament_says(kind, swing):
     wave = one_note(kind, 6.0, 1.0)
     pieces = [loudest_pitch(wave[a : a + 480]) for a in range(1600, 2 * RATE - 1600, 240)]
