@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as helpers/__init__.py: test processes share the cores
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
