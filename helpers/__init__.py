@@ -6,6 +6,6 @@ import os
 # demo 90 s against 10 s) where other processes want the same cores. It is read when torch is first imported; who sets it himself is obeyed.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from models._torchvision import ensure_torchvision  # noqa: E402
+from models._torchvision import ensure_torchvision
 
 ensure_torchvision()  # before Lightning or torchmetrics is imported anywhere
