@@ -16,7 +16,14 @@ import torch
 import configs
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ["datamodule.demo_tracks=40", "maest.embed_dim=48", "maest.depth=2", "trainer.accelerator=cpu", "trainer.precision=32"]
+TINY = [
+    "trainer.check_val_every_n_epoch=1",
+    "datamodule.demo_tracks=40",
+    "maest.embed_dim=48",
+    "maest.depth=2",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32",
+]
 SMOKES = [n for n, named in configs.MAEST.items() if n.endswith("_smoke") and not named.doc.startswith("Published name")]
 
 

@@ -17,7 +17,14 @@ import soundfile
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SMOKE = ["trainer.max_epochs=1", "maest.embed_dim=48", "maest.depth=3", "trainer.accelerator=cpu", "trainer.precision=32"]
+SMOKE = [
+    "trainer.max_epochs=1",
+    "trainer.check_val_every_n_epoch=1",
+    "maest.embed_dim=48",
+    "maest.depth=3",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32",
+]
 
 
 def commands(page: Path) -> list[str]:
