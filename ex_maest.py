@@ -216,6 +216,57 @@ def _extracted(done: Any) -> dict[str, str]:
 
 
 @ex.command
+def predict(_config: Mapping[str, Any], seed: int) -> list[str]:
+    """What is this music? The classes heard in predict.audio, a file or folder: on the screen, and as pages in <out_dir>/predictions/<name>/."""
+    from helpers.predict import audio_files, predict, print_prediction
+
+    p = _config["predict"]
+    audio_files(_audio(p))
+    net, about = trained(_config, seed)
+    found = predict(
+        net,
+        p["audio"],
+        Path(p["out_dir"]) / "predictions",
+        about={k: v for k, v in about.items() if k != "precision"},
+        top=p["top"],
+        hop_seconds=p["hop"],
+        batch_size=_config["datamodule"]["batch_size_test"],
+        precision=about["precision"],
+        html=p["html"],
+        csv_tables=p["csv"],
+        json_table=p["json"],
+        player_minutes=p["player_minutes"],
+    )
+    print_prediction(found)
+    if net.card is not None:
+        _say(f"Weights: {net.card.name}, {net.card.licence}.")
+    _say(*map(str, found.written))
+    return [str(path) for path in found.written]
+
+
+def _audio(section: Mapping[str, Any]) -> str:
+    from models.errors import ConfigError
+
+    if section["audio"] is None:
+        raise ConfigError("predict.audio names an audio file, or a folder of them. It is not set.")
+    return str(section["audio"])
+
+
+def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, dict[str, Any]]:
+    """The config's network on its device, and what to tell of it; random weights are said."""
+    from helpers.devices import resolve_accelerator
+
+    t, m = config["trainer"], config["maest"]
+    device = resolve_accelerator(t["accelerator"])
+    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu")
+    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else "RANDOM")
+    if weights == "RANDOM":
+        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): what it says means nothing.")
+    precision = "32" if t["precision"] == "auto" and device == "cpu" else str(t["precision"])
+    return net.eval(), {"arch": m["arch"], "weights": weights, "precision": precision}
+
+
+@ex.command
 def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Mean and standard deviation of the training tracks' log-mels, as datamodule.norm takes them."""
     from datasets.statistics import norm_stats

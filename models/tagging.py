@@ -6,7 +6,7 @@ many recordings share batches; decoding and front end run in a thread ahead of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,7 @@ def tag_many(
     hop_seconds: float | None = None,
     batch_size: int = 8,
     tail: Tail = "shift",
+    on_windows: Callable[[int], None] | None = None,
 ) -> Iterator[Tagged | AudioError]:
     """What the network hears in each recording, in their order; the AudioError of one that cannot be used stands in its place.
 
@@ -106,6 +107,7 @@ def tag_many(
         hop_seconds: between the starts of two windows (default: their length; less: finer in time, and slower in proportion).
         batch_size: windows per pass; they may come from several recordings.
         tail: what becomes of a recording's end (models/windows.py).
+        on_windows: called with the number of windows behind every pass, for progress.
 
     Raises ValueError for a hop below one mel frame, a batch below one window, or a network without named classes.
     """
@@ -119,7 +121,7 @@ def tag_many(
         raise ValueError(f"hop_seconds is {hop_seconds}; two windows are at least one mel frame ({1 / rate:.3f} s) apart.")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
-    return _tagged(model, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size)
+    return _tagged(model, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size, on_windows)
 
 
 # ---- the producer: one event per window, one behind a recording's last
@@ -207,9 +209,18 @@ class _Open:
         return self.end is not None and (self.end.error is not None or len(self.scores) == len(self.spans))
 
 
-def _tagged(model: MAEST, events: Iterator[_Window | _End], batch_size: int) -> Iterator[Tagged | AudioError]:
+def _tagged(
+    model: MAEST, events: Iterator[_Window | _End], batch_size: int, on_windows: Callable[[int], None] | None
+) -> Iterator[Tagged | AudioError]:
     recordings: list[_Open] = [_Open()]
     waiting: list[tuple[_Open, np.ndarray]] = []
+
+    def pass_() -> None:
+        _score(model, waiting)
+        if on_windows is not None:
+            on_windows(len(waiting))
+        waiting.clear()
+
     for event in events:
         if isinstance(event, _Window):
             recordings[-1].spans.append(event.span)
@@ -218,12 +229,11 @@ def _tagged(model: MAEST, events: Iterator[_Window | _End], batch_size: int) -> 
             recordings[-1].end = event
             recordings.append(_Open())
         if len(waiting) == batch_size:
-            _score(model, waiting)
-            waiting = []
+            pass_()
         while recordings[0].done:
             yield _result(model, recordings.pop(0))
     if waiting:
-        _score(model, waiting)
+        pass_()
     while recordings[0].done:
         yield _result(model, recordings.pop(0))
 
