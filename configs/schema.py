@@ -200,6 +200,9 @@ class Predict:
     html: bool = opt(True, "of predict: pages with spectrogram, classes over time and sound")
     csv: bool = opt(False, "of predict: predictions.csv and windows.csv, a column per label")
     json: bool = opt(False, "of predict: predictions.json")
+    types: str = opt("cdt", "of similar: tokens, any of c (CLS), d (DIST), t (mean of the others)")
+    reduce: str = opt("stack", "of similar, several tokens: mean or stack", ("mean", "stack"))
+    center: bool = opt(True, "of similar: take the collection's mean off before the cosine")
     player_minutes: float = opt(10.0, "recordings up to this length are part of their pages, to be played")
 
 

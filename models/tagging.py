@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = "---"  # between genre and style in the published labels
 OVERVIEW_COLUMNS = 1000  # an overview has fewer than twice as many
+SURPLUS = 2  # mel frames at a recording's end that stand for no sound of their own (the front end's partial and last ones)
 Source = str | Path | np.ndarray | Tensor
 
 
@@ -144,8 +145,13 @@ def _stream(model: MAEST, sources: Iterable[Source], sample_rate: int | None, ho
         overview, counter = _Overview(model.input_f), _Counter()
         try:
             mels = overview.watch(model.window_blocks(counter.watch(model._blocks(source, sample_rate))))
+            heard = 0
             for window, start, stop in stream_windows(mels, model.window_length, hop, tail, model.silence):
-                yield _Window(window, (start / rate, stop / rate))
+                if not (
+                    start % hop and stop - heard <= SURPLUS
+                ):  # a clip of exactly one window has a frame more, and is one window
+                    yield _Window(window, (start / rate, stop / rate))
+                heard = stop
         except AudioError as error:
             yield _End(0.0, np.zeros((0, model.input_f), np.float32), error)
             continue
