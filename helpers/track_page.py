@@ -42,6 +42,7 @@ _STYLE = """<style>
 .scale i{display:block;width:120px;height:10px;border-radius:3px;
 background:linear-gradient(90deg,#000004,#3b0f70,#8c2981,#de4968,#fe9f6d,#fcfdbf)}
 audio{width:100%;margin:.4rem 0}a{color:var(--s0)}
+td.wrap{min-width:8rem}
 .tags .bar i{background:var(--s0)}
 .tags li{grid-template-columns:minmax(6rem,38%) 1fr 3.2rem}
 </style>"""
@@ -129,7 +130,7 @@ def folder_page(title: str, rows: Sequence[Row], failed: Sequence[tuple[str, str
         cells = [
             f'<td class="text wrap"><a href="{quote(os.fsencode(row.href))}">{escape(readable(row.name))}</a></td><td>{clock(row.duration)}</td>'
         ]
-        cells += [f'<td class="text">{escape(shown(label))} <span class="soft">{p:.2f}</span></td>' for label, p in row.top]
+        cells += [f'<td class="text wrap">{_style_first(label)} {p:.2f}</td>' for label, p in row.top]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     most = max((len(row.top) for row in rows), default=0)
     head = '<th scope="col">recording</th><th scope="col">length</th>'
@@ -177,7 +178,7 @@ def _heard(heard: Tagged, best: Sequence[tuple[str, float]]) -> str:
     windows = np.clip(np.searchsorted(bounds, moments, side="right") - 1, 0, len(heard.windows) - 1)
     values = heard.windows[windows][:, numbers].T
     high = max(0.5, float(values.max(initial=0.0)))
-    names = "".join(f'<li title="{escape(label, quote=True)}">{escape(shown(label))}</li>' for label, _ in best)
+    names = "".join(f'<li title="{escape(shown(label), quote=True)}">{_style_first(label)}</li>' for label, _ in best)
     means = "".join(f"<li>{p:.2f}</li>" for _, p in best)
     ticks = "".join(f"<span>{clock(duration * i / 4, duration < 10)}</span>" for i in range(5))
     picture = spectrogram(heard.overview, "Spectrogram: time to the right, mel bands upwards")
@@ -188,6 +189,12 @@ def _heard(heard: Tagged, best: Sequence[tuple[str, float]]) -> str:
         f'<div class="overlay" data-seconds="{duration:.3f}"><i></i></div></div>'
         f'<p class="scale">0 <i></i> {high:.2f} probability; at the right the mean over time</p>'
     )
+
+
+def _style_first(label: str) -> str:
+    """Html of a label whose end may be cut off: the style, and softly its genre."""
+    genre, separator, style = label.partition(SEPARATOR)
+    return f'{escape(style)} <span class="soft">{escape(genre)}</span>' if separator else escape(label)
 
 
 def _bars(entries: Sequence[tuple[str, float]]) -> str:

@@ -100,6 +100,7 @@ def test_pages_are_self_contained_and_names_are_no_markup(found):
     assert 'class="heat"' in track
     assert 'data-seconds="5.300"' in track
     assert "Rock / Punk" in track
+    assert 'Punk <span class="soft">Rock</span>' in track
     assert "not stated" in track
 
 
