@@ -149,16 +149,27 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     return m
 
 
+def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
+    """The config's network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights are said."""
+    from helpers.devices import resolve_accelerator
+
+    t, m = config["trainer"], config["maest"]
+    device = resolve_accelerator(t["accelerator"])
+    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu").eval()
+    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else "RANDOM")
+    if weights == "RANDOM":
+        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
+    return net, weights, "32" if t["precision"] == "auto" and device == "cpu" else str(t["precision"])
+
+
 def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
     """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
     from datasets.groundtruth import match
     from datasets.store import TrackStore
-    from helpers.devices import resolve_accelerator
     from models.errors import GroundtruthError
 
-    device = resolve_accelerator(config["trainer"]["accelerator"])
     found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]), asked)
-    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu")
+    net, _, precision = trained(config, seed)
     store, truth = TrackStore.open(found.store), found.truths.get("predict")
     names = None
     if truth is not None:
@@ -166,8 +177,6 @@ def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[i
         if numbers.absent:
             raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
         names = [store.names[i] for i in numbers.numbers]
-    if not config["maest"]["pretrained"] and config["maest"]["checkpoint"] is None:
-        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
     return dict(
         network=net,
         source=store,
@@ -176,7 +185,7 @@ def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[i
         half_overlap=config["dataset"]["half_overlapped_inference"],
         tail=config["datamodule"]["tail"],
         batch_size=config["datamodule"]["batch_size_test"],
-        precision="32" if config["trainer"]["precision"] == "auto" and device == "cpu" else str(config["trainer"]["precision"]),
+        precision=precision,
         dtype=config["predict"]["dtype"],
         format=config["predict"]["format"],
     )
@@ -213,6 +222,77 @@ def _extracted(done: Any) -> dict[str, str]:
     _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
     _say(*(f"  {path}" for path in done.paths.values()))
     return {str(k): str(v) for k, v in done.paths.items()}
+
+
+@ex.command
+def predict(_config: Mapping[str, Any], seed: int) -> list[str]:
+    """What is this music? The classes heard in predict.audio, a file or folder: on the screen, and as pages in <out_dir>/predictions/<name>/."""
+    from helpers.predict import audio_files, print_prediction
+
+    audio_files(_audio(_config))
+    net, weights, precision = trained(_config, seed)
+    found = _predicted(_config, net, weights, precision)
+    print_prediction(found)
+    if net.card is not None:
+        _say(f"Weights: {net.card.name}, {net.card.licence}.")
+    _say(*map(str, found.written))
+    return [str(path) for path in found.written]
+
+
+def _audio(config: Mapping[str, Any]) -> str:
+    from models.errors import ConfigError
+
+    if config["predict"]["audio"] is None:
+        raise ConfigError("predict.audio names an audio file, or a folder of them. It is not set.")
+    return str(config["predict"]["audio"])
+
+
+def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str, **more: Any) -> Any:
+    from helpers.predict import predict
+
+    p = config["predict"]
+    return predict(
+        net,
+        p["audio"],
+        Path(p["out_dir"]) / "predictions",
+        about={"arch": config["maest"]["arch"], "weights": weights},
+        hop_seconds=p["hop"],
+        batch_size=config["datamodule"]["batch_size_test"],
+        precision=precision,
+        csv_tables=p["csv"],
+        json_table=p["json"],
+        **{key: p[key] for key in ("top", "html", "player_minutes")},
+        **more,
+    )
+
+
+@ex.command
+def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
+    """Recordings nearest to predict.audio (a file, or the name of a track): cosine of predict.transformer_block over the config's tracks.
+
+    Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too.
+    """
+    from helpers.extract import extract_embeddings
+    from helpers.similar import Collection, name_among, print_similar, tokens_of
+    from models.errors import ConfigError
+
+    p, query, block = _config["predict"], _audio(_config), blocks(_config)[0]
+    if p["format"] != "store" or len(blocks(_config)) > 1 or block < 0 or Path(query).is_dir():
+        raise ConfigError(
+            "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
+        )
+    job = extraction(_config, _run, seed, [block])
+    net, precision = job["network"], job["precision"]
+    path = extract_embeddings(**job, out=output_folder(_config), blocks=[block]).paths[block]
+    there = Collection.open(path, job["names"] or job["source"].names, p["types"], p["reduce"], p["center"])
+    is_file = Path(query).is_file()
+    vector = there.of_tokens(tokens_of(net, query, block, job["batch_size"], precision)) if is_file else there.vector(query)
+    found = there.nearest(vector, p["top"], leave_out=[name_among(query, _config["datamodule"]["audio_dir"])])
+    print_similar(query, found)
+    if is_file and p["html"]:
+        weights = _config["maest"]["checkpoint"] or _config["maest"]["arch"]
+        _say(*map(str, _predicted(_config, net, weights, precision, neighbours=lambda name: found).written))
+    return [name for name, _ in found]
 
 
 @ex.command
@@ -262,9 +342,7 @@ def export(_config: Mapping[str, Any], seed: int) -> str:
         )
     if e["format"] != "onnx" and e["blocks"] is not None:
         raise ConfigError(f"export.blocks is for export.format=onnx; {e['format']} holds the whole network.")
-    if not _config["maest"]["pretrained"] and _config["maest"]["checkpoint"] is None:
-        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint).")
-    path = export_model(network(_config, None, seed), e["out"], e["format"], e["blocks"])
+    path = export_model(trained(_config, seed)[0], e["out"], e["format"], e["blocks"])
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         _say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
     return str(path)

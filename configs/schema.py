@@ -185,7 +185,7 @@ class DataModule:
 
 @dataclass
 class Predict:
-    """Extraction (alias of the section: inference)."""
+    """Extraction, prediction, search (alias of the section: inference)."""
 
     transformer_block: int | list[int] = opt(
         11, "block whose tokens are stored, several in one pass: [5,6,7]; -1: features after the last norm"
@@ -194,6 +194,16 @@ class Predict:
     format: str = opt("store", "store: one track store; npy: a file per track", ("store", "npy"))
     pool: str = opt("none", "of format npy: none [windows, 2304]; mean over windows [3, 768]", ("none", "mean"))
     dtype: str = opt("float32", "of the stored numbers", ("float32", "float16"))
+    audio: str | None = opt(None, "of the commands predict and similar: an audio file, or a folder of them")
+    top: int = opt(10, "classes (recordings of similar) that are shown")
+    hop: float | None = opt(None, "of predict: s between two windows' starts; none: a window's length")
+    html: bool = opt(True, "of predict: pages with spectrogram, classes over time and sound")
+    csv: bool = opt(False, "of predict: predictions.csv and windows.csv, a column per label")
+    json: bool = opt(False, "of predict: predictions.json")
+    types: str = opt("cdt", "of similar: tokens, any of c (CLS), d (DIST), t (mean of the others)")
+    reduce: str = opt("stack", "of similar, several tokens: mean or stack", ("mean", "stack"))
+    center: bool = opt(True, "of similar: take the collection's mean off before the cosine")
+    player_minutes: float = opt(10.0, "recordings up to this length are part of their pages, to be played")
 
 
 # ---- the probe; sections and names of the published suite, values of MAEST's protocol

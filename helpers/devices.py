@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,6 +52,14 @@ def resolve_precision(precision: str | int = "auto", accelerator: str = "cpu") -
             return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
         return "bf16-mixed" if cpu_has_fast_bf16() else "32-true"
     return "bf16-mixed" if name == "16-mixed" and accelerator == "cpu" else name
+
+
+def autocast(device: str, precision: str | int = "32") -> AbstractContextManager[Any]:
+    """What inference on a device ("cpu", "cuda") runs under, for a precision as `resolve_precision` takes it; nothing for 32. Raises ConfigError."""
+    name = resolve_precision(precision, "cpu" if device == "cpu" else "gpu")
+    if name == "32-true":
+        return nullcontext()
+    return torch.autocast(device, torch.bfloat16 if name == "bf16-mixed" else torch.float16)
 
 
 def cpu_has_fast_bf16() -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +22,7 @@ from models.errors import ConfigError, StoreError
 from models.frontend import MelSettings, normalise
 from models.windows import Tail, plan_windows
 
-from .devices import resolve_precision
+from .devices import autocast, resolve_precision
 from .outputs import NpyOutput, Output, Pool, StoreOutput
 
 Format = Literal["store", "npy"]
@@ -241,7 +241,7 @@ class Job:
 
     def _forward(self, mel: np.ndarray, compute: Callable[[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
         x = torch.from_numpy(mel).to(self.device).float().transpose(1, 2)
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), autocast(self.device.type, self.precision):
             return [y.float().cpu().numpy() for y in compute(normalise(x, self.settings))]
 
     def _write(self, track: int, outputs: dict[int | str, list[Output]], arrays: list[np.ndarray]) -> None:
@@ -251,11 +251,6 @@ class Job:
             for output, content in zip(group, (array, windows)):
                 if name not in output.names:
                     output.write(name, content, weights)
-
-    def _autocast(self) -> AbstractContextManager:
-        if self.precision == "32-true":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16-mixed" else torch.float16)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

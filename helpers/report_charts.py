@@ -168,17 +168,27 @@ def legend(entries: Sequence[tuple[str, int]], dashes: bool = False) -> str:
 
 def spectrogram(mel: np.ndarray, summary: str, max_columns: int = 900) -> str:
     """An <img> of a log-mel [frames, bands], low bands below; long ones are averaged down to `max_columns`. The picture is part of the page."""
-    from matplotlib import image
-
     mel = np.asarray(mel, dtype=np.float32)
     if len(mel) > max_columns:
         edges = np.linspace(0, len(mel), max_columns + 1).astype(int)
         mel = np.add.reduceat(mel, edges[:-1], axis=0) / np.diff(edges)[:, None]
-    file = io.BytesIO()
     low, high = np.quantile(mel, [0.01, 0.995])
-    image.imsave(file, mel.T, cmap="magma", vmin=low, vmax=max(high, low + 1e-6), origin="lower", format="png")
+    return _picture(mel.T[::-1], low, max(high, low + 1e-6), "spectrogram", summary)
+
+
+def heat_map(values: np.ndarray, summary: str, high: float = 1.0) -> str:
+    """An <img> (class heat) of [rows, columns], the first row on top, dark for 0 and bright for `high`: a row per label, a column per moment."""
+    return _picture(np.asarray(values, dtype=np.float32), 0.0, high, "heat", summary)
+
+
+def _picture(values: np.ndarray, low: float, high: float, kind: str, summary: str) -> str:
+    """Values [rows, columns], the first row on top, as an <img> that is part of the page."""
+    from matplotlib import image
+
+    file = io.BytesIO()
+    image.imsave(file, values, cmap="magma", vmin=low, vmax=high, format="png")
     data = base64.b64encode(file.getvalue()).decode()
-    return f'<img class="spectrogram" alt="{escape(summary, quote=True)}" src="data:image/png;base64,{data}">'
+    return f'<img class="{kind}" alt="{escape(summary, quote=True)}" src="data:image/png;base64,{data}">'
 
 
 def _svg(height: float, summary: str, parts: Sequence[str]) -> str:

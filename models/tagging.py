@@ -6,7 +6,7 @@ many recordings share batches; decoding and front end run in a thread ahead of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEPARATOR = "---"  # between genre and style in the published labels
 OVERVIEW_COLUMNS = 1000  # an overview has fewer than twice as many
+SURPLUS = 2  # mel frames at a recording's end that stand for no sound of their own (the front end's partial and last ones)
 Source = str | Path | np.ndarray | Tensor
 
 
@@ -98,6 +99,7 @@ def tag_many(
     hop_seconds: float | None = None,
     batch_size: int = 8,
     tail: Tail = "shift",
+    on_windows: Callable[[int], None] | None = None,
 ) -> Iterator[Tagged | AudioError]:
     """What the network hears in each recording, in their order; the AudioError of one that cannot be used stands in its place.
 
@@ -106,6 +108,7 @@ def tag_many(
         hop_seconds: between the starts of two windows (default: their length; less: finer in time, and slower in proportion).
         batch_size: windows per pass; they may come from several recordings.
         tail: what becomes of a recording's end (models/windows.py).
+        on_windows: called with the number of windows behind every pass, for progress.
 
     Raises ValueError for a hop below one mel frame, a batch below one window, or a network without named classes.
     """
@@ -119,7 +122,7 @@ def tag_many(
         raise ValueError(f"hop_seconds is {hop_seconds}; two windows are at least one mel frame ({1 / rate:.3f} s) apart.")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
-    return _tagged(model, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size)
+    return _tagged(model, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size, on_windows)
 
 
 # ---- the producer: one event per window, one behind a recording's last
@@ -142,8 +145,13 @@ def _stream(model: MAEST, sources: Iterable[Source], sample_rate: int | None, ho
         overview, counter = _Overview(model.input_f), _Counter()
         try:
             mels = overview.watch(model.window_blocks(counter.watch(model._blocks(source, sample_rate))))
+            heard = 0
             for window, start, stop in stream_windows(mels, model.window_length, hop, tail, model.silence):
-                yield _Window(window, (start / rate, stop / rate))
+                if not (
+                    start % hop and stop - heard <= SURPLUS
+                ):  # a clip of exactly one window has a frame more, and is one window
+                    yield _Window(window, (start / rate, stop / rate))
+                heard = stop
         except AudioError as error:
             yield _End(0.0, np.zeros((0, model.input_f), np.float32), error)
             continue
@@ -207,9 +215,18 @@ class _Open:
         return self.end is not None and (self.end.error is not None or len(self.scores) == len(self.spans))
 
 
-def _tagged(model: MAEST, events: Iterator[_Window | _End], batch_size: int) -> Iterator[Tagged | AudioError]:
+def _tagged(
+    model: MAEST, events: Iterator[_Window | _End], batch_size: int, on_windows: Callable[[int], None] | None
+) -> Iterator[Tagged | AudioError]:
     recordings: list[_Open] = [_Open()]
     waiting: list[tuple[_Open, np.ndarray]] = []
+
+    def pass_() -> None:
+        _score(model, waiting)
+        if on_windows is not None:
+            on_windows(len(waiting))
+        waiting.clear()
+
     for event in events:
         if isinstance(event, _Window):
             recordings[-1].spans.append(event.span)
@@ -218,12 +235,11 @@ def _tagged(model: MAEST, events: Iterator[_Window | _End], batch_size: int) -> 
             recordings[-1].end = event
             recordings.append(_Open())
         if len(waiting) == batch_size:
-            _score(model, waiting)
-            waiting = []
+            pass_()
         while recordings[0].done:
             yield _result(model, recordings.pop(0))
     if waiting:
-        _score(model, waiting)
+        pass_()
     while recordings[0].done:
         yield _result(model, recordings.pop(0))
 

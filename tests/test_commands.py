@@ -79,6 +79,11 @@ def test_absent_weights_name_the_file(run):
         ("main", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
         ("test", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
         ("extract_embeddings", "demo", {"predict.transformer_block": 99}, "99"),
+        ("predict", "demo", {}, "predict.audio"),
+        ("predict", "demo", {"predict.audio": "nowhere.mp3"}, "nowhere.mp3"),
+        ("predict", "demo", {"predict.audio": "/etc/hostname", "predict.html": False}, "not audio"),
+        ("similar", "demo", {}, "predict.audio"),
+        ("similar", "demo", {"predict.audio": "x", "predict.transformer_block": -1}, "0 or more"),
         ("export", "demo", {}, "export.out"),
         ("export", "demo", {"export.out": "x", "export.blocks": [1]}, "export.format=onnx"),
         ("export", "demo", {"export.out": "x", "export.format": "astt"}, "ast"),
@@ -179,6 +184,43 @@ def test_export_of_a_trained_checkpoint_is_read_back(run, trained, folder):
     want, got = read_state(checkpoint), read_state(folder / "exported")
     assert sorted(got) == sorted(want)
     assert all(torch.equal(got[k], want[k]) for k in want)
+
+
+def test_predict_writes_pages_of_a_trained_networks_words(run, trained, folder):
+    checkpoint = str(trained[0] / "checkpoints" / "best.ckpt")
+    audio = folder / "exp_out" / "demo_data-40"
+    song = sorted(p for p in audio.rglob("*.flac"))[0]
+    updates = {
+        "maest.embed_dim": 48,
+        "maest.depth": 2,
+        "maest.checkpoint": checkpoint,
+        "predict.audio": str(song),
+        "predict.csv": True,
+    }
+    written = run("predict", "demo", **updates).result
+    assert [Path(path).name for path in written] == ["index.html", "predictions.csv", "windows.csv"]
+    names = (folder / written[1]).read_text().splitlines()[0].split(",")[4:]
+    from models.checkpoints import read_settings
+
+    assert names == read_settings(checkpoint)["labels"]
+
+
+def test_similar_extracts_a_folder_of_audio_and_finds_the_file_s_neighbours(run, trained, folder):
+    checkpoint = str(trained[0] / "checkpoints" / "best.ckpt")
+    audio = folder / "exp_out" / "demo_data-40" / "audio"
+    songs = sorted(p for p in audio.rglob("*.flac"))
+    updates = {
+        "maest.embed_dim": 48, "maest.depth": 2, "maest.checkpoint": checkpoint, "predict.transformer_block": 1, "predict.top": 3,
+        "predict.out_dir": "searched", "datamodule.audio_dir": str(audio), "predict.audio": str(songs[0]),
+    }  # fmt: skip
+    found = run("similar", "demo", **updates).result
+    name = songs[0].relative_to(audio).as_posix()
+    assert len(found) == 3
+    assert name not in found
+    page = (folder / "searched" / "predictions" / songs[0].name / "index.html").read_text()
+    assert "Nearest recordings" in page
+    assert found[0] in page
+    assert run("similar", "demo", **updates | {"predict.audio": name}).result == found
 
 
 def test_speed_test_runs(run):

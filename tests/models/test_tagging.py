@@ -39,7 +39,7 @@ def test_every_second_is_heard(model, seconds):
     found = model.tag(wave(seconds), 16000)
     assert found.duration == pytest.approx(seconds, abs=1 / 16000)
     assert found.times[0, 0] == 0
-    assert found.times[-1, 1] == pytest.approx(found.duration, abs=0.02)
+    assert found.times[-1, 1] == pytest.approx(found.duration, abs=0.033)
     assert (found.times[1:, 0] <= found.times[:-1, 1] + 1e-6).all()
     bounds = found.bounds()
     assert bounds[0] == 0
@@ -47,8 +47,13 @@ def test_every_second_is_heard(model, seconds):
     assert (np.diff(bounds) > 0).all()
 
 
+@pytest.mark.parametrize(("seconds", "windows"), [(1.9, 1), (2.0, 1), (2.01, 1), (2.1, 2), (8.0, 4), (8.01, 4), (8.1, 5)])
+def test_a_clip_of_whole_windows_makes_no_more_of_them(model, seconds, windows):
+    assert len(model.tag(wave(seconds), 16000).windows) == windows
+
+
 def test_probabilities_are_the_networks_own(model):
-    samples = wave(4.0)
+    samples = wave(4.5)
     found = model.tag(samples, 16000)
     with torch.no_grad():
         mel = model.melspectrogram(torch.from_numpy(samples[None]))
