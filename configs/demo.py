@@ -58,7 +58,7 @@ def folder() -> Config:
     python ex_maest.py with folder datamodule.audio_dir=DIR datamodule.groundtruth=labels.csv
     The table has a path column and a label column ('|' between several), or a column per label; a split column is used where there is one.
     """
-    return merged(SMALL)
+    return merged(SMALL, {"trainer": {"check_val_every_n_epoch": 1}, "report": SMALL_PROBE})
 
 
 @PROBE.add()
