@@ -23,7 +23,7 @@ CALM = {
     "tempo": "medium",
     "mode": "major",
     "texture": "_no chords",
-    "melody": "rising",
+    "sweep": "_no sweep",
     "articulation": "legato",
     "ornament": "_plain",
     "dynamics": "_even",
@@ -56,13 +56,13 @@ def draw(path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    columns = max(map(len, FAMILIES.values()))
+    columns = max(len(set(values)) for values in FAMILIES.values())
     mel = MaestMel(normalize=False)
-    figure, grid = plt.subplots(len(FAMILIES), columns, figsize=(2.1 * columns, 1.25 * len(FAMILIES)), dpi=80)
+    figure, grid = plt.subplots(len(FAMILIES), columns, figsize=(1.9 * columns, 1.1 * len(FAMILIES)), dpi=70)
     for row, (family, values) in zip(grid, FAMILIES.items()):
         for cell in row:
             cell.axis("off")
-        for cell, value in zip(row, values):
+        for cell, value in zip(row, dict.fromkeys(values)):
             bands = mel(torch.from_numpy(render(example(family, value)))[None])[0].numpy()
             cell.imshow(np.clip(bands, 0, 4), origin="lower", aspect="auto", cmap="magma", interpolation="nearest")
             cell.set_title(value.replace("_", ""), fontsize=8, pad=2)
