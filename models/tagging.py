@@ -150,7 +150,7 @@ def _stream(model: MAEST, sources: Iterable[Source], sample_rate: int | None, ho
                 if not (
                     start % hop and stop - heard <= SURPLUS
                 ):  # a clip of exactly one window has a frame more, and is one window
-                    yield _Window(window, (start / rate, stop / rate))
+                    yield _Window(window.copy(), (start / rate, stop / rate))  # a view would keep the whole block alive
                 heard = stop
         except AudioError as error:
             yield _End(0.0, np.zeros((0, model.input_f), np.float32), error)

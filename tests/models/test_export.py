@@ -198,14 +198,33 @@ def test_separated_heads_in_ast_are_said(tmp_path, caplog):
 
 
 # ---- ONNX
-@pytest.mark.parametrize(
+GRAPHS = pytest.mark.parametrize(
     "change",
     [
-        pytest.param({"input_t": 64}, marks=pytest.mark.slow),
+        {"input_t": 64},
         {"input_t": 64, "distilled_type": "separated", "s_patchout_t_interleaved": 2, "s_patchout_f_indices": (0, 3)},
-        pytest.param({"input_t": 100, "distilled": False}, marks=pytest.mark.slow),
+        {"input_t": 100, "distilled": False, "norm_mean": 1.5, "norm_std": 0.9},
     ],
 )
+
+
+@GRAPHS
+def test_the_graph_is_the_network(change):
+    from models.maest.graph import Graph
+
+    net = network(**change)
+    graph = Graph(net, [0, 2]).eval()
+    wave = torch.randn(3, graph.n_samples) * torch.tensor([[0.5], [1e-3], [0.0]])
+    with torch.no_grad():
+        mel = net.melspectrogram(wave)[..., : net.input_t]
+        torch.testing.assert_close(graph.mel(wave), mel, atol=1e-4, rtol=0)
+        _, probabilities, *tokens = graph(wave)
+        torch.testing.assert_close(probabilities, net.probabilities(mel), atol=1e-5, rtol=0)
+        torch.testing.assert_close(torch.stack(tokens), net.embed_blocks(mel, [0, 2]), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.slow
+@GRAPHS
 def test_onnx_runs_anywhere_with_any_batch(tmp_path, change):
     import onnxruntime
 
