@@ -12,6 +12,7 @@ SMALL: Config = {
     "maest": SMOKE["maest"],
     "trainer": {"accelerator": "cpu", "precision": "32"},
     "datamodule": {"demo_tracks": 40, "batch_size_test": 8},
+    "predict": {"transformer_block": 1},
 }
 
 
