@@ -238,8 +238,11 @@ def test_every_smoke_twin_runs(run, folder, name):
         assert run("extract_embeddings", name, **updates).result
         return
     if "teacher_student" in name:
-        teacher = "maest_30s_from_passt_inference_smoke"
-        logits = run("extract_logits", teacher, **{"predict.out_dir": f"smoke/{name}"})
+        teacher = run("main", "maest_30s_from_passt_pretrain_smoke", **{"trainer.default_root_dir": "teacher"})
+        assert np.isfinite(teacher.result["train_loss"])
+        checkpoint = str(next(Path("teacher").glob("*/checkpoints/last.ckpt")))  # it knows its labels
+        words = {"predict.out_dir": f"smoke/{name}", "maest.checkpoint": checkpoint}
+        logits = run("extract_logits", "maest_30s_from_passt_inference_smoke", **words)
         updates["datamodule.teacher_student.teacher_target_base_dir"] = str(Path(next(iter(logits.result.values()))).parent)
     result = run("main", name, **updates).result
     assert np.isfinite(result["train_loss"])
