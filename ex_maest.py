@@ -204,7 +204,7 @@ def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict
     from helpers.extract import extract_embeddings
 
     job = extraction(_config, _run, seed, blocks(_config))
-    for block in blocks(_config):
+    for block in blocks(_config) if _config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
     done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks(_config), pool=_config["predict"]["pool"])
     return _extracted(done)

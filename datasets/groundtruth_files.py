@@ -113,7 +113,10 @@ def _read_table(path: Path, labels: list[str] | None, columns: dict[str, str | N
             raise GroundtruthError(f"line {number} has {len(row)} cells, the header has {len(header)}.")
     key = _choose(header, columns["path"], PATH_COLUMNS, "path", "the track's path")
     if key is None:
-        raise GroundtruthError(f"no column is known to hold the track's path; choose path_column from {', '.join(header)}.")
+        raise GroundtruthError(
+            f"no column is known to hold the track's path: rename it to {' or '.join(PATH_COLUMNS[:4])} (in Python: path_column=). "
+            f"The columns are {', '.join(header)}."
+        )
     split = _choose(header, columns["split"], SPLIT_COLUMNS, "split", "the split")
     group = _choose(header, columns["group"], GROUP_COLUMNS, "group", "the group", ambiguous=False)
     label = _choose(header, columns["label"], LABEL_COLUMNS, "label", "the labels")
@@ -146,7 +149,10 @@ def _choose(
         return chosen
     found = [name for name in header if name.lower() in usual]
     if len(found) > 1 and ambiguous and kind != "path":
-        raise GroundtruthError(f"several columns may hold {what}: {', '.join(found)}. Choose one with {kind}_column.")
+        raise GroundtruthError(
+            f"several columns may hold {what}: {', '.join(found)}. Choose one with {kind}_column"
+            f"{' (datamodule.label_column=... of ex_maest.py, data.label_column=... of ex_tl.py)' if kind == 'label' else ''}."
+        )
     return min(found, key=lambda name: usual.index(name.lower())) if found else None
 
 
@@ -154,7 +160,7 @@ def _part(texts: Sequence[str], separator: str | None) -> list[list[str]]:
     if separator is None:
         separator = next((mark for mark in SEPARATORS if any(mark in text for text in texts)), "")
         if separator:
-            log.info("Labels are parted at %r; choose another with separator.", separator)
+            log.debug("Labels are parted at %r; choose another with separator.", separator)
     return [[part for part in (p.strip() for p in (text.split(separator) if separator else [text])) if part] for text in texts]
 
 

@@ -202,7 +202,9 @@ class TrackStore:
         plain = json.loads(json.dumps(wanted))  # tuples are lists in a store
         absent = object()
         wrong = [
-            f"{key} is {have.get(key)!r}, {value!r} is wanted" for key, value in plain.items() if have.get(key, absent) != value
+            f"{key} is {files.short(have.get(key))}, {files.short(value)} is wanted"
+            for key, value in plain.items()
+            if have.get(key, absent) != value
         ]
         if wrong:
             cure = cure or "Make it again for this model (`python -m datasets.prepare`), or choose the model it fits."

@@ -266,3 +266,8 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def short(value: object) -> str:
+    """A value for a message: hashes by their first digits."""
+    return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -299,5 +299,5 @@ def _difference(path: Path, there: files.Header, wanted: files.Header) -> str:
     for key in sorted({*there.attrs, *wanted.attrs}):
         old, new = there.attrs.get(key, "absent"), wanted.attrs.get(key, "absent")
         if old != new:
-            parts.append(f"{key} is {old!r}, now {new!r}")
+            parts.append(f"{key} is {files.short(old)}, now {files.short(new)}")
     return f"{path} was begun with other settings: {'; '.join(parts)}. Use the old settings to go on, or choose another output."

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from datasets.groundtruth import Groundtruth
 from datasets.splits import ensure_split
-from models.errors import ConfigError, GroundtruthError, StoreError
+from models.errors import AudioError, ConfigError, GroundtruthError, StoreError
 
 log = logging.getLogger(__name__)
 SPLITS = ("train", "val", "test")
@@ -49,6 +49,8 @@ def find_tracks(
 
     Raises ConfigError, GroundtruthError or StoreError before any work for what is missing or does not fit.
     """
+    if audio_dir is not None and not Path(audio_dir).is_dir():
+        raise AudioError(f"datamodule.audio_dir is {audio_dir}, which is not a folder.")
     if audio_dir is None and base_dir is None:
         if groundtruth is not None or any(labels.values()):
             raise ConfigError(
@@ -145,8 +147,9 @@ def prepared(audio_dir: str, base_dir: str | None) -> Path:
         if base_dir
         else PREPARED / f"{Path(audio_dir).resolve().name}-{_short_hash(str(Path(audio_dir).resolve()))}"
     )
-    log.info("Preparing %s into %s.", audio_dir, out)
     done = prepare(audio_dir, out)
+    if done.made:
+        log.info("Prepared %d files of %s into %s.", done.made, audio_dir, out)
     if done.failed:
         log.warning(
             "%d files of %s cannot be used and are left out; %s lists them.", len(done.failed), audio_dir, out / "failed.csv"

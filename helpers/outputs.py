@@ -53,7 +53,7 @@ class StoreOutput:
         if TrackStore.state(path) == "sealed":
             remove_leftovers(path)  # of a run that was killed between sealing and tidying up
             store = TrackStore.open([path])
-            cure = "Choose another out_dir, or remove the old output."
+            cure = "Give each network and setting a predict.out_dir of its own, or remove the old output."
             store.require(**attrs, cure=cure)
             if store.item_shape != tuple(item_shape) or store.dtype != self.dtype:
                 raise StoreError(
@@ -106,10 +106,13 @@ class NpyOutput:
             if differing:
                 parts = "; ".join(f"{key} is {old.get(key)!r}, now {settings.get(key)!r}" for key in differing)
                 raise StoreError(
-                    f"{folder} was begun with other settings: {parts}. Choose another out_dir, or remove the old output."
+                    f"{folder} was begun with other settings: {parts}. "
+                    "Give each network and setting a predict.out_dir of its own, or remove the old output."
                 )
         elif self.names:
-            raise StoreError(f"{folder} holds {len(self.names)} {suffix} files of unknown settings: choose another out_dir.")
+            raise StoreError(
+                f"{folder} holds {len(self.names)} {suffix} files of unknown settings: choose another predict.out_dir."
+            )
         else:
             with _told(f"begin {folder}"), atomic(about) as part:
                 part.write_text(json.dumps(settings, indent=2) + "\n")
@@ -146,7 +149,9 @@ def _locked(path: Path) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise StoreError(f"Another process is writing to {path.parent}. Wait for it to end, or choose another out_dir.") from None
+        raise StoreError(
+            f"Another process is writing to {path.parent}. Wait for it to end, or choose another predict.out_dir."
+        ) from None
     except OSError as error:  # some network file systems have no locks
         log.warning("%s cannot be locked (%s): make sure that only one process writes to its folder.", path, error)
     return file

@@ -205,10 +205,19 @@ class Experiment(sacred.Experiment):
 
     def _check_slips(self, words: list[str]) -> None:
         before = words[: words.index("with")] if "with" in words else words
+        named = [word for word in before if word in self.named_configs and word not in self.commands]
+        if named:
+            rest = (
+                [w for w in before if w not in named]
+                + ["with", *named]
+                + (words[words.index("with") + 1 :] if "with" in words else [])
+            )
+            raise ConfigError(f"'{named[0]}' is a named config: it stands behind `with`. You want: {' '.join(rest)}")
         for word in before:
-            if word in self.named_configs:
-                rest = " ".join([word, *words[words.index("with") + 1 :]] if "with" in words else [word])
-                raise ConfigError(f"'{word}' is a named config: it stands behind `with`. You want: with {rest}")
+            if not word.startswith("-") and "=" not in word and word != "help" and word not in self.commands:
+                raise ConfigError(
+                    f"There is no command '{word}'.{nearest(word, self.commands)} There are {', '.join(self.commands)}."
+                )
             if "=" in word and not word.startswith("-") and "with" not in words:
                 raise ConfigError(f"'{word}' sets a config key: such words stand behind `with`. You want: with {word}")
         after = words[words.index("with") + 1 :] if "with" in words else []
@@ -299,7 +308,20 @@ def _logger() -> logging.Logger:
         handler.setFormatter(logging.Formatter("%(message)s"))
         root.handlers = [handler]
     root.setLevel(logging.INFO)
-    for noisy in ("matplotlib", "numba", "fsspec", "urllib3", "git", "h5py", "PIL", "torch", "lightning_fabric"):
+    for noisy in (
+        "onnxscript",
+        "onnx_ir",
+        "torch.onnx",
+        "matplotlib",
+        "numba",
+        "fsspec",
+        "urllib3",
+        "git",
+        "h5py",
+        "PIL",
+        "torch",
+        "lightning_fabric",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return root
 

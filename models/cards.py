@@ -150,8 +150,9 @@ def find_weights(card: ModelCard) -> Path:
     where = named or f"a folder that {WEIGHTS_VARIABLE} names (or {cache_folder})"
     why = "; ".join(reasons) if reasons else "HF_HUB_OFFLINE forbids the network"
     raise WeightsNotFoundError(
-        f"The weights of '{card.name}' are not on this machine and could not be downloaded ({why}). "
-        f"Get {card.url} elsewhere and place it as {card.file} in {where}."
+        f"The weights of '{card.name}' are not on this machine and could not be downloaded.\n"
+        f"Get {card.url} elsewhere and place it as {card.file} in {where}.\n"
+        f"({why}.) To try a network with random weights: pretrained=False in Python, or a config's twin NAME_smoke."
     )
 
 
@@ -165,8 +166,8 @@ def _attempts(card: ModelCard, folder: Path) -> Iterator[Callable[[], Path]]:
         return
     mirror = os.environ.get(MIRROR_VARIABLE)
     for url in ([f"{mirror.rstrip('/')}/{card.file}"] if mirror else []) + [card.url]:
-        log.warning("Downloading %s (%s). Licence of these weights: %s", card.file, url, card.licence)
+        log.warning("Looking for %s at %s. Licence of these weights: %s", card.file, url, card.licence)
         yield partial(downloads.download, url, folder / card.file, card.sha256)
     if card.hub is not None:
-        log.warning("Downloading %s from the Hugging Face hub. Licence of these weights: %s", card.hub, card.licence)
+        log.warning("Looking for %s on the Hugging Face hub. Licence of these weights: %s", card.hub, card.licence)
         yield partial(downloads.from_hub, card.hub)

@@ -159,6 +159,7 @@ def _save(state: dict[str, Any], path: Path, header: dict[str, str]) -> None:
     from safetensors.torch import save_file
 
     save_file(state, path, metadata={"format": "pt", **header})
+    os.chmod(path, 0o644)  # safetensors makes files that only their owner may read
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

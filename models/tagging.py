@@ -29,7 +29,7 @@ SURPLUS = 2  # mel frames at a recording's end that stand for no sound of their 
 Source = str | Path | np.ndarray | Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tagged:
     """Classes heard in one recording.
 
@@ -45,6 +45,10 @@ class Tagged:
     overview: np.ndarray
     model: str | None = None
     licence: str | None = None
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{label} {p:.2f}" for label, p in self.top(3))
+        return f"Tagged({self.duration:.1f} s, {len(self.windows)} windows, {len(self.labels)} labels: {best}, ...)"
 
     @property
     def probabilities(self) -> np.ndarray:

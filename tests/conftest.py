@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as helpers/__init__.py: test processes share the cores
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as helpers/__init__.py: test processes share the cores
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
