@@ -254,7 +254,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
     return predict(
         net,
         p["audio"],
-        Path(p["out_dir"]) / "predictions",
+        Path(p["out_dir"]) / ("similar" if "neighbours" in more else "predictions"),
         about={"arch": config["maest"]["arch"], "weights": weights},
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
