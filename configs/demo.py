@@ -48,7 +48,7 @@ def demo() -> Config:
 
     python ex_maest.py with demo
     """
-    return {**SMALL, "seed": 0, "report": SMALL_PROBE}
+    return {**SMALL, "seed": 0, "report": {**SMALL_PROBE, "title": "Demo: MAEST pre-trained on procedural music"}}
 
 
 @MAEST.add()
