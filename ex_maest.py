@@ -286,7 +286,11 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
     path = extract_embeddings(**job, out=output_folder(_config), blocks=[block]).paths[block]
     there = Collection.open(path, job["names"] or job["source"].names, p["types"], p["reduce"], p["center"])
     is_file = Path(query).is_file()
-    vector = there.of_tokens(tokens_of(net, query, block, job["batch_size"], precision)) if is_file else there.vector(query)
+    vector = (
+        there.of_tokens(tokens_of(net, query, block, job["batch_size"], precision, job["tail"], job["half_overlap"]))
+        if is_file
+        else there.vector(query)
+    )
     found = there.nearest(vector, p["top"], leave_out=[name_among(query, _config["datamodule"]["audio_dir"])])
     print_similar(query, found)
     if is_file and p["html"]:

@@ -19,6 +19,7 @@ from rich.text import Text
 from datasets.store import TrackStore
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError, nearest
+from models.windows import Tail
 
 from .devices import autocast
 from .embeddings import TOKENS, Reduce, check_types, load_embeddings, select_tokens
@@ -93,10 +94,21 @@ class Collection:
         return [(self.names[i], float(cosine[i])) for i in order if self.names[i] not in leave_out][:top]
 
 
-def tokens_of(network: AudioEncoder, path: str | Path, block: int, batch_size: int = 8, precision: str = "32") -> np.ndarray:
-    """CLS, DIST and mean token of a block for an audio file, averaged over its windows as a collection's are: [3, C]."""
+def tokens_of(
+    network: AudioEncoder,
+    path: str | Path,
+    block: int,
+    batch_size: int = 8,
+    precision: str = "32",
+    tail: Tail = "pad",
+    half_overlap: bool = False,
+) -> np.ndarray:
+    """CLS, DIST and mean token of a block for an audio file, averaged over its windows as a collection's are: [3, C].
+
+    tail, half_overlap: how the collection was cut into windows.
+    """
     with autocast(network.device.type, precision):
-        found = network.embed(path, layers=[block], pool="stack", batch_size=batch_size)
+        found = network.embed(path, layers=[block], pool="stack", batch_size=batch_size, tail=tail, half_overlap=half_overlap)
     vectors = found.vectors[:, 0].astype(np.float64)
     mean = np.average(vectors, axis=0, weights=found.times[:, 1] - found.times[:, 0])
     return mean.reshape(-1, network.embed_dim)

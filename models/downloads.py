@@ -112,7 +112,7 @@ class _Part:
         if start:
             headers |= {"Range": f"bytes={start}-", "If-Range": str(validator)}
         try:
-            answer = urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT)
+            answer = _open(urllib.request.Request(self.url, headers=headers))
         except urllib.error.HTTPError as error:
             if error.code == 416 and start:  # nothing behind what is here: it is whole, or of another file
                 if error.headers.get("Content-Range") == f"bytes */{start}":
@@ -150,6 +150,11 @@ class _Part:
             os.fsync(file.fileno())
 
 
+def _open(request: urllib.request.Request) -> Any:
+    """Urlopen by the proxies that the environment names now: Python's own keeps those of the process's first call."""
+    return urllib.request.build_opener().open(request, timeout=TIMEOUT)
+
+
 def from_hub(repo: str, cached_only: bool = False) -> Path:
     """Folder of a hub repository's weights and config in huggingface_hub's cache, downloaded (and resumed) where they are not.
 
@@ -174,7 +179,7 @@ def from_hub(repo: str, cached_only: bool = False) -> Path:
 
 def _reachable(endpoint: str) -> bool:
     try:
-        with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=TIMEOUT):
+        with _open(urllib.request.Request(endpoint, method="HEAD")):
             return True
     except urllib.error.HTTPError:
         return True  # it answered

@@ -141,6 +141,7 @@ class AudioEncoder(nn.Module):
         pool: str = "mean",
         batch_size: int = 8,
         tail: Tail = "pad",
+        half_overlap: bool = False,
     ) -> Embedded:
         """Embeddings of a whole recording of any length, window after window, in bounded memory; decoding overlaps the network.
 
@@ -148,7 +149,7 @@ class AudioEncoder(nn.Module):
             source: path of an audio file, or samples [N] or [N, channels], float in [-1, 1] or integer PCM.
             sample_rate: Hz of `source` when it is an array (required then); it is resampled where it differs from the network's.
             layers: which layers (default: the last). pool: one of `pools`. batch_size: windows per pass.
-            tail: what becomes of the end (models/windows.py).
+            tail: what becomes of the end (models/windows.py). half_overlap: a window begins every half window.
 
         Raises: AudioError for audio that cannot be used, ValueError for a layer or pool that is not there.
         """
@@ -158,7 +159,7 @@ class AudioEncoder(nn.Module):
         blocks = self._blocks(source, sample_rate)
         vectors: list[np.ndarray] = []
         times: list[tuple[float, float]] = []
-        for windows, spans in ahead(self._batches(self.window_blocks(blocks), batch_size, tail)):
+        for windows, spans in ahead(self._batches(self.window_blocks(blocks), batch_size, tail, half_overlap)):
             vectors.append(self._pooled_eval(windows, chosen, pool))
             times.extend(spans)
         return Embedded(np.concatenate(vectors), np.asarray(times, dtype=np.float32), chosen)
@@ -203,12 +204,13 @@ class AudioEncoder(nn.Module):
         return iter([resample(to_mono_float(samples), sample_rate, self.sample_rate)])
 
     def _batches(
-        self, blocks: Iterable[np.ndarray], batch_size: int, tail: Tail
+        self, blocks: Iterable[np.ndarray], batch_size: int, tail: Tail, half_overlap: bool
     ) -> Iterator[tuple[np.ndarray, list[tuple[float, float]]]]:
         held: list[np.ndarray] = []
         spans: list[tuple[float, float]] = []
-        rate = self.units_per_second
-        for window, start, stop in stream_windows(blocks, self.window_length, tail=tail, silence=self.silence):
+        rate, length = self.units_per_second, self.window_length
+        hop = max(length // 2, 1) if half_overlap else length
+        for window, start, stop in stream_windows(blocks, length, hop, tail, self.silence):
             held.append(window)
             spans.append((start / rate, stop / rate))
             if len(held) == batch_size:

@@ -71,7 +71,13 @@ def test_absent_weights_name_the_file(run):
     [
         ("main", "demo", {"datamodule.base_dir": "nowhere", "datamodule.groundtruth": "x.csv"}, "nowhere"),
         ("main", "demo", {"datamodule.groundtruth": "x.csv"}, "labels but no tracks"),
-        ("main", "folder", {"datamodule.audio_dir": "no_audio", "datamodule.groundtruth": "x.csv"}, "no groundtruth at x.csv"),
+        (
+            "main",
+            "folder",
+            {"datamodule.audio_dir": "no_audio", "datamodule.groundtruth": "x.csv"},
+            "no_audio, which is not a folder",
+        ),
+        ("main", "folder", {"datamodule.audio_dir": ".", "datamodule.groundtruth": "x.csv"}, "no groundtruth at x.csv"),
         ("main", "demo", {"trainer.accelerator": "gpu"}, "GPU"),
         ("main", "demo", {"maest.distilled_type": "separated"}, "teacher"),
         ("main", "demo", {"maest.s_patchout_t": 500}, "500"),

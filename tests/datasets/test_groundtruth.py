@@ -170,7 +170,7 @@ def test_a_separator_can_be_said(tmp_path):
             {"label_column": "clas"},
             "no column 'clas' for the labels; there are path, class. Did you mean 'class'",
         ),
-        ("foo,labels\n1,a\n", {}, "choose path_column from foo, labels"),
+        ("foo,labels\n1,a\n", {}, "rename it to path or file.*The columns are foo, labels"),
         ("path,mood\n1,sad\n", {}, "choose label_column from mood"),
         ("path,labels\n1\n", {}, "line 2 has 1 cells, the header has 2"),
         ("path,labels,labels\n1,a,b\n", {}, "twice in the header"),
