@@ -22,12 +22,12 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
     table = Table(
         title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
-    table.add_column("system", overflow="fold")
+    table.add_column("system", overflow="fold", min_width=14)
     for name in METRICS.values():
         table.add_column(f"macro {name}", justify="right", no_wrap=True)
         if intervals:
             table.add_column("95 %", justify="right", no_wrap=True)
-    table.add_column(over(systems), justify="right", no_wrap=True)
+    table.add_column(over(systems), justify="right")
     best = {metric: max(s.mean(metric) for s in systems) for metric in METRICS}
     for s in systems:
         cells = [Text(s.name)]  # Text: a name in brackets is no markup
