@@ -259,8 +259,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
         precision=precision,
-        csv_tables=p["csv"],
-        json_table=p["json"],
+        tables=[kind for kind in ("csv", "json", "parquet") if p[kind]],
         **{key: p[key] for key in ("top", "html", "player_minutes")},
         **more,
     )

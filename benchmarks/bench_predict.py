@@ -31,7 +31,7 @@ import json, re, sys
 from models.maest import MAEST
 from helpers.predict import predict
 net = MAEST(input_t=625, n_classes=400, embed_dim=64, depth=2, num_heads=4).eval()
-predict(net, sys.argv[1], sys.argv[2], csv_tables=True)
+predict(net, sys.argv[1], sys.argv[2], tables=["csv"])
 status = open("/proc/self/status").read()  # getrusage would tell the parent's peak too
 print(json.dumps(int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 1024))
 """
