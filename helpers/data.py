@@ -77,8 +77,11 @@ def read_truths(
     split_seed: int,
     splits: Sequence[str],
     out_dir: Path | None = None,
+    names: Sequence[str] | None = None,
 ) -> dict[str, Groundtruth]:
     """Groundtruth by split, all with the same labels in the same order; splits ("all",): the one file whole.
+
+    names: the labels in their order; none: those of the first file that is read.
 
     Raises GroundtruthError for splits that cannot be had.
     """
@@ -91,7 +94,7 @@ def read_truths(
     if groundtruth is not None:
         if any(labels.get(s) for s in SPLITS):
             raise ConfigError("Give one groundtruth with its splits, or a file per split (groundtruth_train, ...), not both.")
-        whole = Groundtruth.read(groundtruth, label_column=label_column)
+        whole = Groundtruth.read(groundtruth, label_column=label_column, labels=names)
         if splits == ("all",):
             return {"all": whole}
         if wanted:
@@ -102,7 +105,6 @@ def read_truths(
                 )
             truths = {s: found[s] for s in wanted}
     elif wanted:
-        names = None
         for split in (s for s in SPLITS if s in wanted or labels.get(s)):
             path = labels.get(split)
             if path is None:
