@@ -101,5 +101,34 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     return summary
 
 
+@ex.command
+def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
+    """Score per block and kind of token: data.base_dir is the folder above the blocks. Writes sweep.html, .png, .svg, .csv and .json. Resumes."""
+    from helpers.sweep import best_by_validation, run_sweep, write_tables
+    from helpers.sweep_report import print_sweep, report_sweep
+    from models.errors import ConfigError
+
+    folder, s = run_folder(_run, _config["out_dir"]), _config["sweep"]
+    if _config["data"]["folds"]:
+        raise ConfigError("A sweep is over a split: leave data.folds out.")
+    how = protocol(_config)
+    cells = run_sweep(
+        str(_config["data"]["base_dir"]),
+        targets(_config, folder),
+        layers=s["layers"],
+        types=[kind.strip() for kind in s["types"].split(",")],
+        cache=Path(_config["out_dir"]) / "cells",
+        **how,
+    )
+    write_tables(cells, folder)
+    written = report_sweep(cells, folder, s["title"], s["metric"])
+    print_sweep(cells, s["metric"])
+    print(f"Figure, table and page: {', '.join(map(str, written))}")
+    best = best_by_validation(cells)
+    for cell in cells:
+        _run.log_scalar(f"test_{cell.scores.asked.metrics[0]}.{cell.types}", cell.scores.mean(), cell.block)
+    return {"block": best.block, "types": best.types, f"test_{best.scores.asked.metrics[0]}": best.scores.mean()}
+
+
 if __name__ == "__main__":
     ex.run_commandline(sys.argv)

@@ -60,7 +60,7 @@ def _clmr(num_layers: int) -> Config:
 def clmr_linear() -> Config:
     """CLMR's linear evaluation: one Linear on single windows; a track's score is the mean of its windows' probabilities.
 
-    Each epoch one random window of every track (validation: one, drawn once), every window in the test; Adam 1e-3, decay 1e-6; batch 48; learning rate
+    Each epoch one random window of every track (validation: one, drawn once), every window in the test; Adam 1e-3, decay 1e-6; batch 48; the rate
     x .1 after 5 epochs without a better validation loss; at most 200 epochs, stopped after 10 such; the last epoch is tested. CLMR crops 59 049
     samples anywhere; here a window is one of the stored, consecutive ones.
     """
@@ -77,8 +77,8 @@ def clmr_mlp() -> Config:
 def marble() -> Config:
     """MARBLE's protocol: every window is an example; a track's score is the probability of its windows' mean logit.
 
-    MLP of 512, ReLU, dropout .2; Adam 1e-3 without decay; batch 64; learning rate x .5 after 3 epochs without a better monitor (ROC-AUC, accuracy, R2 or
-    key score), stopped after 10, at most 100 epochs; the best is tested. Matrix products in bfloat16 stand for its 16-bit training. GTZAN:
+    MLP of 512, ReLU, dropout .2; Adam 1e-3 without decay; batch 64; the rate x .5 after 3 epochs without a better monitor (ROC-AUC, accuracy, R2
+    or key score), stopped after 10, at most 100 epochs; the best is tested. Matrix products in bfloat16 stand for its 16-bit training. GTZAN:
     optimizer.max_lr=5e-3. NSynth: trainer.max_epochs=50. GiantSteps: data.aggregate=best. Its search over learning rates:
     optimizer.lr_grid=[1e-2,5e-3,1e-3,5e-4,1e-4]. Its weighted sum of layers: data.layers=[0,1,...] data.layer_reduce=learned.
     """

@@ -349,7 +349,7 @@ class Sweep:
     """The command `sweep`: a score per block and kind of token."""
 
     layers: list[int] | None = opt(None, "blocks; none: all that base_dir has")
-    types: list[str] = opt(["c", "d", "t"], "kinds of tokens, a line each: c, d, t, or several such as cdt (then data.reduce)")
+    types: str = opt("c,d,t", "kinds of tokens, a line each: c, d, t, or several such as cdt (then data.reduce)")
     metric: str | None = opt(None, "score on the figure's y axis; none: the task's first (macro ROC-AUC of tags)")
     title: str = opt("What each block knows", "of the page")
 

@@ -98,7 +98,7 @@ def _windows(inputs: Inputs) -> dict[str, object]:
 
 @contextmanager
 def probe_progress(settings: ProbeSettings, heads: int, trains: Sequence[Split]) -> Iterator[Callable[[], object] | None]:
-    """A bar over all epochs of all heads, `heads` on each training split; what it yields is called after each. Heads that stop early leave it short."""
+    """A bar over the epochs of all heads, `heads` on each training split; what it yields is called after each. Early stops leave it short."""
     epochs = 0
     for split in trains:
         items = len(split.keys) if settings.examples == "random_row" else len(split.x)

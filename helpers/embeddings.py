@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -180,7 +181,7 @@ def _blocks(lengths: np.ndarray, width: int) -> list[tuple[int, int]]:
     """Consecutive tracks [first, last) that hold about _BLOCK numbers together."""
     filled = np.cumsum(lengths) * width // _BLOCK
     edges = [0, *(np.flatnonzero(np.diff(filled)) + 1).tolist(), len(lengths)]
-    return [(a, b) for a, b in zip(edges, edges[1:]) if b > a]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def _valid_frames(windows: TrackStore, names: Sequence[str], lengths: np.ndarray) -> list[np.ndarray]:

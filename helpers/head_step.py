@@ -33,7 +33,7 @@ _onednn = _find_onednn()
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a [M, K], b [N, K] -> a b^T (+ bias [N]), [M, N] float32; bfloat16 factors are multiplied as such."""
+    """A [M, K], b [N, K] -> a b^T (+ bias [N]), [M, N] float32; bfloat16 factors are multiplied as such."""
     if a.dtype == torch.bfloat16:
         out = (a @ b.t()).float()
         return out if bias is None else out.add_(bias)

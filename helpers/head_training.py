@@ -1,7 +1,7 @@
 """Training of probe heads on embeddings in memory: one head at a time per core, many side by side.
 
-A head's whole training is a function of its data, settings and seed alone: initial weights, order of the items in every epoch, windows drawn and units
-dropped come from generators made of (seed, epoch). So a head trained beside others equals the same head trained alone.
+A head's whole training is a function of its data, settings and seed alone: initial weights, order of the items in every epoch, windows drawn and
+units dropped come from generators made of (seed, epoch). So a head trained beside others equals the same head trained alone.
 
 Why no batched product over all heads: on a CPU a head with its gradient and both moments of Adam fits the cache (7 MB at 768 inputs, 20 MB at
 2304), sixty of them do not, and Adam over all of them reads and writes 0.7 GB a step. So each head runs its epochs by itself and the cores share the

@@ -120,7 +120,7 @@ class ProbeSettings:
         return self.the_task.monitor(self.monitor)
 
     def curve(self, name: str) -> str:
-        """ "monitor", or a curve's name, as a curve's name."""
+        """A curve's name; "monitor" is the one that picks the epoch."""
         return self.monitor_name if name == "monitor" else self.the_task.monitor(name)
 
     @property

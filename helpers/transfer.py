@@ -189,7 +189,7 @@ def probe_settings(
     standardise: bool,
     data: Mapping[str, Any] | None = None,
 ) -> ProbeSettings:
-    """ProbeSettings from sections with the published suite's names; `data` holds the task and how windows are used (none: tags, one vector per track)."""
+    """ProbeSettings from sections with the published names; `data` holds the task and how windows are used (none: tags, one vector per track)."""
     names = (
         "monitor", "scheduler", "weight_decay", "max_lr", "max_lr_epochs", "warmup_epochs", "base_lr", "gamma", "warmup_steps", "plateau_patience",
         "plateau_monitor", "early_stopping", "early_monitor", "keep",

@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 from helpers import head_training as training_module
 from helpers import probe as probe_module
-from helpers.probe import ProbeSettings, Split, run_probe
 from helpers.head_step import Draws
 from helpers.head_training import Examples, HeadSpec, Source, epoch_rows, initial_head, train_heads
+from helpers.probe import ProbeSettings, Split, run_probe
 from helpers.scores import SystemScores, compare
 from models.errors import ConfigError, GroundtruthError
 
