@@ -16,22 +16,11 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
+from helpers.commands import demo_without_data
 from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
-DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
-
-
-def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
-    """Without a named config and without data the command is the demo's."""
-    chosen = updates.get("datamodule", {})
-    if command == "print_config" and not named:
-        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
-    if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
-        return named
-    return ("demo",)
-
 
 ex = Experiment(
     "maest",
@@ -41,7 +30,7 @@ ex = Experiment(
     named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
-    implied=implied,
+    implied=demo_without_data("ex_maest.py", "demo"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 
@@ -87,6 +87,7 @@ def fit(
     gradient_clip_val: float | None = None,
     monitor: str = "val_loss",
     monitor_mode: str = "min",
+    early_stopping: int | None = None,
     resume_from: str | Path | None = None,
     log_metric: LogFunction | None = None,
     callbacks: list[Callback] | None = None,
@@ -100,6 +101,7 @@ def fit(
 
     seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
     GPU numbers. precision: "auto" or Lightning's names. resume_from: a last.ckpt whose run is continued to `max_epochs`.
+    early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
     log_metric(name, value, step) is told every metric.
 
     Raises ConfigError for what cannot run (before it starts), FloatingPointError for a loss that is not finite, naming the
@@ -118,9 +120,10 @@ def fit(
     pl.seed_everything(seed, workers=True, verbose=False)
     history = History(out_dir / "history.json", log_metric)
     best, last = best_and_last(out_dir / "checkpoints", monitor, monitor_mode)
+    stop = [EarlyStopping(monitor, patience=early_stopping, mode=monitor_mode)] if early_stopping is not None else []
     trainer = _trainer(
         out_dir,
-        [best, last, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
+        [best, last, history, *([averaging] if averaging else []), *stop, *(callbacks or []), *_progress(show_progress)],
         purge_step=None if resume_from is None else torch.load(resume_from, mmap=True, weights_only=True)["global_step"] + 1,
         max_epochs=max_epochs,
         devices=devices,
