@@ -22,7 +22,7 @@ FREEVERB_RATE = 44100  # Hz, at which the delays below are samples
 COMBS = (1116, 1188, 1277, 1356, 1422, 1491, 1557, 1617)
 ALL_PASSES = (225, 341, 441, 556)
 WET = 0.015  # gain of the wet sound at 0 dB, Freeverb's
-_ALIAS = 1e-3  # how far what lies behind the transform's end is pushed down, beside its own decay
+_ALIAS = 1e-3  # gain of what is folded back from behind the transform's end
 
 
 def gain(x: Tensor, db: Tensor) -> Tensor:
@@ -88,9 +88,9 @@ def pitch_shift(x: Tensor, cents: Sequence[int] | np.ndarray) -> Tensor:
     expected = 2 * math.pi * HOP / WINDOW * torch.arange(spectrum.shape[1], device=x.device, dtype=torch.float32)[:, None]
     advance = phase.diff(dim=-1) - expected
     advance = expected + advance - 2 * math.pi * torch.round(advance / (2 * math.pi))  # principal value: the bin's own frequency
-    ratio = torch.tensor([WINDOW / size for size in sizes], dtype=torch.float64, device=x.device)[:, None, None]
-    turned = torch.cat([phase[..., :1].double(), advance.double() * ratio], dim=-1).cumsum(dim=-1)
-    moved = torch.polar(magnitude, torch.remainder(turned, 2 * math.pi).float())
+    ratio = torch.tensor([WINDOW / size for size in sizes], device=x.device)[:, None, None]
+    advance = torch.remainder(advance * ratio, 2 * math.pi)  # so that the sum stays small enough for float32
+    moved = torch.polar(magnitude, torch.cat([phase[..., :1], advance], dim=-1).cumsum(dim=-1))
     out = torch.stack([_overlap(frames, size, padded.shape[-1]) for frames, size in zip(moved, sizes)])[..., :n]
     return torch.where(torch.isfinite(out).all(dim=-1, keepdim=True), out, x)
 
@@ -116,11 +116,11 @@ def reverb(
     Eight combs with a low-pass in their feedback, in parallel, then four all-passes in series. Feedback 0.7 to 0.98 (exponential in
     reverberance), damping 0.2 to 0.5, delays 0.1 to 1 times Freeverb's.
 
-    The recursions are computed by their transfer function on a circle a little outside the unit circle, all items at once: what the
-    transform would fold back from behind its end is pushed below -60 dB of its own decayed level.
+    The recursions are computed by their transfer function on a circle a little outside the unit circle, all items at once: what of the wet
+    sound lies behind the transform's end is folded back 60 dB quieter, so that no padding is needed.
     """
     n = x.shape[-1]
-    size = 1 << (2 * n - 1).bit_length()
+    size = max(1 << (n - 1).bit_length(), 1024)
     falling = _ALIAS ** (torch.arange(n, device=x.device, dtype=torch.float32) / size)  # rho^-n
     spectrum = torch.fft.rfft(x * falling, size)
     response = room_response(reverberance, damping, room, sample_rate, size, x.device)
@@ -139,7 +139,7 @@ def room_response(
     turns = torch.polar(
         torch.ones(size, dtype=torch.float64), -2 * math.pi * torch.arange(size, dtype=torch.float64) / size
     ).to(torch.complex64).to(device)  # fmt: skip
-    places = torch.arange(size // 2 + 1, device=device)
+    places = torch.arange(size // 2 + 1, device=device, dtype=torch.int32)
     r, d, s = (np.asarray(values, dtype=np.float64) for values in (reverberance, damping, room))
     feedback = 1 - 0.3 * (0.02 / 0.3) ** (r / 100)
     kept = 0.2 + 0.3 * d / 100
@@ -151,10 +151,11 @@ def room_response(
     def delayed(samples: int) -> Tensor:
         """z^-d of each item [B, F]."""
         late = np.maximum(np.round(samples * scale).astype(np.int64), 1)
-        steps = torch.from_numpy(late).to(device)[:, None]
-        return turns[(places * steps) % size] * column(_ALIAS ** (late / size))
+        steps = torch.from_numpy(late.astype(np.int32)).to(device)[:, None]
+        at = (places * steps) & (size - 1)  # size is a power of two
+        return turns.index_select(0, at.flatten()).view(at.shape) * column(_ALIAS ** (late / size))
 
-    z = turns[places] * _ALIAS ** (1 / size)
+    z = turns[: len(places)] * _ALIAS ** (1 / size)
     low = 1 - column(kept) * z
     loop = column(feedback * (1 - kept))
     out = torch.zeros(len(r), len(places), dtype=torch.complex64, device=device)
