@@ -20,6 +20,7 @@ import numpy as np
 from models.errors import GroundtruthError
 
 log = logging.getLogger(__name__)
+MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
 SHOWN = 10  # names listed in a message before "and N more"
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
@@ -205,8 +206,14 @@ def _are_vectors(values: list, labels: list[str] | None) -> bool:
     return all(len(value) == first and all(isinstance(x, plain) and x in (0, 1) for x in value) for value in values)
 
 
+def _check_count(n: int) -> None:
+    if n > MOST_LABELS:
+        raise GroundtruthError(f"There would be {n} labels; {MOST_LABELS:,} are the most that are taken. Are these label numbers?")
+
+
 def _pack_vectors(keys: Sequence[str], values: list, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
     n = len(labels) if labels is not None else int(np.size(values[0]))
+    _check_count(n)
     packed = np.zeros((len(keys), (n + 7) // 8), dtype=np.uint8)
     for i, value in enumerate(values):
         vector = np.asarray(value)
@@ -237,6 +244,7 @@ def _pack_lists(keys: Sequence[str], values: list, labels: list[str] | None) -> 
         )
     if kinds == {int}:
         top = max(max(value, default=-1) for value in values)
+        _check_count(top + 1)
         labels = labels if labels is not None else [str(i) for i in range(top + 1)]
         column: dict = {i: i for i in range(len(labels))}
     else:
