@@ -208,7 +208,9 @@ def _are_vectors(values: list, labels: list[str] | None) -> bool:
 
 def _check_count(n: int) -> None:
     if n > MOST_LABELS:
-        raise GroundtruthError(f"There would be {n} labels; {MOST_LABELS:,} are the most that are taken. Are these label numbers?")
+        raise GroundtruthError(
+            f"There would be {n} labels; {MOST_LABELS:,} are the most that are taken. Are these label numbers?"
+        )
 
 
 def _pack_vectors(keys: Sequence[str], values: list, labels: list[str] | None) -> tuple[list[str], np.ndarray]:

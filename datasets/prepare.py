@@ -222,7 +222,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--max-seconds", metavar="S", type=float, default=MAX_SECONDS,
         help="cut longer tracks to S seconds around their middle; 0 keeps all (default: %(default)g)",
     )  # fmt: skip
-    parser.add_argument("--retry", action="store_true", help="try the files of failed.csv again, also those that have not changed")
+    parser.add_argument(
+        "--retry", action="store_true", help="try the files of failed.csv again, also those that have not changed"
+    )
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error("--jobs is 1 or more")
