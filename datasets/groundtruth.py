@@ -288,27 +288,39 @@ def _stem(name: str) -> str:
     return without_suffix(unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./"))
 
 
-def match(keys: Sequence[str], names: Sequence[str]) -> Match:
-    """Find each key among a store's names: by the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of
-    slash, a leading './' and the way in which accents are encoded make no difference.
+def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """The number of each key among a store's names, int64 [N], -1 where there is none, and the rows that fit several names (with those).
 
-    Raises GroundtruthError when a key fits several names, or two keys mean the same track.
+    By the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of slash, a leading './' and the way in
+    which accents are encoded make no difference.
     """
     number = {name: i for i, name in enumerate(names)}
     numbers = np.array([number.get(key, -1) for key in keys], dtype=np.int64)
+    several: dict[int, list[int]] = {}
     missing = np.flatnonzero(numbers < 0)
     if len(missing):
         by_stem: dict[str, list[int]] = {}
         for i, name in enumerate(names):
             by_stem.setdefault(_stem(name), []).append(i)
-        for row in missing:
+        for row in missing.tolist():
             found = by_stem.get(_stem(keys[row]), [])
             if len(found) > 1:
-                raise GroundtruthError(
-                    f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
-                )
-            if found:
+                several[row] = found
+            elif found:
                 numbers[row] = found[0]
+    return numbers, several
+
+
+def match(keys: Sequence[str], names: Sequence[str]) -> Match:
+    """`find`, where every key must mean one track of its own or none.
+
+    Raises GroundtruthError when a key fits several names, or two keys mean the same track.
+    """
+    numbers, several = find(keys, names)
+    for row, found in several.items():
+        raise GroundtruthError(
+            f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
+        )
     there = numbers[numbers >= 0]
     if len(there) and np.bincount(there).max() > 1:
         rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0])

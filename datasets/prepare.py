@@ -3,7 +3,8 @@
 OUT is a folder that holds the store (mel.h5 or waveform.h5; further shards beside it when audio was added later), prepare.json
 (the settings it was made with) and, when files were bad, failed.csv. The same command goes on where a killed one stopped, and
 does nothing when all is done. Files that failed are tried again when they have changed, or when the reason was none of theirs (a
-disk, a missing library, a kill); tracks that stand are not made again, even when their file has changed since. Tracks stand in the order of their names, whatever the number of processes and however often the work was interrupted.
+disk, a missing library, a kill); tracks that stand are not made again, even when their file has changed since. Tracks stand in
+the order of their names, whatever the number of processes and however often the work was interrupted.
 """
 
 from __future__ import annotations

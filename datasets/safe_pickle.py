@@ -91,7 +91,7 @@ class _Array:
         self.array: np.ndarray | None = None
 
     def __setstate__(self, state: object) -> None:
-        version, shape, kind, fortran, data = state if isinstance(state, tuple) and len(state) == 5 else (0, None, None, 0, 0)
+        _version, shape, kind, fortran, data = state if isinstance(state, tuple) and len(state) == 5 else (0, None, None, 0, 0)
         if isinstance(data, str):  # a Python 2 pickle
             data = data.encode("latin1")
         self.array = _from_bytes(data, kind, shape, "F" if fortran else "C")

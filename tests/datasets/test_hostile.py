@@ -73,8 +73,8 @@ def test_m4a_without_pyav_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(AudioError, match=r"a\.m4a cannot be decoded by libsndfile.*PyAV.*pip install av"):
         audio.load(path)
+    headerless_vbr(tmp_path / "b.mp3")
     with pytest.raises(AudioError, match="pip install av"):
-        headerless_vbr(tmp_path / "b.mp3")
         audio.info(tmp_path / "b.mp3")
 
 
