@@ -12,7 +12,9 @@ const LIST = "models/index.json";
 const EXPORT = "python ex_maest.py export with … export.format=onnx export.out=web/models/NAME.onnx";
 const SILENCE = 1e-4; // peak below which a recording is silent: -80 dB of full scale
 const MOST_LIVE = 3600; // s of microphone
-const debug = new URLSearchParams(location.search).has("debug") ? (globalThis.maestDebug = { pcm: [], rate: 0 }) : null;
+const query = new URLSearchParams(location.search);
+const debug = query.has("debug") ? (globalThis.maestDebug = { pcm: [], rate: 0 }) : null; // for tests: docs/browser.md
+const limits = debug && query.has("piece") ? { wholeBytes: 0, pieceSeconds: Number(query.get("piece")) } : {};
 
 let listener = null;
 let model = null; // the loaded network's description
@@ -157,7 +159,7 @@ async function useFile(file) {
   say(`Decoding ${file.name} …`);
   progress(undefined);
   try {
-    const source = await open(file, await view.mediaSeconds());
+    const source = await open(file, await view.mediaSeconds(), limits);
     if (running !== mine) return;
     if (debug) debug.rate = source.rate;
     mine.seconds = source.seconds;

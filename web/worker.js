@@ -113,8 +113,13 @@ async function startRuntime() {
   }
   ort.env.wasm.wasmPaths = RUNTIME.href;
   // threads need shared memory, which browsers give to pages with the headers of serve.py only
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1) : 1;
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? threads() : 1;
   ort.env.logLevel = "error";
+}
+
+/** Half of the processors: the rest decodes, draws and plays. */
+function threads() {
+  return Math.max(1, Math.min(MAX_THREADS, Math.floor((navigator.hardwareConcurrency || 1) / 2)));
 }
 
 async function download(url) {

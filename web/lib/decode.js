@@ -10,7 +10,7 @@ import { inspect, mp3Frame } from "./header.js";
 
 export const WHOLE_BYTES = 400e6; // of float32 samples: 19 minutes of stereo at 44.1 kHz
 const PIECE_SECONDS = 60;
-const BLOCK = 1 << 18; // frames handed on at once: short tasks for the interface
+const BLOCK = 1 << 17; // frames handed on at once: short tasks for the interface
 const WARM_UP = 32; // MP3 frames: beyond the reach of its bit reservoir at every common bit rate
 const FALLBACK_RATE = 48000;
 const CONTEXT_RATES = [3000, 384000];
@@ -30,10 +30,11 @@ export function clock(seconds) {
 /**
  * @param {File} file
  * @param {number|null} seconds its length as far as a media element knows
+ * @param {{wholeBytes?: number, pieceSeconds?: number}} limits others than the page's, for tests
  * @returns {Promise<{format, rate, seconds: number|null, blocks: () => AsyncGenerator<Float32Array[]>}>} blocks: the channels, [C][n] each
  * @throws {SoundError}
  */
-export async function open(file, seconds) {
+export async function open(file, seconds, { wholeBytes = WHOLE_BYTES, pieceSeconds = PIECE_SECONDS } = {}) {
   if (file.size === 0) throw new SoundError(`${file.name} is empty.`);
   const about = await inspect(file);
   const [low, high] = CONTEXT_RATES;
@@ -42,9 +43,11 @@ export async function open(file, seconds) {
   const bytes = 4 * (length ?? 0) * rate * (about.channels ?? 2);
   const source = { format: about.format, rate, seconds: length };
   const inPieces = { WAV: wavPieces, MP3: mp3Pieces }[about.format];
-  if (inPieces && (bytes > WHOLE_BYTES || length === null)) return { ...source, blocks: () => inPieces(file, about, rate) };
-  if (bytes > WHOLE_BYTES) throw new SoundError(tooLong(file.name, about.format, length, bytes, rate * (about.channels ?? 2)));
-  if (length === null && file.size * 16 > WHOLE_BYTES) {
+  if (inPieces && (bytes > wholeBytes || length === null)) {
+    return { ...source, blocks: () => inPieces(file, about, rate, pieceSeconds) };
+  }
+  if (bytes > wholeBytes) throw new SoundError(tooLong(file.name, about.format, length, bytes, rate * (about.channels ?? 2)));
+  if (length === null && file.size * 16 > wholeBytes) {
     throw new SoundError(`${file.name} does not tell its length and is too large (${(file.size / 1e6).toFixed(0)} MB) to try. ${cure}`);
   }
   return { ...source, blocks: () => whole(file, rate) };
@@ -92,8 +95,8 @@ async function* whole(file, rate) {
   yield* cut(audio);
 }
 
-async function* wavPieces(file, { start, bytes, frame, fmt }, rate) {
-  const step = Math.round(PIECE_SECONDS * rate) * frame;
+async function* wavPieces(file, { start, bytes, frame, fmt }, rate, seconds) {
+  const step = Math.round(seconds * rate) * frame;
   for (let at = 0; at + frame <= bytes; at += step) {
     const size = Math.floor(Math.min(step, bytes - at) / frame) * frame;
     const sound = await file.slice(start + at, start + at + size).arrayBuffer();
@@ -117,7 +120,7 @@ function wavFile(fmt, sound) {
   return out.buffer;
 }
 
-async function* mp3Pieces(file, { start }, rate) {
+async function* mp3Pieces(file, { start }, rate, seconds) {
   let held = []; // places of frames: first those of the warm-up, then those of the piece
   let warm = 0;
   let perFrame = 1152;
@@ -127,7 +130,7 @@ async function* mp3Pieces(file, { start }, rate) {
   };
   for await (const frame of mp3Frames(file, start)) {
     perFrame = frame.samples;
-    if ((held.length - warm) * perFrame >= PIECE_SECONDS * rate) {
+    if ((held.length - warm) * perFrame >= seconds * rate) {
       const [audio, from] = await piece(frame.at);
       yield* cut(audio, from);
       held = held.slice(-WARM_UP);

@@ -1,4 +1,4 @@
-/** What the page shows of a result: player, heat map, place that plays, strongest tags, table. Redraws at most once per frame. */
+/** What the page shows of a result: player, heat map, place that plays, strongest tags, table. Redraws a few times a second. */
 
 import { clock } from "./decode.js";
 import { draw, rowsOf } from "./heatmap.js";
@@ -13,8 +13,19 @@ const SPEAK_EVERY = 3000; // ms between two announcements while it plays
 const TABLE_ROWS = 400;
 const STEP = 5; // s that an arrow key moves
 const METADATA_WAIT = 5000; // ms
+const REDRAW_EVERY = 250; // ms while it grows
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** An item of the list of strongest tags: label, bar, value. */
+function topItem() {
+  const [li, label, bar, fill, value] = ["li", "span", "span", "i", "span"].map((tag) => document.createElement(tag));
+  bar.className = "bar";
+  bar.append(fill);
+  value.className = "value";
+  li.append(label, bar, value);
+  return li;
+}
 
 export class ResultView {
   constructor() {
@@ -76,7 +87,7 @@ export class ResultView {
   show(result) {
     this.result = result;
     $("result").hidden = false;
-    this.#redraw();
+    this.#redraw(REDRAW_EVERY - (performance.now() - (this.drawn ?? -Infinity)));
   }
 
   /** The recording is heard to its end. */
@@ -86,34 +97,35 @@ export class ResultView {
     $("notice").textContent = notice;
     $("top").setAttribute("aria-busy", "false");
     this.#table();
+    this.spoken = { window: -1, at: 0 };
+    this.now(result, this.player.hidden ? result.seconds : this.player.currentTime);
   }
 
-  #redraw() {
+  #redraw(wait = 0) {
     if (this.waiting || !this.result?.windows.length) return;
     this.waiting = true;
-    requestAnimationFrame(() => {
-      this.waiting = false;
-      if (!this.result?.windows.length) return;
-      draw(this.result, this.parts);
-      this.#top();
-      this.#place(this.player.hidden ? this.result.seconds : this.player.currentTime);
-    });
+    const frame = () =>
+      requestAnimationFrame(() => {
+        this.waiting = false;
+        this.drawn = performance.now();
+        if (!this.result?.windows.length) return;
+        draw(this.result, this.parts);
+        this.#top();
+        this.#place(this.player.hidden ? this.result.seconds : this.player.currentTime);
+      });
+    if (wait > 0) setTimeout(frame, wait);
+    else frame();
   }
 
   #top() {
     const mean = this.result.mean();
-    const items = Result.largest(mean, TOP).map((k) => {
-      const [li, label, bar, fill, value] = ["li", "span", "span", "i", "span"].map((tag) => document.createElement(tag));
-      label.textContent = this.result.classes[k];
-      bar.className = "bar";
-      fill.style.width = `${100 * mean[k]}%`;
-      bar.append(fill);
-      value.className = "value";
+    const list = $("top");
+    Result.largest(mean, TOP).forEach((k, place) => {
+      const [label, bar, value] = (list.children[place] ?? list.appendChild(topItem())).children;
+      if (label.textContent !== this.result.classes[k]) label.textContent = this.result.classes[k];
+      bar.firstChild.style.width = `${100 * mean[k]}%`;
       value.textContent = percent(mean[k]);
-      li.append(label, bar, value);
-      return li;
     });
-    $("top").replaceChildren(...items);
   }
 
   /** Show a time as the one that plays. */
