@@ -90,8 +90,8 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
-    """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
+    """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
     from helpers.build import build_averaging, build_optimization
     from helpers.training import fit
 
@@ -106,7 +106,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         averaging=build_averaging(config["module"]),
         seed=seed,
         resume_from=config["ckpt_path"],
-        log_metric=metric_logger(run),
+        log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
@@ -259,8 +259,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
         precision=precision,
-        csv_tables=p["csv"],
-        json_table=p["json"],
+        tables=[kind for kind in ("csv", "json", "parquet") if p[kind]],
         **{key: p[key] for key in ("top", "html", "player_minutes")},
         **more,
     )
@@ -361,7 +360,12 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from helpers import showcase
     from helpers.report import versions, write_report
     from helpers.tables import print_scores
+    from models.errors import ConfigError
 
+    if _config["report"]["folds"] and _config["ckpt_path"] is not None:
+        raise ConfigError(
+            "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
+        )
     folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
     study = _folds_study(_run, _config, seed, folder) if r["folds"] else _split_study(_run, _config, seed, folder)
     for one in study.scores:
@@ -419,7 +423,8 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
     labels = found.truths["all"].labels
 
     def pretrain(truths: Mapping[str, Any], where: Path) -> Any:
-        result = train(run, config, seed, Tracks(found.store, None, dict(truths), found.name), where)
+        fold = Tracks(found.store, None, dict(truths), found.name)
+        result = train(run, config, seed, fold, where, prefix=f"fold{where.name}.")
         return network(config, labels, seed, pretrained=False, checkpoint=str(result.best or result.last))
 
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)

@@ -200,6 +200,7 @@ class Predict:
     html: bool = opt(True, "of predict: pages with spectrogram, classes over time and sound")
     csv: bool = opt(False, "of predict: predictions.csv and windows.csv, a column per label")
     json: bool = opt(False, "of predict: predictions.json")
+    parquet: bool = opt(False, "of predict: predictions.parquet and windows.parquet")
     types: str = opt("cdt", "of similar: tokens, any of c (CLS), d (DIST), t (mean of the others)")
     reduce: str = opt("stack", "of similar, several tokens: mean or stack", ("mean", "stack"))
     center: bool = opt(True, "of similar: take the collection's mean off before the cosine")

@@ -274,12 +274,12 @@ def run_folder(run: Run, root: str | Path) -> Path:
     return folder
 
 
-def metric_logger(run: Run) -> Callable[[str, float, int], None]:
-    """log(name, value, step) that writes to all of the run's observers, on the first process only."""
+def metric_logger(run: Run, prefix: str = "") -> Callable[[str, float, int], None]:
+    """log(name, value, step) that writes `prefix` + name to all of the run's observers, on the first process only."""
 
     def log_metric(name: str, value: float, step: int) -> None:
         if is_first_process():
-            run.log_scalar(name, float(value), int(step))
+            run.log_scalar(prefix + name, float(value), int(step))
 
     return log_metric
 
