@@ -44,7 +44,7 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, aske
 
     c, t = config["datamodule"], config["trainer"]
     check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
-    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
 
@@ -288,6 +288,29 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
 
 
 @ex.command
+def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
+    """Is the collection fit to train on? Missing and unreadable files, lengths, labels, copies, leaks between splits; writes the cleaned table.
+
+    Looks at datamodule.audio_dir (or base_dir) and datamodule.groundtruth. Exit code: 0 nothing to mend, 3 there is, 1 it could not look.
+    """
+    from helpers.check import check_collection, print_findings
+    from helpers.data import audio_and_table
+
+    c = _config["datamodule"]
+    audio, table = audio_and_table(*(c[name] for name in ("audio_dir", "base_dir", "groundtruth", "demo_tracks")))
+    found = check_collection(
+        audio,
+        table,
+        Path(_config["check"]["out"] or Path("exp_out/checked") / f"{audio.resolve().name}-{table.stem}"),
+        is_store=c["audio_dir"] is None and c["base_dir"] is not None,
+        **{name: _config["check"][name] for name in ("jobs", "new_split")},
+        **{name: c[name] for name in ("label_column", "group_column", "split_seed")},
+    )
+    print_findings(found)
+    return found.counts()
+
+
+@ex.command
 def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Mean and standard deviation of the training tracks' log-mels, as datamodule.norm takes them."""
     from datasets.statistics import norm_stats
@@ -426,4 +449,6 @@ def _say(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    ex.run_commandline(sys.argv)
+    done = ex.run_commandline(sys.argv)
+    if done is not None and isinstance(done.result, Mapping):
+        sys.exit(done.result.get("exit_code", 0))

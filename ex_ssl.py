@@ -46,7 +46,7 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> A
 
     c, t, kind = config["datamodule"], config["trainer"], family(config["family"])
     resolve_accelerator(t["accelerator"], t["devices"])
-    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     return find_tracks(
         **{n: c[n] for n in names},
         labels={split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")},

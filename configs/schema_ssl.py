@@ -84,6 +84,7 @@ class Tracks:
     groundtruth_test: str | None = opt(None, "labels of the test tracks")
     groundtruth_predict: str | None = opt(None, "tracks to extract; none: all of the store")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    group_column: str | None = opt(None, "column whose equal values a split keeps together; none: found by its name")
     split_seed: int = opt(0, "of a split that is made here")
     val_share: float = opt(0.1, "of tracks without any labels: share that validates, by a hash of the name")
     batch_size_train: int = opt(48, "tracks per process and step")
