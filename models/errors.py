@@ -30,6 +30,10 @@ class ConfigError(ValueError):
     """An experiment's configuration that cannot be run."""
 
 
+class JobError(ValueError):
+    """A job of several processes that cannot go on: one of them did not come, or failed."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the closest of `known`, or '' when none is close."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
