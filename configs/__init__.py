@@ -1,7 +1,8 @@
 """What is run: typed defaults (schema) and named configs, data only."""
 
-from . import demo, inference, pretrain, probe
+from . import demo, inference, pretrain, probe, targets
 from .pretrain import MAEST
 from .probe import PROBE
+from .targets import TARGETS
 
-__all__ = ["MAEST", "PROBE", "demo", "inference", "pretrain", "probe"]
+__all__ = ["MAEST", "PROBE", "TARGETS", "demo", "inference", "pretrain", "probe", "targets"]
