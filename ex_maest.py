@@ -55,7 +55,7 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, aske
 
     c, t = config["datamodule"], config["trainer"]
     check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
-    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
 
@@ -90,8 +90,8 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
-    """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
+    """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
     from helpers.build import build_averaging, build_optimization
     from helpers.training import fit
 
@@ -106,7 +106,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         averaging=build_averaging(config["module"]),
         seed=seed,
         resume_from=config["ckpt_path"],
-        log_metric=metric_logger(run),
+        log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
@@ -259,8 +259,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
         precision=precision,
-        csv_tables=p["csv"],
-        json_table=p["json"],
+        tables=[kind for kind in ("csv", "json", "parquet") if p[kind]],
         **{key: p[key] for key in ("top", "html", "player_minutes")},
         **more,
     )
@@ -297,6 +296,29 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         weights = _config["maest"]["checkpoint"] or _config["maest"]["arch"]
         _say(*map(str, _predicted(_config, net, weights, precision, neighbours=lambda name: found).written))
     return [name for name, _ in found]
+
+
+@ex.command
+def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
+    """Is the collection fit to train on? Missing and unreadable files, lengths, labels, copies, leaks between splits; writes the cleaned table.
+
+    Looks at datamodule.audio_dir (or base_dir) and datamodule.groundtruth. Exit code: 0 nothing to mend, 3 there is, 1 it could not look.
+    """
+    from helpers.check import check_collection, print_findings
+    from helpers.data import audio_and_table
+
+    c = _config["datamodule"]
+    audio, table = audio_and_table(*(c[name] for name in ("audio_dir", "base_dir", "groundtruth", "demo_tracks")))
+    found = check_collection(
+        audio,
+        table,
+        Path(_config["check"]["out"] or Path("exp_out/checked") / f"{audio.resolve().name}-{table.stem}"),
+        is_store=c["audio_dir"] is None and c["base_dir"] is not None,
+        **{name: _config["check"][name] for name in ("jobs", "new_split")},
+        **{name: c[name] for name in ("label_column", "group_column", "split_seed")},
+    )
+    print_findings(found)
+    return found.counts()
 
 
 @ex.command
@@ -361,7 +383,12 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from helpers import showcase
     from helpers.report import versions, write_report
     from helpers.tables import print_scores
+    from models.errors import ConfigError
 
+    if _config["report"]["folds"] and _config["ckpt_path"] is not None:
+        raise ConfigError(
+            "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
+        )
     folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
     study = _folds_study(_run, _config, seed, folder) if r["folds"] else _split_study(_run, _config, seed, folder)
     for one in study.scores:
@@ -419,7 +446,8 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
     labels = found.truths["all"].labels
 
     def pretrain(truths: Mapping[str, Any], where: Path) -> Any:
-        result = train(run, config, seed, Tracks(found.store, None, dict(truths), found.name), where)
+        fold = Tracks(found.store, None, dict(truths), found.name)
+        result = train(run, config, seed, fold, where, prefix=f"fold{where.name}.")
         return network(config, labels, seed, pretrained=False, checkpoint=str(result.best or result.last))
 
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
@@ -432,4 +460,6 @@ def _say(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    ex.run_commandline(sys.argv)
+    done = ex.run_commandline(sys.argv)
+    if done is not None and isinstance(done.result, Mapping):
+        sys.exit(done.result.get("exit_code", 0))

@@ -48,7 +48,9 @@ def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
     splits = ("all",) if d["folds"] else ("train", "val", "test")
     order = Path(d["metadata_dir"] or "") / "labels.txt"
     names = order if files and order.is_file() else None
-    found = read_truths(d["groundtruth"], files, d["label_column"], d["split_seed"], splits, out_dir, names)
+    found = read_truths(
+        d["groundtruth"], files, d["label_column"], d["split_seed"], splits, out_dir, d["group_column"], label_names=names
+    )
     n = next(iter(found.values())).n_labels
     if d["n_classes"] not in (None, n):
         raise GroundtruthError(

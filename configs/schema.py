@@ -170,6 +170,9 @@ class DataModule:
     groundtruth_test: str | None = opt(None, "labels of the test tracks")
     groundtruth_predict: str | None = opt(None, "tracks to extract; none: all of the store")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    group_column: str | None = opt(
+        None, "column whose equal values a split keeps together; none: group, artist or album where there is one"
+    )
     batch_size_train: int = opt(12, "clips per process and step")
     batch_size_test: int = opt(20, "windows per process in validation, test and extraction")
     num_workers: int = opt(0, "loading processes; 0 is fastest for stores in the page cache (published: 16)")
@@ -200,6 +203,7 @@ class Predict:
     html: bool = opt(True, "of predict: pages with spectrogram, classes over time and sound")
     csv: bool = opt(False, "of predict: predictions.csv and windows.csv, a column per label")
     json: bool = opt(False, "of predict: predictions.json")
+    parquet: bool = opt(False, "of predict: predictions.parquet and windows.parquet")
     types: str = opt("cdt", "of similar: tokens, any of c (CLS), d (DIST), t (mean of the others)")
     reduce: str = opt("stack", "of similar, several tokens: mean or stack", ("mean", "stack"))
     center: bool = opt(True, "of similar: take the collection's mean off before the cosine")
@@ -265,6 +269,15 @@ class Export:
 
 
 @dataclass
+class Check:
+    """The command `check_data`: a table of labels against its audio."""
+
+    out: str | None = opt(None, "folder of clean.csv, problems.csv, report.json; none: exp_out/checked/<audio folder>-<table>")
+    new_split: bool = opt(False, "split anew (stratified, whole groups together) in place of the table's own splits")
+    jobs: int | None = opt(None, "processes that decode; none: one per usable core")
+
+
+@dataclass
 class ExMaest:
     """All of ex_maest.py."""
 
@@ -277,6 +290,7 @@ class ExMaest:
     predict: Predict = section(Predict)
     report: Report = section(Report)
     export: Export = section(Export)
+    check: Check = section(Check)
 
 
 # ---- ex_tl.py
@@ -293,6 +307,7 @@ class ProbeData:
     groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
     split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    group_column: str | None = opt(None, "column whose equal values a split keeps together; the same as in ex_maest.py")
     batch_size: int = opt(128, "tracks per step")
     types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
     reduce: str = opt("mean", "of several tokens: mean or stack", ("mean", "stack"))

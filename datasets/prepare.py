@@ -2,17 +2,16 @@
 
 OUT is a folder that holds the store (mel.h5 or waveform.h5; further shards beside it when audio was added later), prepare.json
 (the settings it was made with) and, when files were bad, failed.csv. The same command goes on where a killed one stopped, and
-does nothing when all is done; files that failed are tried again, tracks that stand are not, even when their file has changed
-since. Tracks stand in the order of their names, whatever the number of processes and however often the work was interrupted.
+does nothing when all is done. Files that failed are tried again when they have changed, or when the reason was none of theirs (a
+disk, a missing library, a kill); tracks that stand are not made again, even when their file has changed since. Tracks stand in
+the order of their names, whatever the number of processes and however often the work was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import functools
-import io
 import json
 import logging
 import os
@@ -30,6 +29,7 @@ from models.errors import AudioError, StoreError
 from models.mel_settings import MAEST
 
 from . import features, store_files
+from .failures import Failures, write_whole
 from .parallel import parallel_map
 from .progress import JobProgress
 from .store import TrackStore, shard_path
@@ -75,6 +75,7 @@ def prepare(
     waveform: int | None = None,
     jobs: int | None = None,
     max_seconds: float | None = MAX_SECONDS,
+    retry: bool = False,
 ) -> Preparation:
     """All audio under `audio_dir` into a track store in the folder `out`; names are the files' relative paths.
 
@@ -82,7 +83,7 @@ def prepare(
     scale). jobs: worker processes, None: one per usable core. max_seconds: longer tracks are cut around their middle (only that
     part is decoded where the format can be sought); None or 0: never.
 
-    Files that cannot be used are left out and listed in `out`/failed.csv (file, reason).
+    Files that cannot be used are left out and listed in `out`/failed.csv; retry: try also those again that have not changed.
 
     Raises AudioError when `audio_dir` is no folder or holds no audio; StoreError when `out` was made with other settings, from
     another folder or is being written by another process, and when the disk is full: what was written stays readable, and the
@@ -97,8 +98,8 @@ def prepare(
     _settle(out, {"audio_dir": str(audio_dir.resolve()), **kind.attrs})
     base = out / kind.file
     made_before, shard = _look(base, kind)
-    todo = [name for name in names if name not in made_before]
-    failed: dict[str, str] = {}
+    failures = Failures(out / FAILED_FILE, audio_dir, retry)
+    todo = [name for name in names if name not in made_before and not failures.known(name)]
     made = 0
     if todo or TrackStore.state(base, shard) == "parts":
         with TrackStore.create(base, kind.item_shape, kind.dtype, kind.attrs, shard) as writer:
@@ -106,15 +107,15 @@ def prepare(
             todo = [name for name in todo if name not in writer]
             if resumed:
                 log.info("Going on after %d of %d tracks.", len(made_before) + resumed, len(names))
-            _fill(writer, audio_dir, todo, len(names), kind.function, jobs, failed)
+            _fill(writer, audio_dir, todo, len(names), kind.function, jobs, failures)
             made = len(writer) - resumed
             made_before |= set(list(writer.names)[:resumed])
             _finish(writer)
-    _report(out / FAILED_FILE, failed)
+    failures.write()
     gone = len(made_before - set(names))
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
-    return Preparation(base, made, len(made_before), failed, time.monotonic() - began)
+    return Preparation(base, made, len(made_before), failures.reasons, time.monotonic() - began)
 
 
 def _kind(waveform: int | None, max_seconds: float | None) -> _Kind:
@@ -141,7 +142,7 @@ def _settle(out: Path, settings: dict) -> None:
         stores = sorted(path.name for path in out.iterdir() if path.suffix == ".h5" or path.name.endswith(".h5.journal"))
         if stores:
             raise StoreError(f"{out} holds a store that was not made by this command ({stores[0]}). Choose another OUT.")
-        _write_whole(file, json.dumps(settings, indent=1) + "\n")
+        write_whole(file, json.dumps(settings, indent=1) + "\n")
         return
     try:
         there = json.loads(file.read_text(encoding="utf-8", errors="surrogateescape"))
@@ -177,7 +178,7 @@ def _look(base: Path, kind: _Kind) -> tuple[set[str], int | None]:
 
 
 def _fill(
-    writer: StoreWriter, root: Path, todo: Sequence[str], total: int, function: Callable, jobs: int | None, failed: dict[str, str]
+    writer: StoreWriter, root: Path, todo: Sequence[str], total: int, function: Callable, jobs: int | None, failures: Failures
 ) -> None:
     """Append what the workers make of each file, in the files' order: this process is the only writer."""
     if jobs is None:
@@ -190,9 +191,8 @@ def _fill(
             if outcome.error is None and outcome.value is not None:
                 writer.append(name, outcome.value)
             else:
-                failed[name] = outcome.error or "no result"
-                log.debug("%s: %s", name, failed[name])
-            progress.advance(note=f"{len(failed)} bad" if failed else "")
+                failures.add(name, outcome.error or "no result", outcome.lasting)
+            progress.advance(note=f"{len(failures)} bad" if len(failures) else "")
 
 
 def _finish(writer: StoreWriter) -> None:
@@ -203,28 +203,6 @@ def _finish(writer: StoreWriter) -> None:
     writer.close()
     store_files.part_path(writer.path).unlink(missing_ok=True)
     store_files.journal_path(writer.path).unlink(missing_ok=True)
-
-
-def _report(file: Path, failed: dict[str, str]) -> None:
-    """The bad files as a table (file, reason); an old table goes when there are none."""
-    if not failed:
-        file.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", "reason"])
-    table.writerows(failed.items())
-    _write_whole(file, text.getvalue())
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """The whole text or nothing, also under a kill."""
-    partial = file.with_name(file.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        os.replace(partial, file)
-    except OSError as error:
-        raise StoreError(f"{file} could not be written: {error.strerror}.") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -245,12 +223,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--max-seconds", metavar="S", type=float, default=MAX_SECONDS,
         help="cut longer tracks to S seconds around their middle; 0 keeps all (default: %(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--retry", action="store_true", help="try the files of failed.csv again, also those that have not changed"
+    )
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error("--jobs is 1 or more")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        done = prepare(args.audio_dir, args.out, args.waveform, args.jobs, args.max_seconds)
+        done = prepare(args.audio_dir, args.out, args.waveform, args.jobs, args.max_seconds, args.retry)
     except (AudioError, StoreError) as error:
         log.error("%s", error)
         return EXIT_STOPPED

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets.groundtruth import Groundtruth
+from datasets.collection import torn_groups
+from datasets.groundtruth import Groundtruth, listed
 from datasets.splits import ensure_split
 from models.errors import AudioError, ConfigError, GroundtruthError, StoreError
 
@@ -36,6 +37,7 @@ def find_tracks(
     groundtruth: str | None,
     labels: Mapping[str, str | None],
     label_column: str | None,
+    group_column: str | None,
     demo_tracks: int | None,
     split_seed: int,
     splits: Sequence[str],
@@ -45,7 +47,7 @@ def find_tracks(
 
     audio_dir: audio that is prepared into base_dir (default: a folder of exp_out/prepared) first; what was prepared before is not done again.
     groundtruth: one file for all splits; labels: a file per split instead. Nothing named at all: the demo data, demo_tracks of them.
-    split_seed: of a split that the one file does not give; it is written to out_dir/split.csv.
+    split_seed: of a split that the one file does not give; it is written to out_dir/split.csv. group_column: what it keeps together.
 
     Raises ConfigError, GroundtruthError or StoreError before any work for what is missing or does not fit.
     """
@@ -62,7 +64,9 @@ def find_tracks(
             raise StoreError(
                 f"datamodule.base_dir is {base_dir}, and there is nothing: prepare audio into it (python -m datasets.prepare AUDIO {base_dir})."
             )
-        truths = read_truths(groundtruth, labels, label_column, split_seed, splits, out_dir)  # before hours of preparation
+        truths = read_truths(
+            groundtruth, labels, label_column, split_seed, splits, out_dir, group_column
+        )  # before hours of preparation
         store = prepared(audio_dir, base_dir) if audio_dir is not None else Path(str(base_dir))
         return Tracks(
             store, Path(base_dir_val) if base_dir_val else None, truths, Path(str(audio_dir or base_dir)).resolve().name
@@ -77,6 +81,7 @@ def read_truths(
     split_seed: int,
     splits: Sequence[str],
     out_dir: Path | None = None,
+    group_column: str | None = None,
     label_names: Path | None = None,
 ) -> dict[str, Groundtruth]:
     """Groundtruth by split, all with the same labels in the same order; splits ("all",): the one file whole.
@@ -94,11 +99,13 @@ def read_truths(
     if groundtruth is not None:
         if any(labels.get(s) for s in SPLITS):
             raise ConfigError("Give one groundtruth with its splits, or a file per split (groundtruth_train, ...), not both.")
-        whole = Groundtruth.read(groundtruth, label_column=label_column)
+        whole = Groundtruth.read(groundtruth, label_column=label_column, group_column=group_column)
         if splits == ("all",):
             return {"all": whole}
         if wanted:
-            found = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", split_seed).splits
+            split = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", split_seed)
+            warn_of_torn_groups(split, groundtruth)
+            found = split.splits
             if absent := [s for s in wanted if s not in found]:
                 raise GroundtruthError(
                     f"{groundtruth} has no {' and no '.join(absent)} tracks; its splits are {', '.join(found)}."
@@ -119,6 +126,40 @@ def read_truths(
     if "predict" in splits and labels.get("predict"):
         truths["predict"] = Groundtruth.read(str(labels["predict"]), label_column=label_column)
     return truths
+
+
+def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:
+    """Say it when tracks of one group (artist, album) stand in several splits: scores then reward knowing the artist."""
+    torn = torn_groups(truth)
+    if torn:
+        n = len(set(truth.group or []))
+        log.warning(
+            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. `python ex_maest.py check_data` lists them.",
+            path, len(torn), n, listed(list(torn), 3),
+        )  # fmt: skip
+
+
+def audio_and_table(
+    audio_dir: str | None, base_dir: str | None, groundtruth: str | None, demo_tracks: int | None
+) -> tuple[Path, Path]:
+    """What check_data looks at: a folder of audio (or a store), and the table. Nothing named: the demo data, made now where it is not yet.
+
+    Raises ConfigError when one of the two is not named, AudioError when the folder is none.
+    """
+    if audio_dir is None and base_dir is None and groundtruth is None:
+        from datasets.demo import make
+
+        folder = DEMO if demo_tracks is None else DEMO.with_name(f"{DEMO.name}-{demo_tracks}")
+        return make(folder, demo_tracks)
+    if groundtruth is None:
+        raise ConfigError("check_data compares audio with a table of labels: give datamodule.groundtruth.")
+    if audio_dir is None and base_dir is None:
+        raise ConfigError(
+            "There are labels but no tracks: give datamodule.audio_dir (audio), or datamodule.base_dir (a store of it)."
+        )
+    if audio_dir is not None and not Path(audio_dir).is_dir():
+        raise AudioError(f"datamodule.audio_dir is {audio_dir}, which is not a folder.")
+    return Path(str(audio_dir or base_dir)), Path(groundtruth)
 
 
 def label_files(folder: str | Path) -> dict[str, str]:
