@@ -305,7 +305,9 @@ class ProbeData:
         None, "embeddings of an untrained network of the same size: probed beside, on the same tracks"
     )
     mel_dir: str | None = opt(None, "mel store: mel statistics + logistic regression beside, on the same tracks")
-    metadata_dir: str | None = opt(None, "folder of groundtruth-train/-val/-test files")
+    metadata_dir: str | None = opt(
+        None, "folder of groundtruth-train/-val/-test files, and labels.txt (their order) where there is one"
+    )
     groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
     split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")

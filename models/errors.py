@@ -18,6 +18,10 @@ class GroundtruthError(ValueError):
     """Labels that cannot be used: absent, unreadable, or not fitting the audio."""
 
 
+class DataSetError(ValueError):
+    """A data set's files that cannot be used: absent, damaged, others than they should be, or an archive that is not safe to unpack."""
+
+
 class WeightsError(ValueError):
     """Weights that do not fit the network they are loaded into."""
 
