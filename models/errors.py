@@ -30,6 +30,10 @@ class ConfigError(ValueError):
     """An experiment's configuration that cannot be run."""
 
 
+class ClusterError(ValueError):
+    """Machines that cannot be used together: no scheduler answers, or its workers do not fit."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the closest of `known`, or '' when none is close."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
