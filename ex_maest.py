@@ -83,14 +83,7 @@ def job(
     run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
 ) -> tuple[Any, Path, int]:
     """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
-    from helpers.devices import count_devices, resolve_accelerator, resolve_devices
-    from helpers.processes import first_goes_first
-
-    t = config["trainer"]
-    accelerator = resolve_accelerator(t["accelerator"], t["devices"])
-    devices = count_devices(resolve_devices(t["devices"], accelerator))
-    folder, seed = enter_job(run, t["default_root_dir"], seed, devices, t["num_nodes"], accelerator == "gpu")
-    return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked))
 
 
 def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:

@@ -18,7 +18,7 @@ import configs
 from configs.schema import defaults, docs
 from configs.schema_ssl import ExSsl
 from helpers.commands import demo_without_data
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -86,7 +86,6 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
     from helpers.families import family, settings
     from helpers.training import fit
 
-    share_seed(seed)
     t, o = config["trainer"], config["optimizer"]
     labels = found.truths["train"].labels or None
     net = network(config, labels, seed)
@@ -109,14 +108,14 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    result = train(_run, _config, seed, tracks(_config, ("train", "val"), folder), folder)
+    found, folder, seed = enter_job(_run, _config["trainer"], seed, lambda where: tracks(_config, ("train", "val"), where))
+    result = train(_run, _config, seed, found, folder)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if is_first_process() else ():
         print(line)
 
 

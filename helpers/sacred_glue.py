@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
 
@@ -31,12 +31,14 @@ from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to
 
 from models.errors import ConfigError, nearest
 
+from .devices import count_devices, resolve_accelerator, resolve_devices
 from .log_lines import root_logger
 from .observers import FolderObserver
-from .processes import check_world, is_first_process, join, on_failure, place, share
+from .processes import check_world, first_goes_first, is_first_process, join, on_failure, place, share
 from .provenance import git_state, lock_state, packages, process_state
 from .runs import main as list_runs
 
+Found = TypeVar("Found")
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
@@ -340,21 +342,23 @@ def _record_failures(_run: Run) -> None:
     on_failure.append(record)
 
 
-def enter_job(run: Run, root: str | Path, seed: int, devices: int, num_nodes: int, gpu: bool) -> tuple[Path, int]:
-    """The run's folder (under `root`) and seed, the same in all devices x num_nodes processes of its job.
+def enter_job(run: Run, trainer: Mapping[str, Any], seed: int, find: Callable[[Path], Found]) -> tuple[Found, Path, int]:
+    """What `find(folder)` finds, the run's folder and its seed, the same in all processes of the job that the section `trainer` asks for.
 
-    Processes that torchrun or srun started meet here; those that training will start are left word of both. Raises ConfigError
-    where the numbers do not fit, JobError when not all come.
+    Processes that torchrun or srun started meet here; those that training will start are left word of folder and seed. The first process
+    finds (and prepares) first. Raises ConfigError where the numbers do not fit, JobError when not all come.
     """
-    check_world(devices, num_nodes)
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    check_world(count_devices(resolve_devices(trainer["devices"], accelerator)), trainer["num_nodes"])
     if FOLDER_VARIABLE in os.environ and not is_first_process():
-        return Path(os.environ[FOLDER_VARIABLE]), int(os.environ[SEED_VARIABLE])
-    folder = str(run_folder(run, root)) if is_first_process() else ""
-    if place() is not None:
-        join(gpu)
-        folder, seed = share([folder, seed])
-    os.environ[SEED_VARIABLE], os.environ[FOLDER_VARIABLE] = str(seed), folder
-    return Path(folder), seed
+        folder, seed = os.environ[FOLDER_VARIABLE], int(os.environ[SEED_VARIABLE])
+    else:
+        folder = str(run_folder(run, trainer["default_root_dir"])) if is_first_process() else ""
+        if place() is not None:
+            join(accelerator == "gpu")
+            folder, seed = share([folder, seed])
+        os.environ[SEED_VARIABLE], os.environ[FOLDER_VARIABLE] = str(seed), folder
+    return first_goes_first(lambda: find(Path(folder))), Path(folder), seed
 
 
 __all__ = ["CommandError", "Experiment", "Run", "check", "enter_job", "is_first_process", "metric_logger", "run_folder"]
