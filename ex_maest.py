@@ -20,6 +20,7 @@ from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, shar
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
+LAST = "last"  # of ckpt_path
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
 
 
@@ -33,6 +34,18 @@ def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> S
     return ("demo",)
 
 
+def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> Path | None:
+    """The folder of the run that ckpt_path continues: of its checkpoint, or for `last` this config's newest."""
+    from helpers.resume import run_of, run_to_continue
+
+    chosen = config["ckpt_path"]
+    if chosen is None or command not in ("main", "report"):
+        return None
+    if chosen != LAST:
+        return run_of(chosen)
+    return run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+
+
 ex = Experiment(
     "maest",
     ExMaest,
@@ -42,6 +55,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
     implied=implied,
+    continues=continues,
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -90,9 +104,48 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
+def starting_point(config: Mapping[str, Any]) -> Path | None:
+    """The checkpoint to continue from, None for a training from the beginning. Refused before work: one that is torn, or of another experiment."""
+    from helpers.resume import CHECKPOINTS, check_same, experiment_of, newest, read_saved
+
+    chosen = config["ckpt_path"]
+    if chosen is None:
+        return None
+    if chosen == LAST:
+        saved = None if ex.continued is None else newest(ex.continued / CHECKPOINTS)
+    else:
+        saved = read_saved(chosen)
+    if saved is None:
+        where = config["trainer"]["default_root_dir"] if ex.continued is None else ex.continued
+        log.info("There is no checkpoint of this config in %s yet: training begins.", where)
+        return None
+    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
+    return saved.path
+
+
+def tested(config: Mapping[str, Any]) -> str | Path | None:
+    """The checkpoint that `test` scores."""
+    from helpers.resume import CHECKPOINTS, newest, run_to_continue
+    from models.errors import ConfigError
+
+    chosen, root = config["ckpt_path"], config["trainer"]["default_root_dir"]
+    if chosen != LAST:
+        return chosen
+    folder = run_to_continue(root, "main", config)
+    saved = None if folder is None else newest(folder / CHECKPOINTS)
+    if saved is None:
+        raise ConfigError(
+            f"No run of this config under {root} has left a checkpoint: train it first, or name one by ckpt_path=PATH."
+        )
+    return saved.path
+
+
+def train(
+    run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
+) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
-    from helpers.build import build_averaging, build_optimization
+    from helpers.build import build_averaging, build_experiment, build_optimization
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
     share_seed(seed)
@@ -105,7 +158,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         optimization=build_optimization(config["module"]["optimizer"]),
         averaging=build_averaging(config["module"]),
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=build_experiment(experiment_of(config), data, config["trainer"]),
         log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
@@ -115,9 +169,9 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
+    folder, start = run_folder(_run, _config["trainer"]["default_root_dir"]), starting_point(_config)
     found = tracks(_config, ("train", "val"), folder)
-    result = train(_run, _config, seed, found, folder)
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
@@ -128,7 +182,7 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     from helpers.training import evaluate
 
     share_seed(seed)
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
+    folder, checkpoint = run_folder(_run, _config["trainer"]["default_root_dir"]), tested(_config)
     found = tracks(_config, ("test",), folder)
     data = data_module(_config, found, seed)
     data.setup("test")
@@ -136,7 +190,7 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     result = evaluate(
         objective(_config, network(_config, data.labels, seed)),
         data,
-        checkpoint=_config["ckpt_path"],
+        checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
@@ -407,8 +461,9 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
 def _split_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
     from helpers.study import split_study
 
+    start = starting_point(config)
     found = tracks(config, ("train", "val", "test"), folder, blocks(config))
-    result = train(run, config, seed, found, folder)
+    result = train(run, config, seed, found, folder, start)
     labels, weights = found.truths["test"].labels, str(result.best or result.last)
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)

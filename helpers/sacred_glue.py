@@ -30,6 +30,9 @@ from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to
 
 from models.errors import ConfigError, nearest
 
+from .interrupts import Interrupted, answered_by, end_at_once
+from .sacred_folder import RunFolder
+
 SEED_VARIABLE = "MAEST_RUN_SEED"
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config")
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
@@ -130,6 +133,7 @@ class Experiment(sacred.Experiment):
         root: key that names the folder of the run folders.
         aliases: published key (or section) -> ours.
         implied: (command, updates, named configs) -> named configs to run with.
+        continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in, or None. `continued` then is it.
         sources: files whose text is stored with every run.
     """
 
@@ -144,6 +148,7 @@ class Experiment(sacred.Experiment):
         root: str,
         aliases: Mapping[str, str] | None = None,
         implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
+        continues: Callable[[str, Mapping[str, Any], Sequence[str]], Path | None] | None = None,
         sources: Iterable[Path] = (),
         **settings: Any,
     ):
@@ -151,7 +156,9 @@ class Experiment(sacred.Experiment):
         SETTINGS.DISCOVER_SOURCES = "none"  # said below, file by file: Sacred overlooks `import package.module`
         SETTINGS.CONFIG.READ_ONLY_CONFIG = True
         super().__init__(name, save_git_info=_in_git(), **settings)
-        self.schema, self.root, self.aliases, self.implied = schema, root, dict(aliases or {}), implied
+        self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
+        self.continued: Path | None = None
+        self._named: tuple[str, ...] = ()
         self.logger = _logger()
         self.captured_out_filter = apply_backspaces_and_linefeeds
         self.configurations.append(_Documented(defaults, docs=docs))
@@ -163,11 +170,13 @@ class Experiment(sacred.Experiment):
 
     def _hook(self, config: Mapping[str, Any], command_name: str) -> dict[str, Any]:
         check(self.schema, config, extra=("seed",))
+        if self.continues is not None and command_name not in STOCK:
+            self.continued = self.continues(command_name, config, self._named)
         if command_name not in STOCK and is_first_process() and not self.observers:
             folder = config
             for part in self.root.split("."):
                 folder = folder[part]
-            self.observers.append(_RunFolder(str(folder)))
+            self.observers.append(_RunFolder(str(folder), self.continued))
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
         return {}
@@ -182,8 +191,10 @@ class Experiment(sacred.Experiment):
         command = command_name or self.default_command
         if self.implied is not None:
             named = tuple(self.implied(command, updates, named))
+        self._named, self.continued = named, None
         try:
-            return super().run(command_name, updates, named, *args, **kwargs)
+            with answered_by(end_at_once):
+                return super().run(command_name, updates, named, *args, **kwargs)
         except (ValueError, FloatingPointError) as error:
             if type(error) is ValueError and not str(error):
                 raise
@@ -201,7 +212,11 @@ class Experiment(sacred.Experiment):
         except ConfigError as error:
             sys.stderr.write(f"{Path(argv[0]).name}: {error}\n")
             sys.exit(1)
-        return super().run_commandline(argv)
+        try:
+            return super().run_commandline(argv)
+        except Interrupted as signal:
+            sys.stderr.write(f"{Path(argv[0]).name}: {signal}\n")
+            sys.exit(signal.exit_code)
 
     def _check_slips(self, words: list[str]) -> None:
         before = words[: words.index("with")] if "with" in words else words
@@ -260,7 +275,7 @@ def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 # ---- a run's folder and metrics
-class _RunFolder(FileStorageObserver):
+class _RunFolder(RunFolder):
     """The observer that is there when nobody asked for another."""
 
 
