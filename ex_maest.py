@@ -16,35 +16,11 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
+from helpers.commands import continued_by, demo_without_data, starting_point, tested_checkpoint
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
-LAST = "last"  # of ckpt_path
-DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
-
-
-def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
-    """Without a named config and without data the command is the demo's."""
-    chosen = updates.get("datamodule", {})
-    if command == "print_config" and not named:
-        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
-    if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
-        return named
-    return ("demo",)
-
-
-def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> Path | None:
-    """The folder of the run that ckpt_path continues: of its checkpoint, or for `last` this config's newest."""
-    from helpers.resume import run_of, run_to_continue
-
-    chosen = config["ckpt_path"]
-    if chosen is None or command not in ("main", "report"):
-        return None
-    if chosen != LAST:
-        return run_of(chosen)
-    return run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
-
 
 ex = Experiment(
     "maest",
@@ -54,8 +30,8 @@ ex = Experiment(
     named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
-    implied=implied,
-    continues=continues,
+    implied=demo_without_data("ex_maest.py", "demo"),
+    continues=continued_by("main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -69,7 +45,7 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, aske
 
     c, t = config["datamodule"], config["trainer"]
     check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
-    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
 
@@ -104,40 +80,21 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
-def starting_point(config: Mapping[str, Any]) -> Path | None:
-    """The checkpoint to continue from, None for a training from the beginning. Refused before work: one that is torn, or of another experiment."""
-    from helpers.resume import CHECKPOINTS, check_same, experiment_of, newest, read_saved
+def job(
+    run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
+) -> tuple[Any, Path, int, Path | None]:
+    """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
+    the same in all of them.
+    """
+    from helpers.devices import count_devices, resolve_accelerator, resolve_devices
+    from helpers.processes import first_goes_first
 
-    chosen = config["ckpt_path"]
-    if chosen is None:
-        return None
-    if chosen == LAST:
-        saved = None if ex.continued is None else newest(ex.continued / CHECKPOINTS)
-    else:
-        saved = read_saved(chosen)
-    if saved is None:
-        where = config["trainer"]["default_root_dir"] if ex.continued is None else ex.continued
-        log.info("There is no checkpoint of this config in %s yet: training begins.", where)
-        return None
-    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
-    return saved.path
-
-
-def tested(config: Mapping[str, Any]) -> str | Path | None:
-    """The checkpoint that `test` scores."""
-    from helpers.resume import CHECKPOINTS, newest, run_to_continue
-    from models.errors import ConfigError
-
-    chosen, root = config["ckpt_path"], config["trainer"]["default_root_dir"]
-    if chosen != LAST:
-        return chosen
-    folder = run_to_continue(root, "main", config)
-    saved = None if folder is None else newest(folder / CHECKPOINTS)
-    if saved is None:
-        raise ConfigError(
-            f"No run of this config under {root} has left a checkpoint: train it first, or name one by ckpt_path=PATH."
-        )
-    return saved.path
+    t = config["trainer"]
+    accelerator = resolve_accelerator(t["accelerator"], t["devices"])
+    devices = count_devices(resolve_devices(t["devices"], accelerator))
+    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    folder, seed, start = enter_job(run, t["default_root_dir"], seed, devices, t["num_nodes"], accelerator == "gpu", start)
+    return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed, start
 
 
 def train(
@@ -148,7 +105,6 @@ def train(
     from helpers.resume import experiment_of
     from helpers.training import fit
 
-    share_seed(seed)
     data = data_module(config, found, seed)
     data.setup("fit")
     return fit(
@@ -169,8 +125,7 @@ def train(
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    folder, start = run_folder(_run, _config["trainer"]["default_root_dir"]), starting_point(_config)
-    found = tracks(_config, ("train", "val"), folder)
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val"))
     result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
@@ -181,9 +136,8 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    share_seed(seed)
-    folder, checkpoint = run_folder(_run, _config["trainer"]["default_root_dir"]), tested(_config)
-    found = tracks(_config, ("test",), folder)
+    checkpoint = tested_checkpoint(_config)
+    found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
@@ -353,6 +307,29 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
 
 
 @ex.command
+def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
+    """Is the collection fit to train on? Missing and unreadable files, lengths, labels, copies, leaks between splits; writes the cleaned table.
+
+    Looks at datamodule.audio_dir (or base_dir) and datamodule.groundtruth. Exit code: 0 nothing to mend, 3 there is, 1 it could not look.
+    """
+    from helpers.check import check_collection, print_findings
+    from helpers.data import audio_and_table
+
+    c = _config["datamodule"]
+    audio, table = audio_and_table(*(c[name] for name in ("audio_dir", "base_dir", "groundtruth", "demo_tracks")))
+    found = check_collection(
+        audio,
+        table,
+        Path(_config["check"]["out"] or Path("exp_out/checked") / f"{audio.resolve().name}-{table.stem}"),
+        is_store=c["audio_dir"] is None and c["base_dir"] is not None,
+        **{name: _config["check"][name] for name in ("jobs", "new_split")},
+        **{name: c[name] for name in ("label_column", "group_column", "split_seed")},
+    )
+    print_findings(found)
+    return found.counts()
+
+
+@ex.command
 def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Mean and standard deviation of the training tracks' log-mels, as datamodule.norm takes them."""
     from datasets.statistics import norm_stats
@@ -416,12 +393,24 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from helpers.tables import print_scores
     from models.errors import ConfigError
 
-    if _config["report"]["folds"] and _config["ckpt_path"] is not None:
+    r, t = _config["report"], _config["trainer"]
+    if r["folds"] and _config["ckpt_path"] is not None:
         raise ConfigError(
             "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
         )
-    folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
-    study = _folds_study(_run, _config, seed, folder) if r["folds"] else _split_study(_run, _config, seed, folder)
+    if r["folds"] and (str(t["devices"]), t["num_nodes"]) != ("1", 1):
+        raise ConfigError(
+            "Cross-validation trains a network per fold, each in one process: leave trainer.devices and num_nodes at 1."
+        )
+    if r["folds"]:
+        folder = run_folder(_run, t["default_root_dir"])
+        study = _folds_study(_run, _config, seed, folder)
+    else:
+        found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
+        result = train(_run, _config, seed, found, folder, start)
+        if not is_first_process():
+            return {}  # it was there for the training
+        study = _split_study(_config, seed, found, folder, str(result.best or result.last))
     for one in study.scores:
         study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
     path = write_report(
@@ -458,13 +447,10 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _split_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
+def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path, weights: str) -> Any:
     from helpers.study import split_study
 
-    start = starting_point(config)
-    found = tracks(config, ("train", "val", "test"), folder, blocks(config))
-    result = train(run, config, seed, found, folder, start)
-    labels, weights = found.truths["test"].labels, str(result.best or result.last)
+    labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
     return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
@@ -487,9 +473,11 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if is_first_process() else ():
         print(line)
 
 
 if __name__ == "__main__":
-    ex.run_commandline(sys.argv)
+    done = ex.run_commandline(sys.argv)
+    if done is not None and isinstance(done.result, Mapping):
+        sys.exit(done.result.get("exit_code", 0))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from rich.console import Console
 
@@ -22,7 +22,7 @@ from models.objective import Objective
 
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
-from .devices import resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
+from .devices import in_job, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from .history import History, LogFunction, write_json
 from .interrupts import Interrupted, StopRequest, answered_by
 from .lit import LitObjective, Optimization
@@ -42,6 +42,8 @@ _UNHELPFUL = (
     r".*Total length of `list` across ranks is zero.*",  # a run without validation is logged as such
     r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # what is frozen
     r".*when using `ckpt_path`, callbacks used to create the checkpoint need to be provided.*",  # the module says what is left out
+    r"Grad strides do not match bucket view strides.*",  # of the two extra tokens' positions: a copy of 2 x C numbers
+    r".*all_gather is deprecated, use torch.distributed._functional_collectives.*",  # Lightning's own call
     r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
 )
 
@@ -64,6 +66,7 @@ class Evaluation:
     classes: dict[str, dict[str, Any]]
 
 
+@in_job
 def fit(
     objective: Objective,
     datamodule: pl.LightningDataModule,
@@ -89,6 +92,7 @@ def fit(
     gradient_clip_val: float | None = None,
     monitor: str = "val_loss",
     monitor_mode: str = "min",
+    early_stopping: int | None = None,
     resume_from: str | Path | None = None,
     save_every_n_steps: int | None = None,
     save_every_minutes: float | None = None,
@@ -107,6 +111,7 @@ def fit(
     seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
     GPU numbers. precision: "auto" or Lightning's names. resume_from: a checkpoint whose run is continued to `max_epochs` as if it
     had never stopped, within an epoch too. experiment: what such a run must have in common with this one, plain values by name.
+    early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
     log_metric(name, value, step) is told every metric; a resumed run tells those from before its checkpoint again.
 
     SIGTERM and SIGUSR1 are answered by saving last.ckpt behind the batch at hand.
@@ -136,9 +141,10 @@ def fit(
         request=request,
         resumed_from=None if saved is None else saved.path,
     )
+    stop = [_EarlyStopping(monitor, patience=early_stopping, mode=monitor_mode)] if early_stopping is not None else []
     trainer = _trainer(
         out_dir,
-        [best, last, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
+        [best, last, history, *([averaging] if averaging else []), *stop, *(callbacks or []), *_progress(show_progress)],
         max_epochs=max_epochs,
         devices=devices,
         num_nodes=num_nodes,
@@ -175,6 +181,7 @@ def fit(
     return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=history.rows, metrics=metrics)
 
 
+@in_job
 def evaluate(
     objective: Objective,
     datamodule: pl.LightningDataModule,
@@ -245,6 +252,14 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )
+
+
+class _EarlyStopping(EarlyStopping):
+    """Lightning's; a run that it has ended stays ended when it is continued."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.stopped_epoch:
+            trainer.should_stop = True
 
 
 class _Bar(RichProgressBar):

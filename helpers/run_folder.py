@@ -1,25 +1,22 @@
-"""The run folder: Sacred's file storage, with files that are always whole, kept to one process, and continued by a run that resumes it."""
+"""The run folder: kept to one process, and continued by a run that resumes it."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sacred.observers import FileStorageObserver
-from sacred.serializer import flatten
-
-from .files import atomic, remove_parts
+from .files import remove_parts
+from .observers import FolderObserver
 from .resume import RunLock
 
 log = logging.getLogger(__name__)
 
 
-class RunFolder(FileStorageObserver):
+class RunFolder(FolderObserver):
     """Stores runs under `root`, or goes on in `continues`, the folder of an earlier run.
 
     A continued run keeps its number, its start time, its output, artefacts and info; "resumed" in run.json lists when it was taken up again. Its
@@ -32,13 +29,7 @@ class RunFolder(FileStorageObserver):
         super().__init__(Path(root) if continues is None else continues.parent)
         self.continues = continues
         self._lock: RunLock | None = None
-        self._writing = threading.Lock()  # the heartbeat is a thread
         self._metrics: dict[str, dict[str, list[Any]]] = {}
-
-    def save_json(self, obj: Any, filename: str) -> None:
-        """As Sacred's, but replaced whole: a kill or a full disk leaves the old file."""
-        with self._writing, atomic(Path(self.dir) / filename) as part:
-            part.write_text(json.dumps(flatten(obj), sort_keys=True, indent=2), encoding="utf-8")
 
     def _make_run_dir(self, _id: Any) -> None:
         super()._make_run_dir(_id)
