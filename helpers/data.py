@@ -99,8 +99,11 @@ def read_truths(
     splits: Sequence[str],
     out_dir: Path | None = None,
     group_column: str | None = None,
+    label_names: Path | None = None,
 ) -> dict[str, Groundtruth]:
     """Groundtruth by split, all with the same labels in the same order; splits ("all",): the one file whole.
+
+    label_names: a file of the labels in their order, a line each, for a file per split; else those of the training file, sorted.
 
     Raises GroundtruthError for splits that cannot be had.
     """
@@ -126,7 +129,7 @@ def read_truths(
                 )
             truths = {s: found[s] for s in wanted}
     elif wanted:
-        names = None
+        names: Sequence[str] | Path | None = label_names
         for split in (s for s in SPLITS if s in wanted or labels.get(s)):
             path = labels.get(split)
             if path is None:

@@ -134,9 +134,20 @@ class LitObjective(pl.LightningModule):
         size = len(batch["index"])
         for name, value in out.items():
             self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
-        self.log("train_loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        share, mean = self._together(loss.detach(), size)
+        self.log("train_loss_step", mean, on_step=True, on_epoch=False, prog_bar=True)
         self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True, on_epoch=False)
-        return loss
+        return loss * share
+
+    def _together(self, loss: Tensor, size: int) -> tuple[Tensor | float, Tensor]:
+        """(share, mean): what this process's mean loss over `size` items weighs in the mean over all processes' gradients, and the
+
+        mean loss over all items of the step. An epoch's last batch may be shared out unevenly; every item shall count the same.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0, loss
+        total = self.trainer.strategy.reduce(torch.stack([loss * size, loss.new_tensor(size)]), reduce_op="sum")
+        return size * self.trainer.world_size / total[1], total[0] / total[1]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Tell the objective that the optimiser has stepped."""

@@ -7,6 +7,7 @@ errors of this suite shown as one sentence.
 
 from __future__ import annotations
 
+import datetime
 import os
 import sys
 import types
@@ -32,10 +33,11 @@ from models.errors import ConfigError, nearest
 
 from .log_lines import root_logger
 from .observers import FolderObserver
+from .processes import check_world, is_first_process, join, on_failure, place, share
 from .provenance import git_state, lock_state, packages, process_state
 from .runs import main as list_runs
 
-SEED_VARIABLE = "MAEST_RUN_SEED"
+SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
@@ -49,11 +51,6 @@ class CommandError(SacredError, ValueError):
 
 
 CommandError.__module__ = "builtins"  # Sacred prints the class by its full path: "CommandError: ..." says enough
-
-
-def is_first_process() -> bool:
-    """Whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID"))
 
 
 # ---- typed configs
@@ -170,6 +167,7 @@ class Experiment(sacred.Experiment):
         for path in (self.file, *sources):
             self.add_source_file(str(path))
         self.pre_run_hook(_note_folder)
+        self.pre_run_hook(_record_failures)
         self.command(self._runs_command(), unobserved=True)
         self.config_hook(lambda config, command_name, logger: self._hook(config, command_name))
 
@@ -211,6 +209,8 @@ class Experiment(sacred.Experiment):
         command = command_name or self.default_command
         if self.implied is not None:
             named = tuple(self.implied(command, updates, named))
+        if not is_first_process():
+            kwargs["options"] = {**kwargs.get("options", {}), "--unobserved": True}
         try:
             return super().run(command_name, updates, named, *args, **kwargs)
         except (ValueError, FloatingPointError) as error:
@@ -221,6 +221,9 @@ class Experiment(sacred.Experiment):
             raise
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
+            on_failure.clear()
+            for name in (SEED_VARIABLE, FOLDER_VARIABLE) if is_first_process() else ():
+                os.environ.pop(name, None)
 
     def run_commandline(self, argv: Sequence[str] | None = None) -> Run | None:
         """As sacred.Experiment.run_commandline; common slips of the command line are named."""
@@ -327,9 +330,31 @@ def metric_logger(run: Run, prefix: str = "") -> Callable[[str, float, int], Non
     return log_metric
 
 
-def share_seed(seed: int) -> None:
-    """Give the run's seed to the processes that this one starts."""
-    os.environ[SEED_VARIABLE] = str(seed)
+def _record_failures(_run: Run) -> None:
+    """Where another process takes the job down and this one hangs, the observers are told all the same (from another thread)."""
+
+    def record(why: str) -> None:
+        for observer in _run.observers:
+            observer.failed_event(fail_time=datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None), fail_trace=[why])
+
+    on_failure.append(record)
 
 
-__all__ = ["CommandError", "Experiment", "Run", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]
+def enter_job(run: Run, root: str | Path, seed: int, devices: int, num_nodes: int, gpu: bool) -> tuple[Path, int]:
+    """The run's folder (under `root`) and seed, the same in all devices x num_nodes processes of its job.
+
+    Processes that torchrun or srun started meet here; those that training will start are left word of both. Raises ConfigError
+    where the numbers do not fit, JobError when not all come.
+    """
+    check_world(devices, num_nodes)
+    if FOLDER_VARIABLE in os.environ and not is_first_process():
+        return Path(os.environ[FOLDER_VARIABLE]), int(os.environ[SEED_VARIABLE])
+    folder = str(run_folder(run, root)) if is_first_process() else ""
+    if place() is not None:
+        join(gpu)
+        folder, seed = share([folder, seed])
+    os.environ[SEED_VARIABLE], os.environ[FOLDER_VARIABLE] = str(seed), folder
+    return Path(folder), seed
+
+
+__all__ = ["CommandError", "Experiment", "Run", "check", "enter_job", "is_first_process", "metric_logger", "run_folder"]

@@ -23,7 +23,7 @@ from models.objective import Objective
 
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, best_and_last
-from .devices import resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
+from .devices import in_job, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from .history import History, LogFunction, ProgressLines, write_json
 from .lit import LitObjective, Optimization
 
@@ -40,6 +40,8 @@ _UNHELPFUL = (
     r".*Total length of `list` across ranks is zero.*",  # a run without validation is logged as such
     r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # what is frozen
     r".*when using `ckpt_path`, callbacks used to create the checkpoint need to be provided.*",  # the module says what is left out
+    r"Grad strides do not match bucket view strides.*",  # of the two extra tokens' positions: a copy of 2 x C numbers
+    r".*all_gather is deprecated, use torch.distributed._functional_collectives.*",  # Lightning's own call
     r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
 )
 
@@ -62,6 +64,7 @@ class Evaluation:
     classes: dict[str, dict[str, Any]]
 
 
+@in_job
 def fit(
     objective: Objective,
     datamodule: pl.LightningDataModule,
@@ -159,6 +162,7 @@ def fit(
     return FitResult(best=_path(best.best_model_path), last=_path(last.best_model_path), history=history.rows, metrics=metrics)
 
 
+@in_job
 def evaluate(
     objective: Objective,
     datamodule: pl.LightningDataModule,
