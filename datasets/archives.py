@@ -267,14 +267,16 @@ def _write(out: Path, name: str, source: IO[bytes], size: int, archive: str) -> 
             raise DataSetError(f"{out / parent} is a link; {archive} is not unpacked through it.")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name[:200]}.part")
-    draft.unlink(missing_ok=True)
+    if draft.is_symlink() or draft.exists():  # of a run that was killed
+        draft.unlink()
     try:
         with open(draft, "xb") as file:
             for block in _blocks(source, size, name, archive):
                 file.write(block)
         os.replace(draft, target)
-    finally:
+    except BaseException:
         draft.unlink(missing_ok=True)
+        raise
 
 
 def _blocks(source: IO[bytes], size: int, name: str, archive: str) -> Iterator[bytes]:
