@@ -16,22 +16,11 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
+from helpers.commands import demo_without_data
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
-DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
-
-
-def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
-    """Without a named config and without data the command is the demo's."""
-    chosen = updates.get("datamodule", {})
-    if command == "print_config" and not named:
-        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
-    if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
-        return named
-    return ("demo",)
-
 
 ex = Experiment(
     "maest",
@@ -41,7 +30,7 @@ ex = Experiment(
     named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
-    implied=implied,
+    implied=demo_without_data("ex_maest.py", "demo"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -90,12 +79,18 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
+def job(
+    run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
+) -> tuple[Any, Path, int]:
+    """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked))
+
+
 def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
     from helpers.build import build_averaging, build_optimization
     from helpers.training import fit
 
-    share_seed(seed)
     data = data_module(config, found, seed)
     data.setup("fit")
     return fit(
@@ -115,8 +110,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, ("train", "val"), folder)
+    found, folder, seed = job(_run, _config, seed, ("train", "val"))
     result = train(_run, _config, seed, found, folder)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
@@ -127,9 +121,7 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    share_seed(seed)
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, ("test",), folder)
+    found, folder, seed = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
@@ -385,12 +377,24 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from helpers.tables import print_scores
     from models.errors import ConfigError
 
-    if _config["report"]["folds"] and _config["ckpt_path"] is not None:
+    r, t = _config["report"], _config["trainer"]
+    if r["folds"] and _config["ckpt_path"] is not None:
         raise ConfigError(
             "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
         )
-    folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
-    study = _folds_study(_run, _config, seed, folder) if r["folds"] else _split_study(_run, _config, seed, folder)
+    if r["folds"] and (str(t["devices"]), t["num_nodes"]) != ("1", 1):
+        raise ConfigError(
+            "Cross-validation trains a network per fold, each in one process: leave trainer.devices and num_nodes at 1."
+        )
+    if r["folds"]:
+        folder = run_folder(_run, t["default_root_dir"])
+        study = _folds_study(_run, _config, seed, folder)
+    else:
+        found, folder, seed = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
+        result = train(_run, _config, seed, found, folder)
+        if not is_first_process():
+            return {}  # it was there for the training
+        study = _split_study(_config, seed, found, folder, str(result.best or result.last))
     for one in study.scores:
         study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
     path = write_report(
@@ -427,12 +431,10 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _split_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
+def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path, weights: str) -> Any:
     from helpers.study import split_study
 
-    found = tracks(config, ("train", "val", "test"), folder, blocks(config))
-    result = train(run, config, seed, found, folder)
-    labels, weights = found.truths["test"].labels, str(result.best or result.last)
+    labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
     return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
@@ -455,7 +457,7 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if is_first_process() else ():
         print(line)
 
 

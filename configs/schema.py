@@ -102,6 +102,10 @@ class Module:
     swa_freq: int = opt(5, "epochs between two averaged weights")
     ema_decay: float | None = opt(None, "with a decay: an exponential moving average per step in place of SWA")
     mixup_alpha: float = opt(0.3, "of Beta(alpha, alpha); 0: no mixup")
+    mixup_group: int | None = opt(
+        None,
+        "clips that mix among each other; none: a process's whole batch. With one that divides batch_size_train, 1 x 8 and 2 x 4 train alike",
+    )
     optimizer: Optimizer = section(Optimizer)
 
 

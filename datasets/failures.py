@@ -25,6 +25,7 @@ class Failures:
         self.table, self._root = table, audio_dir
         self._rows: dict[str, list[str]] = {}
         self._before = {} if retry else _read(table)
+        self.retry = retry
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -41,6 +42,11 @@ class Failures:
             return False
         self._rows[name] = row
         return True
+
+    def keep(self, name: str, reason: str) -> None:
+        """A file that failed in a run which did not come to writing its table: it need not be tried again either, unless all are."""
+        if not self.retry and name not in self._before:
+            self._before[name] = [reason, *self._state(name)]
 
     def add(self, name: str, reason: str, lasting: bool) -> None:
         """A file that failed now. lasting: the file itself is at fault."""

@@ -11,34 +11,34 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import functools
+import fcntl
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from joblib import cpu_count
 
 from models.audio import AUDIO_SUFFIXES, find_audio
-from models.errors import AudioError, StoreError
-from models.mel_settings import MAEST
+from models.errors import AudioError, ClusterError, StoreError
 
 from . import features, store_files
 from .failures import Failures, write_whole
+from .features import MAX_SECONDS, Kind
 from .parallel import parallel_map
+from .plans import Plan
 from .progress import JobProgress
+from .shards import SHARD_TRACKS, discard, prepare_shards
 from .store import TrackStore, shard_path
 from .store_writer import StoreWriter
 
 log = logging.getLogger(__name__)
 SETTINGS_FILE = "prepare.json"
 FAILED_FILE = "failed.csv"
-MAX_SECONDS = 300.0
 EXIT_OK, EXIT_STOPPED, EXIT_SOME_BAD, EXIT_INTERRUPTED = 0, 2, 3, 130
 
 
@@ -58,17 +58,6 @@ class Preparation:
         return EXIT_SOME_BAD if self.failed else EXIT_OK
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What is stored of a file: the worker's function, the shape and type of one item, and the store's attributes."""
-
-    file: str
-    function: Callable[[Path], np.ndarray]
-    item_shape: tuple[int, ...]
-    dtype: str
-    attrs: dict
-
-
 def prepare(
     audio_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
@@ -76,6 +65,9 @@ def prepare(
     jobs: int | None = None,
     max_seconds: float | None = MAX_SECONDS,
     retry: bool = False,
+    shard_tracks: int | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> Preparation:
     """All audio under `audio_dir` into a track store in the folder `out`; names are the files' relative paths.
 
@@ -85,20 +77,37 @@ def prepare(
 
     Files that cannot be used are left out and listed in `out`/failed.csv; retry: try also those again that have not changed.
 
+    shard_tracks: files to a shard; the store is then made in shards, each whole by one worker, with a manifest.json at the end, the same
+    bit for bit whoever makes them (shards.py). scheduler: on the workers of a dask cluster (cluster.connect), in shards (of 256 files unless
+    said); workers: how many SLURM jobs are asked for.
+
     Raises AudioError when `audio_dir` is no folder or holds no audio; StoreError when `out` was made with other settings, from
     another folder or is being written by another process, and when the disk is full: what was written stays readable, and the
-    same call goes on from there.
+    same call goes on from there. ClusterError when the scheduler cannot be reached.
     """
     began = time.monotonic()
     audio_dir, out = Path(audio_dir), Path(out)
-    kind = _kind(waveform, max_seconds)
+    kind = features.kind_of(waveform, max_seconds)
     names = find_audio(audio_dir)
     if not names:
         raise AudioError(f"{audio_dir} holds no audio files ({', '.join(sorted(AUDIO_SUFFIXES))}).")
     _settle(out, {"audio_dir": str(audio_dir.resolve()), **kind.attrs})
     base = out / kind.file
-    made_before, shard = _look(base, kind)
     failures = Failures(out / FAILED_FILE, audio_dir, retry)
+    planned = Plan.size_of(out)
+    if shard_tracks is not None or scheduler is not None or planned is not None:
+        if TrackStore.state(base) != "absent":
+            raise StoreError(f"{out} was prepared as one store. Go on without shards and scheduler, or choose another OUT.")
+        if shard_tracks is not None and shard_tracks < 1:
+            raise StoreError(f"shard_tracks is {shard_tracks}; a shard has 1 file or more.")
+        with _alone(out):
+            size = shard_tracks or planned or SHARD_TRACKS
+            made, already = prepare_shards(
+                base, audio_dir, kind, names, failures, size=size, scheduler=scheduler, workers=workers, jobs=jobs
+            )
+        failures.write()
+        return Preparation(base, made, already, failures.reasons, time.monotonic() - began)
+    made_before, shard = _look(base, kind)
     todo = [name for name in names if name not in made_before and not failures.known(name)]
     made = 0
     if todo or TrackStore.state(base, shard) == "parts":
@@ -116,20 +125,6 @@ def prepare(
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
     return Preparation(base, made, len(made_before), failures.reasons, time.monotonic() - began)
-
-
-def _kind(waveform: int | None, max_seconds: float | None) -> _Kind:
-    if max_seconds is not None and not (max_seconds == 0 or max_seconds >= features.MIN_SECONDS):
-        raise AudioError(f"max_seconds is {max_seconds}; give the seconds to keep of a long track, or 0 to keep all.")
-    cut = float(max_seconds) if max_seconds else None
-    if waveform is None:
-        attrs = {"kind": "mel", "front_end": MAEST.name, "sample_rate": MAEST.sample_rate, "hop": MAEST.hop, "max_seconds": cut}
-        return _Kind("mel.h5", functools.partial(features.mel_of_file, max_seconds=cut), (MAEST.n_mels,), "float16", attrs)
-    if waveform != int(waveform) or not 1000 <= waveform <= 384000:
-        raise AudioError(f"waveform is {waveform}; it is the rate of the stored samples, 1000 to 384000 Hz.")
-    attrs = {"kind": "waveform", "front_end": "waveform", "sample_rate": int(waveform), "full_scale": 32768, "max_seconds": cut}
-    function = functools.partial(features.waveform_of_file, sample_rate=int(waveform), max_seconds=cut)
-    return _Kind("waveform.h5", function, (), "int16", attrs)
 
 
 def _settle(out: Path, settings: dict) -> None:
@@ -158,7 +153,20 @@ def _settle(out: Path, settings: dict) -> None:
         )
 
 
-def _look(base: Path, kind: _Kind) -> tuple[set[str], int | None]:
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No second command plans shards in the same folder."""
+    with open(out / SETTINGS_FILE) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"Another process is preparing {out}. Wait for it to end, or choose another OUT.") from None
+        except OSError as error:  # some network file systems have no locks
+            log.warning("%s cannot be locked (%s): make sure that only one command prepares it.", out, error)
+        yield
+
+
+def _look(base: Path, kind: Kind) -> tuple[set[str], int | None]:
     """Names in the sealed shards, and the shard to write: the first that is not sealed."""
     sealed, shard = [], None
     while TrackStore.state(base, shard) == "sealed":
@@ -199,10 +207,8 @@ def _finish(writer: StoreWriter) -> None:
     """Seal the store, or remove what stands of one in which no track arrived."""
     if len(writer):
         writer.seal()
-        return
-    writer.close()
-    store_files.part_path(writer.path).unlink(missing_ok=True)
-    store_files.journal_path(writer.path).unlink(missing_ok=True)
+    else:
+        discard(writer)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -224,6 +230,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="cut longer tracks to S seconds around their middle; 0 keeps all (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
+        "--shard-tracks", metavar="K", type=int, help="make the store in shards of K files, each whole by one worker"
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="WHERE",
+        help="work on a dask cluster: tcp://HOST:8786, a scheduler file (NAME.json), or slurm (docs/scale.md)",
+    )
+    parser.add_argument("--workers", metavar="N", type=int, help="of --scheduler slurm: jobs to ask for")
+    parser.add_argument(
         "--retry", action="store_true", help="try the files of failed.csv again, also those that have not changed"
     )
     args = parser.parse_args(argv)
@@ -231,8 +246,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--jobs is 1 or more")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        done = prepare(args.audio_dir, args.out, args.waveform, args.jobs, args.max_seconds, args.retry)
-    except (AudioError, StoreError) as error:
+        done = prepare(
+            args.audio_dir,
+            args.out,
+            args.waveform,
+            args.jobs,
+            args.max_seconds,
+            args.retry,
+            args.shard_tracks,
+            args.scheduler,
+            args.workers,
+        )
+    except (AudioError, StoreError, ClusterError) as error:
         log.error("%s", error)
         return EXIT_STOPPED
     except OSError as error:

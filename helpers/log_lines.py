@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import TextIO
 
+from .processes import is_first_process, place
+
 
 class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to what sys.stderr is at the time: Sacred's capture and progress bars replace it."""
@@ -23,9 +25,10 @@ def root_logger() -> logging.Logger:
     root = logging.getLogger()
     if not any(isinstance(h, _CurrentStderr) for h in root.handlers):
         handler = _CurrentStderr()
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        here = None if is_first_process() else place()
+        handler.setFormatter(logging.Formatter("%(message)s" if here is None else f"[process {here.rank}] %(message)s"))
         root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.INFO if is_first_process() else logging.ERROR)  # the first process says it for all
     for noisy in (
         "onnxscript",
         "onnx_ir",

@@ -7,6 +7,7 @@ errors of this suite shown as one sentence.
 
 from __future__ import annotations
 
+import datetime
 import os
 import sys
 import types
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
 
@@ -30,12 +31,15 @@ from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to
 
 from models.errors import ConfigError, nearest
 
+from .devices import count_devices, resolve_accelerator, resolve_devices
 from .log_lines import root_logger
 from .observers import FolderObserver
+from .processes import check_world, first_goes_first, is_first_process, join, on_failure, place, share
 from .provenance import git_state, lock_state, packages, process_state
 from .runs import main as list_runs
 
-SEED_VARIABLE = "MAEST_RUN_SEED"
+Found = TypeVar("Found")
+SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
@@ -49,11 +53,6 @@ class CommandError(SacredError, ValueError):
 
 
 CommandError.__module__ = "builtins"  # Sacred prints the class by its full path: "CommandError: ..." says enough
-
-
-def is_first_process() -> bool:
-    """Whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID"))
 
 
 # ---- typed configs
@@ -170,6 +169,7 @@ class Experiment(sacred.Experiment):
         for path in (self.file, *sources):
             self.add_source_file(str(path))
         self.pre_run_hook(_note_folder)
+        self.pre_run_hook(_record_failures)
         self.command(self._runs_command(), unobserved=True)
         self.config_hook(lambda config, command_name, logger: self._hook(config, command_name))
 
@@ -211,6 +211,8 @@ class Experiment(sacred.Experiment):
         command = command_name or self.default_command
         if self.implied is not None:
             named = tuple(self.implied(command, updates, named))
+        if not is_first_process():
+            kwargs["options"] = {**kwargs.get("options", {}), "--unobserved": True}
         try:
             return super().run(command_name, updates, named, *args, **kwargs)
         except (ValueError, FloatingPointError) as error:
@@ -221,6 +223,9 @@ class Experiment(sacred.Experiment):
             raise
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
+            on_failure.clear()
+            for name in (SEED_VARIABLE, FOLDER_VARIABLE) if is_first_process() else ():
+                os.environ.pop(name, None)
 
     def run_commandline(self, argv: Sequence[str] | None = None) -> Run | None:
         """As sacred.Experiment.run_commandline; common slips of the command line are named."""
@@ -327,9 +332,33 @@ def metric_logger(run: Run, prefix: str = "") -> Callable[[str, float, int], Non
     return log_metric
 
 
-def share_seed(seed: int) -> None:
-    """Give the run's seed to the processes that this one starts."""
-    os.environ[SEED_VARIABLE] = str(seed)
+def _record_failures(_run: Run) -> None:
+    """Where another process takes the job down and this one hangs, the observers are told all the same (from another thread)."""
+
+    def record(why: str) -> None:
+        for observer in _run.observers:
+            observer.failed_event(fail_time=datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None), fail_trace=[why])
+
+    on_failure.append(record)
 
 
-__all__ = ["CommandError", "Experiment", "Run", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]
+def enter_job(run: Run, trainer: Mapping[str, Any], seed: int, find: Callable[[Path], Found]) -> tuple[Found, Path, int]:
+    """What `find(folder)` finds, the run's folder and its seed, the same in all processes of the job that the section `trainer` asks for.
+
+    Processes that torchrun or srun started meet here; those that training will start are left word of folder and seed. The first process
+    finds (and prepares) first. Raises ConfigError where the numbers do not fit, JobError when not all come.
+    """
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    check_world(count_devices(resolve_devices(trainer["devices"], accelerator)), trainer["num_nodes"])
+    if FOLDER_VARIABLE in os.environ and not is_first_process():
+        folder, seed = os.environ[FOLDER_VARIABLE], int(os.environ[SEED_VARIABLE])
+    else:
+        folder = str(run_folder(run, trainer["default_root_dir"])) if is_first_process() else ""
+        if place() is not None:
+            join(accelerator == "gpu")
+            folder, seed = share([folder, seed])
+        os.environ[SEED_VARIABLE], os.environ[FOLDER_VARIABLE] = str(seed), folder
+    return first_goes_first(lambda: find(Path(folder))), Path(folder), seed
+
+
+__all__ = ["CommandError", "Experiment", "Run", "check", "enter_job", "is_first_process", "metric_logger", "run_folder"]

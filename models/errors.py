@@ -34,6 +34,14 @@ class ConfigError(ValueError):
     """An experiment's configuration that cannot be run."""
 
 
+class JobError(ValueError):
+    """A job of several processes that cannot go on: one of them did not come, or failed."""
+
+
+class ClusterError(ValueError):
+    """Machines that cannot be used together: no scheduler answers, or its workers do not fit."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the closest of `known`, or '' when none is close."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)

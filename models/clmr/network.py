@@ -101,6 +101,11 @@ class SampleCNN(AudioEncoder):
             raise ConfigError("This SampleCNN has no head (out_dim is none): it has no classes. Give it a trained head.")
         return self.out_dim
 
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the classes: those given at construction, else their numbers."""
+        return list(self.labels or map(str, range(self.n_classes)))
+
     # ---- windows
     @property
     def window_length(self) -> int:

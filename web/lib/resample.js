@@ -1,8 +1,8 @@
 /**
  * Resampling by a windowed sinc in polyphase form, for a stream of blocks.
  *
- * The filter is soxr's HQ: flat to 0.913 of the lower Nyquist frequency, nothing from 1.0 of it on (126 dB down), linear phase, no delay.
- * The taps are a Kaiser window's (Kaiser 1974). Sample m of the output stands at input time m * rateIn / rateOut; there are
+ * The bands are those of soxr's HQ: flat to 0.913 of the lower Nyquist frequency, nothing from 1.0 of it on (126 dB down), linear phase, no
+ * delay. (soxr itself gives way by up to 0.01 dB, 0.1 %, towards 0.913; this filter does not: their outputs differ by that much.) The taps are a Kaiser window's (Kaiser 1974). Sample m of the output stands at input time m * rateIn / rateOut; there are
  * ceil(n * rateOut / rateIn) of them; the signal is 0 before its first and behind its last sample.
  */
 
@@ -108,13 +108,14 @@ export class Resampler {
     for (let i = 0; i < out.length; i++) {
       const ticks = (this.given + i) * down; // position in 1 / up of an input sample
       const whole = Math.floor(ticks / up);
-      const part = ((ticks - whole * up) / up) * phases;
+      const behind = ticks - whole * up; // of that sample, in the same units
+      const part = phases === up ? behind : (behind / up) * phases; // exact where there is a phase for each
       const p = Math.floor(part);
       const from = whole - (half - 1) - this.first;
       const row = taps[p];
       let sum = 0;
       for (let k = 0; k < row.length; k++) sum += row[k] * held[from + k];
-      const between = phases === up ? 0 : part - p;
+      const between = part - p;
       if (between > 0) {
         const next = taps[p + 1];
         let other = 0;
