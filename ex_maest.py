@@ -16,22 +16,11 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
+from helpers.commands import demo_without_data
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
-DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
-
-
-def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
-    """Without a named config and without data the command is the demo's."""
-    chosen = updates.get("datamodule", {})
-    if command == "print_config" and not named:
-        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
-    if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
-        return named
-    return ("demo",)
-
 
 ex = Experiment(
     "maest",
@@ -41,7 +30,7 @@ ex = Experiment(
     named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
-    implied=implied,
+    implied=demo_without_data("ex_maest.py", "demo"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -90,12 +79,25 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
-    """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+def job(
+    run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
+) -> tuple[Any, Path, int]:
+    """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
+    from helpers.devices import count_devices, resolve_accelerator, resolve_devices
+    from helpers.processes import first_goes_first
+
+    t = config["trainer"]
+    accelerator = resolve_accelerator(t["accelerator"], t["devices"])
+    devices = count_devices(resolve_devices(t["devices"], accelerator))
+    folder, seed = enter_job(run, t["default_root_dir"], seed, devices, t["num_nodes"], accelerator == "gpu")
+    return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed
+
+
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
+    """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
     from helpers.build import build_averaging, build_optimization
     from helpers.training import fit
 
-    share_seed(seed)
     data = data_module(config, found, seed)
     data.setup("fit")
     return fit(
@@ -106,7 +108,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         averaging=build_averaging(config["module"]),
         seed=seed,
         resume_from=config["ckpt_path"],
-        log_metric=metric_logger(run),
+        log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
@@ -115,8 +117,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, ("train", "val"), folder)
+    found, folder, seed = job(_run, _config, seed, ("train", "val"))
     result = train(_run, _config, seed, found, folder)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
@@ -127,9 +128,7 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    share_seed(seed)
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, ("test",), folder)
+    found, folder, seed = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
@@ -259,8 +258,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
         precision=precision,
-        csv_tables=p["csv"],
-        json_table=p["json"],
+        tables=[kind for kind in ("csv", "json", "parquet") if p[kind]],
         **{key: p[key] for key in ("top", "html", "player_minutes")},
         **more,
     )
@@ -384,9 +382,26 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from helpers import showcase
     from helpers.report import versions, write_report
     from helpers.tables import print_scores
+    from models.errors import ConfigError
 
-    folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
-    study = _folds_study(_run, _config, seed, folder) if r["folds"] else _split_study(_run, _config, seed, folder)
+    r, t = _config["report"], _config["trainer"]
+    if r["folds"] and _config["ckpt_path"] is not None:
+        raise ConfigError(
+            "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
+        )
+    if r["folds"] and (str(t["devices"]), t["num_nodes"]) != ("1", 1):
+        raise ConfigError(
+            "Cross-validation trains a network per fold, each in one process: leave trainer.devices and num_nodes at 1."
+        )
+    if r["folds"]:
+        folder = run_folder(_run, t["default_root_dir"])
+        study = _folds_study(_run, _config, seed, folder)
+    else:
+        found, folder, seed = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
+        result = train(_run, _config, seed, found, folder)
+        if not is_first_process():
+            return {}  # it was there for the training
+        study = _split_study(_config, seed, found, folder, str(result.best or result.last))
     for one in study.scores:
         study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
     path = write_report(
@@ -423,12 +438,10 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _split_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
+def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path, weights: str) -> Any:
     from helpers.study import split_study
 
-    found = tracks(config, ("train", "val", "test"), folder, blocks(config))
-    result = train(run, config, seed, found, folder)
-    labels, weights = found.truths["test"].labels, str(result.best or result.last)
+    labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
     return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
@@ -442,7 +455,8 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
     labels = found.truths["all"].labels
 
     def pretrain(truths: Mapping[str, Any], where: Path) -> Any:
-        result = train(run, config, seed, Tracks(found.store, None, dict(truths), found.name), where)
+        fold = Tracks(found.store, None, dict(truths), found.name)
+        result = train(run, config, seed, fold, where, prefix=f"fold{where.name}.")
         return network(config, labels, seed, pretrained=False, checkpoint=str(result.best or result.last))
 
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
@@ -450,7 +464,7 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if is_first_process() else ():
         print(line)
 
 

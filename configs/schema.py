@@ -102,6 +102,10 @@ class Module:
     swa_freq: int = opt(5, "epochs between two averaged weights")
     ema_decay: float | None = opt(None, "with a decay: an exponential moving average per step in place of SWA")
     mixup_alpha: float = opt(0.3, "of Beta(alpha, alpha); 0: no mixup")
+    mixup_group: int | None = opt(
+        None,
+        "clips that mix among each other; none: a process's whole batch. With one that divides batch_size_train, 1 x 8 and 2 x 4 train alike",
+    )
     optimizer: Optimizer = section(Optimizer)
 
 
@@ -203,6 +207,7 @@ class Predict:
     html: bool = opt(True, "of predict: pages with spectrogram, classes over time and sound")
     csv: bool = opt(False, "of predict: predictions.csv and windows.csv, a column per label")
     json: bool = opt(False, "of predict: predictions.json")
+    parquet: bool = opt(False, "of predict: predictions.parquet and windows.parquet")
     types: str = opt("cdt", "of similar: tokens, any of c (CLS), d (DIST), t (mean of the others)")
     reduce: str = opt("stack", "of similar, several tokens: mean or stack", ("mean", "stack"))
     center: bool = opt(True, "of similar: take the collection's mean off before the cosine")
@@ -300,7 +305,9 @@ class ProbeData:
         None, "embeddings of an untrained network of the same size: probed beside, on the same tracks"
     )
     mel_dir: str | None = opt(None, "mel store: mel statistics + logistic regression beside, on the same tracks")
-    metadata_dir: str | None = opt(None, "folder of groundtruth-train/-val/-test files")
+    metadata_dir: str | None = opt(
+        None, "folder of groundtruth-train/-val/-test files, and labels.txt (their order) where there is one"
+    )
     groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
     split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")

@@ -62,8 +62,6 @@ class Groundtruth:
         self.packed = packed
         if not self.keys:
             raise GroundtruthError("The groundtruth is empty: it names no track.")
-        if not self.labels:
-            raise GroundtruthError("The groundtruth has no labels.")
         for what, names in (("tracks", self.keys), ("labels", self.labels)):
             if len(set(names)) != len(names):
                 twice = [name for name, n in Counter(names).items() if n > 1]
@@ -119,7 +117,14 @@ class Groundtruth:
             labels, packed = _pack_vectors(keys, values, labels)
         else:
             labels, packed = _pack_lists(keys, values, labels)
+        if not labels:
+            raise GroundtruthError("The groundtruth has no labels.")
         return cls(keys, labels, packed, split, group)
+
+    @classmethod
+    def unlabelled(cls, keys: Sequence[str], split: Sequence[str] | None = None) -> Groundtruth:
+        """Tracks without labels (L = 0), for training that needs none."""
+        return cls(keys, [], np.zeros((len(keys), 0), dtype=np.uint8), split)
 
     # -- reading it
 
@@ -149,6 +154,8 @@ class Groundtruth:
     @property
     def counts(self) -> np.ndarray:
         """Tracks that have each label, int64 [L]."""
+        if not self.labels:
+            return np.zeros(0, dtype=np.int64)
         per_byte = [np.bincount(self.packed[:, byte], minlength=256) @ BITS for byte in range(self.packed.shape[1])]
         return np.concatenate(per_byte)[: self.n_labels]
 

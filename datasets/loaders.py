@@ -17,6 +17,7 @@ class TrainBatches:
     Until `set_epoch` is called it is epoch 0. Lightning calls it before each epoch, resumed ones too.
 
     draws: of rows of `tracks` [N], the store's number of each row that can be drawn; index [N]: their rows in the groundtruth.
+    drop_last: leave an incomplete last batch out. views: random crops of each draw; none: one, and batches without an axis for them.
     """
 
     def __init__(
@@ -28,9 +29,12 @@ class TrainBatches:
         batch_size: int,
         rank: int = 0,
         world: int = 1,
+        drop_last: bool = False,
+        views: int | None = None,
     ):
+        self._views = views
         self._reader, self._draws, self._index, self._tracks = reader, draws, index, tracks
-        self._mine = share_batches(len(draws), batch_size, rank, world)
+        self._mine = share_batches(len(draws), batch_size, rank, world, drop_last)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -43,7 +47,8 @@ class TrainBatches:
     def __iter__(self) -> Iterator[Clips]:
         rows = self._draws.draw(self.epoch)
         reader = self._reader
-        plan = plan_crops(self._index[rows], self._tracks[rows], reader.store, reader.clip_frames, self._draws.seed, self.epoch)
+        where = (self._index[rows], self._tracks[rows], reader.store, reader.clip_frames)
+        plan = plan_crops(*where, self._draws.seed, self.epoch, self._views)
         for positions in self._mine:
             yield plan[positions]
 

@@ -119,6 +119,7 @@ def build_objective(net: MAEST, module: Section, datamodule: Section) -> Supervi
         norm_mean=net.norm_mean,
         norm_std=net.norm_std,
         mixup_alpha=module["mixup_alpha"],
+        mixup_group=module["mixup_group"],
         roll=Roll(**c["roll"]),
         masking=Masking(**c["masking"]),
     )

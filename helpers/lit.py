@@ -3,11 +3,11 @@
 Names in its checkpoints: "net.*" the trained network, "net_swa.*" the averaged one once there is one, other names what else the
 objective keeps.
 
-Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and, where the objective
-gives scores, val_ap and val_roc (macro, degenerate classes left out) with val_ap_classes and val_roc_classes, the number of
-classes in them. "_cls" or the like stands behind a second set of scores, "_swa" behind everything that the averaged weights
-reached. The test logs the same as test_*, and per track test_track_ap, test_track_roc from the mean of the windows' probabilities
-weighted by their valid frames.
+Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and further scalars of the
+objective's `summarise` as val_NAME; where the objective gives scores, val_ap and val_roc (macro, degenerate classes left out) with
+val_ap_classes and val_roc_classes, the number of classes in them. "_cls" or the like stands behind a second set of scores, "_swa"
+behind everything that the averaged weights reached. The test logs the same as test_*, and per track test_track_ap, test_track_roc
+from the mean of the windows' probabilities weighted by their valid frames.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from models.objective import Objective
 from models.randomness import Randomness
 
 from .averaging import AveragedWeights
+from .lars import Lars, lars_groups
 from .metrics import tagging_scores, track_means
 from .schedules import Schedule
 
@@ -40,23 +41,29 @@ _IDENTITY = ("index", "window")
 class Optimization:
     """How weights are updated.
 
-    name: "adamw" (decoupled weight decay) or "adam". lr: the rate that `schedule`, a function of the epoch or of the update (both
-    from 0), multiplies; none: constant. interval: "epoch" or "step".
+    name: "adamw" (decoupled weight decay), "adam", "sgd" (Nesterov's momentum) or "lars" (helpers/lars.py). lr: the rate that
+    `schedule`, a function of the epoch or of the update (both from 0), multiplies; none: constant. interval: "epoch" or "step".
+    momentum: of sgd and lars. plateau: in place of a schedule, (factor, patience): the rate is multiplied by `factor` when val_loss has
+    not fallen for more than `patience` validations.
     """
 
-    name: Literal["adamw", "adam"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     lr: float = 2e-5
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     schedule: Schedule | None = None
     interval: Literal["epoch", "step"] = "epoch"
+    momentum: float = 0.9
+    plateau: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in ("adamw", "adam") or self.interval not in ("epoch", "step"):
+        if self.name not in ("adamw", "adam", "sgd", "lars") or self.interval not in ("epoch", "step"):
             raise ConfigError(
-                f"Optimiser '{self.name}' per {self.interval} does not exist; choose adamw or adam, per epoch or step."
+                f"Optimiser '{self.name}' per {self.interval} does not exist; choose adamw, adam, sgd or lars, per epoch or step."
             )
+        if self.plateau is not None and self.schedule is not None:
+            raise ConfigError("A learning rate follows a schedule or the validation's plateaus, not both.")
         if not self.lr > 0 or self.weight_decay < 0:
             raise ConfigError(
                 f"The learning rate is above 0 and the weight decay 0 or more; got {self.lr} and {self.weight_decay}."
@@ -90,8 +97,21 @@ class LitObjective(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over the objective's groups, and its schedule."""
         o = self.optimization
-        maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
-        optimizer = maker(self.objective.param_groups(), lr=o.lr, weight_decay=o.weight_decay, betas=o.betas, eps=o.eps)
+        groups, common = self.objective.param_groups(), {"lr": o.lr, "weight_decay": o.weight_decay}
+        if o.name == "lars":
+            optimizer: torch.optim.Optimizer = Lars(lars_groups(groups), momentum=o.momentum, **common)
+        elif o.name == "sgd":
+            optimizer = torch.optim.SGD(groups, momentum=o.momentum, nesterov=o.momentum > 0, **common)
+        else:
+            maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
+            optimizer = maker(groups, betas=o.betas, eps=o.eps, **common)
+        if o.plateau is not None:
+            follower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=o.plateau[0], patience=o.plateau[1])
+            every = self.trainer.check_val_every_n_epoch or 1
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": follower, "monitor": "val_loss", "frequency": every},
+            }
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.multiplier)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": o.interval}}
 
@@ -114,9 +134,20 @@ class LitObjective(pl.LightningModule):
         size = len(batch["index"])
         for name, value in out.items():
             self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
-        self.log("train_loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        share, mean = self._together(loss.detach(), size)
+        self.log("train_loss_step", mean, on_step=True, on_epoch=False, prog_bar=True)
         self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True, on_epoch=False)
-        return loss
+        return loss * share
+
+    def _together(self, loss: Tensor, size: int) -> tuple[Tensor | float, Tensor]:
+        """(share, mean): what this process's mean loss over `size` items weighs in the mean over all processes' gradients, and the
+
+        mean loss over all items of the step. An epoch's last batch may be shared out unevenly; every item shall count the same.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0, loss
+        total = self.trainer.strategy.reduce(torch.stack([loss * size, loss.new_tensor(size)]), reduce_op="sum")
+        return size * self.trainer.world_size / total[1], total[0] / total[1]
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Tell the objective that the optimiser has stepped."""
@@ -153,7 +184,7 @@ class LitObjective(pl.LightningModule):
             return
         for suffix, parts in collected.items():
             whole = self._gathered({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
-            named = {f"{stage}_loss": float(whole["loss"].mean(dtype=np.float64))}
+            named = {f"{stage}_{name}": value for name, value in self.objective.summarise(whole).items()}
             for key in sorted(k for k in whole if k.startswith("scores")):
                 named |= self._scored(whole, key, stage, suffix)
             for name, value in named.items():

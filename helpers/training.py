@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
 from rich.console import Console
 
@@ -23,7 +23,7 @@ from models.objective import Objective
 
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, best_and_last
-from .devices import resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
+from .devices import in_job, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from .history import History, LogFunction, ProgressLines, write_json
 from .lit import LitObjective, Optimization
 
@@ -40,6 +40,8 @@ _UNHELPFUL = (
     r".*Total length of `list` across ranks is zero.*",  # a run without validation is logged as such
     r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # what is frozen
     r".*when using `ckpt_path`, callbacks used to create the checkpoint need to be provided.*",  # the module says what is left out
+    r"Grad strides do not match bucket view strides.*",  # of the two extra tokens' positions: a copy of 2 x C numbers
+    r".*all_gather is deprecated, use torch.distributed._functional_collectives.*",  # Lightning's own call
     r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
 )
 
@@ -62,6 +64,7 @@ class Evaluation:
     classes: dict[str, dict[str, Any]]
 
 
+@in_job
 def fit(
     objective: Objective,
     datamodule: pl.LightningDataModule,
@@ -87,6 +90,7 @@ def fit(
     gradient_clip_val: float | None = None,
     monitor: str = "val_loss",
     monitor_mode: str = "min",
+    early_stopping: int | None = None,
     resume_from: str | Path | None = None,
     log_metric: LogFunction | None = None,
     callbacks: list[Callback] | None = None,
@@ -100,6 +104,7 @@ def fit(
 
     seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
     GPU numbers. precision: "auto" or Lightning's names. resume_from: a last.ckpt whose run is continued to `max_epochs`.
+    early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
     log_metric(name, value, step) is told every metric.
 
     Raises ConfigError for what cannot run (before it starts), FloatingPointError for a loss that is not finite, naming the
@@ -118,9 +123,10 @@ def fit(
     pl.seed_everything(seed, workers=True, verbose=False)
     history = History(out_dir / "history.json", log_metric)
     best, last = best_and_last(out_dir / "checkpoints", monitor, monitor_mode)
+    stop = [EarlyStopping(monitor, patience=early_stopping, mode=monitor_mode)] if early_stopping is not None else []
     trainer = _trainer(
         out_dir,
-        [best, last, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
+        [best, last, history, *([averaging] if averaging else []), *stop, *(callbacks or []), *_progress(show_progress)],
         purge_step=None if resume_from is None else torch.load(resume_from, mmap=True, weights_only=True)["global_step"] + 1,
         max_epochs=max_epochs,
         devices=devices,
@@ -156,6 +162,7 @@ def fit(
     return FitResult(best=_path(best.best_model_path), last=_path(last.best_model_path), history=history.rows, metrics=metrics)
 
 
+@in_job
 def evaluate(
     objective: Objective,
     datamodule: pl.LightningDataModule,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import os
 import re
@@ -67,7 +68,7 @@ def test_experiments_name_commands_configs_and_keys_that_exist(command, tmp_path
     words = [w for w in shlex.split(command) if w != "..."]
     ex = {"ex_maest.py": ex_maest.ex, "ex_tl.py": ex_tl.ex}[words[1]]
     before, after = (words[2 : words.index("with")], words[words.index("with") :]) if "with" in words else (words[2:], [])
-    for name in before:
+    for name in ex.without_options(before):
         assert name in ex.commands, f"no command {name}"
     try:
         ex.run_commandline([words[1], "print_config", *after])  # checks named configs, keys and types
@@ -136,3 +137,7 @@ def test_the_report_command_runs(tmp_path, folds):
         assert system in page
         assert system in done.stdout
     assert "http://" not in page.replace("http://www.w3.org", "")
+    steps = json.loads((tmp_path / "exp_logs" / "1" / "metrics.json").read_text())
+    curves = [name for name in steps if name.endswith("train_loss")]
+    assert curves == ([f"fold{k}.train_loss" for k in range(folds)] if folds else ["train_loss"])
+    assert all(len(set(told["steps"])) == len(told["steps"]) for told in steps.values())
