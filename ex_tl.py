@@ -43,7 +43,7 @@ def targets(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
     d = config["data"]
     if d["base_dir"] is None:
         raise ConfigError("No embeddings: give data.base_dir, what `python ex_maest.py extract_embeddings` wrote.")
-    names = ("task", "groundtruth", "metadata_dir", "label_column", "split_seed", "folds")
+    names = ("task", "groundtruth", "metadata_dir", "label_column", "group_column", "split_seed", "folds")
     found = read_targets(**{name: d[name] for name in names}, out_dir=out_dir)
     n = next(iter(found.values())).n_labels
     if d["n_classes"] not in (None, n):

@@ -51,7 +51,7 @@ def what_was_scored(scores: SystemScores, metric: str) -> str:
 def report_sweep(cells: Sequence[Cell], folder: Path, title: str, metric: str | None = None) -> list[Path]:
     """sweep.html, sweep.png and sweep.svg in `folder`. Raises ConfigError for a score that the task does not have."""
     first = cells[0].scores
-    metrics = (known_metric(first, metric), *(m for m in first.asked.headline if m != metric))[:2]
+    metrics = list(dict.fromkeys([known_metric(first, metric), *first.asked.headline]))[:2]
     kinds = list(dict.fromkeys(cell.types for cell in cells))
     figures = []
     for name in metrics:

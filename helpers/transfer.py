@@ -136,6 +136,7 @@ def read_targets(
     metadata_dir: str | None,
     label_column: str | None,
     split_seed: int,
+    group_column: str | None = None,
     folds: int = 0,
     out_dir: Path | None = None,
 ) -> dict[str, Any]:
@@ -162,10 +163,10 @@ def read_targets(
         if len({tuple(truth.labels) for truth in found.values()}) > 1:
             raise GroundtruthError(f"The splits in {metadata_dir} have different values: {[t.labels for t in found.values()]}.")
         return z_scored(found)
-    order = Path(metadata_dir) / "labels.txt" if metadata_dir else None
-    names = order.read_text(encoding="utf-8").splitlines() if order is not None and order.is_file() else None
+    order = Path(metadata_dir or "") / "labels.txt"
+    names = order if files and order.is_file() else None
     splits = ("all",) if folds else ("train", "val", "test")
-    return dict(read_truths(groundtruth, files, label_column, split_seed, splits, out_dir, names=names))
+    return dict(read_truths(groundtruth, files, label_column, split_seed, splits, out_dir, group_column, label_names=names))
 
 
 def few(truth: Truth, share: float, seed: int) -> Truth:
