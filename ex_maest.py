@@ -86,15 +86,8 @@ def job(
     """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
     the same in all of them.
     """
-    from helpers.devices import count_devices, resolve_accelerator, resolve_devices
-    from helpers.processes import first_goes_first
-
-    t = config["trainer"]
-    accelerator = resolve_accelerator(t["accelerator"], t["devices"])
-    devices = count_devices(resolve_devices(t["devices"], accelerator))
     start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
-    folder, seed, start = enter_job(run, t["default_root_dir"], seed, devices, t["num_nodes"], accelerator == "gpu", start)
-    return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed, start
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked), start)
 
 
 def train(

@@ -17,8 +17,8 @@ from typing import Any
 import configs
 from configs.schema import defaults, docs
 from configs.schema_ssl import ExSsl
-from helpers.commands import demo_without_data
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
+from helpers.commands import continued_by, demo_without_data, starting_point
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -32,6 +32,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict"},
     implied=demo_without_data("ex_ssl.py", "clmr_demo"),
+    continues=continued_by("main"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -81,16 +82,20 @@ def data_module(config: Mapping[str, Any], found: Any, net: Any, seed: int) -> A
     )
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
-    """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None) -> Any:
+    """Train the config's network on the found tracks; all that is left of it stands in `folder`. start: the checkpoint to go on from."""
+    from helpers.build import build_experiment
     from helpers.families import family, settings
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
-    share_seed(seed)
     t, o = config["trainer"], config["optimizer"]
     labels = found.truths["train"].labels or None
     net = network(config, labels, seed)
     data = data_module(config, found, net, seed)
+    experiment = build_experiment(experiment_of(config), data, t)
+    if o["schedule"] == "cosine":  # it ends with the last epoch
+        experiment["trainer.max_epochs"] = t["max_epochs"]
     return fit(
         family(config["family"]).objective(config, net),
         data,
@@ -99,7 +104,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         averaging=settings.averaging(config["averaging"]),
         early_stopping=o["early_stopping"],
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=experiment,
         log_metric=metric_logger(run),
         **{k: v for k, v in t.items() if k != "default_root_dir"},
     )
@@ -109,14 +115,17 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    result = train(_run, _config, seed, tracks(_config, ("train", "val"), folder), folder)
+    start = starting_point(_config, ex.continued) if is_first_process() else None
+    found, folder, seed, start = enter_job(
+        _run, _config["trainer"], seed, lambda where: tracks(_config, ("train", "val"), where), start
+    )
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if is_first_process() else ():
         print(line)
 
 

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
 
@@ -31,15 +31,17 @@ from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to
 
 from models.errors import ConfigError, nearest
 
+from .devices import count_devices, resolve_accelerator, resolve_devices
 from .interrupts import Interrupted, answered_by, end_at_once
 from .log_lines import root_logger
-from .processes import check_world, is_first_process, join, on_failure, place, share
+from .processes import check_world, first_goes_first, is_first_process, join, on_failure, place, share
 from .provenance import git_state, lock_state, packages, process_state
 from .run_folder import RunFolder
 from .runs import main as list_runs
 
+Found = TypeVar("Found")
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
-START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # where it goes on from
+START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
@@ -355,24 +357,26 @@ def _record_failures(_run: Run) -> None:
 
 
 def enter_job(
-    run: Run, root: str | Path, seed: int, devices: int, num_nodes: int, gpu: bool, start: Path | None = None
-) -> tuple[Path, int, Path | None]:
-    """The run's folder (under `root`), its seed and the checkpoint that it goes on from (`start`): the first process's, in all devices x
-    num_nodes processes of its job.
+    run: Run, trainer: Mapping[str, Any], seed: int, find: Callable[[Path], Found], start: Path | None = None
+) -> tuple[Found, Path, int, Path | None]:
+    """What `find(folder)` finds, the run's folder, its seed, and `start`, the checkpoint that it goes on from: the same in all processes of the
+    job that the section `trainer` asks for. Folder, seed and start are the first process's.
 
-    Processes that torchrun or srun started meet here; those that training will start are left word of them. Raises ConfigError
-    where the numbers do not fit, JobError when not all come.
+    Processes that torchrun or srun started meet here; those that training will start are left word of them. The first process finds (and
+    prepares) first. Raises ConfigError where the numbers do not fit, JobError when not all come.
     """
-    check_world(devices, num_nodes)
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    check_world(count_devices(resolve_devices(trainer["devices"], accelerator)), trainer["num_nodes"])
     if FOLDER_VARIABLE in os.environ and not is_first_process():
-        env = os.environ
-        return Path(env[FOLDER_VARIABLE]), int(env[SEED_VARIABLE]), Path(env[START_VARIABLE]) if START_VARIABLE in env else None
-    folder, begin = str(run_folder(run, root)) if is_first_process() else "", "" if start is None else str(start)
-    if place() is not None:
-        join(gpu)
-        folder, seed, begin = share([folder, seed, begin])
-    os.environ |= {SEED_VARIABLE: str(seed), FOLDER_VARIABLE: folder, **({START_VARIABLE: begin} if begin else {})}
-    return Path(folder), seed, Path(begin) if begin else None
+        folder, seed, begin = os.environ[FOLDER_VARIABLE], int(os.environ[SEED_VARIABLE]), os.environ[START_VARIABLE]
+    else:
+        folder = str(run_folder(run, trainer["default_root_dir"])) if is_first_process() else ""
+        begin = "" if start is None else str(start)
+        if place() is not None:
+            join(accelerator == "gpu")
+            folder, seed, begin = share([folder, seed, begin])
+        os.environ |= {SEED_VARIABLE: str(seed), FOLDER_VARIABLE: folder, START_VARIABLE: begin}
+    return first_goes_first(lambda: find(Path(folder))), Path(folder), seed, Path(begin) if begin else None
 
 
 __all__ = ["CommandError", "Experiment", "Run", "check", "enter_job", "is_first_process", "metric_logger", "run_folder"]
