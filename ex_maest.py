@@ -16,22 +16,11 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
+from helpers.commands import continued_by, demo_without_data, starting_point, tested_checkpoint
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
-DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
-
-
-def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
-    """Without a named config and without data the command is the demo's."""
-    chosen = updates.get("datamodule", {})
-    if command == "print_config" and not named:
-        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
-    if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
-        return named
-    return ("demo",)
-
 
 ex = Experiment(
     "maest",
@@ -41,7 +30,8 @@ ex = Experiment(
     named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
-    implied=implied,
+    implied=demo_without_data("ex_maest.py", "demo"),
+    continues=continued_by("main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -55,7 +45,7 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, aske
 
     c, t = config["datamodule"], config["trainer"]
     check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
-    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
 
@@ -92,21 +82,20 @@ HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 def job(
     run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
-) -> tuple[Any, Path, int]:
-    """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
-    from helpers.devices import count_devices, resolve_accelerator, resolve_devices
-    from helpers.processes import first_goes_first
-
-    t = config["trainer"]
-    accelerator = resolve_accelerator(t["accelerator"], t["devices"])
-    devices = count_devices(resolve_devices(t["devices"], accelerator))
-    folder, seed = enter_job(run, t["default_root_dir"], seed, devices, t["num_nodes"], accelerator == "gpu")
-    return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed
+) -> tuple[Any, Path, int, Path | None]:
+    """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
+    the same in all of them.
+    """
+    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked), start)
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
-    """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
-    from helpers.build import build_averaging, build_optimization
+def train(
+    run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
+) -> Any:
+    """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
+    from helpers.build import build_averaging, build_experiment, build_optimization
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
     data = data_module(config, found, seed)
@@ -118,8 +107,9 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         optimization=build_optimization(config["module"]["optimizer"]),
         averaging=build_averaging(config["module"]),
         seed=seed,
-        resume_from=config["ckpt_path"],
-        log_metric=metric_logger(run),
+        resume_from=start,
+        experiment=build_experiment(experiment_of(config), data, config["trainer"]),
+        log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
@@ -128,8 +118,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    found, folder, seed = job(_run, _config, seed, ("train", "val"))
-    result = train(_run, _config, seed, found, folder)
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val"))
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
@@ -139,14 +129,15 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    found, folder, seed = job(_run, _config, seed, ("test",))
+    checkpoint = tested_checkpoint(_config)
+    found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
     result = evaluate(
         objective(_config, network(_config, data.labels, seed)),
         data,
-        checkpoint=_config["ckpt_path"],
+        checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
@@ -269,8 +260,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
         precision=precision,
-        csv_tables=p["csv"],
-        json_table=p["json"],
+        tables=[kind for kind in ("csv", "json", "parquet") if p[kind]],
         **{key: p[key] for key in ("top", "html", "player_minutes")},
         **more,
     )
@@ -307,6 +297,29 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         weights = _config["maest"]["checkpoint"] or _config["maest"]["arch"]
         _say(*map(str, _predicted(_config, net, weights, precision, neighbours=lambda name: found).written))
     return [name for name, _ in found]
+
+
+@ex.command
+def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
+    """Is the collection fit to train on? Missing and unreadable files, lengths, labels, copies, leaks between splits; writes the cleaned table.
+
+    Looks at datamodule.audio_dir (or base_dir) and datamodule.groundtruth. Exit code: 0 nothing to mend, 3 there is, 1 it could not look.
+    """
+    from helpers.check import check_collection, print_findings
+    from helpers.data import audio_and_table
+
+    c = _config["datamodule"]
+    audio, table = audio_and_table(*(c[name] for name in ("audio_dir", "base_dir", "groundtruth", "demo_tracks")))
+    found = check_collection(
+        audio,
+        table,
+        Path(_config["check"]["out"] or Path("exp_out/checked") / f"{audio.resolve().name}-{table.stem}"),
+        is_store=c["audio_dir"] is None and c["base_dir"] is not None,
+        **{name: _config["check"][name] for name in ("jobs", "new_split")},
+        **{name: c[name] for name in ("label_column", "group_column", "split_seed")},
+    )
+    print_findings(found)
+    return found.counts()
 
 
 @ex.command
@@ -374,6 +387,10 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from models.errors import ConfigError
 
     r, t = _config["report"], _config["trainer"]
+    if r["folds"] and _config["ckpt_path"] is not None:
+        raise ConfigError(
+            "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
+        )
     if r["folds"] and (str(t["devices"]), t["num_nodes"]) != ("1", 1):
         raise ConfigError(
             "Cross-validation trains a network per fold, each in one process: leave trainer.devices and num_nodes at 1."
@@ -382,8 +399,8 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
         folder = run_folder(_run, t["default_root_dir"])
         study = _folds_study(_run, _config, seed, folder)
     else:
-        found, folder, seed = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
-        result = train(_run, _config, seed, found, folder)
+        found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
+        result = train(_run, _config, seed, found, folder, start)
         if not is_first_process():
             return {}  # it was there for the training
         study = _split_study(_config, seed, found, folder, str(result.best or result.last))
@@ -440,7 +457,8 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
     labels = found.truths["all"].labels
 
     def pretrain(truths: Mapping[str, Any], where: Path) -> Any:
-        result = train(run, config, seed, Tracks(found.store, None, dict(truths), found.name), where)
+        fold = Tracks(found.store, None, dict(truths), found.name)
+        result = train(run, config, seed, fold, where, prefix=f"fold{where.name}.")
         return network(config, labels, seed, pretrained=False, checkpoint=str(result.best or result.last))
 
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
@@ -453,4 +471,6 @@ def _say(*lines: str) -> None:
 
 
 if __name__ == "__main__":
-    ex.run_commandline(sys.argv)
+    done = ex.run_commandline(sys.argv)
+    if done is not None and isinstance(done.result, Mapping):
+        sys.exit(done.result.get("exit_code", 0))

@@ -46,7 +46,11 @@ def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
         )
     files = label_files(d["metadata_dir"]) if d["metadata_dir"] else {}
     splits = ("all",) if d["folds"] else ("train", "val", "test")
-    found = read_truths(d["groundtruth"], files, d["label_column"], d["split_seed"], splits, out_dir)
+    order = Path(d["metadata_dir"] or "") / "labels.txt"
+    names = order if files and order.is_file() else None
+    found = read_truths(
+        d["groundtruth"], files, d["label_column"], d["split_seed"], splits, out_dir, d["group_column"], label_names=names
+    )
     n = next(iter(found.values())).n_labels
     if d["n_classes"] not in (None, n):
         raise GroundtruthError(

@@ -4,8 +4,8 @@ Time: the full-size 30 s network on a 4-minute stereo FLAC, `tag` against `proba
 medians. Memory: peak resident memory of a fresh process that tags one file and writes its page, by the file's length (a small network: the
 file's share is what is asked).
 
-Measured on 2 cores that were busy with other work: ratio 1.05 (101 s and 106 s) in one run, 0.77 (125 s and 97 s) in another: the difference is
-below that noise. Memory 413 MB for 1 minute, 438 MB for 10 (its sound is part of the page), 448 to 464 MB for 120.
+Measured on 2 cores, idle: network 19.1 s, whole file 19.5 s, ratio 1.024. Memory 413 MB for 1 minute, 436 MB for 10 (its sound is part of the
+page), 466 MB for 120; beside other work, minutes: MB were 30: 434, 60: 447, 120: 548, 240: 467.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import json, re, sys
 from models.maest import MAEST
 from helpers.predict import predict
 net = MAEST(input_t=625, n_classes=400, embed_dim=64, depth=2, num_heads=4).eval()
-predict(net, sys.argv[1], sys.argv[2], csv_tables=True)
+predict(net, sys.argv[1], sys.argv[2], tables=["csv"])
 status = open("/proc/self/status").read()  # getrusage would tell the parent's peak too
 print(json.dumps(int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 1024))
 """

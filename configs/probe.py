@@ -1,22 +1,10 @@
-"""Named configs of ex_tl.py: probes on extracted embeddings."""
+"""Named configs of ex_tl.py: probes on extracted embeddings. Those of the published data sets are in targets.py."""
 
 from __future__ import annotations
 
 from .naming import Catalogue, Config
 
 PROBE = Catalogue()
-
-
-@PROBE.add()
-def target_mtt_tl() -> Config:
-    """MAEST's probe on MagnaTagATune (paper section 4.4): embeddings of block 7 of a 30 s model, 50 tags.
-
-    python ex_maest.py extract_embeddings with maest_30s_from_passt_inference target_mtt
-    python ex_tl.py with target_mtt_tl
-    """
-    return {
-        "data": {"metadata_dir": "datasets/mtt/", "base_dir": "outputs/embeddings/mtt/30sec/7/", "n_classes": 50},
-    }
 
 
 @PROBE.add()

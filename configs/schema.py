@@ -43,6 +43,11 @@ class Trainer:
     log_every_n_steps: int = opt(50, "steps between two logged training losses")
     check_val_every_n_epoch: int = opt(1, "epochs between two validations")
     reload_dataloaders_every_n_epochs: int = opt(1, "epochs after which loaders are made anew")
+    save_every_n_steps: int | None = opt(None, "optimiser steps between two checkpoints within an epoch; none: by time alone")
+    save_every_minutes: float | None = opt(15.0, "minutes between two checkpoints within an epoch; none: not by time")
+    keep_checkpoints: int = opt(
+        1, "newest checkpoints that are kept: last.ckpt, and before it step-N.ckpt; best.ckpt is kept anyway"
+    )
     default_root_dir: str = opt("exp_logs", "folder of the run folders")
 
 
@@ -174,6 +179,9 @@ class DataModule:
     groundtruth_test: str | None = opt(None, "labels of the test tracks")
     groundtruth_predict: str | None = opt(None, "tracks to extract; none: all of the store")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    group_column: str | None = opt(
+        None, "column whose equal values a split keeps together; none: group, artist or album where there is one"
+    )
     batch_size_train: int = opt(12, "clips per process and step")
     batch_size_test: int = opt(20, "windows per process in validation, test and extraction")
     num_workers: int = opt(0, "loading processes; 0 is fastest for stores in the page cache (published: 16)")
@@ -204,6 +212,7 @@ class Predict:
     html: bool = opt(True, "of predict: pages with spectrogram, classes over time and sound")
     csv: bool = opt(False, "of predict: predictions.csv and windows.csv, a column per label")
     json: bool = opt(False, "of predict: predictions.json")
+    parquet: bool = opt(False, "of predict: predictions.parquet and windows.parquet")
     types: str = opt("cdt", "of similar: tokens, any of c (CLS), d (DIST), t (mean of the others)")
     reduce: str = opt("stack", "of similar, several tokens: mean or stack", ("mean", "stack"))
     center: bool = opt(True, "of similar: take the collection's mean off before the cosine")
@@ -269,10 +278,21 @@ class Export:
 
 
 @dataclass
+class Check:
+    """The command `check_data`: a table of labels against its audio."""
+
+    out: str | None = opt(None, "folder of clean.csv, problems.csv, report.json; none: exp_out/checked/<audio folder>-<table>")
+    new_split: bool = opt(False, "split anew (stratified, whole groups together) in place of the table's own splits")
+    jobs: int | None = opt(None, "processes that decode; none: one per usable core")
+
+
+@dataclass
 class ExMaest:
     """All of ex_maest.py."""
 
-    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
+    ckpt_path: str | None = opt(
+        None, "of main and report: a training checkpoint to continue, or last: this config's newest run; of test: what to test"
+    )
     trainer: Trainer = section(Trainer)
     maest: Maest = section(Maest)
     module: Module = section(Module)
@@ -281,6 +301,7 @@ class ExMaest:
     predict: Predict = section(Predict)
     report: Report = section(Report)
     export: Export = section(Export)
+    check: Check = section(Check)
 
 
 # ---- ex_tl.py
@@ -291,10 +312,13 @@ class ProbeData:
         None, "embeddings of an untrained network of the same size: probed beside, on the same tracks"
     )
     mel_dir: str | None = opt(None, "mel store: mel statistics + logistic regression beside, on the same tracks")
-    metadata_dir: str | None = opt(None, "folder of groundtruth-train/-val/-test files")
+    metadata_dir: str | None = opt(
+        None, "folder of groundtruth-train/-val/-test files, and labels.txt (their order) where there is one"
+    )
     groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
     split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    group_column: str | None = opt(None, "column whose equal values a split keeps together; the same as in ex_maest.py")
     batch_size: int = opt(128, "tracks per step")
     types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
     reduce: str = opt("mean", "of several tokens: mean or stack", ("mean", "stack"))

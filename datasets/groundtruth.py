@@ -20,6 +20,7 @@ import numpy as np
 from models.errors import GroundtruthError
 
 log = logging.getLogger(__name__)
+MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
 SHOWN = 10  # names listed in a message before "and N more"
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
@@ -61,8 +62,6 @@ class Groundtruth:
         self.packed = packed
         if not self.keys:
             raise GroundtruthError("The groundtruth is empty: it names no track.")
-        if not self.labels:
-            raise GroundtruthError("The groundtruth has no labels.")
         for what, names in (("tracks", self.keys), ("labels", self.labels)):
             if len(set(names)) != len(names):
                 twice = [name for name, n in Counter(names).items() if n > 1]
@@ -118,7 +117,14 @@ class Groundtruth:
             labels, packed = _pack_vectors(keys, values, labels)
         else:
             labels, packed = _pack_lists(keys, values, labels)
+        if not labels:
+            raise GroundtruthError("The groundtruth has no labels.")
         return cls(keys, labels, packed, split, group)
+
+    @classmethod
+    def unlabelled(cls, keys: Sequence[str], split: Sequence[str] | None = None) -> Groundtruth:
+        """Tracks without labels (L = 0), for training that needs none."""
+        return cls(keys, [], np.zeros((len(keys), 0), dtype=np.uint8), split)
 
     # -- reading it
 
@@ -148,6 +154,8 @@ class Groundtruth:
     @property
     def counts(self) -> np.ndarray:
         """Tracks that have each label, int64 [L]."""
+        if not self.labels:
+            return np.zeros(0, dtype=np.int64)
         per_byte = [np.bincount(self.packed[:, byte], minlength=256) @ BITS for byte in range(self.packed.shape[1])]
         return np.concatenate(per_byte)[: self.n_labels]
 
@@ -205,8 +213,16 @@ def _are_vectors(values: list, labels: list[str] | None) -> bool:
     return all(len(value) == first and all(isinstance(x, plain) and x in (0, 1) for x in value) for value in values)
 
 
+def _check_count(n: int) -> None:
+    if n > MOST_LABELS:
+        raise GroundtruthError(
+            f"There would be {n} labels; {MOST_LABELS:,} are the most that are taken. Are these label numbers?"
+        )
+
+
 def _pack_vectors(keys: Sequence[str], values: list, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
     n = len(labels) if labels is not None else int(np.size(values[0]))
+    _check_count(n)
     packed = np.zeros((len(keys), (n + 7) // 8), dtype=np.uint8)
     for i, value in enumerate(values):
         vector = np.asarray(value)
@@ -237,6 +253,7 @@ def _pack_lists(keys: Sequence[str], values: list, labels: list[str] | None) -> 
         )
     if kinds == {int}:
         top = max(max(value, default=-1) for value in values)
+        _check_count(top + 1)
         labels = labels if labels is not None else [str(i) for i in range(top + 1)]
         column: dict = {i: i for i in range(len(labels))}
     else:
@@ -278,27 +295,39 @@ def _stem(name: str) -> str:
     return without_suffix(unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./"))
 
 
-def match(keys: Sequence[str], names: Sequence[str]) -> Match:
-    """Find each key among a store's names: by the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of
-    slash, a leading './' and the way in which accents are encoded make no difference.
+def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """The number of each key among a store's names, int64 [N], -1 where there is none, and the rows that fit several names (with those).
 
-    Raises GroundtruthError when a key fits several names, or two keys mean the same track.
+    By the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of slash, a leading './' and the way in
+    which accents are encoded make no difference.
     """
     number = {name: i for i, name in enumerate(names)}
     numbers = np.array([number.get(key, -1) for key in keys], dtype=np.int64)
+    several: dict[int, list[int]] = {}
     missing = np.flatnonzero(numbers < 0)
     if len(missing):
         by_stem: dict[str, list[int]] = {}
         for i, name in enumerate(names):
             by_stem.setdefault(_stem(name), []).append(i)
-        for row in missing:
+        for row in missing.tolist():
             found = by_stem.get(_stem(keys[row]), [])
             if len(found) > 1:
-                raise GroundtruthError(
-                    f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
-                )
-            if found:
+                several[row] = found
+            elif found:
                 numbers[row] = found[0]
+    return numbers, several
+
+
+def match(keys: Sequence[str], names: Sequence[str]) -> Match:
+    """`find`, where every key must mean one track of its own or none.
+
+    Raises GroundtruthError when a key fits several names, or two keys mean the same track.
+    """
+    numbers, several = find(keys, names)
+    for row, found in several.items():
+        raise GroundtruthError(
+            f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
+        )
     there = numbers[numbers >= 0]
     if len(there) and np.bincount(there).max() > 1:
         rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0])

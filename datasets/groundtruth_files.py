@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import logging
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
 from models.errors import GroundtruthError, nearest
 
+from . import safe_pickle
 from .groundtruth import Groundtruth, listed
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def read(
         elif path.suffix.lower() == ".json":
             found = _read_json(path, names, columns, separator)
         elif path.suffix.lower() in (".pk", ".pkl", ".pickle"):
-            found = _from_mapping(_unpickle(path), names)
+            found = _from_mapping(safe_pickle.load(path), names)
         else:
             raise GroundtruthError(f"'{path.suffix}' is not a kind of groundtruth; csv, tsv, json, pk or a folder per class is.")
     except GroundtruthError as error:
@@ -244,68 +244,6 @@ def _from_mapping(mapping: object, labels: list[str] | None) -> Groundtruth:
     if odd:
         raise GroundtruthError(f"paths are texts; {len(odd)} are not: {listed(odd)}.")
     return Groundtruth.from_mapping(mapping, labels)
-
-
-# -- pickles
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """What Python 2's pickles call to make bytes; the real codecs.encode would run any codec."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"encoding {encoding}")
-    return text.encode("latin1")
-
-
-def _admitted() -> dict[tuple[str, str], object]:
-    """The names a pickled groundtruth may refer to: what rebuilds numpy arrays and numbers. None of them runs anything else."""
-    import numpy as np
-    from numpy._core import multiarray, numeric
-
-    found: dict[tuple[str, str], object] = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _latin1,
-    }
-    for module in ("numpy.core", "numpy._core"):
-        found[f"{module}.multiarray", "_reconstruct"] = multiarray._reconstruct
-        found[f"{module}.multiarray", "scalar"] = multiarray.scalar
-        found[f"{module}.numeric", "_frombuffer"] = numeric._frombuffer
-    return found
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: object):
-        super().__init__(file, encoding="latin1")
-        self._known = _admitted()
-
-    def find_class(self, module: str, name: str) -> object:
-        """Only what is on the list; everything else stops the reading before it is looked up."""
-        if (module, name) not in self._known:
-            raise GroundtruthError(
-                f"the pickle asks for {module}.{name}; only plain data and numpy arrays are admitted, because a pickle can run anything. "
-                "Write it as csv or json instead."
-            )
-        return self._known[module, name]
-
-
-def _unpickle(path: Path) -> object:
-    with open(path, "rb") as file:
-        try:
-            return _Unpickler(file).load()
-        except GroundtruthError:
-            raise
-        except (
-            pickle.UnpicklingError,
-            EOFError,
-            ValueError,
-            TypeError,
-            KeyError,
-            IndexError,
-            AttributeError,
-            ImportError,
-            MemoryError,
-        ) as error:
-            raise GroundtruthError(f"the pickle cannot be read ({type(error).__name__}: {error}).") from None
 
 
 # -- folders

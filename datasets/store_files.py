@@ -240,6 +240,7 @@ def write_sealed(index: Index, target: Path) -> None:
         plan.set_layout(h5py.h5d.CONTIGUOUS)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        plan.set_obj_track_times(False)  # equal contents make equal files, whenever they are written
         kind = h5py.h5t.py_create(index.header.dtype, logical=True)
         place = h5py.h5d.create(file.id, b"data", kind, space, plan).get_offset()
     with open(index.data_path, "rb", buffering=BLOCK) as source, open(target, "r+b", buffering=BLOCK) as sealed:

@@ -1,20 +1,17 @@
-"""What is this music? Files or folders of audio through a network with named classes: a table on the screen, pages, csv and json.
+"""What is this music? Files or folders of audio through a network with named classes: a table on the screen, pages, tables.
 
-Memory does not grow with the number or length of the files; tables are written as results come, and take their names when they are whole.
+Memory does not grow with the number or length of the files.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -29,6 +26,7 @@ from models.tagging import Tagged, tag_many
 
 from .devices import autocast
 from .files import atomic
+from .prediction_tables import open_tables, table_files
 from .track_page import Row, clock, folder_page, player, readable, shown, track_page
 
 log = logging.getLogger(__name__)
@@ -71,16 +69,15 @@ def predict(
     batch_size: int = 8,
     precision: str = "32",
     html: bool = True,
-    csv_tables: bool = False,
-    json_table: bool = False,
+    tables: Sequence[str] = (),
     player_minutes: float = 10.0,
     neighbours: Callable[[str], Sequence[tuple[str, float]]] | None = None,
     notes: Sequence[str] = (),
 ) -> Prediction:
     """Tag an audio file, or all in a folder.
 
-    Writes into the folder `<out>/<name of audio>`: with `html` index.html and for a folder a page per recording below tracks/; with `csv_tables`
-    predictions.csv (a row per recording) and windows.csv (a row per window), a column per label; with `json_table` predictions.json.
+    Writes into the folder `<out>/<name of audio>`: with `html` index.html and for a folder a page per recording below tracks/; as `tables` (any
+    of csv, json, parquet) predictions.csv (a row per recording) and windows.csv (a row per window), a column per label, and so on.
 
     network: on the device that shall compute. about: settings to list on the pages. top: classes shown. hop_seconds: between two windows' starts
     (default: their length). precision: as in extraction. player_minutes: recordings up to this length are part of their pages, to be played.
@@ -97,12 +94,7 @@ def predict(
     failed: list[tuple[str, str]] = []
     settings = {"labels": network.n_classes, "window": f"{network.max_seconds:g} s", **(about or {})}
     with ExitStack() as stack:
-        tables: list[_Table] = []
-        if csv_tables:
-            tables.append(_Tracks(stack.enter_context(_text(where / "predictions.csv")), network.label_names))
-            tables.append(_Windows(stack.enter_context(_text(where / "windows.csv")), network.label_names))
-        if json_table:
-            tables.append(_Json(stack.enter_context(_text(where / "predictions.json")), network.label_names, settings))
+        opened = stack.enter_context(open_tables(where, tables, network.label_names, settings))
         progress = stack.enter_context(JobProgress("Listening", _count(root, names, network, hop_seconds), "windows"))
         stack.enter_context(autocast(network.device.type, precision))
         results = tag_many(
@@ -117,7 +109,7 @@ def predict(
                 continue
             href = "index.html" if single else f"tracks/{name}.html"
             rows.append(Row(name, heard.duration, heard.top(top if single else ON_SCREEN), href))
-            for one in tables:
+            for one in opened:
                 one.write(name, heard)
             if html:
                 near = neighbours(name) if neighbours is not None else ()
@@ -128,17 +120,13 @@ def predict(
                     )
         if not rows:
             raise AudioError(f"None of the {len(names)} files in {root} can be used. The first: {failed[0][1]}")
-        for one in tables:
-            one.finish()
+        for one in opened:
+            one.close()
         if html and not single:
             with atomic(where / "index.html") as part:
                 part.write_text(folder_page(Path(audio).resolve().name, rows, failed, settings), encoding="utf-8")
     written = [where / "index.html"] if html else []
-    written += [
-        where / n
-        for n, on in (("predictions.csv", csv_tables), ("windows.csv", csv_tables), ("predictions.json", json_table))
-        if on
-    ]
+    written += table_files(where, tables)
     return Prediction(rows, failed, written)
 
 
@@ -164,81 +152,6 @@ def print_prediction(found: Prediction, console: Console | None = None) -> None:
     console.print(table)
     if found.failed:
         console.print(f"{len(found.failed)} files could not be used.", style="bold")
-
-
-# ---- tables
-class _Table:
-    """Something that takes one recording after the other."""
-
-    def write(self, name: str, heard: Tagged) -> None:
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        """What stands behind the last recording."""
-
-
-class _Tracks(_Table):
-    def __init__(self, file: TextIO, labels: Sequence[str]):
-        self._rows = csv.writer(file)
-        self._rows.writerow(["path", "seconds", "model", "licence", *labels])
-
-    def write(self, name: str, heard: Tagged) -> None:
-        self._rows.writerow(
-            [_text_name(name), f"{heard.duration:.3f}", heard.model or "", heard.licence or "", *_digits(heard.probabilities)]
-        )
-
-
-class _Windows(_Table):
-    def __init__(self, file: TextIO, labels: Sequence[str]):
-        self._rows = csv.writer(file)
-        self._rows.writerow(["path", "start", "end", *labels])
-
-    def write(self, name: str, heard: Tagged) -> None:
-        for (start, end), row in zip(heard.times, heard.windows):
-            self._rows.writerow([_text_name(name), f"{start:.3f}", f"{end:.3f}", *_digits(row)])
-
-
-class _Json(_Table):
-    def __init__(self, file: TextIO, labels: Sequence[str], about: dict[str, Any]):
-        self._file, self._first = file, True
-        head = json.dumps({"about": about, "labels": list(labels)}, ensure_ascii=False, default=str)
-        file.write(f'{head[:-1]}, "tracks": [')
-
-    def write(self, name: str, heard: Tagged) -> None:
-        windows = [
-            {"start": round(float(start), 3), "end": round(float(end), 3), "probabilities": [round(float(p), 6) for p in row]}
-            for (start, end), row in zip(heard.times, heard.windows)
-        ]
-        entry = {
-            "path": _text_name(name),
-            "seconds": round(heard.duration, 3),
-            "model": heard.model,
-            "licence": heard.licence,
-            "probabilities": {label: round(float(p), 6) for label, p in zip(heard.labels, heard.probabilities)},
-            "genres": {genre: round(p, 6) for genre, p in heard.genres()},
-            "windows": windows,
-        }
-        self._file.write(("\n" if self._first else ",\n") + json.dumps(entry, ensure_ascii=False))
-        self._first = False
-
-    def finish(self) -> None:
-        self._file.write("\n]}\n")
-
-
-def _digits(values: Iterable[Any]) -> list[str]:
-    return [f"{float(v):.6f}" for v in values]
-
-
-def _text_name(name: str) -> str:
-    """The name as it is, line breaks and all; only bytes that are no text are replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[TextIO]:
-    """A text file that takes its name when the block ends well."""
-    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        yield file
 
 
 # ---- how

@@ -7,10 +7,11 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, get_args
 
 from .checkpoints import CONFIG, SETTINGS
@@ -20,10 +21,6 @@ from .errors import ConfigError, nearest
 log = logging.getLogger(__name__)
 Format = Literal["safetensors", "ast", "onnx"]
 WEIGHTS = "model.safetensors"
-_CITATION = (
-    "Alonso-Jimenez, Serra, Bogdanov: Efficient Supervised Training of Audio Transformers for Music Representation Learning, "
-    "ISMIR 2023, arXiv 2309.16418"
-)
 
 
 def export_model(
@@ -37,8 +34,9 @@ def export_model(
         format: "safetensors": all weights exactly; `get_maest(arch, checkpoint=path)` reads it back.
             "ast": a folder that transformers' ASTForAudioClassification loads, and this suite too; without `head_dist`. Logits are the network's
             within 1e-4: AST's classifier norm has eps 1e-6 where the network has 1e-5.
-            "onnx": waveform -> logits, probabilities and embeddings of blocks, checked in ONNX Runtime, with metadata in Essentia's schema.
-        blocks: of "onnx": whose embeddings are outputs (0-based; None: all).
+            "onnx": waveform -> logits, probabilities and embeddings, checked in ONNX Runtime, with metadata in Essentia's schema. MAEST, and
+            SampleCNN with a head.
+        blocks: of "onnx" and MAEST: whose embeddings are outputs (0-based; None: all; empty: none, the smallest file to send to a browser).
 
     Returns: `path`. Files of the same names are replaced.
 
@@ -57,15 +55,14 @@ def export_model(
         raise ConfigError(f"{type(model).__name__} does not say what it was built with (settings): it cannot be exported.")
     if format == "safetensors":
         _safetensors(model, path, settings)
-    else:
+    elif format == "ast":
         from .maest import MAEST
 
         if not isinstance(model, MAEST):
-            raise ConfigError(f"Format '{format}' is for MAEST; this is a {type(model).__name__}: export it as safetensors.")
-        if format == "ast":
-            _ast(model, path)
-        else:
-            _onnx(model, path, model.resolve_layers(range(model.depth) if blocks is None else blocks))
+            raise ConfigError(f"Format 'ast' is for MAEST; this is a {type(model).__name__}: export it as safetensors.")
+        _ast(model, path)
+    else:
+        _onnx(model, path, blocks)
     return path
 
 
@@ -100,7 +97,7 @@ def _ast(model: Any, path: Path) -> None:
         )
 
 
-def _onnx(model: Any, path: Path, blocks: Sequence[int]) -> None:
+def _onnx(model: AudioEncoder, path: Path, blocks: Sequence[int] | None) -> None:
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -109,33 +106,51 @@ def _onnx(model: Any, path: Path, blocks: Sequence[int]) -> None:
         raise ImportError(
             f"Export to ONNX needs onnx, onnxscript and onnxruntime ({error}): pip install 'maest[onnx]'."
         ) from error
-    from .maest import graph
-
+    family, write = _graph(model, blocks)
     one_file = path.suffix == ".onnx"
     with _staged(path, one_file) as stage:
         file = stage / (path.name if one_file else "model.onnx")
-        schema = graph.write(model, file, blocks)
-        _write_json(file.with_suffix(".json"), _essentia(model, schema))
+        schema = write(file)
+        _write_json(file.with_suffix(".json"), _essentia(model, schema, family))
 
 
-def _essentia(model: Any, schema: dict[str, Any]) -> dict[str, Any]:
+def _graph(model: AudioEncoder, blocks: Sequence[int] | None) -> tuple[ModuleType, Callable[[Path], dict[str, Any]]]:
+    """The family's graph module, and what writes this network's file."""
+    from .clmr import SampleCNN
+    from .clmr import graph as samplecnn
+    from .maest import MAEST
+    from .maest import graph as maest
+
+    if isinstance(model, MAEST):
+        wanted = range(model.depth) if blocks is None else blocks
+        layers = model.resolve_layers(wanted) if len(wanted) else ()
+        return maest, lambda file: maest.write(model, file, layers)
+    if isinstance(model, SampleCNN):
+        if blocks is not None:
+            raise ConfigError("blocks is for MAEST; a SampleCNN's file holds the last block's output, its representation.")
+        _ = model.n_classes  # refused before work when there is no head
+        return samplecnn, lambda file: samplecnn.write(model, file)
+    raise ConfigError(f"Format 'onnx' is for MAEST and SampleCNN; this is a {type(model).__name__}: export it as safetensors.")
+
+
+def _essentia(model: Any, schema: dict[str, Any], family: ModuleType) -> dict[str, Any]:
     """The fields of Essentia's model metadata (essentia.upf.edu/models), as far as they apply."""
     import torch
 
     card = model.card
     return {
-        "name": card.name if card is not None else "MAEST",
-        "type": "Music style classification and embeddings",
+        "name": card.name if card is not None else type(model).__name__,
+        "type": family.TYPE,
         "link": card.url if card is not None else "",
         "version": "1",
-        "description": "Waveform to logits, probabilities and the CLS, DIST and mean tokens of blocks (0-based), front end included.",
+        "description": family.DESCRIPTION,
         "release_date": date.today().isoformat(),
         "framework": "pytorch",
         "framework_version": torch.__version__,
         "classes": model.label_names,
         "model_types": ["onnx"],
         "schema": schema,
-        "citation": _CITATION,
+        "citation": family.CITATION,
         "inference": {"sample_rate": model.sample_rate, "window_seconds": model.max_seconds, "algorithm": "onnxruntime"},
         "licence": _licence(model),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import os
 import re
@@ -136,3 +137,7 @@ def test_the_report_command_runs(tmp_path, folds):
         assert system in page
         assert system in done.stdout
     assert "http://" not in page.replace("http://www.w3.org", "")
+    steps = json.loads((tmp_path / "exp_logs" / "1" / "metrics.json").read_text())
+    curves = [name for name in steps if name.endswith("train_loss")]
+    assert curves == ([f"fold{k}.train_loss" for k in range(folds)] if folds else ["train_loss"])
+    assert all(len(set(told["steps"])) == len(told["steps"]) for told in steps.values())

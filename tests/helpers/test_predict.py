@@ -13,10 +13,12 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import torch
+from pyarrow import parquet
 from rich.console import Console
 
 from helpers import track_page
 from helpers.predict import audio_files, predict, print_prediction
+from helpers.prediction_tables import open_tables
 from models.errors import AudioError, ConfigError
 from models.maest import MAEST
 from models.tagging import Tagged
@@ -46,7 +48,7 @@ def folder(tmp_path_factory):
 def found(net, folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     return out / folder.name, predict(
-        net, folder, out, csv_tables=True, json_table=True, about={"weights": "w.ckpt"}, batch_size=2
+        net, folder, out, tables=["csv", "json", "parquet"], about={"weights": "w.ckpt"}, batch_size=2
     )
 
 
@@ -55,7 +57,8 @@ def test_what_is_written(found, folder):
     assert [row.name for row in done.rows] == ["one.wav", ODD]
     assert [name for name, _ in done.failed] == ["broken.mp3"]
     assert sorted(p.relative_to(where).as_posix() for p in where.rglob("*") if p.is_file()) == sorted(
-        ["index.html", "predictions.csv", "predictions.json", "windows.csv", "tracks/one.wav.html", f"tracks/{ODD}.html"]
+        ["index.html", "tracks/one.wav.html", f"tracks/{ODD}.html", "predictions.json"]
+        + [f"{table}.{kind}" for table in ("predictions", "windows") for kind in ("csv", "parquet")]
     )
     assert all(path.is_file() for path in done.written)
 
@@ -81,6 +84,41 @@ def test_tables_have_names_and_times(found, net, folder):
         np.testing.assert_allclose([[float(r[label]) for label in LABELS] for r in mine], one.windows, atol=2e-6)
         assert [w["start"] for w in tracks[name]["windows"]] == pytest.approx(one.times[:, 0].tolist(), abs=1e-3)
         assert list(tracks[name]["genres"]) == [genre for genre, _ in one.genres()]
+
+
+def test_parquet_tables_are_the_csv_ones(found):
+    where, _ = found
+    for table in ("predictions", "windows"):
+        content = parquet.read_table(where / f"{table}.parquet")
+        with open(where / f"{table}.csv", newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert content.column_names == list(rows[0])
+        assert content.num_rows == len(rows)
+        for column in content.column_names:
+            values = [row[column] for row in rows]
+            if column in ("path", "model", "licence"):
+                assert content[column].to_pylist() == [value or None for value in values]
+            else:
+                np.testing.assert_allclose(content[column].to_numpy(), np.array(values, float), atol=2e-6)
+        assert json.loads(content.schema.metadata[b"about"])["weights"] == "w.ckpt"
+
+
+def test_parquet_rows_beyond_one_group(tmp_path):
+    windows = np.random.default_rng(0).random((600, 2), dtype=np.float32)
+    times = np.stack([np.arange(600), np.arange(600) + 1], axis=1).astype(np.float32)
+    heard = Tagged(["a", "b"], windows, times, 600.0, np.zeros((1, 96), np.float32))
+    with open_tables(tmp_path, ["parquet"], heard.labels, {}) as tables:
+        for one in tables:
+            one.write("x.wav", heard)
+            one.close()
+    content = parquet.read_table(tmp_path / "windows.parquet")
+    np.testing.assert_array_equal(np.stack([content["a"], content["b"]], axis=1), windows)
+
+
+def test_an_unknown_table_format_is_refused_before_work(net, folder, tmp_path):
+    with pytest.raises(ConfigError, match=r"table format 'parket'.*parquet"):
+        predict(net, folder, tmp_path, tables=["parket"])
+    assert not any(tmp_path.rglob("*.*"))
 
 
 def test_pages_are_self_contained_and_names_are_no_markup(found):
@@ -161,11 +199,11 @@ def test_the_folders_list(found):
 def test_a_failure_leaves_no_half_tables(net, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"no")
     with pytest.raises(AudioError, match=r"bad\.wav"):
-        predict(net, tmp_path / "bad.wav", tmp_path / "out", csv_tables=True, json_table=True)
+        predict(net, tmp_path / "bad.wav", tmp_path / "out", tables=["csv", "json", "parquet"])
     (tmp_path / "audio").mkdir()
     (tmp_path / "bad.wav").rename(tmp_path / "audio" / "bad.wav")
     with pytest.raises(AudioError, match="None of the 1 files"):
-        predict(net, tmp_path / "audio", tmp_path / "out", csv_tables=True)
+        predict(net, tmp_path / "audio", tmp_path / "out", tables=["csv"])
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
 
@@ -189,7 +227,7 @@ def test_clock(seconds, text):
 def test_all_the_music_there_is(net, shared, tmp_path):
     from models.audio import info
 
-    done = predict(net, shared / "audio" / "music", tmp_path, csv_tables=True)
+    done = predict(net, shared / "audio" / "music", tmp_path, tables=["csv"])
     assert len(done.rows) == 14
     assert not done.failed
     for row in done.rows:

@@ -12,6 +12,7 @@ import torch
 
 from models import export_model, get_maest
 from models.checkpoints import read_settings, read_state
+from models.clmr import SampleCNN
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
 from models.maest import MAEST, ast, convert
 
@@ -258,6 +259,56 @@ def test_an_onnx_file_that_computes_something_else_is_not_left(net, tmp_path, mo
     with pytest.raises(WeightsError, match="activations is off"):
         export_model(network(input_t=64, depth=1), tmp_path / "net.onnx", "onnx", blocks=[0])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_file_without_embeddings(net, tmp_path):
+    export_model(network(input_t=64, depth=1), tmp_path / "net.onnx", "onnx", blocks=[])
+    outputs = json.loads((tmp_path / "net.json").read_text())["schema"]["outputs"]
+    assert [o["name"] for o in outputs] == ["logits", "activations"]
+
+
+def samplecnn(**settings) -> SampleCNN:
+    """A narrow SampleCNN whose running statistics are its own."""
+    torch.manual_seed(3)
+    net = SampleCNN(**{"channels": [8, 8, 16, 32], "strides": [3, 3], "out_dim": 5, **settings})
+    with torch.no_grad():
+        net.train()(torch.randn(4, net.window_length))
+    return net.eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"labels": ["guitar", "drums", "slow", "techno", "no vocals"]}, {"head": "mlp"}])
+def test_samplecnn_and_its_head_are_one_onnx_file(tmp_path, settings):
+    import onnxruntime
+
+    net = samplecnn(**settings)
+    export_model(net, tmp_path / "net.onnx", "onnx")
+    about = json.loads((tmp_path / "net.json").read_text())
+    assert about["classes"] == (net.labels or ["0", "1", "2", "3", "4"])
+    assert about["schema"]["inputs"] == [{"name": "waveform", "type": "float", "shape": ["batch", 27]}]
+    assert about["inference"]["sample_rate"] == 22050
+    assert {o["output_purpose"]: o["shape"] for o in about["schema"]["outputs"]} == {
+        "logits": ["batch", 5],
+        "predictions": ["batch", 5],
+        "embeddings": ["batch", 32],
+    }
+    wave = torch.randn(3, 27)
+    logits, activations, h = onnxruntime.InferenceSession(str(tmp_path / "net.onnx")).run(None, {"waveform": wave.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, net(wave).numpy(), atol=1e-5)
+        np.testing.assert_allclose(activations, net(wave).sigmoid().numpy(), atol=1e-5)
+        np.testing.assert_allclose(h, net.features(wave).numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "format", "blocks", "words"),
+    [({"out_dim": None}, "onnx", None, "no head"), ({}, "ast", None, "is for MAEST"), ({}, "onnx", [1], "blocks is for MAEST")],
+)
+def test_what_samplecnn_cannot_be_is_refused(tmp_path, settings, format, blocks, words):
+    with pytest.raises(ConfigError, match=words):
+        export_model(samplecnn(**settings), tmp_path / "net.onnx", format, blocks)
+    assert not list(tmp_path.iterdir())
 
 
 # ---- refusals

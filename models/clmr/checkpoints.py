@@ -1,0 +1,128 @@
+"""CLMR's published weight files, and this suite's own, as state dicts of SampleCNN's names.
+
+Published encoders come in two forms: Lightning's checkpoints ("model.encoder.*", the same again as "encoder.*", "model.projector.*")
+and plain state dicts ("encoder.*", "projector.*"); none has an `fc`. Published heads are "0.*" (linear) or "0.*" and "2.*" (one hidden
+layer), under "model." in Lightning's form. Own training checkpoints and exports have the network's own names.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..checkpoints import read_settings, read_state
+from ..errors import WeightsError
+from .network import SampleCNN
+
+log = logging.getLogger(__name__)
+State = dict[str, Tensor]
+_FIRST = "sequential.0.0.weight"
+
+
+def is_clmr(state: Mapping[str, Any]) -> bool:
+    """Whether these are weights of a SampleCNN in any of the forms above."""
+    return any(f"{prefix}{_FIRST}" in state for prefix in ("", "encoder.", "model.encoder."))
+
+
+def remap_encoder(state: Mapping[str, Tensor], source: str = "The file") -> State:
+    """The encoder's part of any of the forms, under SampleCNN's names (with `fc` where the file has one).
+
+    Raises WeightsError for a file that is no SampleCNN.
+    """
+    for prefix in ("model.encoder.", "encoder.", ""):
+        found = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+        if _FIRST in found:
+            return {k: v for k, v in found.items() if k.startswith(("sequential.", "fc."))}
+    raise WeightsError(f"{source} is no CLMR encoder: it has no {_FIRST}, plain or under encoder. Its entries: {_some(state)}.")
+
+
+def remap_head(state: Mapping[str, Tensor], source: str = "The head's file") -> State:
+    """A head's weights as `fc.*`: linear "fc.weight", "fc.bias", or with a hidden layer "fc.0.*", "fc.2.*".
+
+    Raises WeightsError for another file, such as an encoder given as a head.
+    """
+    own = {k.removeprefix("model."): v for k, v in state.items()}
+    linear, mlp = {"0.weight", "0.bias"}, {"0.weight", "0.bias", "2.weight", "2.bias"}
+    if set(own) == linear:
+        return {f"fc.{k.removeprefix('0.')}": v for k, v in own.items()}
+    if set(own) == mlp:
+        return {f"fc.{k}": v for k, v in own.items()}
+    raise WeightsError(
+        f"{source} is no CLMR head: wanted {', '.join(sorted(linear))} (and 2.weight, 2.bias of one with a hidden layer); it has {_some(state)}."
+    )
+
+
+def sizes_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """channels, strides, out_dim and head of a network with this state, as far as shapes tell them."""
+    blocks = 1 + max(int(found[1]) for k in state if (found := re.match(r"sequential\.(\d+)\.", k)))
+    kernels = [state[f"sequential.{k}.0.weight"] for k in range(blocks)]
+    last = next((state[k] for k in ("fc.2.weight", "fc.weight") if k in state), None)
+    return {
+        "channels": [int(k.shape[0]) for k in kernels],
+        "strides": [int(k.shape[2]) for k in kernels[1:-1]],
+        "out_dim": None if last is None else int(last.shape[0]),
+        "head": "mlp" if "fc.2.weight" in state else "linear",
+    }
+
+
+def load_strictly(model: SampleCNN, state: Mapping[str, Tensor], source: str) -> None:
+    """Every entry must fit, and none may be left. Raises WeightsError that lists what is missing, left over or of another shape."""
+    own = model.state_dict()
+    counters = {k for k in own if k.endswith("num_batches_tracked")}  # bookkeeping: older files may lack it
+    missing = sorted(set(own) - set(state) - counters)
+    unknown = sorted(set(state) - set(own))
+    shapes = [
+        f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
+    ]
+    if missing or unknown or shapes:
+        said = [
+            f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
+        ]
+        raise WeightsError(f"The weights of {source} do not fit this SampleCNN: {'; '.join(said)}.")
+    model.load_state_dict({**{k: own[k] for k in counters}, **state})
+
+
+def load_checkpoint(
+    path: str | Path, head: str | Path | None = None, out_dim: int | None = None, averaged: bool = True, **settings: Any
+) -> SampleCNN:
+    """A SampleCNN from a weight file of any form, as wide as the file says, in eval mode.
+
+    path: published encoder (Lightning's form or plain), own training checkpoint, or export. head: file of a published head, linear or
+    with a hidden layer. out_dim: classes of a fresh head, all zeros, for an encoder without one (none: no head, `fc` is the identity).
+    averaged: of an own training checkpoint the averaged weights, where there are any. settings: of SampleCNN (labels, sample_rate).
+
+    Raises WeightsNotFoundError, WeightsError for files that are truncated, hold more than tensors, or do not fit: a head of another width.
+    """
+    path = Path(path)
+    state = remap_encoder(read_state(path, averaged), str(path))
+    own = {k: v for k, v in read_settings(path).items() if k not in ("family", "supervised")}
+    if head is not None:
+        fc = remap_head(read_state(head), str(head))
+        state = {**{k: v for k, v in state.items() if not k.startswith("fc.")}, **fc}
+        own = {k: v for k, v in own.items() if k != "labels"}
+        width, wanted = fc["fc.0.weight" if "fc.0.weight" in fc else "fc.weight"].shape[1], sizes_of(state)["channels"][-1]
+        if width != wanted:
+            raise WeightsError(
+                f"The head {head} reads {width} numbers, the encoder {path} gives {wanted}: they do not belong together."
+            )
+    found = {**own, **sizes_of(state)}
+    fresh = out_dim is not None and found["out_dim"] is None
+    if out_dim is not None and not fresh and found["out_dim"] != out_dim:
+        raise WeightsError(f"{head or path} has a head of {found['out_dim']} classes, {out_dim} were asked for.")
+    model = SampleCNN(**{**found, **({"out_dim": out_dim} if fresh else {}), **settings})
+    if fresh:
+        zeros = {k: v.new_zeros(v.shape) for k, v in model.state_dict().items() if k.startswith("fc.")}
+        log.warning("%s has no head: its %d classes start at 0 and say nothing yet.", path, out_dim)
+        state = {**state, **zeros}
+    load_strictly(model, state, str(path))
+    return model.eval()
+
+
+def _some(names: Any, count: int = 4) -> str:
+    listed = [str(n) for n in names]
+    return ", ".join(listed[:count]) + (f" and {len(listed) - count} more" if len(listed) > count else "")
