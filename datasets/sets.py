@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from models.errors import DataSetError, nearest
+from models.errors import AudioError, DataSetError, nearest
 
 from .fetch import Bundle, fetch
 from .groundtruth import listed
@@ -129,10 +129,19 @@ class DataSet:
         return worked
 
     def prepare(
-        self, folder: str | Path | None = None, *, audio_dir: str | Path | None = None, jobs: int | None = None
+        self,
+        folder: str | Path | None = None,
+        *,
+        audio_dir: str | Path | None = None,
+        jobs: int | None = None,
+        scheduler: str | None = None,
+        workers: int | None = None,
     ) -> Preparation:
-        """The mel store of the set's audio, `melspec/` in its folder: resumable, as `datasets.prepare`."""
-        return prepare(self.audio_folder(folder, audio_dir), self.mel_folder(folder), jobs=jobs)
+        """The mel store of the set's audio, `melspec/` in its folder: resumable, on one machine or many, as `datasets.prepare`."""
+        audio = self.audio_folder(folder, audio_dir)
+        if not audio.is_dir():
+            raise AudioError(f"There is no audio in {audio}. {self.get_it}")
+        return prepare(audio, self.mel_folder(folder), jobs=jobs, scheduler=scheduler, workers=workers)
 
     def groundtruth(
         self,
