@@ -37,6 +37,8 @@ class VocalSet(DataSet):
     name = "vocalset"
     title = "VocalSet"
     task = "single-label"
+    about = "solo singing, 20 singers"
+    terms = "CC BY 4.0"
     home = "https://zenodo.org/records/1442513"
     licence = "CC BY 4.0."
     citation = """@inproceedings{wilkins2018vocalset,
@@ -50,9 +52,7 @@ class VocalSet(DataSet):
         "<singer>/<exercise>/<technique>/ somewhere below it (FULL/ of version 1.0, data_by_singer/ of 1.2)."
     )
     groups = "recordings"
-    overlap = (
-        "recordings: none, by rule; singers: none in technique's test; all singers are in all splits of singer, by its nature"
-    )
+    overlap = "none, by rule; the test singers of technique are in no other split"
     size = "6 GB"
     variants = VARIANTS
     labels_in_audio = True
