@@ -17,7 +17,7 @@ from typing import Any
 import configs
 from configs.schema import defaults, docs
 from configs.schema_ssl import ExSsl
-from helpers.commands import demo_without_data
+from helpers.commands import continued_by, demo_without_data, starting_point
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict"},
     implied=demo_without_data("ex_ssl.py", "clmr_demo"),
+    continues=continued_by("main"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -81,9 +82,11 @@ def data_module(config: Mapping[str, Any], found: Any, net: Any, seed: int) -> A
     )
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+    from helpers.build import build_experiment
     from helpers.families import family, settings
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
     t, o = config["trainer"], config["optimizer"]
@@ -98,7 +101,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         averaging=settings.averaging(config["averaging"]),
         early_stopping=o["early_stopping"],
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=build_experiment(experiment_of(config), data, t),
         log_metric=metric_logger(run),
         **{k: v for k, v in t.items() if k != "default_root_dir"},
     )
@@ -108,8 +112,10 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    found, folder, seed = enter_job(_run, _config["trainer"], seed, lambda where: tracks(_config, ("train", "val"), where))
-    result = train(_run, _config, seed, found, folder)
+    start = starting_point(_config, ex.continued) if is_first_process() else None
+    job = enter_job(_run, _config["trainer"], seed, lambda where: tracks(_config, ("train", "val"), where), start)
+    found, folder, seed, start = job
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
