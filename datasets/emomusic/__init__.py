@@ -44,6 +44,8 @@ class EmoMusic(DataSet):
     name = "emomusic"
     title = "EmoMusic"
     task = "regression"
+    about = "45 s excerpts, two values in 1..9"
+    terms = "audio CC by track; handed out by a form"
     home = "https://cvml.unige.ch/databases/emoMusic/"
     licence = "Audio of the Free Music Archive under each track's Creative Commons licence; the set is handed out for research, by a form."
     citation = """@inproceedings{soleymani20131000,
@@ -56,7 +58,7 @@ class EmoMusic(DataSet):
         "Ask for it at its page and place clips_45seconds/<id>.mp3, songs_info.csv and static_annotations.csv (in annotations/ or beside it) in "
         "datasets/emomusic/data/."
     )
-    overlap = "train and validation: none, by rule; test: see validate"
+    overlap = "train/validation none, by rule; test: validate counts them"
     size = "744 mp3 of 45 s"
     variants = VARIANTS
     audio = "clips_45seconds"
