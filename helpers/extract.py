@@ -42,6 +42,7 @@ def extract_embeddings(
     format: Format = "store",
     pool: Pool = "none",
     settings: MelSettings | None = None,
+    shard: int | None = None,
 ) -> Extraction:
     """CLS, DIST and mean token of blocks, for every window of every track; all blocks in one pass.
 
@@ -57,6 +58,7 @@ def extract_embeddings(
     dtype: of the stored values, float32 (as computed) or float16 (half the disk, 3 digits).
     pool: of format "npy": "none", or "mean" over windows weighted by valid frames, [3, C].
     settings: the front end that the network takes, whose mean and divisor normalise the raw mel; None: the network's own.
+    shard: of the stores, when several processes each write one (extract_shards.py).
 
     Raises StoreError for a store of another front end, output of other settings or weights, a full disk; ConfigError for settings that the network
     or format does not have. Run again, it goes on where it was stopped, and does nothing when all is there.
@@ -69,7 +71,7 @@ def extract_embeddings(
     tokens = _tokens_of(network, chosen)
     width = int(network.embed_dim)
     shapes = {block: (width,) if block == -1 else (int(network.n_extra) + 1, width) for block in chosen}
-    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision, settings)
+    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision, settings, shard)
 
     def outputs(stack: ExitStack) -> dict[int | str, list[Output]]:
         return {
@@ -95,12 +97,13 @@ def extract_logits(
     dtype: str = "float32",
     format: Format = "store",
     settings: MelSettings | None = None,
+    shard: int | None = None,
 ) -> Extraction:
     """Logits of every window of every track: store `<out>/logits.h5`, [windows, L] per track, or `<out>/<name>.logits.npy`.
 
     A network with separated heads gives the logits of the mean of both heads' probabilities. Everything else as `extract_embeddings`.
     """
-    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision, settings)
+    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision, settings, shard)
     labels = getattr(network, "label_names", None)
 
     def outputs(stack: ExitStack) -> dict[int | str, list[Output]]:

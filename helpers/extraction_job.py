@@ -17,7 +17,7 @@ import torch
 
 from datasets.groundtruth import listed
 from datasets.progress import JobProgress
-from datasets.store import TrackStore
+from datasets.store import TrackStore, shard_path
 from models.errors import ConfigError, StoreError
 from models.frontend import MelSettings, normalise
 from models.windows import Tail, plan_windows
@@ -85,9 +85,10 @@ class Job:
         batch_size: int,
         precision: str,
         settings: MelSettings | None,
+        shard: int | None = None,
     ):
         settings = settings or network.melspectrogram.settings
-        self.network, self.settings, self.batch_size = network, settings, batch_size
+        self.network, self.settings, self.batch_size, self.shard = network, settings, batch_size, shard
         self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
         front_end = {"front_end": settings.name, "sample_rate": settings.sample_rate, "hop": settings.hop}
         self.store.require(kind="mel", **front_end)
@@ -156,14 +157,14 @@ class Job:
         elif format == "store":
             if pool != "none":
                 raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")
-            made = [StoreOutput(folder / f"{kind}.h5", item_shape, dtype, attrs, self.names)]
+            made = [StoreOutput(shard_path(folder / f"{kind}.h5", self.shard), item_shape, dtype, attrs, self.names)]
             stack.callback(made[0].close)
             about = {
                 "kind": "windows",
                 "of": kind,
                 **{key: self.attrs[key] for key in ("hop", "clip_frames", "hop_frames", "tail")},
             }
-            made.append(StoreOutput(folder / "windows" / "windows.h5", (2,), "int64", about, self.names))
+            made.append(StoreOutput(shard_path(folder / "windows" / "windows.h5", self.shard), (2,), "int64", about, self.names))
         else:
             raise ConfigError(f"format is '{format}'; choose one of {', '.join(get_args(Format))}.")
         stack.callback(made[-1].close)
