@@ -199,28 +199,39 @@ def output_folder(config: Mapping[str, Any]) -> Path:
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> Any:
+    """Extract in this process, or in shards by several (predict.jobs, .scheduler, .shard_tracks, or an output begun so)."""
+    from datasets.plans import Plan
+    from helpers.extract import extract_embeddings, extract_logits
+    from helpers.extract_shards import Recipe, extract_in_shards
+
+    p = config["predict"]
+    if not any((p["jobs"], p["scheduler"], p["shard_tracks"], Plan.size_of(out))):
+        return {"embeddings": extract_embeddings, "logits": extract_logits}[kind](**job, out=out, **more)
+    recipe = Recipe.of(job["network"], config["maest"], config["datamodule"], config["trainer"]["accelerator"], seed)
+    where = {name: p[name] for name in ("scheduler", "workers")} | {"jobs": p["jobs"] or 1, "size": p["shard_tracks"]}
+    return extract_in_shards(kind, **job, out=out, recipe=recipe, **where, **more)
+
+
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
-    from helpers.extract import extract_embeddings
-
     job = extraction(_config, _run, seed, blocks(_config))
     for block in blocks(_config) if _config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
-    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks(_config), pool=_config["predict"]["pool"])
-    return _extracted(done)
+    more = {"blocks": blocks(_config), "pool": _config["predict"]["pool"]}
+    return _extracted(extracted("embeddings", _config, seed, job, output_folder(_config), **more))
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
-    from helpers.extract import extract_logits
-
-    return _extracted(extract_logits(**extraction(_config, _run, seed), out=output_folder(_config) / "logits"))
+    return _extracted(extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits"))
 
 
 def _extracted(done: Any) -> dict[str, str]:
-    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
+    windows = f"{done.n_windows} windows in " if done.n_windows else ""
+    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):")
     _say(*(f"  {path}" for path in done.paths.values()))
     return {str(k): str(v) for k, v in done.paths.items()}
 
@@ -272,7 +283,6 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
 
     Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too.
     """
-    from helpers.extract import extract_embeddings
     from helpers.similar import Collection, name_among, print_similar, tokens_of
     from models.errors import ConfigError
 
@@ -283,7 +293,7 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         )
     job = extraction(_config, _run, seed, [block])
     net, precision = job["network"], job["precision"]
-    path = extract_embeddings(**job, out=output_folder(_config), blocks=[block]).paths[block]
+    path = extracted("embeddings", _config, seed, job, output_folder(_config), blocks=[block]).paths[block]
     there = Collection.open(path, job["names"] or job["source"].names, p["types"], p["reduce"], p["center"])
     is_file = Path(query).is_file()
     vector = (
