@@ -16,8 +16,8 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.commands import demo_without_data
-from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
+from helpers.commands import HARDWARE, demo_without_data, entered, extraction_lines, placed, test_lines, to_extract
+from helpers.sacred_glue import Experiment, Run, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -76,20 +76,13 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
     return build_objective(net, config["module"], config["datamodule"])
 
 
-HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
-
-
 def job(
     run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
 ) -> tuple[Any, Path, int]:
     """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
-    from helpers.devices import count_devices, resolve_accelerator, resolve_devices
     from helpers.processes import first_goes_first
 
-    t = config["trainer"]
-    accelerator = resolve_accelerator(t["accelerator"], t["devices"])
-    devices = count_devices(resolve_devices(t["devices"], accelerator))
-    folder, seed = enter_job(run, t["default_root_dir"], seed, devices, t["num_nodes"], accelerator == "gpu")
+    folder, seed = entered(run, config["trainer"], seed)
     return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed
 
 
@@ -140,46 +133,24 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
     )
-    m, weights = result.metrics, "averaged weights" if "test_roc_swa" in result.metrics else ""
-    for unit in ("", "track_"):
-        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
-        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {len(data.labels)} labels"
-        _say(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
-    return m
+    _say(*test_lines(result.metrics, len(data.labels)))
+    return result.metrics
 
 
 def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
     """The config's network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights are said."""
-    from helpers.devices import resolve_accelerator
-
-    t, m = config["trainer"], config["maest"]
-    device = resolve_accelerator(t["accelerator"])
-    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu").eval()
-    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else "RANDOM")
-    if weights == "RANDOM":
-        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
-    return net, weights, "32" if t["precision"] == "auto" and device == "cpu" else str(t["precision"])
+    m = config["maest"]
+    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else None)
+    return placed(network(config, None, seed), weights, config["trainer"])
 
 
 def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
     """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
-    from datasets.groundtruth import match
-    from datasets.store import TrackStore
-    from models.errors import GroundtruthError
-
     found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]), asked)
     net, _, precision = trained(config, seed)
-    store, truth = TrackStore.open(found.store), found.truths.get("predict")
-    names = None
-    if truth is not None:
-        numbers = match(truth.keys, store.names)
-        if numbers.absent:
-            raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
-        names = [store.names[i] for i in numbers.numbers]
     return dict(
         network=net,
-        source=store,
-        names=names,
+        **to_extract(found),
         model=config["maest"]["arch"],
         half_overlap=config["dataset"]["half_overlapped_inference"],
         tail=config["datamodule"]["tail"],
@@ -218,8 +189,7 @@ def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str
 
 
 def _extracted(done: Any) -> dict[str, str]:
-    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
-    _say(*(f"  {path}" for path in done.paths.values()))
+    _say(*extraction_lines(done))
     return {str(k): str(v) for k, v in done.paths.items()}
 
 
@@ -444,7 +414,7 @@ def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path,
     labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
-    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
+    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], mels=found.store, **_probe(config))
 
 
 def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:

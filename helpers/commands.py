@@ -1,12 +1,20 @@
-"""What the command files share and Sacred does not know: which config a bare command means, and what commands say at their end."""
+"""What the command files share: which config a bare command means, where networks compute, what is extracted, and what commands say at their end."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.encoder import AudioEncoder
+
+    from .data import Tracks
+    from .extraction_job import Extraction
 
 log = logging.getLogger(__name__)
+HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
 
 
@@ -24,3 +32,55 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any
         return (demo,)
 
     return implied
+
+
+def entered(run: Any, trainer: Mapping[str, Any], seed: int) -> tuple[Path, int]:
+    """The folder and seed of a command that several processes may run together: the same in all of them (sacred_glue.enter_job)."""
+    from .devices import count_devices, resolve_accelerator, resolve_devices
+    from .sacred_glue import enter_job
+
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    devices = count_devices(resolve_devices(trainer["devices"], accelerator))
+    return enter_job(run, trainer["default_root_dir"], seed, devices, trainer["num_nodes"], accelerator == "gpu")
+
+
+def placed(net: AudioEncoder, weights: str | None, trainer: Mapping[str, Any]) -> tuple[AudioEncoder, str, str]:
+    """The network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights (None) are said."""
+    from .devices import resolve_accelerator
+
+    device = resolve_accelerator(trainer["accelerator"])
+    if weights is None:
+        log.warning("This network has RANDOM weights (pretrained=False, no checkpoint): a baseline, nothing else.")
+    precision = "32" if trainer["precision"] == "auto" and device == "cpu" else str(trainer["precision"])
+    return net.to("cuda" if device == "gpu" else "cpu").eval(), weights or "RANDOM", precision
+
+
+def to_extract(found: Tracks) -> dict[str, Any]:
+    """The store, and the names of its tracks that the groundtruth "predict" has (None: all). Raises GroundtruthError for absent ones."""
+    from datasets.groundtruth import match
+    from datasets.store import TrackStore
+    from models.errors import GroundtruthError
+
+    store, truth = TrackStore.open(found.store), found.truths.get("predict")
+    if truth is None:
+        return {"source": store, "names": None}
+    numbers = match(truth.keys, store.names)
+    if numbers.absent:
+        raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+    return {"source": store, "names": [store.names[i] for i in numbers.numbers]}
+
+
+def extraction_lines(done: Extraction) -> list[str]:
+    """What an extraction did, to be printed."""
+    first = f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):"
+    return [first, *(f"  {path}" for path in done.paths.values())]
+
+
+def test_lines(metrics: Mapping[str, float], n_labels: int) -> list[str]:
+    """A test's scores, per window and per track, to be printed."""
+    m, weights, lines = metrics, "averaged weights" if "test_roc_swa" in metrics else "", []
+    for unit in ("", "track_"):
+        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
+        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {n_labels} labels"
+        lines.append(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
+    return lines
