@@ -200,6 +200,34 @@ def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str
 
 
 @ex.command
+def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
+    """Write wav files before and after each augmentation, and views as training draws them, with a page of players and spectrograms."""
+    from helpers.data import demo_data
+    from helpers.hear import hear_augmentations
+    from models.audio import find_audio
+    from models.clmr.augment import Augmentation
+
+    h, folder = _config["hear"], run_folder(_run, _config["trainer"]["default_root_dir"])
+    audio = h["audio"]
+    if audio is None:
+        music = demo_data(_config["datamodule"]["demo_tracks"])[1].parent / "audio"
+        audio = music / find_audio(music)[0]
+    chain = {k: v for k, v in _config["augment"].items() if k != "do"}
+    net = network(_config, None, seed, pretrained=False, checkpoint=None, head_checkpoint=None)
+    written = hear_augmentations(
+        audio,
+        h["out"] or folder / "augmentations",
+        Augmentation(**chain),
+        sample_rate=net.sample_rate,
+        crop=net.window_length,
+        examples=h["examples"],
+        seed=seed,
+    )
+    _say(*map(str, written))
+    return [str(path) for path in written]
+
+
+@ex.command
 def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train without labels, extract, probe with them (beside the untrained encoder and mel statistics); one page of it: report.html."""
     from helpers.report import versions, write_report
