@@ -16,8 +16,18 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.commands import HARDWARE, demo_without_data, entered, extraction_lines, placed, test_lines, to_extract
-from helpers.sacred_glue import Experiment, Run, is_first_process, metric_logger, run_folder
+from helpers.commands import (
+    HARDWARE,
+    continued_by,
+    demo_without_data,
+    extraction_lines,
+    placed,
+    starting_point,
+    test_lines,
+    tested_checkpoint,
+    to_extract,
+)
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -31,6 +41,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
     implied=demo_without_data("ex_maest.py", "demo"),
+    continues=continued_by("main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -78,17 +89,20 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
 
 def job(
     run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
-) -> tuple[Any, Path, int]:
-    """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
-    from helpers.processes import first_goes_first
+) -> tuple[Any, Path, int, Path | None]:
+    """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
+    the same in all of them.
+    """
+    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked), start)
 
-    folder, seed = entered(run, config["trainer"], seed)
-    return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed
 
-
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
+def train(
+    run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
+) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
-    from helpers.build import build_averaging, build_optimization
+    from helpers.build import build_averaging, build_experiment, build_optimization
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
     data = data_module(config, found, seed)
@@ -100,7 +114,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         optimization=build_optimization(config["module"]["optimizer"]),
         averaging=build_averaging(config["module"]),
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=build_experiment(experiment_of(config), data, config["trainer"]),
         log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
@@ -110,8 +125,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    found, folder, seed = job(_run, _config, seed, ("train", "val"))
-    result = train(_run, _config, seed, found, folder)
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val"))
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
@@ -121,14 +136,15 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    found, folder, seed = job(_run, _config, seed, ("test",))
+    checkpoint = tested_checkpoint(_config)
+    found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
     result = evaluate(
         objective(_config, network(_config, data.labels, seed)),
         data,
-        checkpoint=_config["ckpt_path"],
+        checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
@@ -367,8 +383,8 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
         folder = run_folder(_run, t["default_root_dir"])
         study = _folds_study(_run, _config, seed, folder)
     else:
-        found, folder, seed = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
-        result = train(_run, _config, seed, found, folder)
+        found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
+        result = train(_run, _config, seed, found, folder, start)
         if not is_first_process():
             return {}  # it was there for the training
         study = _split_study(_config, seed, found, folder, str(result.best or result.last))

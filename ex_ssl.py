@@ -17,8 +17,18 @@ from typing import Any
 import configs
 from configs.schema import defaults, docs
 from configs.schema_ssl import ExSsl
-from helpers.commands import HARDWARE, demo_without_data, entered, extraction_lines, placed, test_lines, to_extract
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder
+from helpers.commands import (
+    HARDWARE,
+    continued_by,
+    demo_without_data,
+    extraction_lines,
+    placed,
+    starting_point,
+    test_lines,
+    tested_checkpoint,
+    to_extract,
+)
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -32,6 +42,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict"},
     implied=demo_without_data("ex_ssl.py", "clmr_demo"),
+    continues=continued_by("main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -56,12 +67,12 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> A
     )
 
 
-def job(run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str]) -> tuple[Any, Path, int]:
-    """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
-    from helpers.processes import first_goes_first
-
-    folder, seed = entered(run, config["trainer"], seed)
-    return first_goes_first(lambda: tracks(config, splits, folder)), folder, seed
+def job(run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str]) -> tuple[Any, Path, int, Path | None]:
+    """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
+    the same in all of them.
+    """
+    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder), start)
 
 
 def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, **changes: Any) -> Any:
@@ -88,9 +99,11 @@ def data_module(config: Mapping[str, Any], found: Any, net: Any, seed: int) -> A
     )
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+    from helpers.build import build_experiment
     from helpers.families import family, settings
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
     t, o = config["trainer"], config["optimizer"]
@@ -105,7 +118,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         averaging=settings.averaging(config["averaging"]),
         early_stopping=o["early_stopping"],
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=build_experiment(experiment_of(config), data, t),
         log_metric=metric_logger(run),
         **{k: v for k, v in t.items() if k != "default_root_dir"},
     )
@@ -115,8 +129,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    found, folder, seed = job(_run, _config, seed, ("train", "val"))
-    result = train(_run, _config, seed, found, folder)
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val"))
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
@@ -133,13 +147,14 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
         raise ConfigError(
             "test scores a network that was trained on labels (samplecnn_supervised); embeddings are scored by ex_tl.py."
         )
-    found, folder, seed = job(_run, _config, seed, ("test",))
+    checkpoint = tested_checkpoint(_config)
+    found, folder, seed, _ = job(_run, _config, seed, ("test",))
     labels = found.truths["test"].labels
     net = network(_config, labels, seed)
     result = evaluate(
         kind.objective(_config, net),
         data_module(_config, found, net, seed),
-        checkpoint=_config["ckpt_path"],
+        checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
         **{k: _config["trainer"][k] for k in HARDWARE},
@@ -235,9 +250,9 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from helpers.tables import print_scores
     from helpers.transfer import probe_settings
 
-    found, folder, seed = job(_run, _config, seed, ("train", "val", "test"))
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"))
     r = _config["report"]
-    result = train(_run, _config, seed, found, folder)
+    result = train(_run, _config, seed, found, folder, start)
     weights = str(result.best or result.last)
     trained, untrained = (network(_config, None, seed, pretrained=False, checkpoint=path) for path in (weights, None))
     layer = layers(_config, trained)[0]
@@ -287,7 +302,7 @@ def mel_store(config: Mapping[str, Any]) -> Path | None:
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if is_first_process() else ():
         print(line)
 
 

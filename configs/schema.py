@@ -43,6 +43,11 @@ class Trainer:
     log_every_n_steps: int = opt(50, "steps between two logged training losses")
     check_val_every_n_epoch: int = opt(1, "epochs between two validations")
     reload_dataloaders_every_n_epochs: int = opt(1, "epochs after which loaders are made anew")
+    save_every_n_steps: int | None = opt(None, "optimiser steps between two checkpoints within an epoch; none: by time alone")
+    save_every_minutes: float | None = opt(15.0, "minutes between two checkpoints within an epoch; none: not by time")
+    keep_checkpoints: int = opt(
+        1, "newest checkpoints that are kept: last.ckpt, and before it step-N.ckpt; best.ckpt is kept anyway"
+    )
     default_root_dir: str = opt("exp_logs", "folder of the run folders")
 
 
@@ -285,7 +290,9 @@ class Check:
 class ExMaest:
     """All of ex_maest.py."""
 
-    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
+    ckpt_path: str | None = opt(
+        None, "of main and report: a training checkpoint to continue, or last: this config's newest run; of test: what to test"
+    )
     trainer: Trainer = section(Trainer)
     maest: Maest = section(Maest)
     module: Module = section(Module)

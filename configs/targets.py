@@ -55,6 +55,7 @@ _ALL = [
     Target("mtg_jamendo", "moodtheme", _MULTI, 56, "MTG-Jamendo split-0, 56 moods and themes"),
     Target("mtg_jamendo", "top50tags", _MULTI, 50, "MTG-Jamendo split-0, the 50 most frequent tags"),
     Target("gtzan", "filtered", _SINGLE, 10, "GTZAN, fault-filtered, 10 genres"),
+    Target("gtzan", "marble", _SINGLE, 10, "GTZAN, fault-filtered, 10 genres, without one broken file"),
     Target("giantsteps_key", "key", "key", 24, "GiantSteps key: MTG's tracks to train, 604 to test"),
     Target("nsynth", "instrument", _SINGLE, 11, "NSynth, 11 instrument families"),
     Target("nsynth", "pitch", _SINGLE, 128, "NSynth, MIDI pitch"),

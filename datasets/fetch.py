@@ -21,6 +21,11 @@ from .files import write_whole
 log = logging.getLogger(__name__)
 
 
+def without_litter(name: str) -> str | None:
+    """The name, but of what macOS adds to archives."""
+    return None if name.startswith("__MACOSX/") or name.endswith(".DS_Store") else name
+
+
 @dataclass(frozen=True)
 class Remote:
     """A file as its publisher serves it. sha256, md5, size (bytes): where they are known; else the first download's sha256 is kept."""
@@ -36,13 +41,13 @@ class Remote:
 class Bundle:
     """A file (`into` None), or an archive's parts and the folder to unpack them into.
 
-    max_bytes: what the unpacked files may be in all. wanted: names to unpack.
+    max_bytes: what the unpacked files may be in all. rename: as `unpack` takes it; what macOS leaves in archives is left out by default.
     """
 
     parts: tuple[Remote, ...]
     into: str | None = None
     max_bytes: int | None = None
-    wanted: Callable[[str], bool] = lambda name: not name.startswith("__MACOSX/") and not name.endswith(".DS_Store")
+    rename: Callable[[str], str | None] = without_litter
 
     @property
     def name(self) -> str:
@@ -112,11 +117,11 @@ def _get(remote: Remote, folder: Path, mirror: str | None, sha256: str | None) -
             f"{remote.url} is not here and the network is forbidden (HF_HUB_OFFLINE). Put it at {folder / remote.name}."
         )
     log.info("Downloading %s.", remote.url)
+    checks = (
+        {"sha256": sha256, "known_from": "the list that was given"} if sha256 else {"sha256": remote.sha256, "md5": remote.md5}
+    )
     try:
-        download(
-            remote.url, folder / remote.name, sha256 or remote.sha256, md5=remote.md5, size=remote.size,
-            known_from="the list that was given" if sha256 else "as published",
-        )  # fmt: skip
+        download(remote.url, folder / remote.name, size=remote.size, **{"known_from": "as published", **checks})
     except WeightsError as error:
         raise DataSetError(str(error)) from error
     except DownloadError as error:
@@ -128,7 +133,7 @@ def _get(remote: Remote, folder: Path, mirror: str | None, sha256: str | None) -
 def _unpack(bundle: Bundle, folder: Path) -> Unpacked:
     assert bundle.into is not None
     paths = [folder / remote.name for remote in bundle.parts]
-    done = unpack(paths, folder / bundle.into, bundle.max_bytes, bundle.wanted)
+    done = unpack(paths, folder / bundle.into, bundle.max_bytes, bundle.rename)
     if not done.files:
         raise DataSetError(f"{bundle.name} holds no file that is wanted of it.")
     log.info("%s: %d files in %s, %d of them unpacked now.", bundle.name, done.files, folder / bundle.into, done.written)

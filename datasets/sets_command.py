@@ -68,7 +68,7 @@ def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(data: DataSet, args: argparse.Namespace) -> int:
-    source = {"annotations": args.annotations}
+    source = {"annotations": args.annotations, "audio_dir": args.audio_dir}
     if args.table:
         table = data.groundtruth(args.data_dir, args.variant, **source)
         write_whole(args.table, data.text(table))
@@ -86,7 +86,7 @@ def _run(data: DataSet, args: argparse.Namespace) -> int:
             data.write_groundtruth(args.data_dir, variant, **source)
     for variant in variants:
         if "validate" in steps:
-            found = data.validate(args.data_dir, variant, audio_dir=args.audio_dir, **source)
+            found = data.validate(args.data_dir, variant, **source)
             for line in found.facts:
                 log.info("%s %s: %s.", data.name, variant, line)
             for line in found.problems:
@@ -117,7 +117,7 @@ def _prepare(data: DataSet, args: argparse.Namespace) -> int:
     log.info("%s: %d tracks made in %.1f s, %d were there already.", done.store, done.made, done.seconds, done.already)
     unknown = sorted(set(done.failed) - data.broken)
     if known := sorted(set(done.failed) & data.broken):
-        log.info("%d files are known to be broken in every copy: %s.", len(known), ", ".join(known))
+        log.info("%d files are known to be broken: %s.", len(known), ", ".join(known))
     for name in unknown[:10]:
         log.warning("%s: %s", name, done.failed[name])
     if unknown:

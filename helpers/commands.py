@@ -1,4 +1,6 @@
-"""What the command files share: which config a bare command means, where networks compute, what is extracted, and what commands say at their end."""
+"""What the command files share: which config a bare command means, which run ckpt_path continues, where networks compute, what is extracted, and
+what commands say at their end.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from models.errors import ConfigError
+
+from .resume import CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
 
 if TYPE_CHECKING:
     from models.encoder import AudioEncoder
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
+LAST = "last"  # of ckpt_path: the newest checkpoint of this config's newest run
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
 
 
@@ -34,14 +41,50 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any
     return implied
 
 
-def entered(run: Any, trainer: Mapping[str, Any], seed: int) -> tuple[Path, int]:
-    """The folder and seed of a command that several processes may run together: the same in all of them (sacred_glue.enter_job)."""
-    from .devices import count_devices, resolve_accelerator, resolve_devices
-    from .sacred_glue import enter_job
+def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], Path | None]:
+    """The rule which run folder one of `commands` goes on in: that of ckpt_path, or for `last` this config's newest."""
 
-    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
-    devices = count_devices(resolve_devices(trainer["devices"], accelerator))
-    return enter_job(run, trainer["default_root_dir"], seed, devices, trainer["num_nodes"], accelerator == "gpu")
+    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> Path | None:
+        chosen = config["ckpt_path"]
+        if chosen is None or command not in commands:
+            return None
+        if chosen != LAST:
+            return run_of(chosen)
+        return run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+
+    return continues
+
+
+def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | None:
+    """The checkpoint to continue from; None for a training from the beginning. continued: the run folder that is gone on in.
+
+    Raises ConfigError or WeightsError, before any work, for one that is torn or belongs to another experiment.
+    """
+    chosen = config["ckpt_path"]
+    if chosen is None:
+        return None
+    if chosen != LAST:
+        saved = read_saved(chosen)
+    else:
+        saved = None if continued is None else newest(continued / CHECKPOINTS)
+    if saved is None:
+        where = config["trainer"]["default_root_dir"] if continued is None else continued
+        log.info("There is no checkpoint of this config in %s yet: training begins.", where)
+        return None
+    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
+    return saved.path
+
+
+def tested_checkpoint(config: Mapping[str, Any]) -> Path | None:
+    """The checkpoint that `test` scores. Raises ConfigError where `last` finds none."""
+    chosen, root = config["ckpt_path"], config["trainer"]["default_root_dir"]
+    if chosen != LAST:
+        return None if chosen is None else Path(chosen)
+    folder = run_to_continue(root, "main", config)
+    saved = None if folder is None else newest(folder / CHECKPOINTS)
+    if saved is None:
+        raise ConfigError(f"No run of this config under {root} has left a checkpoint: train it, or name one by ckpt_path=PATH.")
+    return saved.path
 
 
 def placed(net: AudioEncoder, weights: str | None, trainer: Mapping[str, Any]) -> tuple[AudioEncoder, str, str]:

@@ -134,7 +134,7 @@ class MagnaTagATune(DataSet):
         "`python -m datasets.mtt download` gets the three parts and annotations_final.csv; with a copy of your own give --audio_dir, "
         "the folder that holds 0/ ... f/."
     )
-    overlap = "see validate: the folder rule keeps tracks together (no track is in two splits), not artists"
+    overlap = "train/test 45 artists (3284 of 5329 test clips), train/validation 13, validation/test 8 (measured, variant maest); no track is in two"
     size = "about 3 GB"
     variants = VARIANTS
     audio = "mp3"

@@ -153,7 +153,7 @@ def test_from_server_to_mels_and_groundtruths_and_again(server, tmp_path, caplog
     server.cuts = [10**9, 30_000]  # the second answer, of the first part, is cut
     assert run(tmp_path, server) == 3  # a miniature is not what was published: said, not hidden
     assert "published are 18706/1825/5329" in caplog.text
-    assert "known to be broken in every copy" in caplog.text
+    assert "known to be broken" in caplog.text
     assert "bytes=30000-" in [wanted for _, _, wanted in server.log]
     store = TrackStore.open(tmp_path / "mtt" / "melspec")
     assert sorted(store.names) == sorted(path for clip, path in mini_mtt.clips() if clip not in BROKEN)
