@@ -22,6 +22,7 @@ from helpers.commands import (
     demo_without_data,
     extraction_lines,
     placed,
+    run_extraction,
     starting_point,
     test_lines,
     tested_checkpoint,
@@ -184,18 +185,12 @@ def output_folder(config: Mapping[str, Any]) -> Path:
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
-def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> Any:
-    """Extract in this process, or in shards by several (predict.jobs, .scheduler, .shard_tracks, or an output begun so)."""
-    from datasets.plans import Plan
-    from helpers.extract import extract_embeddings, extract_logits
-    from helpers.extract_shards import Recipe, extract_in_shards
-
-    p = config["predict"]
-    if not any((p["jobs"], p["scheduler"], p["shard_tracks"], Plan.size_of(out))):
-        return {"embeddings": extract_embeddings, "logits": extract_logits}[kind](**job, out=out, **more)
-    recipe = Recipe.of(job["network"], config["maest"], config["datamodule"], config["trainer"]["accelerator"], seed)
-    where = {name: p[name] for name in ("scheduler", "workers")} | {"jobs": p["jobs"] or 1, "size": p["shard_tracks"]}
-    return extract_in_shards(kind, **job, out=out, recipe=recipe, **where, **more)
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
+    """Extract, in this process or in shards by several, and say what is where."""
+    sections = {name: config[name] for name in ("maest", "datamodule")}
+    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
 
 
 @ex.command
@@ -205,18 +200,13 @@ def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict
     for block in blocks(_config) if _config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
     more = {"blocks": blocks(_config), "pool": _config["predict"]["pool"]}
-    return _extracted(extracted("embeddings", _config, seed, job, output_folder(_config), **more))
+    return extracted("embeddings", _config, seed, job, output_folder(_config), **more)
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
-    return _extracted(extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits"))
-
-
-def _extracted(done: Any) -> dict[str, str]:
-    _say(*extraction_lines(done))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    return extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits")
 
 
 @ex.command

@@ -23,6 +23,7 @@ from helpers.commands import (
     demo_without_data,
     extraction_lines,
     placed,
+    run_extraction,
     starting_point,
     test_lines,
     tested_checkpoint,
@@ -196,25 +197,26 @@ def layers(config: Mapping[str, Any], net: Any) -> list[int]:
     return list(net.resolve_layers([chosen] if isinstance(chosen, int) else chosen))
 
 
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
+    """Extract, in this process or in shards by several, and say what is where."""
+    sections = {name: config[name] for name in ("family", config["family"])}
+    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
+
+
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Vectors of predict.transformer_block for every window of every track, [windows, C] each, into <out_dir>/<layer>/. Resumes."""
-    from helpers.extract import extract_embeddings
-
     job, p = extraction(_config, _run, seed), _config["predict"]
-    done = extract_embeddings(**job, out=p["out_dir"], blocks=layers(_config, job["network"]), pool=p["pool"])
-    _say(*extraction_lines(done))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    more = {"blocks": layers(_config, job["network"]), "pool": p["pool"]}
+    return extracted("embeddings", _config, seed, job, Path(p["out_dir"]), **more)
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, of a network with a head, into <out_dir>/logits/. Resumes."""
-    from helpers.extract import extract_logits
-
-    done = extract_logits(**extraction(_config, _run, seed), out=Path(_config["predict"]["out_dir"]) / "logits")
-    _say(*extraction_lines(done))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    return extracted("logits", _config, seed, extraction(_config, _run, seed), Path(_config["predict"]["out_dir"]) / "logits")
 
 
 @ex.command

@@ -113,6 +113,35 @@ def to_extract(found: Tracks) -> dict[str, Any]:
     return {"source": store, "names": [store.names[i] for i in numbers.numbers]}
 
 
+def run_extraction(
+    kind: str,
+    job: Mapping[str, Any],
+    out: Path,
+    predict: Mapping[str, Any],
+    sections: Mapping[str, Any],
+    accelerator: str,
+    seed: int,
+    **more: Any,
+) -> Extraction:
+    """Extract in this process, or in shards by several (predict.jobs, .scheduler, .shard_tracks, or an output begun so).
+
+    kind: "embeddings" or "logits". job, more: arguments of helpers.extract. sections: of the config, from which a worker builds the network.
+    """
+    from datasets.plans import Plan
+
+    from .extract import extract_embeddings, extract_logits
+    from .extract_shards import Recipe, extract_in_shards
+
+    if not any((predict["jobs"], predict["scheduler"], predict["shard_tracks"], Plan.size_of(out))):
+        return {"embeddings": extract_embeddings, "logits": extract_logits}[kind](**job, out=out, **more)
+    recipe = Recipe.of(job["network"], sections, accelerator, seed)
+    where = {name: predict[name] for name in ("scheduler", "workers")} | {
+        "jobs": predict["jobs"] or 1,
+        "size": predict["shard_tracks"],
+    }
+    return extract_in_shards(kind, **job, out=out, recipe=recipe, **where, **more)
+
+
 def extraction_lines(done: Extraction) -> list[str]:
     """What an extraction did, to be printed."""
     windows = f"{done.n_windows} windows in " if done.n_windows else ""  # shards do not count theirs
