@@ -41,7 +41,7 @@ from .runs import main as list_runs
 
 Found = TypeVar("Found")
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
-START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # where it goes on from
+START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
