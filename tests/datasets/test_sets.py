@@ -16,17 +16,19 @@ import numpy as np
 import pytest
 
 from configs import TARGETS
-from datasets.emomusic import EMOMUSIC, side_of, standardised
+from datasets.emomusic import EMOMUSIC, side_of
 from datasets.giantsteps_key import GIANTSTEPS_KEY, KEYS, TEST, TRAIN, key_name, split_artists
 from datasets.groundtruth import Groundtruth
 from datasets.gtzan import GTZAN, filtered
-from datasets.label_table import LabelTable, read_values
+from datasets.label_table import LabelTable
 from datasets.msd import MSD
 from datasets.mtg_jamendo import MTG_JAMENDO, SHA256
 from datasets.nsynth import FAMILIES, FOLDERS, NSYNTH
 from datasets.sets import NAMES, TASKS, get_set
 from datasets.sets_command import main
+from datasets.values import Values
 from datasets.vocalset import TEST_SINGERS, VOCALSET
+from helpers.transfer import read_targets
 from models.errors import DataSetError
 from tests.datasets.test_archives import tarred, zipped
 from tests.server import serving
@@ -183,6 +185,8 @@ def test_giantsteps(shared, tmp_path):
     table = check(GIANTSTEPS_KEY, "key", tmp_path)
     got = {Path(key).name.split(".")[0]: (split, label[0]) for key, split, label in zip(table.keys, table.split, table.labels)}
     assert got == known
+    parts = read_targets("key", None, str(GIANTSTEPS_KEY.write_groundtruth(tmp_path)), None, 0)
+    assert (tuple(len(parts[name]) for name in ("train", "val", "test")), parts["test"].labels) == (table.counts, list(KEYS))
     assert [(o.first, o.second, o.groups) for o in table.overlaps()] == [("train", "validation", 0)]
 
 
@@ -286,6 +290,8 @@ def test_nsynth(tmp_path):
     assert [row[0] for row in instrument.labels[:11]] == list(FAMILIES)
     assert [row[0] for row in pitch.labels[:11]] == [str(21 + i) for i in range(11)]
     assert pitch.groundtruth().labels == [str(k) for k in range(128)]  # in their own order, also those without notes
+    parts = read_targets("single-label", None, str(NSYNTH.write_groundtruth(tmp_path, "pitch")), None, 0)
+    assert all(part.labels == pitch.names for part in parts.values())  # as the probe sees them
     assert [o.groups for o in pitch.overlaps()] == [0, 0, 0]
     (tmp_path / "nsynth-test" / "examples.json").write_text('{"a/../../b": {"pitch": 3, "instrument_family_str": "bass"}}')
     with pytest.raises(DataSetError, match="original file"):
@@ -323,15 +329,12 @@ def test_emomusic(tmp_path):
     assert table.counts[2] == 8
     assert min(table.counts) > 0
     assert (table.overlaps()[0].first, table.overlaps()[0].second, table.overlaps()[0].groups) == ("train", "validation", 0)
-    values, mean, sd = standardised(table)
-    development = np.array([split != "test" for split in table.split])
-    np.testing.assert_allclose(values[development].mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(values[development].std(axis=0), 1)
-    np.testing.assert_allclose(values * sd + mean, table.values)
     out = EMOMUSIC.write_groundtruth(tmp_path)
-    keys, again = read_values(out / "groundtruth-all.csv", ["arousal", "valence"])
-    assert keys == table.keys
-    np.testing.assert_array_equal(again, np.array(table.values))  # exact, not rounded
+    again = Values.read(out / "groundtruth-all.csv")
+    assert (again.keys, again.labels) == (table.keys, ["arousal", "valence"])
+    np.testing.assert_array_equal(again.numbers, np.array(table.values))  # exact, not rounded
+    parts = read_targets("regression", None, str(out), None, 0)
+    assert tuple(len(parts[name]) for name in ("train", "val", "test")) == table.counts
     problems = " ".join(EMOMUSIC.validate(tmp_path).problems)
     assert "40 tracks; published are 744" in problems
     assert "published are ?/?/125" in problems
