@@ -30,22 +30,6 @@ ROOT = Path(__file__).resolve().parents[2]
 N = len(mini_mtt.clips())
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No proxy and no setting of this machine."""
-    for name in (
-        "HF_HUB_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-        "http_proxy",
-        "https_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def server():
     with serving() as state:
