@@ -62,7 +62,7 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
-    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
+    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"], say=False)
     return saved.path
 
 
