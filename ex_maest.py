@@ -16,7 +16,18 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.commands import continued_by, demo_without_data, starting_point, tested_checkpoint
+from helpers.commands import (
+    HARDWARE,
+    continued_by,
+    demo_without_data,
+    extraction_lines,
+    placed,
+    run_extraction,
+    starting_point,
+    test_lines,
+    tested_checkpoint,
+    to_extract,
+)
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
@@ -75,9 +86,6 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
     from helpers.build import build_objective
 
     return build_objective(net, config["module"], config["datamodule"])
-
-
-HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
 def job(
@@ -142,46 +150,24 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
     )
-    m, weights = result.metrics, "averaged weights" if "test_roc_swa" in result.metrics else ""
-    for unit in ("", "track_"):
-        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
-        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {len(data.labels)} labels"
-        _say(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
-    return m
+    _say(*test_lines(result.metrics, len(data.labels)))
+    return result.metrics
 
 
 def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
     """The config's network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights are said."""
-    from helpers.devices import resolve_accelerator
-
-    t, m = config["trainer"], config["maest"]
-    device = resolve_accelerator(t["accelerator"])
-    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu").eval()
-    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else "RANDOM")
-    if weights == "RANDOM":
-        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
-    return net, weights, "32" if t["precision"] == "auto" and device == "cpu" else str(t["precision"])
+    m = config["maest"]
+    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else None)
+    return placed(network(config, None, seed), weights, config["trainer"])
 
 
 def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
     """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
-    from datasets.groundtruth import match
-    from datasets.store import TrackStore
-    from models.errors import GroundtruthError
-
     found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]), asked)
     net, _, precision = trained(config, seed)
-    store, truth = TrackStore.open(found.store), found.truths.get("predict")
-    names = None
-    if truth is not None:
-        numbers = match(truth.keys, store.names)
-        if numbers.absent:
-            raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
-        names = [store.names[i] for i in numbers.numbers]
     return dict(
         network=net,
-        source=store,
-        names=names,
+        **to_extract(found),
         model=config["maest"]["arch"],
         half_overlap=config["dataset"]["half_overlapped_inference"],
         tail=config["datamodule"]["tail"],
@@ -199,30 +185,28 @@ def output_folder(config: Mapping[str, Any]) -> Path:
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
+    """Extract, in this process or in shards by several, and say what is where."""
+    sections = {name: config[name] for name in ("maest", "datamodule")}
+    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
+
+
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
-    from helpers.extract import extract_embeddings
-
     job = extraction(_config, _run, seed, blocks(_config))
     for block in blocks(_config) if _config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
-    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks(_config), pool=_config["predict"]["pool"])
-    return _extracted(done)
+    more = {"blocks": blocks(_config), "pool": _config["predict"]["pool"]}
+    return extracted("embeddings", _config, seed, job, output_folder(_config), **more)
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
-    from helpers.extract import extract_logits
-
-    return _extracted(extract_logits(**extraction(_config, _run, seed), out=output_folder(_config) / "logits"))
-
-
-def _extracted(done: Any) -> dict[str, str]:
-    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
-    _say(*(f"  {path}" for path in done.paths.values()))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    return extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits")
 
 
 @ex.command
@@ -272,7 +256,6 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
 
     Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too.
     """
-    from helpers.extract import extract_embeddings
     from helpers.similar import Collection, name_among, print_similar, tokens_of
     from models.errors import ConfigError
 
@@ -283,7 +266,7 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         )
     job = extraction(_config, _run, seed, [block])
     net, precision = job["network"], job["precision"]
-    path = extract_embeddings(**job, out=output_folder(_config), blocks=[block]).paths[block]
+    path = extracted("embeddings", _config, seed, job, output_folder(_config), blocks=[block]).paths[block]
     there = Collection.open(path, job["names"] or job["source"].names, p["types"], p["reduce"], p["center"])
     is_file = Path(query).is_file()
     vector = (
@@ -446,7 +429,7 @@ def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path,
     labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
-    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
+    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], mels=found.store, **_probe(config))
 
 
 def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:

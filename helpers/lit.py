@@ -155,7 +155,8 @@ class LitObjective(pl.LightningModule):
         """
         if self.trainer.world_size == 1:
             return 1.0, loss
-        total = self.trainer.strategy.reduce(torch.stack([loss * size, loss.new_tensor(size)]), reduce_op="sum")
+        total = torch.stack([loss * size, loss.new_tensor(size)])
+        torch.distributed.all_reduce(total)  # Lightning's own reduction waits at a barrier first
         return size * self.trainer.world_size / total[1], total[0] / total[1]
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

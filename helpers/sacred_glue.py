@@ -359,23 +359,24 @@ def _record_failures(_run: Run) -> None:
 def enter_job(
     run: Run, trainer: Mapping[str, Any], seed: int, find: Callable[[Path], Found], start: Path | None = None
 ) -> tuple[Found, Path, int, Path | None]:
-    """What `find(folder)` finds, the run's folder, its seed, and `start`, the checkpoint that it goes on from: the same in all processes of the
-    job that the section `trainer` asks for. Folder, seed and start are the first process's.
+    """What `find(folder)` finds, the run's folder, its seed and the checkpoint that it goes on from (`start`): the first process's, in all
+    processes of the job that the section `trainer` asks for.
 
     Processes that torchrun or srun started meet here; those that training will start are left word of them. The first process finds (and
     prepares) first. Raises ConfigError where the numbers do not fit, JobError when not all come.
     """
+    env = os.environ
     accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
     check_world(count_devices(resolve_devices(trainer["devices"], accelerator)), trainer["num_nodes"])
-    if FOLDER_VARIABLE in os.environ and not is_first_process():
-        folder, seed, begin = os.environ[FOLDER_VARIABLE], int(os.environ[SEED_VARIABLE]), os.environ[START_VARIABLE]
+    if FOLDER_VARIABLE in env and not is_first_process():
+        folder, seed, begin = env[FOLDER_VARIABLE], int(env[SEED_VARIABLE]), env.get(START_VARIABLE, "")
     else:
         folder = str(run_folder(run, trainer["default_root_dir"])) if is_first_process() else ""
         begin = "" if start is None else str(start)
         if place() is not None:
             join(accelerator == "gpu")
             folder, seed, begin = share([folder, seed, begin])
-        os.environ |= {SEED_VARIABLE: str(seed), FOLDER_VARIABLE: folder, START_VARIABLE: begin}
+        env |= {SEED_VARIABLE: str(seed), FOLDER_VARIABLE: folder, START_VARIABLE: begin}
     return first_goes_first(lambda: find(Path(folder))), Path(folder), seed, Path(begin) if begin else None
 
 
