@@ -67,7 +67,9 @@ def test_a_run_on_the_same_place_is_preferred(tmp_path):
 
 def test_another_setting_of_the_same_config_is_refused_with_the_list(tmp_path):
     folder(tmp_path, 1, maest__depth=5)
-    with pytest.raises(ConfigError, match=r"1 is the newest run of this config.*\n  maest.depth was 5, is 2\n  seed was 0, is 3\n"):
+    with pytest.raises(
+        ConfigError, match=r"1 is the newest run of this config.*\n  maest.depth was 5, is 2\n  seed was 0, is 3\n"
+    ):
         run_to_continue(tmp_path, "main", config(seed=3), ["demo"])
     assert run_to_continue(tmp_path, "main", config(seed=3), ["other"]) is None
     right = folder(tmp_path, 2, seed=3)
