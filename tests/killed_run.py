@@ -1,7 +1,7 @@
 """Runs a command of ex_maest.py that meets its end at a chosen moment: python killed_run.py WHAT NUMBER ex_maest.py WORDS...
 
-WHAT: batch, validation, write (a checkpoint), start, end: SIGKILL there, the NUMBERth time; term: SIGTERM in the NUMBERth training batch; full:
-from the NUMBERth checkpoint on no file can grow beyond 100 kB; none: nothing happens.
+WHAT: batch, validation, write (a checkpoint), start, end: SIGKILL there, the NUMBERth time; term: SIGTERM in the NUMBERth training batch; term0:
+the same, in the first process of several alone; full: from the NUMBERth checkpoint on no file can grow beyond 100 kB; none: nothing happens.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def prepare(what: str, number: int) -> None:
     from helpers.lit import LitObjective
     from helpers.run_folder import RunFolder
 
-    save = torch.save
+    save, rank = torch.save, int(os.environ.get("RANK", 0))
 
     def half(checkpoint, file):
         whole = io.BytesIO()
@@ -60,6 +60,7 @@ def prepare(what: str, number: int) -> None:
         "start": (helpers.training, "fit", lambda *_: die()),
         "end": (RunFolder, "completed_event", lambda *_: die()),
         "term": (LitObjective, "training_step", lambda *_: os.kill(os.getpid(), signal.SIGTERM)),
+        "term0": (LitObjective, "training_step", lambda *_: None if rank else os.kill(os.getpid(), signal.SIGTERM)),
         "full": (torch, "save", full),
     }
     if what != "none":

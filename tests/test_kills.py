@@ -143,3 +143,21 @@ def test_what_would_be_another_training_is_refused(folder):
     assert "Traceback" not in done.stderr
     assert sorted(p.name for p in (folder / "whole").iterdir()) == ["1", "_sources"]
     assert (folder / "whole" / "1" / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["batch", "term0"])
+def test_two_processes_continue_as_one_job(folder, what):
+    """`batch`: both are killed; `term0`: the first one alone is asked to end, and both save and end."""
+    two = ["trainer.devices=2", "datamodule.batch_size_train=2", "module.mixup_group=2"]
+    if not (folder / "two").exists():
+        assert run(folder, "two", "none", 1, *two).returncode == 0
+    done = run(folder, f"two-{what}", what, 5, *two)
+    assert done.returncode == (-signal.SIGKILL if what == "batch" else 128 + signal.SIGTERM), done.stderr[-3000:]
+    where = folder / f"two-{what}" / "1"
+    assert torch.load(where / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == (3 if what == "batch" else 5)
+    done = run(folder, f"two-{what}", "none", 1, *two)
+    assert done.returncode == 0, done.stderr[-3000:]
+    a, b = (read_checkpoint(folder / root / "1" / "checkpoints" / "last.ckpt") for root in ("two", f"two-{what}"))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    one, other = left(folder / "two"), left(folder / f"two-{what}")
+    assert one == other

@@ -117,7 +117,10 @@ NOON = datetime(2026, 1, 1, 12)
 
 
 def beat(run, **metrics):
-    told = {name: {"values": [v for _, v in rows], "steps": [s for s, _ in rows], "timestamps": [NOON] * len(rows)} for name, rows in metrics.items()}  # fmt: skip
+    told = {}
+    for name, rows in metrics.items():
+        steps, values = zip(*rows)
+        told[name] = {"values": list(values), "steps": list(steps), "timestamps": [NOON] * len(rows)}
     run.log_metrics(told, {})
     run.heartbeat_event({}, "said\n", NOON, None)
 
