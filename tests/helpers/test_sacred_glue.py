@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -216,6 +217,19 @@ def test_a_run_goes_on_in_the_folder_that_the_rule_names(make, tmp_path):
     assert ex.run().result == "2"
     assert ex.continued is None
     assert asked == [(3, ()), (30, ("big",)), (3, ())]
+
+
+def test_a_full_disk_is_one_sentence_too(make, tmp_path, capsys):
+    def body():
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere/history.json")
+
+    with pytest.raises(SystemExit) as ended:
+        make(body).run_commandline(["ex.py"])
+    assert ended.value.code == 1
+    err = capsys.readouterr().err
+    assert "No space left on device: 'somewhere/history.json'. Make room" in err
+    assert "Traceback" not in err
+    assert json.loads((run_files(tmp_path)[0] / "run.json").read_text())["status"] == "FAILED"
 
 
 def test_only_the_first_process_has_a_run_folder_and_all_share_its_seed(make, tmp_path, monkeypatch):
