@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError
 
-from .resume import CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
+from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
 
 if TYPE_CHECKING:
     from models.encoder import AudioEncoder
@@ -60,6 +60,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
 
     Raises ConfigError or WeightsError, before any work, for one that is torn or belongs to another experiment.
     """
+    from .devices import count_processes
+
     chosen = config["ckpt_path"]
     if chosen is None:
         return None
@@ -71,7 +73,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
-    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
+    items = config["datamodule"]["batch_size_train"] * count_processes(config["trainer"])
+    check_same(saved, {**experiment_of(config), BATCH: items}, config["trainer"]["max_epochs"], say=False)
     return saved.path
 
 

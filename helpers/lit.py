@@ -268,8 +268,14 @@ class LitObjective(pl.LightningModule):
     # ---- checkpoints
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it, and what an
-        exact continuation needs.
+        exact continuation needs. Raises FloatingPointError for weights that are not finite: they shall not replace good ones.
         """
+        for name, weights in self.objective.named_parameters():
+            if not torch.isfinite(weights).all():
+                raise FloatingPointError(
+                    f"After step {self.global_step} the weights {name} are no longer finite: the gradient was infinite. The last checkpoint "
+                    "stays as it was. Lower the learning rate, clip the gradient (trainer.gradient_clip_val), or train in precision 32."
+                )
         checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
         checkpoint[EXPERIMENT] = self.experiment
         checkpoint["running"] = self._running.sums(self._summed)

@@ -8,6 +8,7 @@ errors of this suite shown as one sentence.
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import sys
 import types
@@ -40,6 +41,7 @@ from .run_folder import RunFolder
 from .runs import main as list_runs
 
 Found = TypeVar("Found")
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of what one may have of it
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
 START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
@@ -231,6 +233,10 @@ class Experiment(sacred.Experiment):
             if type(error).__module__ == "models.errors" or isinstance(error, FloatingPointError):
                 raise CommandError(str(error)) from error
             raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise CommandError(f"{error}. Make room and start the command again; what it had finished is kept.") from error
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
             on_failure.clear()
