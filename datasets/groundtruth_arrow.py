@@ -58,7 +58,7 @@ def _batches(path: Path, delimiter: str, header: list[str], columns: list[str]) 
         reader = csv.open_csv(
             path,
             read_options=csv.ReadOptions(column_names=header, skip_rows=1, block_size=BLOCK, use_threads=False),
-            parse_options=csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
+            parse_options=csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=True),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted, strings_can_be_null=False
             ),
@@ -72,6 +72,8 @@ def _batches(path: Path, delimiter: str, header: list[str], columns: list[str]) 
 def add_names(builder: NamesBuilder, column: Any) -> None:
     """Append a column's texts, as the bytes that they are."""
     lengths = np.diff(_offsets(column))
+    if not lengths.all():
+        raise Uneven("a track without a path: an empty line, or a fault")
     first, last = _offsets(column)[[0, -1]]
     builder.extend_bytes(column.buffers()[2].slice(int(first), int(last - first)).to_pybytes() if last > first else b"", lengths)
 
