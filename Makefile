@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export MPLBACKEND := Agg
 
-.PHONY: setup demo test test-all lint format bench lock
+.PHONY: setup demo test test-all lint format bench lock web
 
 setup: .venv/.installed
 
@@ -22,6 +22,13 @@ test: setup
 
 test-all: setup
 	$(PY) -m pytest -n 2 -m "slow or not slow"
+
+# What the page in the browser needs (node and npm): onnxruntime-web, and for its tests playwright-core and axe-core.
+web: web/node_modules/.package-lock.json
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
 
 lint: setup
 	$(PY) -m ruff format --check .

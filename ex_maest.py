@@ -16,7 +16,18 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.commands import demo_without_data
+from helpers.commands import (
+    HARDWARE,
+    continued_by,
+    demo_without_data,
+    extraction_lines,
+    placed,
+    run_extraction,
+    starting_point,
+    test_lines,
+    tested_checkpoint,
+    to_extract,
+)
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
@@ -31,6 +42,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
     implied=demo_without_data("ex_maest.py", "demo"),
+    continues=continued_by("main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -76,26 +88,22 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
     return build_objective(net, config["module"], config["datamodule"])
 
 
-HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
-
-
 def job(
     run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
-) -> tuple[Any, Path, int]:
-    """The tracks of a command that several processes may run together, its folder and its seed: the same in all of them."""
-    from helpers.devices import count_devices, resolve_accelerator, resolve_devices
-    from helpers.processes import first_goes_first
-
-    t = config["trainer"]
-    accelerator = resolve_accelerator(t["accelerator"], t["devices"])
-    devices = count_devices(resolve_devices(t["devices"], accelerator))
-    folder, seed = enter_job(run, t["default_root_dir"], seed, devices, t["num_nodes"], accelerator == "gpu")
-    return first_goes_first(lambda: tracks(config, splits, folder, asked)), folder, seed
+) -> tuple[Any, Path, int, Path | None]:
+    """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
+    the same in all of them.
+    """
+    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked), start)
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
+def train(
+    run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
+) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
-    from helpers.build import build_averaging, build_optimization
+    from helpers.build import build_averaging, build_experiment, build_optimization
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
     data = data_module(config, found, seed)
@@ -107,7 +115,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         optimization=build_optimization(config["module"]["optimizer"]),
         averaging=build_averaging(config["module"]),
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=build_experiment(experiment_of(config), data, config["trainer"]),
         log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
@@ -117,8 +126,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    found, folder, seed = job(_run, _config, seed, ("train", "val"))
-    result = train(_run, _config, seed, found, folder)
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val"))
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
@@ -128,58 +137,37 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    found, folder, seed = job(_run, _config, seed, ("test",))
+    checkpoint = tested_checkpoint(_config)
+    found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
     result = evaluate(
         objective(_config, network(_config, data.labels, seed)),
         data,
-        checkpoint=_config["ckpt_path"],
+        checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
     )
-    m, weights = result.metrics, "averaged weights" if "test_roc_swa" in result.metrics else ""
-    for unit in ("", "track_"):
-        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
-        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {len(data.labels)} labels"
-        _say(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
-    return m
+    _say(*test_lines(result.metrics, len(data.labels)))
+    return result.metrics
 
 
 def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
     """The config's network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights are said."""
-    from helpers.devices import resolve_accelerator
-
-    t, m = config["trainer"], config["maest"]
-    device = resolve_accelerator(t["accelerator"])
-    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu").eval()
-    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else "RANDOM")
-    if weights == "RANDOM":
-        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
-    return net, weights, "32" if t["precision"] == "auto" and device == "cpu" else str(t["precision"])
+    m = config["maest"]
+    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else None)
+    return placed(network(config, None, seed), weights, config["trainer"])
 
 
 def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
     """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
-    from datasets.groundtruth import match
-    from datasets.store import TrackStore
-    from models.errors import GroundtruthError
-
     found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]), asked)
     net, _, precision = trained(config, seed)
-    store, truth = TrackStore.open(found.store), found.truths.get("predict")
-    names = None
-    if truth is not None:
-        numbers = match(truth.keys, store.names)
-        if numbers.absent:
-            raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
-        names = [store.names[i] for i in numbers.numbers]
     return dict(
         network=net,
-        source=store,
-        names=names,
+        **to_extract(found),
         model=config["maest"]["arch"],
         half_overlap=config["dataset"]["half_overlapped_inference"],
         tail=config["datamodule"]["tail"],
@@ -197,18 +185,12 @@ def output_folder(config: Mapping[str, Any]) -> Path:
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
-def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> Any:
-    """Extract in this process, or in shards by several (predict.jobs, .scheduler, .shard_tracks, or an output begun so)."""
-    from datasets.plans import Plan
-    from helpers.extract import extract_embeddings, extract_logits
-    from helpers.extract_shards import Recipe, extract_in_shards
-
-    p = config["predict"]
-    if not any((p["jobs"], p["scheduler"], p["shard_tracks"], Plan.size_of(out))):
-        return {"embeddings": extract_embeddings, "logits": extract_logits}[kind](**job, out=out, **more)
-    recipe = Recipe.of(job["network"], config["maest"], config["datamodule"], config["trainer"]["accelerator"], seed)
-    where = {name: p[name] for name in ("scheduler", "workers")} | {"jobs": p["jobs"] or 1, "size": p["shard_tracks"]}
-    return extract_in_shards(kind, **job, out=out, recipe=recipe, **where, **more)
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
+    """Extract, in this process or in shards by several, and say what is where."""
+    sections = {name: config[name] for name in ("maest", "datamodule")}
+    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
 
 
 @ex.command
@@ -218,20 +200,13 @@ def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict
     for block in blocks(_config) if _config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
     more = {"blocks": blocks(_config), "pool": _config["predict"]["pool"]}
-    return _extracted(extracted("embeddings", _config, seed, job, output_folder(_config), **more))
+    return extracted("embeddings", _config, seed, job, output_folder(_config), **more)
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
-    return _extracted(extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits"))
-
-
-def _extracted(done: Any) -> dict[str, str]:
-    windows = f"{done.n_windows} windows in " if done.n_windows else ""
-    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):")
-    _say(*(f"  {path}" for path in done.paths.values()))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    return extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits")
 
 
 @ex.command
@@ -407,8 +382,8 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
         folder = run_folder(_run, t["default_root_dir"])
         study = _folds_study(_run, _config, seed, folder)
     else:
-        found, folder, seed = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
-        result = train(_run, _config, seed, found, folder)
+        found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
+        result = train(_run, _config, seed, found, folder, start)
         if not is_first_process():
             return {}  # it was there for the training
         study = _split_study(_config, seed, found, folder, str(result.best or result.last))
@@ -454,7 +429,7 @@ def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path,
     labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
-    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
+    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], mels=found.store, **_probe(config))
 
 
 def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:

@@ -130,7 +130,6 @@ class Hear:
     audio: str | None = opt(None, "audio file; none: a track of the demo data")
     out: str | None = opt(None, "folder; none: the run's")
     examples: int = opt(4, "views of the whole chain")
-    start: float | None = opt(None, "s, where the crop begins; none: random")
 
 
 @dataclass

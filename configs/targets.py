@@ -55,6 +55,7 @@ _ALL = [
     Target("mtg_jamendo", "moodtheme", _MULTI, 56, "MTG-Jamendo split-0, 56 moods and themes"),
     Target("mtg_jamendo", "top50tags", _MULTI, 50, "MTG-Jamendo split-0, the 50 most frequent tags"),
     Target("gtzan", "filtered", _SINGLE, 10, "GTZAN, fault-filtered, 10 genres"),
+    Target("gtzan", "marble", _SINGLE, 10, "GTZAN, fault-filtered, 10 genres, without one broken file"),
     Target("giantsteps_key", "key", "key", 24, "GiantSteps key: MTG's tracks to train, 604 to test"),
     Target("nsynth", "instrument", _SINGLE, 11, "NSynth, 11 instrument families"),
     Target("nsynth", "pitch", _SINGLE, 128, "NSynth, MIDI pitch"),
@@ -80,7 +81,7 @@ def probe(target: Target) -> Config:
     # a variant with broken clips has tracks without embeddings
     extra = {"skip_missing": True} if target.variant == "marble" else {}
     place = {"metadata_dir": target.metadata_dir, "base_dir": f"{target.embeddings_dir}30sec/7/"}
-    return {"data": {**place, "n_classes": target.n_classes, **extra}}
+    return {"data": {**place, "task": target.task, "n_classes": target.n_classes, **extra}}
 
 
 for _name, _target in TARGETS.items():
@@ -93,5 +94,4 @@ for _name, _target in TARGETS.items():
         MAEST.put(
             Named(f"target_{_name}", extraction(_target), f"{_target.about.split(',')[0]} as the data to extract from. {_how}")
         )
-    if _target.task == _MULTI:  # what ex_tl.py's probe scores
-        PROBE.put(Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model)."))
+    PROBE.put(Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model)."))

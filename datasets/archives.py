@@ -123,11 +123,12 @@ def unpack(
     parts: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     max_bytes: int | None = None,
-    wanted: Callable[[str], bool] = lambda name: True,
+    rename: Callable[[str], str | None] = lambda name: name,
 ) -> Unpacked:
     """Unpack one archive (zip, or tar in any compression; zip in numbered parts too) under the folder `out`.
 
-    max_bytes: refuse an archive whose files are larger in all; never more than the disk has free. wanted: which names to unpack.
+    max_bytes: refuse an archive whose files are larger in all; never more than the disk has free. rename: an archive's name to
+    the one it gets here; None leaves the file out.
 
     Raises DataSetError, before the file in question is written (of a zip: before any is), for names that lead out of `out`, absolute names,
     links and special files, names that stand twice, bombs and encrypted archives; and for damage, naming the file.
@@ -139,16 +140,16 @@ def unpack(
     with io.BufferedReader(JoinedFile(ordered), _BLOCK) as file:
         try:
             if zipfile.is_zipfile(file):
-                return _unpack_zip(file, out, name, max_bytes, wanted)
+                return _unpack_zip(file, out, name, max_bytes, rename)
             file.seek(0)
-            return _unpack_tar(file, out, name, max_bytes, wanted)
+            return _unpack_tar(file, out, name, max_bytes, rename)
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
             raise DataSetError(
                 f"{name} cannot be unpacked: {error or type(error).__name__}. Remove it (all its parts) and download it again."
             ) from error
 
 
-def _unpack_zip(file: IO[bytes], out: Path, name: str, max_bytes: int | None, wanted: Callable[[str], bool]) -> Unpacked:
+def _unpack_zip(file: IO[bytes], out: Path, name: str, max_bytes: int | None, rename: Callable[[str], str | None]) -> Unpacked:
     with zipfile.ZipFile(file) as archive:
         members = []
         for info in archive.infolist():
@@ -161,46 +162,50 @@ def _unpack_zip(file: IO[bytes], out: Path, name: str, max_bytes: int | None, wa
                 check_name(info.orig_filename.rstrip("/"), name)
                 continue
             check_name(info.orig_filename, name)
-            if wanted(info.filename):
-                members.append(info)
-        _check_tree([info.filename for info in members], name)
-        for info in members:
+            target = rename(info.filename)
+            if target is not None:
+                check_name(target, name)
+                members.append((info, target))
+        _check_tree([target for _, target in members], name)
+        for info, _ in members:
             if info.file_size > RATIO_FROM and info.file_size > MAX_RATIO * max(info.compress_size, 1):
                 raise DataSetError(
                     f"{name}: {info.filename!r} claims to grow {info.file_size / max(info.compress_size, 1):.0f}-fold."
                 )
-        lacking = [info for info in members if not _stands(out, info.filename, info.file_size)]
-        total = sum(info.file_size for info in members)
-        _check_size(total, sum(info.file_size for info in lacking), max_bytes, out, name)
+        lacking = [(info, target) for info, target in members if not _stands(out, target, info.file_size)]
+        total = sum(info.file_size for info, _ in members)
+        _check_size(total, sum(info.file_size for info, _ in lacking), max_bytes, out, name)
         if lacking:
             with JobProgress(f"Unpacking {name}", len(members), "files", done=len(members) - len(lacking)) as progress:
-                for info in lacking:
+                for info, target in lacking:
                     with archive.open(info) as source:
-                        _write(out, info.filename, source, info.file_size, name)
+                        _write(out, target, source, info.file_size, name)
                     progress.advance()
     return Unpacked(len(members), len(lacking), total)
 
 
-def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, wanted: Callable[[str], bool]) -> Unpacked:
+def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, rename: Callable[[str], str | None]) -> Unpacked:
     files = written = total = read = 0
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r|*") as archive, JobProgress(f"Unpacking {name}", size >> 20, "MB") as progress:
         seen: set[str] = set()
         for member in archive:
-            path = member.name.removeprefix("./")
+            found = member.name.removeprefix("./")
             if member.isdir():
-                if path not in ("", "."):
-                    check_name(path.rstrip("/"), name)
+                if found not in ("", "."):
+                    check_name(found.rstrip("/"), name)
                 continue
             if not member.isreg():
                 raise DataSetError(f"{name} holds {member.name!r}, a link or special file; it was not unpacked.")
+            check_name(found, name)
+            path = rename(found)
+            if path is None:
+                continue
             check_name(path, name)
             if path in seen:
                 raise DataSetError(f"{name} holds {path!r} twice.")
             seen.add(path)
-            if not wanted(path):
-                continue
             files, total = files + 1, total + member.size
             lacking = not _stands(out, path, member.size)
             _check_size(total, member.size if lacking else 0, max_bytes, out, name)
@@ -262,14 +267,16 @@ def _write(out: Path, name: str, source: IO[bytes], size: int, archive: str) -> 
             raise DataSetError(f"{out / parent} is a link; {archive} is not unpacked through it.")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name[:200]}.part")
-    draft.unlink(missing_ok=True)
+    if draft.is_symlink() or draft.exists():  # of a run that was killed
+        draft.unlink()
     try:
         with open(draft, "xb") as file:
             for block in _blocks(source, size, name, archive):
                 file.write(block)
         os.replace(draft, target)
-    finally:
+    except BaseException:
         draft.unlink(missing_ok=True)
+        raise
 
 
 def _blocks(source: IO[bytes], size: int, name: str, archive: str) -> Iterator[bytes]:

@@ -7,6 +7,8 @@ from models._torchvision import ensure_torchvision
 
 ensure_torchvision()  # before Lightning is imported
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -142,6 +144,20 @@ class TrackDataModule(pl.LightningDataModule):
             if source is not None:
                 return self.split(name).groundtruth.labels
         raise GroundtruthError("No groundtruth was given.")
+
+    def fingerprint(self) -> str:
+        """What training and validation are on: labels, tracks with theirs and their lengths, and the teacher. Where they lie does not matter."""
+        digest = hashlib.sha256()
+        for name in ("train", "val"):
+            if self._labels[name] is None:
+                continue
+            split = self.split(name)
+            truth, store, teacher = split.groundtruth, split.reader.store, split.reader.teacher
+            digest.update(json.dumps([name, truth.labels, [truth.keys[i] for i in split.index]]).encode())
+            digest.update(np.ascontiguousarray(truth.packed[split.index]).tobytes() + store.lengths[split.tracks].tobytes())
+            if teacher is not None:
+                digest.update(json.dumps([name, teacher.store.attrs.get("weights_sha256")]).encode())
+        return digest.hexdigest()
 
     def _store(self, name: str) -> TrackStore:
         side = "train" if name in ("train", "predict") else "val"

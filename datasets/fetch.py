@@ -12,13 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.downloads import DownloadError, download, offline
+from models.downloads import DownloadError, digest_of, download, offline
 from models.errors import DataSetError, WeightsError
 
 from .archives import Unpacked, unpack
 from .files import write_whole
 
 log = logging.getLogger(__name__)
+
+
+def without_litter(name: str) -> str | None:
+    """The name, but of what macOS adds to archives."""
+    return None if name.startswith("__MACOSX/") or name.endswith(".DS_Store") else name
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,13 @@ class Remote:
 class Bundle:
     """A file (`into` None), or an archive's parts and the folder to unpack them into.
 
-    max_bytes: what the unpacked files may be in all. wanted: names to unpack.
+    max_bytes: what the unpacked files may be in all. rename: as `unpack` takes it; what macOS leaves in archives is left out by default.
     """
 
     parts: tuple[Remote, ...]
     into: str | None = None
     max_bytes: int | None = None
-    wanted: Callable[[str], bool] = lambda name: not name.startswith("__MACOSX/") and not name.endswith(".DS_Store")
+    rename: Callable[[str], str | None] = without_litter
 
     @property
     def name(self) -> str:
@@ -87,8 +92,11 @@ def fetch(
             continue
         did = False
         for remote in bundle.parts:
-            if get and not (folder / remote.name).is_file():
-                _get(remote, folder, mirror, (known or {}).get(remote.name))
+            sha256 = (known or {}).get(remote.name)
+            if (folder / remote.name).is_file():
+                _check(remote, folder, sha256)
+            elif get:
+                _get(remote, folder, mirror, sha256)
                 did = True
         if bundle.into is None:
             if not (folder / bundle.name).is_file():
@@ -112,11 +120,11 @@ def _get(remote: Remote, folder: Path, mirror: str | None, sha256: str | None) -
             f"{remote.url} is not here and the network is forbidden (HF_HUB_OFFLINE). Put it at {folder / remote.name}."
         )
     log.info("Downloading %s.", remote.url)
+    checks = (
+        {"sha256": sha256, "known_from": "the list that was given"} if sha256 else {"sha256": remote.sha256, "md5": remote.md5}
+    )
     try:
-        download(
-            remote.url, folder / remote.name, sha256 or remote.sha256, md5=remote.md5, size=remote.size,
-            known_from="the list that was given" if sha256 else "as published",
-        )  # fmt: skip
+        download(remote.url, folder / remote.name, size=remote.size, **{"known_from": "as published", **checks})
     except WeightsError as error:
         raise DataSetError(str(error)) from error
     except DownloadError as error:
@@ -125,10 +133,23 @@ def _get(remote: Remote, folder: Path, mirror: str | None, sha256: str | None) -
         ) from error
 
 
+def _check(remote: Remote, folder: Path, sha256: str | None) -> None:
+    """A file that was there before: its size and digest, where they are known. Raises DataSetError."""
+    path = folder / remote.name
+    wanted = {"sha256": sha256 or remote.sha256, "md5": None if sha256 else remote.md5}
+    found = {what: digest_of(path, what) for what, digest in wanted.items() if digest is not None}
+    size = path.stat().st_size
+    if remote.size not in (None, size):
+        raise DataSetError(f"{path} has {size} bytes, wanted {remote.size}. Remove it to download it again.")
+    for what, digest in found.items():
+        if not digest.startswith(str(wanted[what]).lower()):
+            raise DataSetError(f"{path}: its {what} is {digest}, wanted {wanted[what]}. Remove it to download it again.")
+
+
 def _unpack(bundle: Bundle, folder: Path) -> Unpacked:
     assert bundle.into is not None
     paths = [folder / remote.name for remote in bundle.parts]
-    done = unpack(paths, folder / bundle.into, bundle.max_bytes, bundle.wanted)
+    done = unpack(paths, folder / bundle.into, bundle.max_bytes, bundle.rename)
     if not done.files:
         raise DataSetError(f"{bundle.name} holds no file that is wanted of it.")
     log.info("%s: %d files in %s, %d of them unpacked now.", bundle.name, done.files, folder / bundle.into, done.written)

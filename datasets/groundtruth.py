@@ -77,9 +77,14 @@ class Groundtruth:
             if values is not None and len(values) != len(self.keys):
                 raise GroundtruthError(f"{len(self.keys)} tracks, but {len(values)} values of {what}.")
         self.group = None if group is None else list(group)
-        self.split = None if split is None else _split_names(split)
+        self.split = None if split is None else self.split_names(split)
 
     # -- making
+
+    @staticmethod
+    def split_names(values: Sequence[str]) -> list[str]:
+        """'train', 'val' or 'test' for the names that tables use. Raises GroundtruthError for others."""
+        return _split_names(values)
 
     @staticmethod
     def read(path: str | Path, **options: object) -> Groundtruth:

@@ -122,7 +122,7 @@ class LabelTable:
         return Groundtruth.from_rows(self.keys, self.labels, self.names, self.split, self.group)
 
     def overlaps(self) -> list[Overlap]:
-        """For each two splits, the groups that stand in both; [] where groups are not known."""
+        """For each two splits, the groups that stand in both. Splits whose groups are not known are left aside."""
         if self.group is None:
             return []
         of = {split: Counter[str]() for split in SPLITS}
@@ -132,7 +132,7 @@ class LabelTable:
             rows[split].append(names)
             of[split].update(names)
         found = []
-        for first, second in combinations([split for split in SPLITS if rows[split]], 2):
+        for first, second in combinations([split for split in SPLITS if of[split]], 2):
             shared = set(of[first]) & set(of[second])
             found.append(Overlap(first, second, len(shared), sum(bool(names & shared) for names in rows[second])))
         return found

@@ -27,6 +27,7 @@ from models.errors import ConfigError, StoreError, WeightsError
 from .build import build_network
 from .devices import resolve_accelerator, resolve_precision
 from .extract import Extraction, extract_embeddings, extract_logits, weights_sha256
+from .families import family
 
 log = logging.getLogger(__name__)
 Kind = Literal["embeddings", "logits"]
@@ -37,18 +38,31 @@ ATTEMPTS = ".attempts"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a worker builds the network: sections of the config as JSON, the seed of random weights, and the hash that must come out."""
+    """How a worker builds the network: its sections of the config as JSON, the seed of random weights, and the hash that must come out."""
 
-    maest: str
-    datamodule: str
+    config: str
     accelerator: str
     seed: int
     sha256: str
 
     @staticmethod
-    def of(network: Any, maest: Mapping[str, Any], datamodule: Mapping[str, Any], accelerator: str, seed: int) -> Recipe:
-        """Of the network that this process has built from the same sections."""
-        return Recipe(json.dumps(dict(maest)), json.dumps(dict(datamodule)), accelerator, seed, weights_sha256(network))
+    def of(network: Any, config: Mapping[str, Any], accelerator: str, seed: int) -> Recipe:
+        """Of the network that this process has built from the same sections: `family` and its section, or `maest` and `datamodule`."""
+        return Recipe(json.dumps(dict(config)), accelerator, seed, weights_sha256(network))
+
+    def build(self) -> Any:
+        """The network, on its device in eval mode. Raises WeightsError where its weights are others."""
+        c = json.loads(self.config)
+        if "family" in c:
+            made = family(c["family"]).network(c, None, self.seed)
+        else:
+            made = build_network(c["maest"], c["datamodule"], None, self.seed)
+        made = made.to("cuda" if resolve_accelerator(self.accelerator) == "gpu" else "cpu").eval()
+        if weights_sha256(made) != self.sha256:
+            raise WeightsError(
+                "This worker's weights are not those of the process that started the job: do both see the same files?"
+            )
+        return made
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,7 @@ class ExtractTask:
 
 @lru_cache(maxsize=1)
 def _network(recipe: Recipe) -> Any:
-    made = build_network(json.loads(recipe.maest), json.loads(recipe.datamodule), None, recipe.seed)
-    made = made.to("cuda" if resolve_accelerator(recipe.accelerator) == "gpu" else "cpu").eval()
-    if weights_sha256(made) != recipe.sha256:
-        raise WeightsError("This worker's weights are not those of the process that started the job: do both see the same files?")
-    return made
+    return recipe.build()
 
 
 @lru_cache(maxsize=1)

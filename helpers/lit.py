@@ -1,7 +1,8 @@
 """The one Lightning module: it trains any objective (models/objective.py) and owns optimiser, schedule, logging and metrics.
 
 Names in its checkpoints: "net.*" the trained network, "net_swa.*" the averaged one once there is one, other names what else the
-objective keeps.
+objective keeps. Beside Lightning's own state they hold what an exact continuation needs: the running means of the epoch, the random
+generators' states, and what the run was about ("experiment").
 
 Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and further scalars of the
 objective's `summarise` as val_NAME; where the objective gives scores, val_ap and val_roc (macro, degenerate classes left out) with
@@ -28,13 +29,20 @@ from models.objective import Objective
 from models.randomness import Randomness
 
 from .averaging import AveragedWeights
+from .checkpointing import validated
 from .lars import Lars, lars_groups
 from .metrics import tagging_scores, track_means
+from .rng_state import get_rng_state, set_rng_state
+from .running_means import RunningMeans
 from .schedules import Schedule
 
 log = logging.getLogger(__name__)
 
 _IDENTITY = ("index", "window")
+EXPERIMENT = "experiment"  # entry of a checkpoint: what a run must have in common with it to continue it
+# a validation of which nothing is done yet, as Lightning's loops write it down
+_BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+_NONE = dict.fromkeys(_BEGUN, 0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,10 @@ class Optimization:
 
 
 class LitObjective(pl.LightningModule):
-    """Trains `objective` as `optimization` says, with `averaging` beside it where given; random numbers come from `seed`."""
+    """Trains `objective` as `optimization` says, with `averaging` beside it where given; random numbers come from `seed`.
+
+    experiment: what a run that continues this one's checkpoints must have in common with it; kept in them.
+    """
 
     def __init__(
         self,
@@ -80,13 +91,16 @@ class LitObjective(pl.LightningModule):
         *,
         seed: int = 0,
         averaging: AveragedWeights | None = None,
+        experiment: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.objective, self.optimization = objective, optimization or Optimization()
-        self.seed, self.averaging = (
-            seed,
-            averaging,
-        )  # a callback, not a module: its weights are neither optimised nor synchronised
+        self.seed, self.experiment = seed, dict(experiment or {})
+        self.averaging = averaging  # a callback, not a module: its weights are neither optimised nor synchronised
+        self._running = RunningMeans()
+        self._train_means: tuple[int, dict[str, float]] = (-1, {})  # of an epoch
+        self._restored: Mapping[str, Any] | None = None
+        self._follower: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         if averaging is not None and averaging.lr is not None and self.optimization.interval == "step":
             raise ConfigError("A learning rate for the averaging epochs needs a schedule per epoch: set swa_lrs to none.")
         self.results: dict[str, dict[str, Any]] = {}  # per stage and set of scores: what tagging_scores gave, class by class
@@ -106,12 +120,8 @@ class LitObjective(pl.LightningModule):
             maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
             optimizer = maker(groups, betas=o.betas, eps=o.eps, **common)
         if o.plateau is not None:
-            follower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=o.plateau[0], patience=o.plateau[1])
-            every = self.trainer.check_val_every_n_epoch or 1
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": follower, "monitor": "val_loss", "frequency": every},
-            }
+            self._follower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=o.plateau[0], patience=o.plateau[1])
+            return optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.multiplier)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": o.interval}}
 
@@ -132,8 +142,7 @@ class LitObjective(pl.LightningModule):
                 "features among them (check_data), or lower the learning rate, or train in precision 32."
             )
         size = len(batch["index"])
-        for name, value in out.items():
-            self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+        self._running.add(out, size)
         share, mean = self._together(loss.detach(), size)
         self.log("train_loss_step", mean, on_step=True, on_epoch=False, prog_bar=True)
         self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True, on_epoch=False)
@@ -146,14 +155,35 @@ class LitObjective(pl.LightningModule):
         """
         if self.trainer.world_size == 1:
             return 1.0, loss
-        total = self.trainer.strategy.reduce(torch.stack([loss * size, loss.new_tensor(size)]), reduce_op="sum")
+        total = torch.stack([loss * size, loss.new_tensor(size)])
+        torch.distributed.all_reduce(total)  # Lightning's own reduction waits at a barrier first
         return size * self.trainer.world_size / total[1], total[0] / total[1]
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Tell the objective that the optimiser has stepped."""
-        accumulate = self.trainer.accumulate_grad_batches
-        if (batch_idx + 1) % accumulate == 0 or self.trainer.is_last_batch:
-            self.objective.after_optimizer_step(self.global_step)
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """As Lightning's; the objective is told that the optimiser has stepped."""
+        super().optimizer_step(*args, **kwargs)
+        self.objective.after_optimizer_step(self.global_step + 1)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the epoch's means (not called where a run continues within an epoch)."""
+        self._running.clear()
+
+    def train_means(self) -> dict[str, float]:
+        """train_NAME -> mean over the present epoch so far, over all processes; all of them must ask."""
+        if self._train_means[0] != self.current_epoch:
+            means = self._running.means(self._summed)
+            self._train_means = self.current_epoch, {f"train_{name}": value for name, value in means.items()}
+        return self._train_means[1]
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means, for whoever monitors them, and let the rate follow the validation: before the checkpoints (Lightning itself: after)."""
+        for name, value in self.train_means().items():
+            self.log(name, value, sync_dist=True)
+        if self._follower is not None and validated(self.trainer):
+            self._follower.step(float(self.trainer.callback_metrics["val_loss"]))
+
+    def _summed(self, own: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
 
     # ---- validation and test
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
@@ -237,8 +267,40 @@ class LitObjective(pl.LightningModule):
 
     # ---- checkpoints
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it."""
+        """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it, and what an
+        exact continuation needs.
+        """
         checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
+        checkpoint[EXPERIMENT] = self.experiment
+        checkpoint["running"] = self._running.sums(self._summed)
+        checkpoint["plateau"] = {} if self._follower is None else self._follower.state_dict()
+        rng = get_rng_state(self.device)
+        if self.trainer.world_size > 1:
+            rng = {name: self.all_gather(state.to(self.device)).cpu() for name, state in rng.items()}
+        else:
+            rng = {name: state[None] for name, state in rng.items()}
+        checkpoint["rng"] = rng  # [processes, ...]
+        if self.trainer.validating:  # its windows so far are not kept: the run that continues validates from the first one
+            progress = {"total": dict(_BEGUN), "current": dict(_NONE), "is_last_batch": False}
+            checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"] = progress
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is restored when training starts."""
+        self._restored = {name: checkpoint.get(name, {}) for name in ("running", "plateau", "rng")}
+
+    def on_train_start(self) -> None:
+        """Restore means and random generators, last of all: what is before this may draw."""
+        found, self._restored = self._restored, None
+        if found is None:
+            return
+        if self.trainer.is_global_zero:  # the sums are those of all processes
+            self._running.restore(found["running"], self.device)
+        else:
+            self._running.restore({name: torch.zeros_like(pair) for name, pair in found["running"].items()}, self.device)
+        if self._follower is not None and found["plateau"]:
+            self._follower.load_state_dict(found["plateau"])
+        if found["rng"] and len(found["rng"]["torch"]) == self.trainer.world_size:
+            set_rng_state({name: states[self.global_rank] for name, states in found["rng"].items()}, self.device)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The objective's own names, without what it rebuilds from elsewhere, and the averaged network's under "net_swa."."""

@@ -10,6 +10,7 @@ import datetime
 import json
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -27,9 +28,11 @@ warnings.filterwarnings("ignore", message=r"Object of type <Experiment> not in s
 class FolderObserver(FileStorageObserver):
     """A folder per run, <root>/<number>; every file of it is replaced whole."""
 
+    _writing = threading.Lock()  # heartbeats come from another thread
+
     def save_json(self, obj: Any, filename: str) -> None:
         """`obj` as JSON into the run's folder."""
-        with atomic(os.path.join(self.dir, filename)) as part:
+        with self._writing, atomic(os.path.join(self.dir, filename)) as part:
             part.write_text(json.dumps(flatten(obj), sort_keys=True, indent=2))
 
     def _make_run_dir(self, _id: Any) -> None:

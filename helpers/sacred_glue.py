@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
 
@@ -31,13 +31,17 @@ from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to
 
 from models.errors import ConfigError, nearest
 
+from .devices import count_devices, resolve_accelerator, resolve_devices
+from .interrupts import Interrupted, answered_by, end_at_once
 from .log_lines import root_logger
-from .observers import FolderObserver
-from .processes import check_world, is_first_process, join, on_failure, place, share
+from .processes import check_world, first_goes_first, is_first_process, join, on_failure, place, share
 from .provenance import git_state, lock_state, packages, process_state
+from .run_folder import RunFolder
 from .runs import main as list_runs
 
+Found = TypeVar("Found")
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
+START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
@@ -132,6 +136,7 @@ class Experiment(sacred.Experiment):
         root: key that names the folder of the run folders.
         aliases: published key (or section) -> ours.
         implied: (command, updates, named configs) -> named configs to run with.
+        continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in, or None. `continued` then is it.
         sources: files whose text is stored with every run.
     """
 
@@ -146,6 +151,7 @@ class Experiment(sacred.Experiment):
         root: str,
         aliases: Mapping[str, str] | None = None,
         implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
+        continues: Callable[[str, Mapping[str, Any], Sequence[str]], Path | None] | None = None,
         sources: Iterable[Path] = (),
         **settings: Any,
     ):
@@ -157,7 +163,9 @@ class Experiment(sacred.Experiment):
         settings.setdefault("base_dir", str(self.file.parent))
         # Sacred asks git again for every source file, 3 s in all: provenance.py asks once
         super().__init__(name, save_git_info=False, additional_host_info=machine, **settings)
-        self.schema, self.root, self.aliases, self.implied = schema, root, dict(aliases or {}), implied
+        self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
+        self.continued: Path | None = None
+        self._named: tuple[str, ...] = ()
         self.defaults = dict(defaults)
         self.logger = root_logger()
         self.captured_out_filter = apply_backspaces_and_linefeeds
@@ -173,8 +181,10 @@ class Experiment(sacred.Experiment):
 
     def _hook(self, config: Mapping[str, Any], command_name: str) -> dict[str, Any]:
         check(self.schema, config, extra=("seed",))
+        if self.continues is not None and command_name not in STOCK and is_first_process():
+            self.continued = self.continues(command_name, config, self._named)
         if command_name not in STOCK and is_first_process() and not self.observers:
-            self.observers.append(_RunFolder(self._root_of(config)))
+            self.observers.append(_RunFolder(self._root_of(config), self.continued))
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
         return {}
@@ -209,10 +219,12 @@ class Experiment(sacred.Experiment):
         command = command_name or self.default_command
         if self.implied is not None:
             named = tuple(self.implied(command, updates, named))
+        self._named, self.continued = named, None
         if not is_first_process():
             kwargs["options"] = {**kwargs.get("options", {}), "--unobserved": True}
         try:
-            return super().run(command_name, updates, named, *args, **kwargs)
+            with answered_by(end_at_once):
+                return super().run(command_name, updates, named, *args, **kwargs)
         except (ValueError, FloatingPointError) as error:
             if type(error) is ValueError and not str(error):
                 raise
@@ -222,7 +234,7 @@ class Experiment(sacred.Experiment):
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
             on_failure.clear()
-            for name in (SEED_VARIABLE, FOLDER_VARIABLE) if is_first_process() else ():
+            for name in (SEED_VARIABLE, FOLDER_VARIABLE, START_VARIABLE) if is_first_process() else ():
                 os.environ.pop(name, None)
 
     def run_commandline(self, argv: Sequence[str] | None = None) -> Run | None:
@@ -235,7 +247,11 @@ class Experiment(sacred.Experiment):
         except ConfigError as error:
             sys.stderr.write(f"{Path(argv[0]).name}: {error}\n")
             sys.exit(1)
-        return super().run_commandline(argv)
+        try:
+            return super().run_commandline(argv)
+        except Interrupted as signal:
+            sys.stderr.write(f"{Path(argv[0]).name}: {signal}\n")
+            sys.exit(signal.exit_code)
 
     def _check_slips(self, words: list[str]) -> None:
         before = self.without_options(words[: words.index("with")] if "with" in words else words)
@@ -299,7 +315,7 @@ def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 # ---- a run's folder and metrics
-class _RunFolder(FolderObserver):
+class _RunFolder(RunFolder):
     """The observer that is there when nobody asked for another."""
 
 
@@ -340,21 +356,28 @@ def _record_failures(_run: Run) -> None:
     on_failure.append(record)
 
 
-def enter_job(run: Run, root: str | Path, seed: int, devices: int, num_nodes: int, gpu: bool) -> tuple[Path, int]:
-    """The run's folder (under `root`) and seed, the same in all devices x num_nodes processes of its job.
+def enter_job(
+    run: Run, trainer: Mapping[str, Any], seed: int, find: Callable[[Path], Found], start: Path | None = None
+) -> tuple[Found, Path, int, Path | None]:
+    """What `find(folder)` finds, the run's folder, its seed and the checkpoint that it goes on from (`start`): the first process's, in all
+    processes of the job that the section `trainer` asks for.
 
-    Processes that torchrun or srun started meet here; those that training will start are left word of both. Raises ConfigError
-    where the numbers do not fit, JobError when not all come.
+    Processes that torchrun or srun started meet here; those that training will start are left word of them. The first process finds (and
+    prepares) first. Raises ConfigError where the numbers do not fit, JobError when not all come.
     """
-    check_world(devices, num_nodes)
-    if FOLDER_VARIABLE in os.environ and not is_first_process():
-        return Path(os.environ[FOLDER_VARIABLE]), int(os.environ[SEED_VARIABLE])
-    folder = str(run_folder(run, root)) if is_first_process() else ""
-    if place() is not None:
-        join(gpu)
-        folder, seed = share([folder, seed])
-    os.environ[SEED_VARIABLE], os.environ[FOLDER_VARIABLE] = str(seed), folder
-    return Path(folder), seed
+    env = os.environ
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    check_world(count_devices(resolve_devices(trainer["devices"], accelerator)), trainer["num_nodes"])
+    if FOLDER_VARIABLE in env and not is_first_process():
+        folder, seed, begin = env[FOLDER_VARIABLE], int(env[SEED_VARIABLE]), env.get(START_VARIABLE, "")
+    else:
+        folder = str(run_folder(run, trainer["default_root_dir"])) if is_first_process() else ""
+        begin = "" if start is None else str(start)
+        if place() is not None:
+            join(accelerator == "gpu")
+            folder, seed, begin = share([folder, seed, begin])
+        env |= {SEED_VARIABLE: str(seed), FOLDER_VARIABLE: folder, START_VARIABLE: begin}
+    return first_goes_first(lambda: find(Path(folder))), Path(folder), seed, Path(begin) if begin else None
 
 
 __all__ = ["CommandError", "Experiment", "Run", "check", "enter_job", "is_first_process", "metric_logger", "run_folder"]

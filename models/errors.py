@@ -30,6 +30,10 @@ class WeightsNotFoundError(WeightsError):
     """Weights that are not on this machine; the text names the file to place and where."""
 
 
+class CheckpointError(OSError, ValueError):
+    """A checkpoint that could not be written; those that were there before it are as they were."""
+
+
 class ConfigError(ValueError):
     """An experiment's configuration that cannot be run."""
 

@@ -52,7 +52,8 @@ def test_every_command_is_known(page, command):
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" and words[1] == "-m":
-        assert (ROOT / (words[2].replace(".", "/") + ".py")).exists() or words[2] == "venv"
+        module = ROOT / words[2].replace(".", "/")
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists() or words[2] == "venv"
     else:
         assert words[0] in ("python", "cd", "source", "pip") or words[0].startswith(".venv")
         assert words[0] != "python" or (ROOT / words[1]).exists()

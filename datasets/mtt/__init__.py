@@ -119,6 +119,8 @@ class MagnaTagATune(DataSet):
     name = "mtt"
     title = "MagnaTagATune"
     task = "multi-label"
+    about = "29 s clips, tags of listeners"
+    terms = "CC BY-NC-SA (audio)"
     home = "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset"
     licence = (
         "Audio of Magnatune under CC BY-NC-SA (no commercial use); the tags were collected by the game TagATune and are published with it. "
@@ -134,7 +136,7 @@ class MagnaTagATune(DataSet):
         "`python -m datasets.mtt download` gets the three parts and annotations_final.csv; with a copy of your own give --audio_dir, "
         "the folder that holds 0/ ... f/."
     )
-    overlap = "see validate: the folder rule keeps tracks together (no track is in two splits), not artists"
+    overlap = "train/test 45 (3284 of 5329 test clips), train/validation 13, validation/test 8 (maest, measured by file names); no track is in two"
     size = "about 3 GB"
     variants = VARIANTS
     audio = "mp3"

@@ -241,7 +241,10 @@ def test_names_that_stand_twice_or_as_a_folder_are_refused(tmp_path):
     assert not tree(tmp_path / "out")
 
 
-def test_only_what_is_wanted_is_unpacked(tmp_path):
-    (tmp_path / "a.zip").write_bytes(zipped({"__MACOSX/x": b"1", "a/b": b"2"}))
-    assert unpack([tmp_path / "a.zip"], tmp_path / "out", wanted=lambda n: n.startswith("a/")).files == 1
-    assert tree(tmp_path / "out") == {"a/b": b"2"}
+@pytest.mark.parametrize("make", [zipped, tarred])
+def test_names_can_be_left_out_and_changed_but_not_to_lead_out(tmp_path, make):
+    (tmp_path / "a").write_bytes(make({"__MACOSX/x": b"1", "repo-1a2b/b": b"2"}))
+    assert unpack([tmp_path / "a"], tmp_path / "out", rename=lambda n: n[10:] if n.startswith("repo") else None).files == 1
+    assert tree(tmp_path / "out") == {"b": b"2"}
+    with pytest.raises(DataSetError, match="may lead out"):
+        unpack([tmp_path / "a"], tmp_path / "out", rename=lambda n: "../" + n)

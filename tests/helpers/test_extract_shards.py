@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from configs.schema import ExMaest, defaults
+from configs.schema_ssl import ExSsl
 from datasets.store import TrackStore
 from helpers.build import build_network
-from helpers.extract import extract_embeddings, extract_logits
+from helpers.extract import extract_embeddings, extract_logits, weights_sha256
 from helpers.extract_shards import Recipe, extract_in_shards
-from models.errors import ConfigError, StoreError
+from helpers.families import family
+from models.errors import ConfigError, StoreError, WeightsError
 from tests.helpers.test_extract import mel_store
 
 FRAMES = tuple(60 + 37 * (i % 7) for i in range(23))
@@ -26,7 +28,7 @@ def made(seed=0):
     config = defaults(ExMaest)
     maest = {**config["maest"], **TINY}
     network = build_network(maest, config["datamodule"], None, seed).eval()
-    return network, Recipe.of(network, maest, config["datamodule"], "cpu", seed)
+    return network, Recipe.of(network, {"maest": maest, "datamodule": config["datamodule"]}, "cpu", seed)
 
 
 def contents(out):
@@ -139,3 +141,13 @@ def test_several_workers_give_the_same_bits(mels, whole, tmp_path, on):
         with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1") as cluster:
             run(scheduler=cluster.scheduler_address)
     assert contents(tmp_path) == contents(whole)
+
+
+def test_a_network_of_another_family_is_rebuilt_by_workers():
+    clmr = {**defaults(ExSsl)["clmr"], "channels": [4] * 4, "strides": [3] * 2}
+    config = {"family": "clmr", "clmr": clmr}
+    network = family("clmr").network(config, None, 3).eval()
+    again = Recipe.of(network, config, "cpu", 3).build()
+    assert weights_sha256(again) == weights_sha256(network)
+    with pytest.raises(WeightsError, match="not those of the process"):
+        dataclasses.replace(Recipe.of(network, config, "cpu", 3), seed=4).build()

@@ -113,7 +113,7 @@ def test_a_half_written_run_is_listed_as_far_as_it_goes(tmp_path):
     assert shown(str(tmp_path))[0] == 0
 
 
-def test_the_list_and_its_filters(tmp_path):
+def test_the_list_and_its_filters(tmp_path, monkeypatch):
     for i, status in enumerate(("COMPLETED", "FAILED", "RUNNING"), 1):
         run(tmp_path, i, status=status, host={"hostname": "elsewhere"}, metrics={"val_ap": [0.25]})
     run(tmp_path, 10)
@@ -124,6 +124,8 @@ def test_the_list_and_its_filters(tmp_path):
     assert [line[6] for line in lines] == ["COMPLETED", "FAILED", "DEAD", "COMPLETED"]
     assert [w for w in ("FAILED", "DEAD", "COMPLETED") if w in shown("--status", "dead", str(tmp_path))[1]] == ["DEAD"]
     assert "No runs that are TIMEOUT" in shown("--status", "timeout", str(tmp_path))[1]
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     assert "No runs in exp_logs" in shown()[1]
 
 

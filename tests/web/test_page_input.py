@@ -1,0 +1,151 @@
+"""The page and what it cannot use: files, networks, browsers, microphones. Each is said, and none breaks the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.sound import tune, write
+from tests.web.browser import DONE, READY, WEB, server_module, serving, visit
+
+pytestmark = pytest.mark.slow
+
+
+def wav_header(rate: int, frames: int) -> bytes:
+    """Of a mono wav of 8 bits."""
+    kind = struct.pack("<IHHIIHH", 16, 1, 1, rate, rate, 1, 8)
+    return b"RIFF" + struct.pack("<I", 36 + frames) + b"WAVEfmt " + kind + b"data" + struct.pack("<I", frames)
+
+
+def test_files_that_cannot_be_used_say_why(url, sounds, tmp_path):
+    (tmp_path / "text.mp3").write_text("this is no music " * 500)
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "nothing.wav").write_bytes(wav_header(8000, 0))
+    (tmp_path / "cut.flac").write_bytes(b"fLaC" + bytes(20))
+    write(tmp_path / "nan.wav", np.full((20000, 1), np.nan, np.float32), 16000, subtype="FLOAT")
+    words = {
+        "text.mp3": "cannot be decoded",
+        "empty.wav": "is empty",
+        "nothing.wav": "",
+        "cut.flac": "cannot be decoded",
+        "nan.wav": "",
+    }
+    steps: list[Any] = [["open"], READY]
+    for name in words:
+        steps += [["file", str(tmp_path / name)], ["message"], ["evaluate", "document.getElementById('result').hidden"]]
+    out = visit(url, [*steps, ["file", str(sounds["wav"])], DONE])
+    for k, (name, word) in enumerate(words.items()):
+        message, hidden = out["out"][3 + 3 * k], out["out"][4 + 3 * k]
+        assert word in message["message"], name
+        assert message["status"] == "Nothing was heard.", name
+        assert hidden, name
+    assert out["out"][-1]["status"].startswith("Done")  # none of them breaks the page
+    assert out["out"][-1]["message"] == ""
+    assert out["errors"] == []
+
+
+def test_two_hours_of_flac_are_refused_before_decoding(url, tmp_path):
+    path = write(tmp_path / "two hours.flac", np.zeros((2 * 3600 * 44100 // 10, 2), np.int16), 4410)
+    data = bytearray(path.read_bytes())  # silence of 2 hours at 4410 Hz: call it 44100 Hz, 10 times as many samples
+    rate_bits = (44100 << 12) | (int.from_bytes(data[18:22], "big") & 0xFFF)
+    data[18:22] = rate_bits.to_bytes(4, "big")
+    samples = 2 * 3600 * 44100
+    data[21] = (data[21] & 0xF0) | (samples >> 32)
+    data[22:26] = (samples & 0xFFFFFFFF).to_bytes(4, "big")
+    path.write_bytes(data)
+    out = visit(url, [["open"], READY, ["file", str(path)], ["message"]])["out"]
+    message = out[-1]["message"]
+    for word in ("2:00:00", "FLAC", "2.5 GB", "400 MB", "18:54", "WAV or MP3"):
+        assert word in message
+
+
+def test_two_hours_of_mp3_are_heard_in_pieces(networks, url, tmp_path):
+    path = write(
+        tmp_path / "two hours.mp3", np.tile(tune(10, 16000, 1), (720, 1)), 16000, bitrate_mode="CONSTANT", compression_level=0.95
+    )
+    heap = "performance.memory.usedJSHeapSize / 1e6"
+    steps = [["open"], READY, ["select", "#hop", "1"], ["file", str(path)], ["status", ["Done", "Nothing"], 400000]]
+    out = visit(url, [*steps, ["evaluate", heap], ["text", "#axis"]], timeout=500)["out"]
+    assert out[-3]["status"].startswith("Done: 14"), out[-3]
+    assert "2:00:" in out[-3]["status"]
+    assert out[-2] < 300
+
+
+def test_silence_and_short_clips_are_said(url, tmp_path):
+    silent = write(tmp_path / "silent.wav", np.zeros((6 * 44100, 1)))
+    short = write(tmp_path / "short.wav", tune(1))
+    click = write(tmp_path / "click.wav", np.full((1, 1), 0.5))
+    steps = [["open"], READY]
+    for path in (silent, short, click):
+        steps += [["file", str(path)], DONE, ["text", "#notice"]]
+    out = visit(url, steps)["out"]
+    assert "silent" in out[4]
+    assert "shorter than one window (1.00 of 4.99 s)" in out[7]
+    assert all(out[k]["status"].startswith("Done: 1 window") for k in (6, 9))
+
+
+def test_without_webassembly_it_says_so(url):
+    answer = visit(
+        url,
+        [["open"], ["message"], ["evaluate", "document.getElementById('file').disabled"]],
+        init="delete globalThis.WebAssembly",
+    )
+    assert "no WebAssembly" in answer["out"][1]["message"]
+    assert answer["out"][2] is True
+    assert answer["errors"] == []
+
+
+def test_without_networks_it_says_how_to_make_one(tmp_path, networks, sounds):
+    own = [str(networks[0] / f"samplecnn.{kind}") for kind in ("onnx", "json")]
+    with serving(tmp_path) as empty:
+        out = visit(empty, [["open"], ["message"], ["own", *own], ["status", ["Ready"]], ["file", str(sounds["wav"])], DONE])[
+            "out"
+        ]
+    assert "export.format=onnx" in out[1]["message"]
+    assert out[3]["message"] == ""
+    assert out[5]["status"].startswith("Done")
+
+
+def test_networks_that_do_not_fit_say_why(networks, tmp_path):
+    source = networks[0]
+    for name in ("a_good", "b_other", "c_broken", "d_text", "e_mel"):
+        for kind in ("onnx", "json"):
+            shutil.copy(source / f"maest.{kind}", tmp_path / f"{name}.{kind}")
+    about = json.loads((source / "maest.json").read_text())
+    renamed = {**about, "schema": {**about["schema"], "inputs": [{**about["schema"]["inputs"][0], "name": "sound"}]}}
+    mel = {**about, "schema": {**about["schema"], "inputs": [{"name": "mel", "shape": ["batch", 96, 625]}]}}
+    (tmp_path / "b_other.json").write_text(json.dumps(renamed))
+    (tmp_path / "c_broken.onnx").write_bytes((source / "maest.onnx").read_bytes()[:5000])
+    (tmp_path / "d_text.json").write_text("{")
+    (tmp_path / "e_mel.json").write_text(json.dumps(mel))
+    words = {"b_other": "no input sound", "c_broken": "cannot be read", "d_text": "not JSON", "e_mel": "spectrograms"}
+    steps: list[Any] = [["open"], READY]
+    for name in words:
+        steps += [
+            ["select", "#model", {"label": name}],
+            ["status", ["No network"]],
+            ["select", "#model", {"label": "a_good"}],
+            ["status", ["Ready"]],
+        ]
+    with serving(tmp_path) as address:
+        out = visit(address, [*steps, ["own", str(tmp_path / "a_good.onnx")], ["status", ["No network"]]])["out"]
+    for k, word in enumerate(words.values()):
+        assert word in out[3 + 4 * k]["message"]
+        assert out[5 + 4 * k]["message"] == ""
+    assert "two files together" in out[-1]["message"]
+
+
+def test_without_what_npm_installs_it_says_so(networks, tmp_path, monkeypatch):
+    """The page's files without node_modules."""
+    shutil.copytree(WEB, tmp_path / "web", ignore=shutil.ignore_patterns("node_modules", "models"))
+    module = server_module()
+    monkeypatch.setattr("tests.web.browser.server_module", lambda: module)
+    monkeypatch.setattr(module, "ROOT", tmp_path / "web")
+    with serving(networks[0]) as address:
+        out = visit(address, [["open"], ["message"]])["out"]
+    assert "npm ci" in out[1]["message"]
