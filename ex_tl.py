@@ -76,7 +76,7 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
         mels=d["mel_dir"],
         data=Path(d["groundtruth"] or d["metadata_dir"]).resolve().with_suffix("").name,
         log=metric_logger(_run),
-        **{k: d[k] for k in ("types", "reduce", "token_size", "folds", "repeats", "skip_missing")},
+        **{k: d[k] for k in ("types", "reduce", "token_size", "folds", "repeats", "skip_missing", "windows")},
     )
     for one in scores:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")

@@ -230,13 +230,18 @@ class ProbeTrainer:
 @dataclass
 class ProbeOptimizer:
     monitor: str = opt("val_roc", "validation score that picks the epoch", ("val_roc", "val_ap", "val_loss"))
-    scheduler: str = opt("exp_warmup_linear_down", "of the learning rate", ("exp_warmup_linear_down", "cyclic", "exponential"))
+    scheduler: str = opt(
+        "exp_warmup_linear_down", "of the learning rate", ("exp_warmup_linear_down", "cyclic", "exponential", "plateau")
+    )
     max_lr: float = opt(1e-4, "highest learning rate")
     max_lr_epochs: int = opt(10, "epoch at which the way down begins")
     warmup_epochs: int = opt(10, "epochs of warm-up")
     base_lr: float = opt(1e-7, "lowest learning rate, as a share of max_lr (published name)")
-    gamma: float = opt(0.5, "factor per epoch of the exponential scheduler")
-    weight_decay: float = opt(1e-3, "of AdamW")
+    gamma: float = opt(0.5, "factor of the exponential scheduler per epoch, of the plateau scheduler per plateau")
+    weight_decay: float = opt(1e-3, "of AdamW (or Adam)")
+    name: str = opt("adamw", "the optimiser", ("adamw", "adam"))
+    patience: int = opt(5, "of plateau: epochs without a lower val_loss")
+    early_stopping: int | None = opt(None, "epochs without a lower val_loss after which a head's training ends; none: never")
 
 
 @dataclass
@@ -322,6 +327,7 @@ class ProbeData:
     batch_size: int = opt(128, "tracks per step")
     types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
     reduce: str = opt("mean", "of several tokens: mean or stack", ("mean", "stack"))
+    windows: str = opt("mean", "mean over a track's windows; one: a random one to train on, all to test (CLMR)", ("mean", "one"))
     token_size: int = opt(768, "C of the embeddings")
     n_classes: int | None = opt(None, "L; none: as many as the groundtruth has (published: 50)")
     standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics")

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets.groundtruth import Groundtruth
+from models.errors import ConfigError, GroundtruthError
 
 from .baselines import mel_statistics, run_logistic_regression
 from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import read_split
+from .transfer import Windows, read_split
 
 MEL_STATISTICS = "mel statistics + logistic regression"
 
@@ -32,27 +33,31 @@ def compare_systems(
     folds: int = 0,
     skip_missing: bool = False,
     data: str = "",
+    windows: Windows = "mean",
     log: Callable[[str, float, int], None] | None = None,
 ) -> tuple[list[SystemScores], dict[str, ProbeResult]]:
     """Scores of every system, in the order of `embeddings`, mel statistics last, and the trained probes by system (none under cross-validation).
 
     embeddings: name -> store or folder. truths: groundtruth by split (train, val, test), or {"all": ...} for `folds` > 0.
-    data: the data set's name. mels: mel store; adds mean and sd per band with logistic regression. log: told the first system's curves.
+    data: the data set's name. windows: of a track (helpers/transfer.py).
+    mels: mel store; adds mean and sd per band with logistic regression. log: told the first system's curves.
 
     Raises GroundtruthError, StoreError or ConfigError before training for what is missing or does not fit.
     """
+    if windows != "mean" and folds:
+        raise ConfigError("Cross-validation takes the mean over windows: set data.windows=mean, or data.folds=0.")
     labels = next(iter(truths.values())).labels
     loaded: dict[str, dict[str, Split]] = {}
     for name, source in embeddings.items():
         loaded[name] = {
-            part: read_split(part, source, truth, types, reduce, token_size, skip_missing, data)  # type: ignore[arg-type]
+            part: read_split(part, source, truth, types, reduce, token_size, skip_missing, data, windows)  # type: ignore[arg-type]
             for part, truth in truths.items()
         }
     if mels is not None:
         like = next(iter(loaded.values()))
         loaded[MEL_STATISTICS] = {part: Split(s.name, s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()}
     _same_tracks(loaded)
-    about = {"types": types, "reduce": reduce}
+    about = {"types": types, "reduce": reduce, "windows": windows}
     results: dict[str, ProbeResult] = {}
     scores = []
     if folds:
@@ -77,8 +82,6 @@ def compare_systems(
 
 def _same_tracks(loaded: Mapping[str, Mapping[str, Split]]) -> None:
     """With skip_missing systems may lack different tracks: then nothing would be comparable."""
-    from models.errors import GroundtruthError
-
     first_name, first = next(iter(loaded.items()))
     for name, parts in loaded.items():
         for part, split in parts.items():

@@ -17,6 +17,7 @@ import torch
 from datasets.groundtruth import listed, match
 from datasets.store import TrackStore
 from models.errors import ConfigError, GroundtruthError, StoreError
+from models.randomness import stream
 
 Reduce = Literal["mean", "stack"]
 TOKENS = "cdt"
@@ -113,6 +114,32 @@ def load_embeddings(
         out[i] = vector
     assert out is not None
     return out
+
+
+def window_embeddings(
+    source: str | Path | TrackStore,
+    keys: Sequence[str],
+    pick: Literal["one", "all"],
+    seed: int = 0,
+    types: str = TOKENS,
+    reduce: Reduce = "stack",
+    token_size: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """One vector per window, [W, D] float32, and the track of each, [W] int64 (places in `keys`): CLMR's linear evaluation.
+
+    pick: "one" window of each track, drawn from `seed` and the track's name, or "all". Other arguments and errors as `load_embeddings`, which
+    also reads folders of files; here it is a TrackStore.
+    """
+    check_types(types, reduce)
+    store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+    size = token_size if token_size and store.item_shape == (3 * token_size,) else store.item_shape[-1]
+    vectors, owner = [], []
+    for i, name in enumerate(find_names(keys, store.names, str(store.paths[0]))):
+        windows = store.read(name).astype(np.float64)
+        rows = range(len(windows)) if pick == "all" else [int(stream(seed, "probe window", name).integers(len(windows)))]
+        vectors += [select_tokens(windows[row], types, reduce, size) for row in rows]
+        owner += [i] * len(rows)
+    return np.stack(vectors).astype(np.float32), np.asarray(owner, dtype=np.int64)
 
 
 def _from_files(folder: Path, keys: Sequence[str], types: str, reduce: Reduce, token_size: int) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""Transfer learning: how well do frozen embeddings hold a set of labels? MAEST's protocol (arXiv 2309.16418, section 4).
+"""Transfer learning: how well do frozen embeddings hold a set of labels? MAEST's protocol (arXiv 2309.16418, section 4), and CLMR's.
 
-One vector per track (the mean over its windows), a small head trained with binary cross-entropy, the epoch chosen by validation,
+One vector per track (the mean over its windows; CLMR: one window to train on, every window to test), a small head trained with
+binary cross-entropy, the epoch chosen by validation,
 the test split scored once. Several seeds train together as one batched model; the inputs sit in memory as one array, so no item
 is touched by Python.
 """
@@ -20,14 +21,14 @@ from models.heads import Activation, ProbeHead
 
 from .embeddings import load_embeddings, select_tokens
 from .files import atomic
-from .metrics import tagging_scores
+from .metrics import aggregate_tracks, tagging_scores
 from .schedules import exp_warmup_linear_down
 from .scores import SystemScores
 from .stacked_heads import StackedHeads, initial_head
 
 __all__ = ["ProbeResult", "ProbeSettings", "Split", "load_embeddings", "run_probe", "select_tokens"]
 
-Scheduler = Literal["exp_warmup_linear_down", "cyclic", "exponential"]
+Scheduler = Literal["exp_warmup_linear_down", "cyclic", "exponential", "plateau"]
 Monitor = Literal["val_roc", "val_ap", "val_loss"]
 CYCLE_STEPS = 145  # steps up, and as many down, of the cyclic schedule
 
@@ -39,12 +40,14 @@ class Split:
     name: what scores on it are reported under ("train", "validation", "test").
     keys: the N tracks.
     x: embeddings float32 [N, D]. y: labels, bool or 0/1 [N, L].
+    owner: of a test split of many windows, x [W, D]: the track of each, int64 [W]; a track's score is the mean probability of its windows.
     """
 
     name: str
     keys: list[str]
     x: np.ndarray
     y: np.ndarray
+    owner: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ class ProbeSettings:
 
     hidden, num_layers, activation, dropout, input_dropout: the head (models.heads.ProbeHead); num_layers=1 is a linear probe.
     max_epochs, batch_size: epochs; items a step (the last batch of an epoch may be smaller).
-    max_lr, weight_decay: AdamW's learning rate at its highest, and its decay.
+    optimizer: "adamw" (decoupled decay) or "adam". max_lr, weight_decay: the learning rate at its highest, and the decay.
     scheduler: "exp_warmup_linear_down": per epoch, exponential warm-up over `warmup_epochs`, then linear down from
         `max_lr_epochs` to the share `base_lr` of max_lr at the end; "cyclic": per step, triangles between base_lr and max_lr that
         halve each cycle (145 steps up); "exponential": per epoch, linear from base_lr to max_lr over `warmup_epochs`, from
-        `max_lr_epochs` on times `gamma` every epoch.
+        `max_lr_epochs` on times `gamma` every epoch; "plateau": max_lr, times `gamma` when the validation loss has not fallen for
+        more than `patience` epochs.
+    early_stopping: epochs without a better validation loss after which a head's training ends; none: it goes on to max_epochs.
     monitor: the epoch with the best validation macro ROC-AUC ("val_roc"), macro AP ("val_ap") or loss ("val_loss") is kept.
     standardise: shift and scale the inputs by the training split's mean and sd (constant columns are left unscaled).
     """
@@ -78,17 +83,26 @@ class ProbeSettings:
     gamma: float = 0.5
     monitor: Monitor = "val_roc"
     standardise: bool = False
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    patience: int = 5
+    early_stopping: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("scheduler", self.scheduler, get_args(Scheduler)),
             ("monitor", self.monitor, get_args(Monitor)),
+            ("optimizer", self.optimizer, ("adamw", "adam")),
         ):
             if value not in known:
                 raise ConfigError(f"The probe's {name} is '{value}'; choose one of {', '.join(known)}.{nearest(value, known)}")
         for name in ("max_epochs", "batch_size", "warmup_epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"The probe's {name} is {getattr(self, name)}; it must be 1 or more.")
+
+    @property
+    def apart(self) -> bool:
+        """Whether what happens in an epoch depends on the epochs before, so that each head is trained by itself."""
+        return self.scheduler == "plateau" or self.early_stopping is not None
 
     @property
     def head(self) -> dict:
@@ -101,6 +115,8 @@ class ProbeSettings:
             rampdown = max(self.max_epochs - self.max_lr_epochs, 1)
             factor = exp_warmup_linear_down(self.warmup_epochs, rampdown, self.max_lr_epochs, self.base_lr)
             return lambda epoch, step: self.max_lr * factor(epoch)
+        if self.scheduler == "plateau":
+            return lambda epoch, step: self.max_lr
         if self.scheduler == "exponential":
             held = max(self.max_lr_epochs, self.warmup_epochs)
             span = self.max_lr - self.base_lr
@@ -162,8 +178,8 @@ def run_probe(
     train, validation, test: the three splits, with the same D inputs and L labels.
     labels: names of the L labels.
     seeds: one head each.
-    log: called after every epoch as log("val_roc", value, epoch) with the mean over seeds, for train_loss, val_loss, val_roc and
-        val_ap.
+    log: called after every epoch as log("val_roc", value, epoch) with the mean over seeds (of heads that are trained apart: the first),
+        for train_loss, val_loss, val_roc and val_ap.
     about: plain values that are saved with the result (embeddings, block, token types).
 
     Raises GroundtruthError or ConfigError before training for splits that do not fit each other or hold values that are not
@@ -179,13 +195,20 @@ def run_probe(
         x = split.x if shift is None else (split.x - shift) / scale
         return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(device)
 
-    starts = [initial_head(seed, train.x.shape[1], len(labels), **settings.head) for seed in seeds]
-    heads = StackedHeads(starts, seeds, device)
-    history, best_epoch, snapshot = _train(
-        heads, inputs(train), train.y, inputs(validation), validation.y.astype(bool), settings, log
-    )
-    heads.restore(snapshot)
-    predictions = heads.logits(inputs(test)).sigmoid().cpu().numpy()
+    together = [[seed] for seed in seeds] if settings.apart else [list(seeds)]
+    data = (inputs(train), train.y, inputs(validation), validation.y.astype(bool))
+    parts, trained, logits = [], [], []
+    for some in together:
+        starts = [initial_head(seed, train.x.shape[1], len(labels), **settings.head) for seed in some]
+        heads = StackedHeads(starts, some, device)
+        *found, snapshot = _train(heads, *data, settings, log if some is together[0] else None)
+        heads.restore(snapshot)
+        parts.append(found)
+        trained += [heads.head(h, **settings.head) for h in range(len(heads))]
+        logits.append(heads.logits(inputs(test)).cpu().numpy())
+    history = {name: np.concatenate([curves[name] for curves, _ in parts]) for name in parts[0][0]}
+    best_epoch = np.concatenate([epochs for _, epochs in parts])
+    predictions = np.stack([_of_tracks(one, test.owner) for one in np.concatenate(logits)])
     chosen = [float(history[settings.monitor][h, epoch]) for h, epoch in enumerate(best_epoch)]
     best = int(np.argmin(chosen) if settings.monitor == "val_loss" else np.argmax(chosen))
     scores = SystemScores(
@@ -206,8 +229,12 @@ def run_probe(
             **(about or {}),
         },
     )
-    trained = [heads.head(h, **settings.head) for h in range(len(heads))]
     return ProbeResult(scores, trained, best, shift, scale)
+
+
+def _of_tracks(logits: np.ndarray, owner: np.ndarray | None) -> np.ndarray:
+    """Probabilities of tracks [N, L] from logits of tracks, or of windows [W, L] with the track of each."""
+    return aggregate_tracks(logits, np.arange(len(logits)) if owner is None else owner, "mean_prob").astype(np.float32)
 
 
 def _train(
@@ -219,13 +246,15 @@ def _train(
     settings: ProbeSettings,
     log: Callable[[str, float, int], None] | None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, list[torch.Tensor]]:
-    """Returns the curves name -> [H, epochs], each head's best epoch [H] and the parameters at it. Sees no test data."""
+    """Returns the curves name -> [H, epochs] (nan behind an early end), each head's best epoch [H] and the parameters at it. Sees no test data."""
     n, size, device = len(x), settings.batch_size, x.device
     target, val_target = (torch.from_numpy(np.ascontiguousarray(t, dtype=np.float32)).to(device) for t in (y, val_y))
-    optimizer = torch.optim.AdamW(heads.parameters(), lr=settings.max_lr, weight_decay=settings.weight_decay, fused=True)
-    rate = settings.learning_rate()
+    maker = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    optimizer = maker(heads.parameters(), lr=settings.max_lr, weight_decay=settings.weight_decay, fused=True)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=settings.gamma, patience=settings.patience)
+    rate, lowest, since = settings.learning_rate(), np.inf, 0
     names = ("train_loss", "val_loss", "val_roc", "val_ap")
-    history = {name: np.zeros((len(heads), settings.max_epochs)) for name in names}
+    history = {name: np.full((len(heads), settings.max_epochs), np.nan) for name in names}
     best_value, best_epoch = np.full(len(heads), -np.inf), np.zeros(len(heads), dtype=np.int64)
     snapshot, step = heads.snapshot(), 0
     for epoch in range(settings.max_epochs):
@@ -233,7 +262,8 @@ def _train(
         orders, total = heads.orders(n).to(device), torch.zeros(len(heads), device=device)
         for start in range(0, n, size):
             batch = orders[:, start : start + size]
-            optimizer.param_groups[0]["lr"] = rate(epoch, step)
+            if settings.scheduler != "plateau":
+                optimizer.param_groups[0]["lr"] = rate(epoch, step)
             loss = heads.loss(x[batch], target[batch])
             optimizer.zero_grad(set_to_none=True)
             loss.sum().backward()
@@ -255,6 +285,13 @@ def _train(
         if log is not None:
             for name in names:
                 log(name, float(history[name][:, epoch].mean()), epoch)
+        if settings.apart:  # one head
+            now = float(history["val_loss"][0, epoch])
+            if settings.scheduler == "plateau":
+                plateau.step(now)
+            lowest, since = (now, 0) if now < lowest else (lowest, since + 1)
+            if settings.early_stopping is not None and since >= settings.early_stopping:
+                break
     return history, best_epoch, snapshot
 
 
@@ -270,13 +307,15 @@ def check_splits(train: Split, validation: Split, test: Split, labels: Sequence[
         n = len(split.keys)
         if n == 0:
             raise GroundtruthError(f"The {split.name} split has no tracks.")
-        if split.x.shape != (n, train.x.shape[1]) or split.y.shape != (n, len(labels)):
+        rows = n if split.owner is None else len(split.owner)
+        if split.x.shape != (rows, train.x.shape[1]) or split.y.shape != (n, len(labels)):
             raise GroundtruthError(
                 f"The {split.name} split has embeddings {split.x.shape} and labels {split.y.shape}; {n} tracks, {len(labels)} labels "
-                f"and {train.x.shape[1]} inputs want {(n, train.x.shape[1])} and {(n, len(labels))}."
+                f"and {train.x.shape[1]} inputs want {(rows, train.x.shape[1])} and {(n, len(labels))}."
             )
         bad = np.flatnonzero(~np.isfinite(split.x).all(axis=1))
         if len(bad):
+            bad = bad if split.owner is None else np.unique(split.owner[bad])
             shown = ", ".join(split.keys[i] for i in bad[:5])
             raise GroundtruthError(
                 f"{len(bad)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
