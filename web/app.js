@@ -133,7 +133,7 @@ function begin(name, source) {
 }
 
 function keep(channels) {
-  if (debug) debug.pcm.push(channels.map((c) => c.slice()));
+  if (debug && query.get("debug") !== "results") debug.pcm.push(channels.map((c) => c.slice()));
 }
 
 function onScores({ windows, scores, dropped }) {
