@@ -16,22 +16,22 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder, share_seed
+from helpers.commands import (
+    HARDWARE,
+    continued_by,
+    demo_without_data,
+    extraction_lines,
+    placed,
+    run_extraction,
+    starting_point,
+    test_lines,
+    tested_checkpoint,
+    to_extract,
+)
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
-DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
-
-
-def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
-    """Without a named config and without data the command is the demo's."""
-    chosen = updates.get("datamodule", {})
-    if command == "print_config" and not named:
-        log.info("`python ex_maest.py` alone runs `with demo`; these are the recipe's values, on which all named configs build.")
-    if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
-        return named
-    return ("demo",)
-
 
 ex = Experiment(
     "maest",
@@ -41,7 +41,8 @@ ex = Experiment(
     named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
-    implied=implied,
+    implied=demo_without_data("ex_maest.py", "demo"),
+    continues=continued_by("main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -55,7 +56,7 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, aske
 
     c, t = config["datamodule"], config["trainer"]
     check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
-    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "demo_tracks", "split_seed")
+    names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)
 
@@ -87,15 +88,24 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
     return build_objective(net, config["module"], config["datamodule"])
 
 
-HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
+def job(
+    run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str], asked: Sequence[int] = ()
+) -> tuple[Any, Path, int, Path | None]:
+    """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
+    the same in all of them.
+    """
+    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked), start)
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, prefix: str = "") -> Any:
+def train(
+    run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
+) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
-    from helpers.build import build_averaging, build_optimization
+    from helpers.build import build_averaging, build_experiment, build_optimization
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
-    share_seed(seed)
     data = data_module(config, found, seed)
     data.setup("fit")
     return fit(
@@ -105,7 +115,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         optimization=build_optimization(config["module"]["optimizer"]),
         averaging=build_averaging(config["module"]),
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=build_experiment(experiment_of(config), data, config["trainer"]),
         log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
@@ -115,9 +126,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, ("train", "val"), folder)
-    result = train(_run, _config, seed, found, folder)
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val"))
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
 
@@ -127,60 +137,37 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training import evaluate
 
-    share_seed(seed)
-    folder = run_folder(_run, _config["trainer"]["default_root_dir"])
-    found = tracks(_config, ("test",), folder)
+    checkpoint = tested_checkpoint(_config)
+    found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
     t = _config["trainer"]
     result = evaluate(
         objective(_config, network(_config, data.labels, seed)),
         data,
-        checkpoint=_config["ckpt_path"],
+        checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
     )
-    m, weights = result.metrics, "averaged weights" if "test_roc_swa" in result.metrics else ""
-    for unit in ("", "track_"):
-        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
-        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {len(data.labels)} labels"
-        _say(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
-    return m
+    _say(*test_lines(result.metrics, len(data.labels)))
+    return result.metrics
 
 
 def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
     """The config's network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights are said."""
-    from helpers.devices import resolve_accelerator
-
-    t, m = config["trainer"], config["maest"]
-    device = resolve_accelerator(t["accelerator"])
-    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu").eval()
-    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else "RANDOM")
-    if weights == "RANDOM":
-        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
-    return net, weights, "32" if t["precision"] == "auto" and device == "cpu" else str(t["precision"])
+    m = config["maest"]
+    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else None)
+    return placed(network(config, None, seed), weights, config["trainer"])
 
 
 def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
     """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
-    from datasets.groundtruth import match
-    from datasets.store import TrackStore
-    from models.errors import GroundtruthError
-
     found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]), asked)
     net, _, precision = trained(config, seed)
-    store, truth = TrackStore.open(found.store), found.truths.get("predict")
-    names = None
-    if truth is not None:
-        numbers = match(truth.keys, store.names)
-        if numbers.absent:
-            raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
-        names = [store.names[i] for i in numbers.numbers]
     return dict(
         network=net,
-        source=store,
-        names=names,
+        **to_extract(found),
         model=config["maest"]["arch"],
         half_overlap=config["dataset"]["half_overlapped_inference"],
         tail=config["datamodule"]["tail"],
@@ -198,30 +185,28 @@ def output_folder(config: Mapping[str, Any]) -> Path:
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
+    """Extract, in this process or in shards by several, and say what is where."""
+    sections = {name: config[name] for name in ("maest", "datamodule")}
+    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
+
+
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
-    from helpers.extract import extract_embeddings
-
     job = extraction(_config, _run, seed, blocks(_config))
     for block in blocks(_config) if _config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
-    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks(_config), pool=_config["predict"]["pool"])
-    return _extracted(done)
+    more = {"blocks": blocks(_config), "pool": _config["predict"]["pool"]}
+    return extracted("embeddings", _config, seed, job, output_folder(_config), **more)
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
-    from helpers.extract import extract_logits
-
-    return _extracted(extract_logits(**extraction(_config, _run, seed), out=output_folder(_config) / "logits"))
-
-
-def _extracted(done: Any) -> dict[str, str]:
-    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
-    _say(*(f"  {path}" for path in done.paths.values()))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    return extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits")
 
 
 @ex.command
@@ -271,7 +256,6 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
 
     Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too.
     """
-    from helpers.extract import extract_embeddings
     from helpers.similar import Collection, name_among, print_similar, tokens_of
     from models.errors import ConfigError
 
@@ -282,7 +266,7 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         )
     job = extraction(_config, _run, seed, [block])
     net, precision = job["network"], job["precision"]
-    path = extract_embeddings(**job, out=output_folder(_config), blocks=[block]).paths[block]
+    path = extracted("embeddings", _config, seed, job, output_folder(_config), blocks=[block]).paths[block]
     there = Collection.open(path, job["names"] or job["source"].names, p["types"], p["reduce"], p["center"])
     is_file = Path(query).is_file()
     vector = (
@@ -296,6 +280,29 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         weights = _config["maest"]["checkpoint"] or _config["maest"]["arch"]
         _say(*map(str, _predicted(_config, net, weights, precision, neighbours=lambda name: found).written))
     return [name for name, _ in found]
+
+
+@ex.command
+def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
+    """Is the collection fit to train on? Missing and unreadable files, lengths, labels, copies, leaks between splits; writes the cleaned table.
+
+    Looks at datamodule.audio_dir (or base_dir) and datamodule.groundtruth. Exit code: 0 nothing to mend, 3 there is, 1 it could not look.
+    """
+    from helpers.check import check_collection, print_findings
+    from helpers.data import audio_and_table
+
+    c = _config["datamodule"]
+    audio, table = audio_and_table(*(c[name] for name in ("audio_dir", "base_dir", "groundtruth", "demo_tracks")))
+    found = check_collection(
+        audio,
+        table,
+        Path(_config["check"]["out"] or Path("exp_out/checked") / f"{audio.resolve().name}-{table.stem}"),
+        is_store=c["audio_dir"] is None and c["base_dir"] is not None,
+        **{name: _config["check"][name] for name in ("jobs", "new_split")},
+        **{name: c[name] for name in ("label_column", "group_column", "split_seed")},
+    )
+    print_findings(found)
+    return found.counts()
 
 
 @ex.command
@@ -362,12 +369,24 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     from helpers.tables import print_scores
     from models.errors import ConfigError
 
-    if _config["report"]["folds"] and _config["ckpt_path"] is not None:
+    r, t = _config["report"], _config["trainer"]
+    if r["folds"] and _config["ckpt_path"] is not None:
         raise ConfigError(
             "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
         )
-    folder, r = run_folder(_run, _config["trainer"]["default_root_dir"]), _config["report"]
-    study = _folds_study(_run, _config, seed, folder) if r["folds"] else _split_study(_run, _config, seed, folder)
+    if r["folds"] and (str(t["devices"]), t["num_nodes"]) != ("1", 1):
+        raise ConfigError(
+            "Cross-validation trains a network per fold, each in one process: leave trainer.devices and num_nodes at 1."
+        )
+    if r["folds"]:
+        folder = run_folder(_run, t["default_root_dir"])
+        study = _folds_study(_run, _config, seed, folder)
+    else:
+        found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"), blocks(_config))
+        result = train(_run, _config, seed, found, folder, start)
+        if not is_first_process():
+            return {}  # it was there for the training
+        study = _split_study(_config, seed, found, folder, str(result.best or result.last))
     for one in study.scores:
         study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
     path = write_report(
@@ -404,15 +423,13 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _split_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
+def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path, weights: str) -> Any:
     from helpers.study import split_study
 
-    found = tracks(config, ("train", "val", "test"), folder, blocks(config))
-    result = train(run, config, seed, found, folder)
-    labels, weights = found.truths["test"].labels, str(result.best or result.last)
+    labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
-    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
+    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], mels=found.store, **_probe(config))
 
 
 def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
@@ -432,9 +449,11 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
 
 
 def _say(*lines: str) -> None:
-    for line in lines:
+    for line in lines if is_first_process() else ():
         print(line)
 
 
 if __name__ == "__main__":
-    ex.run_commandline(sys.argv)
+    done = ex.run_commandline(sys.argv)
+    if done is not None and isinstance(done.result, Mapping):
+        sys.exit(done.result.get("exit_code", 0))

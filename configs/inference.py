@@ -1,6 +1,6 @@
-"""Named configs of ex_maest.py for extraction with the published models, and the data sets to extract from. Block 7 unless said otherwise.
+"""Named configs of ex_maest.py for extraction with the published models. Block 7 unless said otherwise.
 
-The published README calls block index 6 "the 7th layer"; its configs, and these, use index 7.
+The data sets to extract from are in targets.py. The published README calls block index 6 "the 7th layer"; its configs, and these, use index 7.
 """
 
 from __future__ import annotations
@@ -76,15 +76,3 @@ def maest_30s_from_passt_teacher_student_inference() -> Config:
 def maest_30s_519l_inference() -> Config:
     """discogs-maest-30s-pw-129e-519l: 30 s, 519 styles."""
     return published("30s-pw-129e-519l", 30, 519)
-
-
-@MAEST.add()
-def target_mtt() -> Config:
-    """MagnaTagATune as the data to extract from, where `cd datasets/mtt && python preprocess.py` puts it."""
-    return {
-        "datamodule": {
-            "base_dir": "datasets/mtt/data/mtt/melspec/",
-            "groundtruth_predict": "datasets/mtt/groundtruth-all.csv",
-        },
-        "predict": {"out_dir": "outputs/embeddings/mtt/"},
-    }

@@ -26,19 +26,20 @@ class Catalogue(dict[str, Named]):
 
         def declare(function: Callable[[], Config]) -> Callable[[], Config]:
             name = function.__name__
-            self._put(Named(name, function(), (function.__doc__ or "").strip()))
+            self.put(Named(name, function(), (function.__doc__ or "").strip()))
             for alias in aliases:
-                self._put(Named(alias, function(), f"Published name of {name}."))
+                self.put(Named(alias, function(), f"Published name of {name}."))
             if smoke is not None:
                 doc = f"{name} made small: two steps on a cpu with random weights; shows that it runs, nothing else."
-                self._put(Named(f"{name}_smoke", merged(function(), smoke), doc))
+                self.put(Named(f"{name}_smoke", merged(function(), smoke), doc))
                 for alias in aliases:
-                    self._put(Named(f"{alias}_smoke", merged(function(), smoke), f"Published name of {name}_smoke."))
+                    self.put(Named(f"{alias}_smoke", merged(function(), smoke), f"Published name of {name}_smoke."))
             return function
 
         return declare
 
-    def _put(self, named: Named) -> None:
+    def put(self, named: Named) -> None:
+        """Declare a named config that is made by a loop. Raises ValueError for a name that is taken."""
         if named.name in self:
             raise ValueError(f"There are two named configs '{named.name}'.")
         self[named.name] = named

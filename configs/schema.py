@@ -43,6 +43,11 @@ class Trainer:
     log_every_n_steps: int = opt(50, "steps between two logged training losses")
     check_val_every_n_epoch: int = opt(1, "epochs between two validations")
     reload_dataloaders_every_n_epochs: int = opt(1, "epochs after which loaders are made anew")
+    save_every_n_steps: int | None = opt(None, "optimiser steps between two checkpoints within an epoch; none: by time alone")
+    save_every_minutes: float | None = opt(15.0, "minutes between two checkpoints within an epoch; none: not by time")
+    keep_checkpoints: int = opt(
+        1, "newest checkpoints that are kept: last.ckpt, and before it step-N.ckpt; best.ckpt is kept anyway"
+    )
     default_root_dir: str = opt("exp_logs", "folder of the run folders")
 
 
@@ -102,6 +107,10 @@ class Module:
     swa_freq: int = opt(5, "epochs between two averaged weights")
     ema_decay: float | None = opt(None, "with a decay: an exponential moving average per step in place of SWA")
     mixup_alpha: float = opt(0.3, "of Beta(alpha, alpha); 0: no mixup")
+    mixup_group: int | None = opt(
+        None,
+        "clips that mix among each other; none: a process's whole batch. With one that divides batch_size_train, 1 x 8 and 2 x 4 train alike",
+    )
     optimizer: Optimizer = section(Optimizer)
 
 
@@ -170,6 +179,9 @@ class DataModule:
     groundtruth_test: str | None = opt(None, "labels of the test tracks")
     groundtruth_predict: str | None = opt(None, "tracks to extract; none: all of the store")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
+    group_column: str | None = opt(
+        None, "column whose equal values a split keeps together; none: group, artist or album where there is one"
+    )
     batch_size_train: int = opt(12, "clips per process and step")
     batch_size_test: int = opt(20, "windows per process in validation, test and extraction")
     num_workers: int = opt(0, "loading processes; 0 is fastest for stores in the page cache (published: 16)")
@@ -194,6 +206,12 @@ class Predict:
     format: str = opt("store", "store: one track store; npy: a file per track", ("store", "npy"))
     pool: str = opt("none", "of format npy: none [windows, 2304]; mean over windows [3, 768]", ("none", "mean"))
     dtype: str = opt("float32", "of the stored numbers", ("float32", "float16"))
+    scheduler: str | None = opt(
+        None, "extract on a dask cluster: tcp://HOST:8786, a scheduler file (NAME.json), or slurm (docs/scale.md)"
+    )
+    workers: int | None = opt(None, "of scheduler slurm: jobs to ask for; none: 1")
+    jobs: int | None = opt(None, "extract in this many processes of this machine, in shards; none: in this one, into one store")
+    shard_tracks: int | None = opt(None, "tracks to a shard; none: 1024, where shards are made")
     audio: str | None = opt(None, "of the commands predict and similar: an audio file, or a folder of them")
     top: int = opt(10, "classes (recordings of similar) that are shown")
     hop: float | None = opt(None, "of predict: s between two windows' starts; none: a window's length")
@@ -211,20 +229,38 @@ class Predict:
 @dataclass
 class ProbeTrainer:
     max_epochs: int = opt(60, "epochs")
+    max_steps: int | None = opt(None, "steps at which training ends, in place of max_epochs")
+    precision: str | int = opt("32", "32; bf16: matrix products in bfloat16, about twice as fast", ("32", 32, "bf16"))
     devices: int = opt(1, "the probe runs in one process", (1,))
     num_sanity_val_steps: int = opt(0, "kept for published command lines: there are none", (0,))
 
 
 @dataclass
 class ProbeOptimizer:
-    monitor: str = opt("val_roc", "validation score that picks the epoch", ("val_roc", "val_ap", "val_loss"))
-    scheduler: str = opt("exp_warmup_linear_down", "of the learning rate", ("exp_warmup_linear_down", "cyclic", "exponential"))
+    name: str = opt("adamw", "adamw, or adam (weight decay as L2)", ("adamw", "adam"))
+    monitor: str = opt(
+        "auto",
+        "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2; auto_ap: val_ap of tags",
+        ("auto", "auto_ap", "val_roc", "val_ap", "val_acc", "val_balanced_acc", "val_key", "val_r2", "val_loss"),
+    )
+    keep: str = opt("best", "the epoch that is tested: best by the monitor, or last", ("best", "last"))
+    early_stopping: int = opt(0, "epochs without improvement of early_monitor after which training ends; 0: never")
+    early_monitor: str = opt("monitor", "monitor, or a validation curve such as val_loss")
+    scheduler: str = opt(
+        "exp_warmup_linear_down",
+        "of the learning rate",
+        ("exp_warmup_linear_down", "cyclic", "exponential", "plateau", "warmup_cosine", "constant"),
+    )
     max_lr: float = opt(1e-4, "highest learning rate")
     max_lr_epochs: int = opt(10, "epoch at which the way down begins")
     warmup_epochs: int = opt(10, "epochs of warm-up")
-    base_lr: float = opt(1e-7, "lowest learning rate, as a share of max_lr (published name)")
-    gamma: float = opt(0.5, "factor per epoch of the exponential scheduler")
-    weight_decay: float = opt(1e-3, "of AdamW")
+    warmup_steps: int = opt(2000, "steps of warm-up, of warmup_cosine")
+    base_lr: float = opt(1e-7, "lowest learning rate; exp_warmup_linear_down: as a share of max_lr (as published)")
+    gamma: float = opt(0.5, "factor: per epoch of the exponential scheduler, per plateau of the plateau scheduler")
+    plateau_patience: int = opt(5, "epochs without improvement that a plateau may last")
+    plateau_monitor: str = opt("val_loss", "what the plateau is of: monitor, or a validation curve")
+    weight_decay: float = opt(1e-3, "of the optimiser")
+    lr_grid: list[float] = opt([], "learning rates to try in place of max_lr; each seed keeps its best by the monitor")
 
 
 @dataclass
@@ -232,6 +268,10 @@ class ProbeModel:
     hidden_units: int = opt(512, "width of the hidden layer")
     num_layers: int = opt(2, "1: linear probe; 2: one hidden layer", (1, 2))
     drop_out: float = opt(0.5, "before the last layer")
+    input_drop_out: float = opt(0.0, "of the embeddings themselves")
+    loss: str = opt(
+        "auto", "auto: bce of tags, ce of classes, mse of values; bce may be asked for classes", ("auto", "bce", "ce", "mse")
+    )
 
 
 @dataclass
@@ -266,10 +306,21 @@ class Export:
 
 
 @dataclass
+class Check:
+    """The command `check_data`: a table of labels against its audio."""
+
+    out: str | None = opt(None, "folder of clean.csv, problems.csv, report.json; none: exp_out/checked/<audio folder>-<table>")
+    new_split: bool = opt(False, "split anew (stratified, whole groups together) in place of the table's own splits")
+    jobs: int | None = opt(None, "processes that decode; none: one per usable core")
+
+
+@dataclass
 class ExMaest:
     """All of ex_maest.py."""
 
-    ckpt_path: str | None = opt(None, "continue (main) or test this training checkpoint")
+    ckpt_path: str | None = opt(
+        None, "of main and report: a training checkpoint to continue, or last: this config's newest run; of test: what to test"
+    )
     trainer: Trainer = section(Trainer)
     maest: Maest = section(Maest)
     module: Module = section(Module)
@@ -278,6 +329,7 @@ class ExMaest:
     predict: Predict = section(Predict)
     report: Report = section(Report)
     export: Export = section(Export)
+    check: Check = section(Check)
 
 
 # ---- ex_tl.py
@@ -288,19 +340,59 @@ class ProbeData:
         None, "embeddings of an untrained network of the same size: probed beside, on the same tracks"
     )
     mel_dir: str | None = opt(None, "mel store: mel statistics + logistic regression beside, on the same tracks")
-    metadata_dir: str | None = opt(None, "folder of groundtruth-train/-val/-test files")
+    metadata_dir: str | None = opt(
+        None, "folder of groundtruth-train/-val/-test files, and labels.txt (their order) where there is one"
+    )
     groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
     split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name")
-    batch_size: int = opt(128, "tracks per step")
+    group_column: str | None = opt(None, "column whose equal values a split keeps together; the same as in ex_maest.py")
+    task: str = opt("multi-label", "what is asked", ("multi-label", "single-label", "key", "regression"))
+    batch_size: int = opt(128, "tracks (or windows) per step")
     types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
     reduce: str = opt("mean", "of several tokens: mean or stack", ("mean", "stack"))
-    token_size: int = opt(768, "C of the embeddings")
+    token_size: int | None = opt(None, "C of the embeddings, where they do not say it; none: what they say, else 768")
+    layers: list[int] | None = opt(None, "blocks to take, base_dir being the folder of their sub-folders; none: base_dir is one")
+    layer_reduce: str = opt(
+        "mean", "of several layers: mean, stack, or a weighted sum that is learned", ("mean", "stack", "learned")
+    )
+    train_windows: str = opt(
+        "mean",
+        "mean: one vector per track; each: every window is an example; random: each epoch one window of every track",
+        ("mean", "each", "random"),
+    )
+    val_windows: str = opt("mean", "the same in validation; first: the first window only", ("mean", "each", "random", "first"))
+    test_windows: str = opt("mean", "the same in the test", ("mean", "each", "first"))
+    aggregate: str = opt(
+        "mean_prob",
+        "from a track's windows to the track; best: the way that is best on validation",
+        ("mean_prob", "mean_logit", "prob_of_mean_logit", "vote", "max_logit", "best"),
+    )
+    train_share: float = opt(1.0, "share of the training tracks that is used, drawn by split_seed")
+    memory_gb: float = opt(8.0, "embeddings above this size stand in a memory map")
     n_classes: int | None = opt(None, "L; none: as many as the groundtruth has (published: 50)")
     standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics")
     skip_missing: bool = opt(False, "leave tracks without embeddings out, counted, in place of refusing")
     folds: int = opt(0, "k > 2: repeated k-fold cross-validation in place of the split (small data)")
     repeats: int = opt(1, "of the k-fold")
+
+
+@dataclass
+class Sweep:
+    """The command `sweep`: a score per block and kind of token."""
+
+    layers: list[int] | None = opt(None, "blocks; none: all that base_dir has")
+    types: str = opt("c,d,t", "kinds of tokens, a line each: c, d, t, or several such as cdt (then data.reduce)")
+    metric: str | None = opt(None, "score on the figure's y axis; none: the task's first (macro ROC-AUC of tags)")
+    title: str = opt("What each block knows", "of the page")
+
+
+@dataclass
+class FewLabel:
+    """The command `few_label`: score versus the share of training labels, as CLMR reports it."""
+
+    shares: list[float] = opt([0.01, 0.1, 1.0], "of the training tracks")
+    draws: int = opt(3, "samples of each share below 1; every one is probed with all seeds")
 
 
 @dataclass
@@ -313,6 +405,8 @@ class ExTl:
     optimizer: ProbeOptimizer = section(ProbeOptimizer)
     model: ProbeModel = section(ProbeModel)
     data: ProbeData = section(ProbeData)
+    sweep: Sweep = section(Sweep)
+    few_label: FewLabel = section(FewLabel)
 
 
 def defaults(kind: type) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""TrackDataModule: mel stores and groundtruths as Lightning's loaders."""
+"""TrackDataModule: stores of mels or waveforms and groundtruths as Lightning's loaders."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from models._torchvision import ensure_torchvision
 
 ensure_torchvision()  # before Lightning is imported
 
+import hashlib
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -22,7 +25,7 @@ from .groundtruth import Groundtruth, listed, match
 from .loaders import ClipLoader, TrainBatches, share_windows
 from .sampler import WeightedDraws, sample_weights
 from .store import TrackStore
-from .tracks import ClipReader, Teacher, WindowRule, plan_all_windows
+from .tracks import ClipReader, Teacher, WindowRule, plan_all_windows, plan_crops
 
 log = logging.getLogger(__name__)
 Source = str | Path | Iterable[str | Path] | TrackStore
@@ -36,11 +39,16 @@ class TrackDataModule(pl.LightningDataModule):
     store: path(s) of the mel store, or an opened one; store_val: another one for validation and test (none: the same).
     groundtruth_train, _val, _test, _predict: groundtruths or their files; what is None has no loader, but prediction without a
         groundtruth visits every track of the store.
-    clip_frames: length of a clip in frames. require: attributes that the stores must have, such as {"front_end": "maest-essentia"}.
+    clip_frames: length of a clip in frames (of a waveform store: samples). require: attributes that the stores must have, such as
+        {"front_end": "maest-essentia"}.
     batch_size_train, batch_size_test: clips per process. num_workers: processes that read; 0 reads in the training process, the fastest where
         the store is in the page cache (a plan of what to read is all that workers get: batches do not depend on their number).
     seed: with the epoch it decides every draw and crop.
     sample_weight_offset, sample_weight_sum, sampler_replace, epoch_len: see sampler.py. epoch_len None: as many draws as tracks with labels.
+    draw: "labels": rare labels more often, as said above; "uniform": every track alike, labels or none. drop_last: leave an incomplete last
+        training batch out, for losses that depend on the batch's size.
+    views: V random crops of each track, x [B, V, ...], in training and, the same ones every time, one such item per track in validation; none: one
+        crop in training, every window in validation. Tracks shorter than a clip are then left out, counted in the log.
     half_overlap: windows of validation, test and prediction overlap by half. tail: "pad", "shift" or "drop" (models.windows).
     teacher: store of a teacher's logits [windows, L]; each clip then carries those of the window that it overlaps most.
 
@@ -70,6 +78,9 @@ class TrackDataModule(pl.LightningDataModule):
         sample_weight_sum: bool = True,
         sampler_replace: bool = False,
         epoch_len: int | None = None,
+        draw: Literal["labels", "uniform"] = "labels",
+        drop_last: bool = False,
+        views: int | None = None,
         half_overlap: bool = False,
         tail: Tail = "pad",
         teacher: Source | None = None,
@@ -84,6 +95,8 @@ class TrackDataModule(pl.LightningDataModule):
                 raise ConfigError(f"{name} is {value}; it must be 1 or more.")
         if num_workers < 0 or seed < 0:
             raise ConfigError(f"num_workers ({num_workers}) and seed ({seed}) must be 0 or more.")
+        if draw not in ("labels", "uniform") or (views is not None and views < 1):
+            raise ConfigError(f"draw is '{draw}' and views {views}; choose labels or uniform, and none or 1 and more.")
         if half_overlap and clip_frames < 2:
             raise ConfigError("Windows of one frame cannot overlap by half.")
         self._sources: dict[str, Source] = {"train": store, "val": store if store_val is None else store_val}
@@ -107,6 +120,7 @@ class TrackDataModule(pl.LightningDataModule):
         self.seed = seed
         self.sample_weight_offset, self.sample_weight_sum = sample_weight_offset, sample_weight_sum
         self.sampler_replace, self.epoch_len = sampler_replace, epoch_len
+        self.draw, self.drop_last, self.views = draw, drop_last, views
 
     # -- what there is
 
@@ -130,6 +144,20 @@ class TrackDataModule(pl.LightningDataModule):
             if source is not None:
                 return self.split(name).groundtruth.labels
         raise GroundtruthError("No groundtruth was given.")
+
+    def fingerprint(self) -> str:
+        """What training and validation are on: labels, tracks with theirs and their lengths, and the teacher. Where they lie does not matter."""
+        digest = hashlib.sha256()
+        for name in ("train", "val"):
+            if self._labels[name] is None:
+                continue
+            split = self.split(name)
+            truth, store, teacher = split.groundtruth, split.reader.store, split.reader.teacher
+            digest.update(json.dumps([name, truth.labels, [truth.keys[i] for i in split.index]]).encode())
+            digest.update(np.ascontiguousarray(truth.packed[split.index]).tobytes() + store.lengths[split.tracks].tobytes())
+            if teacher is not None:
+                digest.update(json.dumps([name, teacher.store.attrs.get("weights_sha256")]).encode())
+        return digest.hexdigest()
 
     def _store(self, name: str) -> TrackStore:
         side = "train" if name in ("train", "predict") else "val"
@@ -164,8 +192,21 @@ class TrackDataModule(pl.LightningDataModule):
             )
         if found.absent:
             log.warning("%s: %s They are left out.", name, found.message(str(store.paths[0])))
+        if self.views is not None:
+            index = self._long_enough(name, store, index, found.numbers)
         tracks = found.numbers[index]
         return _Split(ClipReader(store, self.clip_frames, truth, self._teacher(name, truth, index)), truth, index, tracks)
+
+    def _long_enough(self, name: str, store: TrackStore, index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """The rows whose tracks hold a clip. Raises GroundtruthError when none does."""
+        enough = store.lengths[numbers[index]] >= self.clip_frames
+        if not enough.any():
+            raise GroundtruthError(
+                f"None of the {len(index)} {name} tracks is as long as a clip ({self.clip_frames} frames or samples)."
+            )
+        if not enough.all():
+            log.warning("%s: %d of %d tracks are shorter than a clip and left out.", name, int((~enough).sum()), len(enough))
+        return index[enough]
 
     def _teacher(self, name: str, truth: Groundtruth, index: np.ndarray) -> Teacher | None:
         if self._teacher_source is None:
@@ -211,20 +252,25 @@ class TrackDataModule(pl.LightningDataModule):
                 truth
             ):  # labels are counted over the tracks that are there: what is drawn decides the weights
                 truth = truth.subset(split.index)
-            weights = sample_weights(truth, self.sample_weight_offset, self.sample_weight_sum)
+            uniform = self.draw == "uniform"
+            weights = np.ones(len(truth)) if uniform else sample_weights(truth, self.sample_weight_offset, self.sample_weight_sum)
             self._draws = WeightedDraws(weights, self.epoch_len, self.sampler_replace, self.seed)
-        batches = TrainBatches(split.reader, self._draws, split.index, split.tracks, self.batch_size_train, *self._place())
+        how = (self.batch_size_train, *self._place(), self.drop_last, self.views)
+        batches = TrainBatches(split.reader, self._draws, split.index, split.tracks, *how)
         return ClipLoader(split.reader, batches, self.num_workers, self.pin_memory)
 
     def _windows(self, name: str) -> ClipLoader:
         split = self.split(name)
-        clips = plan_all_windows(split.index, split.tracks, split.reader.store, self.rule)
+        if self.views is not None and name == "val":
+            clips = plan_crops(split.index, split.tracks, split.reader.store, self.clip_frames, 0, 0, self.views)
+        else:
+            clips = plan_all_windows(split.index, split.tracks, split.reader.store, self.rule)
         return ClipLoader(
             split.reader, share_windows(clips, self.batch_size_test, *self._place()), self.num_workers, self.pin_memory
         )
 
     def val_dataloader(self) -> ClipLoader | list:
-        """Every window of the validation tracks; none without a validation groundtruth."""
+        """Every window of the validation tracks (with `views`: fixed crops of each); none without a validation groundtruth."""
         return [] if self._labels["val"] is None else self._windows("val")
 
     def test_dataloader(self) -> ClipLoader:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,40 @@ import numpy as np
 
 from models import audio
 from models.errors import AudioError
+from models.mel_settings import MAEST
 
 if TYPE_CHECKING:
     from models.frontend import MaestMel
 
+MAX_SECONDS = 300.0  # longer tracks are cut unless said otherwise
 MIN_SECONDS = 0.016  # one hop at 16 kHz: less does not fill a frame
 BLOCK_SECONDS = 10.0  # decoded at a time
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is stored of a file: the store's name, the worker's function, the shape and type of one item, and the store's attributes."""
+
+    file: str
+    function: Callable[[Path], np.ndarray]
+    item_shape: tuple[int, ...]
+    dtype: str
+    attrs: dict
+
+
+def kind_of(waveform: int | None, max_seconds: float | None) -> Kind:
+    """Log-mels (None) or samples at `waveform` Hz, of at most `max_seconds` (0 or None: all). Raises AudioError for impossible values."""
+    if max_seconds is not None and not (max_seconds == 0 or max_seconds >= MIN_SECONDS):
+        raise AudioError(f"max_seconds is {max_seconds}; give the seconds to keep of a long track, or 0 to keep all.")
+    cut = float(max_seconds) if max_seconds else None
+    if waveform is None:
+        attrs = {"kind": "mel", "front_end": MAEST.name, "sample_rate": MAEST.sample_rate, "hop": MAEST.hop, "max_seconds": cut}
+        return Kind("mel.h5", functools.partial(mel_of_file, max_seconds=cut), (MAEST.n_mels,), "float16", attrs)
+    if waveform != int(waveform) or not 1000 <= waveform <= 384000:
+        raise AudioError(f"waveform is {waveform}; it is the rate of the stored samples, 1000 to 384000 Hz.")
+    attrs = {"kind": "waveform", "front_end": "waveform", "sample_rate": int(waveform), "full_scale": 32768, "max_seconds": cut}
+    function = functools.partial(waveform_of_file, sample_rate=int(waveform), max_seconds=cut)
+    return Kind("waveform.h5", function, (), "int16", attrs)
 
 
 def mel_of_file(path: str | Path, max_seconds: float | None = None) -> np.ndarray:

@@ -19,7 +19,10 @@ import numpy as np
 
 from models.errors import GroundtruthError
 
+from .names import Names, chosen, compact, finder, positions
+
 log = logging.getLogger(__name__)
+MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
 SHOWN = 10  # names listed in a message before "and N more"
 SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
@@ -56,16 +59,13 @@ class Groundtruth:
         split: Sequence[str] | None = None,
         group: Sequence[str] | None = None,
     ):
-        self.keys = list(keys)
+        self.keys: Sequence[str] = compact(keys)
         self.labels = list(labels)
         self.packed = packed
         if not self.keys:
             raise GroundtruthError("The groundtruth is empty: it names no track.")
-        if not self.labels:
-            raise GroundtruthError("The groundtruth has no labels.")
         for what, names in (("tracks", self.keys), ("labels", self.labels)):
-            if len(set(names)) != len(names):
-                twice = [name for name, n in Counter(names).items() if n > 1]
+            if twice := _twice(names):
                 raise GroundtruthError(f"{len(twice)} {what} stand more than once in the groundtruth: {listed(twice)}.")
         if packed.shape != (len(self.keys), (len(self.labels) + 7) // 8) or packed.dtype != np.uint8:
             raise GroundtruthError(
@@ -75,9 +75,14 @@ class Groundtruth:
             if values is not None and len(values) != len(self.keys):
                 raise GroundtruthError(f"{len(self.keys)} tracks, but {len(values)} values of {what}.")
         self.group = None if group is None else list(group)
-        self.split = None if split is None else _split_names(split)
+        self.split = None if split is None else self.split_names(split)
 
     # -- making
+
+    @staticmethod
+    def split_names(values: Sequence[str]) -> list[str]:
+        """'train', 'val' or 'test' for the names that tables use. Raises GroundtruthError for others."""
+        return _split_names(values)
 
     @staticmethod
     def read(path: str | Path, **options: object) -> Groundtruth:
@@ -118,7 +123,14 @@ class Groundtruth:
             labels, packed = _pack_vectors(keys, values, labels)
         else:
             labels, packed = _pack_lists(keys, values, labels)
+        if not labels:
+            raise GroundtruthError("The groundtruth has no labels.")
         return cls(keys, labels, packed, split, group)
+
+    @classmethod
+    def unlabelled(cls, keys: Sequence[str], split: Sequence[str] | None = None) -> Groundtruth:
+        """Tracks without labels (L = 0), for training that needs none."""
+        return cls(keys, [], np.zeros((len(keys), 0), dtype=np.uint8), split)
 
     # -- reading it
 
@@ -148,6 +160,8 @@ class Groundtruth:
     @property
     def counts(self) -> np.ndarray:
         """Tracks that have each label, int64 [L]."""
+        if not self.labels:
+            return np.zeros(0, dtype=np.int64)
         per_byte = [np.bincount(self.packed[:, byte], minlength=256) @ BITS for byte in range(self.packed.shape[1])]
         return np.concatenate(per_byte)[: self.n_labels]
 
@@ -160,19 +174,18 @@ class Groundtruth:
 
     def subset(self, which: Sequence[str] | Sequence[int] | np.ndarray) -> Groundtruth:
         """The tracks of these keys or numbers, in this order. Raises GroundtruthError for unknown keys."""
-        which = list(which)
-        if which and isinstance(which[0], str):
-            number = {key: i for i, key in enumerate(self.keys)}
-            unknown = [key for key in which if key not in number]
+        if len(which) and isinstance(which[0], str):
+            rows = positions(finder(self.keys), which)
+            unknown = [which[i] for i in np.flatnonzero(rows < 0)]
             if unknown:
                 raise GroundtruthError(f"{len(unknown)} of {len(which)} tracks are not in the groundtruth: {listed(unknown)}.")
-            which = [number[key] for key in which]
-        rows = [int(i) for i in which]
+        else:
+            rows = np.asarray(which, dtype=np.int64)
 
         def pick(values: list[str] | None) -> list[str] | None:
-            return None if values is None else [values[i] for i in rows]
+            return None if values is None else [values[i] for i in rows.tolist()]
 
-        return Groundtruth(pick(self.keys), self.labels, self.packed[rows], pick(self.split), pick(self.group))
+        return Groundtruth(chosen(self.keys, rows), self.labels, self.packed[rows], pick(self.split), pick(self.group))
 
     def with_split(self, split: Sequence[str]) -> Groundtruth:
         """The same tracks with each one's split ('train', 'val', 'test')."""
@@ -183,8 +196,16 @@ class Groundtruth:
         """{split: its tracks}; {} when the groundtruth has no splits (splits.py makes them)."""
         if self.split is None:
             return {}
-        rows = {name: [i for i, split in enumerate(self.split) if split == name] for name in SPLITS}
-        return {name: self.subset(chosen) for name, chosen in rows.items() if chosen}
+        of = np.array([SPLITS.index(name) for name in self.split], dtype=np.int8)
+        rows = {name: np.flatnonzero(of == i) for i, name in enumerate(SPLITS)}
+        return {name: self.subset(numbers) for name, numbers in rows.items() if len(numbers)}
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    """Names that stand more than once."""
+    if isinstance(names, Names):
+        return names.twice()
+    return [] if len(set(names)) == len(names) else [name for name, n in Counter(names).items() if n > 1]
 
 
 def _split_names(values: Sequence[str]) -> list[str]:
@@ -205,8 +226,16 @@ def _are_vectors(values: list, labels: list[str] | None) -> bool:
     return all(len(value) == first and all(isinstance(x, plain) and x in (0, 1) for x in value) for value in values)
 
 
+def _check_count(n: int) -> None:
+    if n > MOST_LABELS:
+        raise GroundtruthError(
+            f"There would be {n} labels; {MOST_LABELS:,} are the most that are taken. Are these label numbers?"
+        )
+
+
 def _pack_vectors(keys: Sequence[str], values: list, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
     n = len(labels) if labels is not None else int(np.size(values[0]))
+    _check_count(n)
     packed = np.zeros((len(keys), (n + 7) // 8), dtype=np.uint8)
     for i, value in enumerate(values):
         vector = np.asarray(value)
@@ -237,6 +266,7 @@ def _pack_lists(keys: Sequence[str], values: list, labels: list[str] | None) -> 
         )
     if kinds == {int}:
         top = max(max(value, default=-1) for value in values)
+        _check_count(top + 1)
         labels = labels if labels is not None else [str(i) for i in range(top + 1)]
         column: dict = {i: i for i in range(len(labels))}
     else:
@@ -278,27 +308,39 @@ def _stem(name: str) -> str:
     return without_suffix(unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./"))
 
 
+def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """The number of each key among a store's names, int64 [N], -1 where there is none, and the rows that fit several names (with those).
+
+    By the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of slash, a leading './' and the way in
+    which accents are encoded make no difference.
+    """
+    numbers = positions(finder(names), keys)
+    missing = np.flatnonzero(numbers < 0)
+    if not len(missing):
+        return numbers, {}
+    stems: Sequence[str] = Names.of(map(_stem, names)) if isinstance(names, Names) else [_stem(name) for name in names]
+    wanted = [_stem(keys[row]) for row in missing.tolist()]
+    numbers[missing] = positions(finder(stems), wanted)
+    shared = set(_twice(stems)).intersection(wanted)
+    where: dict[str, list[int]] = {stem: [] for stem in shared}
+    for i, stem in enumerate(stems) if shared else ():
+        if stem in shared:
+            where[stem].append(i)
+    several = {row: where[stem] for row, stem in zip(missing.tolist(), wanted) if stem in shared}
+    numbers[list(several)] = -1
+    return numbers, several
+
+
 def match(keys: Sequence[str], names: Sequence[str]) -> Match:
-    """Find each key among a store's names: by the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of
-    slash, a leading './' and the way in which accents are encoded make no difference.
+    """`find`, where every key must mean one track of its own or none.
 
     Raises GroundtruthError when a key fits several names, or two keys mean the same track.
     """
-    number = {name: i for i, name in enumerate(names)}
-    numbers = np.array([number.get(key, -1) for key in keys], dtype=np.int64)
-    missing = np.flatnonzero(numbers < 0)
-    if len(missing):
-        by_stem: dict[str, list[int]] = {}
-        for i, name in enumerate(names):
-            by_stem.setdefault(_stem(name), []).append(i)
-        for row in missing:
-            found = by_stem.get(_stem(keys[row]), [])
-            if len(found) > 1:
-                raise GroundtruthError(
-                    f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
-                )
-            if found:
-                numbers[row] = found[0]
+    numbers, several = find(keys, names)
+    for row, found in several.items():
+        raise GroundtruthError(
+            f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
+        )
     there = numbers[numbers >= 0]
     if len(there) and np.bincount(there).max() > 1:
         rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0])

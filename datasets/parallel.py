@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from joblib import cpu_count
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
@@ -33,12 +33,16 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM
 
 @dataclass(frozen=True)
 class Outcome(Generic[Item, Value]):
-    """What became of one item: its value, or the error in words (then `value` is None). `index` is its place in the input."""
+    """What became of one item: its value, or the error in words (then `value` is None). `index` is its place in the input.
+
+    lasting: the item itself is at fault, and would be again; False where the reason may pass (a disk, a missing library, a kill).
+    """
 
     index: int
     item: Item
     value: Value | None = None
     error: str | None = None
+    lasting: bool = False
 
 
 def parallel_map(
@@ -60,20 +64,24 @@ def parallel_map(
         raise ValueError(f"jobs is {jobs}; it is the number of worker processes, 1 or more.")
     numbered = enumerate(items)
     if jobs == 1:
-        return (_outcome(index, item, _attempt(function, item)) for index, item in numbered)
+        return (_outcome(index, item, attempt(function, item)) for index, item in numbered)
     return _Pool(function, jobs).run(numbered, ordered)
 
 
-def _attempt(function: Callable[[Item], Value], item: Item) -> tuple[Value | None, str | None]:
-    """(value, None) or (None, error in words). ValueErrors of this project explain themselves; others are named."""
+Answer = tuple[Any, str | None, bool]  # value, error in words, whether the error is lasting
+
+
+def attempt(function: Callable[[Item], Value], item: Item) -> Answer:
+    """(value, None, False), or (None, error in words, lasting). ValueErrors of this project explain themselves; others are named."""
     try:
-        return function(item), None
+        return function(item), None, False
     except Exception as error:  # noqa: BLE001  one item's failure, of whatever kind, is that item's answer
-        words = str(error)
-        return None, words if isinstance(error, ValueError) and words else f"{type(error).__name__}: {words}"
+        words, own = str(error), isinstance(error, ValueError)
+        lasting = own and not isinstance(error.__cause__, OSError | ImportError)
+        return None, words if own and words else f"{type(error).__name__}: {words}", lasting
 
 
-def _outcome(index: int, item: Item, answer: tuple[Value | None, str | None]) -> Outcome[Item, Value]:
+def _outcome(index: int, item: Item, answer: Answer) -> Outcome[Item, Value]:
     return Outcome(index, item, *answer)
 
 
@@ -102,7 +110,7 @@ class _Pool:
     def _submit(self, item: object) -> Future:
         if self._executor is None:
             self._executor = self._start(self.jobs)
-        return self._executor.submit(_attempt, self.function, item)
+        return self._executor.submit(attempt, self.function, item)
 
     def run(self, numbered: Iterator[tuple[int, Item]], ordered: bool) -> Generator[Outcome[Item, Value], None, None]:
         under_way: dict[Future, tuple[int, Item]] = {}  # in the order they were begun
@@ -141,11 +149,11 @@ class _Pool:
             failed.set_exception(error)
             return failed
 
-    def _answer(self, future: Future) -> tuple[object, str | None]:
+    def _answer(self, future: Future) -> Answer:
         error = future.exception()
         if error is None:
             return future.result()
-        return None, f"Its result could not be brought back: {type(error).__name__}: {error}"
+        return None, f"Its result could not be brought back: {type(error).__name__}: {error}", False
 
     def _recover(self, under_way: dict[Future, tuple[int, Item]]) -> Iterator[Outcome[Item, Value]]:
         """A worker died. Keep what is finished, do the rest again one at a time, each alone in a worker of its own pool."""
@@ -155,7 +163,7 @@ class _Pool:
             if future.done() and not future.cancelled() and future.exception() is None:
                 yield _outcome(index, item, future.result())
                 continue
-            again = self._executor.submit(_attempt, self.function, item)
+            again = self._executor.submit(attempt, self.function, item)
             error = again.exception()
             if isinstance(error, BrokenProcessPool):
                 self._end()

@@ -2,43 +2,44 @@
 
 OUT is a folder that holds the store (mel.h5 or waveform.h5; further shards beside it when audio was added later), prepare.json
 (the settings it was made with) and, when files were bad, failed.csv. The same command goes on where a killed one stopped, and
-does nothing when all is done; files that failed are tried again, tracks that stand are not, even when their file has changed
-since. Tracks stand in the order of their names, whatever the number of processes and however often the work was interrupted.
+does nothing when all is done. Files that failed are tried again when they have changed, or when the reason was none of theirs (a
+disk, a missing library, a kill); tracks that stand are not made again, even when their file has changed since. Tracks stand in
+the order of their names, whatever the number of processes and however often the work was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import functools
-import io
+import fcntl
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from joblib import cpu_count
 
 from models.audio import AUDIO_SUFFIXES, find_audio
-from models.errors import AudioError, StoreError
-from models.mel_settings import MAEST
+from models.errors import AudioError, ClusterError, StoreError
 
 from . import features, store_files
+from .failures import Failures
+from .features import MAX_SECONDS, Kind
+from .files import write_whole
 from .parallel import parallel_map
+from .plans import Plan
 from .progress import JobProgress
+from .shards import SHARD_TRACKS, discard, prepare_shards
 from .store import TrackStore, shard_path
 from .store_writer import StoreWriter
 
 log = logging.getLogger(__name__)
 SETTINGS_FILE = "prepare.json"
 FAILED_FILE = "failed.csv"
-MAX_SECONDS = 300.0
 EXIT_OK, EXIT_STOPPED, EXIT_SOME_BAD, EXIT_INTERRUPTED = 0, 2, 3, 130
 
 
@@ -58,23 +59,16 @@ class Preparation:
         return EXIT_SOME_BAD if self.failed else EXIT_OK
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What is stored of a file: the worker's function, the shape and type of one item, and the store's attributes."""
-
-    file: str
-    function: Callable[[Path], np.ndarray]
-    item_shape: tuple[int, ...]
-    dtype: str
-    attrs: dict
-
-
 def prepare(
     audio_dir: str | os.PathLike[str],
     out: str | os.PathLike[str],
     waveform: int | None = None,
     jobs: int | None = None,
     max_seconds: float | None = MAX_SECONDS,
+    retry: bool = False,
+    shard_tracks: int | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> Preparation:
     """All audio under `audio_dir` into a track store in the folder `out`; names are the files' relative paths.
 
@@ -82,23 +76,40 @@ def prepare(
     scale). jobs: worker processes, None: one per usable core. max_seconds: longer tracks are cut around their middle (only that
     part is decoded where the format can be sought); None or 0: never.
 
-    Files that cannot be used are left out and listed in `out`/failed.csv (file, reason).
+    Files that cannot be used are left out and listed in `out`/failed.csv; retry: try also those again that have not changed.
+
+    shard_tracks: files to a shard; the store is then made in shards, each whole by one worker, with a manifest.json at the end, the same
+    bit for bit whoever makes them (shards.py). scheduler: on the workers of a dask cluster (cluster.connect), in shards (of 256 files unless
+    said); workers: how many SLURM jobs are asked for.
 
     Raises AudioError when `audio_dir` is no folder or holds no audio; StoreError when `out` was made with other settings, from
     another folder or is being written by another process, and when the disk is full: what was written stays readable, and the
-    same call goes on from there.
+    same call goes on from there. ClusterError when the scheduler cannot be reached.
     """
     began = time.monotonic()
     audio_dir, out = Path(audio_dir), Path(out)
-    kind = _kind(waveform, max_seconds)
+    kind = features.kind_of(waveform, max_seconds)
     names = find_audio(audio_dir)
     if not names:
         raise AudioError(f"{audio_dir} holds no audio files ({', '.join(sorted(AUDIO_SUFFIXES))}).")
     _settle(out, {"audio_dir": str(audio_dir.resolve()), **kind.attrs})
     base = out / kind.file
+    failures = Failures(out / FAILED_FILE, audio_dir, retry)
+    planned = Plan.size_of(out)
+    if shard_tracks is not None or scheduler is not None or planned is not None:
+        if TrackStore.state(base) != "absent":
+            raise StoreError(f"{out} was prepared as one store. Go on without shards and scheduler, or choose another OUT.")
+        if shard_tracks is not None and shard_tracks < 1:
+            raise StoreError(f"shard_tracks is {shard_tracks}; a shard has 1 file or more.")
+        with _alone(out):
+            size = shard_tracks or planned or SHARD_TRACKS
+            made, already = prepare_shards(
+                base, audio_dir, kind, names, failures, size=size, scheduler=scheduler, workers=workers, jobs=jobs
+            )
+        failures.write()
+        return Preparation(base, made, already, failures.reasons, time.monotonic() - began)
     made_before, shard = _look(base, kind)
-    todo = [name for name in names if name not in made_before]
-    failed: dict[str, str] = {}
+    todo = [name for name in names if name not in made_before and not failures.known(name)]
     made = 0
     if todo or TrackStore.state(base, shard) == "parts":
         with TrackStore.create(base, kind.item_shape, kind.dtype, kind.attrs, shard) as writer:
@@ -106,29 +117,15 @@ def prepare(
             todo = [name for name in todo if name not in writer]
             if resumed:
                 log.info("Going on after %d of %d tracks.", len(made_before) + resumed, len(names))
-            _fill(writer, audio_dir, todo, len(names), kind.function, jobs, failed)
+            _fill(writer, audio_dir, todo, len(names), kind.function, jobs, failures)
             made = len(writer) - resumed
             made_before |= set(list(writer.names)[:resumed])
             _finish(writer)
-    _report(out / FAILED_FILE, failed)
+    failures.write()
     gone = len(made_before - set(names))
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
-    return Preparation(base, made, len(made_before), failed, time.monotonic() - began)
-
-
-def _kind(waveform: int | None, max_seconds: float | None) -> _Kind:
-    if max_seconds is not None and not (max_seconds == 0 or max_seconds >= features.MIN_SECONDS):
-        raise AudioError(f"max_seconds is {max_seconds}; give the seconds to keep of a long track, or 0 to keep all.")
-    cut = float(max_seconds) if max_seconds else None
-    if waveform is None:
-        attrs = {"kind": "mel", "front_end": MAEST.name, "sample_rate": MAEST.sample_rate, "hop": MAEST.hop, "max_seconds": cut}
-        return _Kind("mel.h5", functools.partial(features.mel_of_file, max_seconds=cut), (MAEST.n_mels,), "float16", attrs)
-    if waveform != int(waveform) or not 1000 <= waveform <= 384000:
-        raise AudioError(f"waveform is {waveform}; it is the rate of the stored samples, 1000 to 384000 Hz.")
-    attrs = {"kind": "waveform", "front_end": "waveform", "sample_rate": int(waveform), "full_scale": 32768, "max_seconds": cut}
-    function = functools.partial(features.waveform_of_file, sample_rate=int(waveform), max_seconds=cut)
-    return _Kind("waveform.h5", function, (), "int16", attrs)
+    return Preparation(base, made, len(made_before), failures.reasons, time.monotonic() - began)
 
 
 def _settle(out: Path, settings: dict) -> None:
@@ -141,7 +138,7 @@ def _settle(out: Path, settings: dict) -> None:
         stores = sorted(path.name for path in out.iterdir() if path.suffix == ".h5" or path.name.endswith(".h5.journal"))
         if stores:
             raise StoreError(f"{out} holds a store that was not made by this command ({stores[0]}). Choose another OUT.")
-        _write_whole(file, json.dumps(settings, indent=1) + "\n")
+        write_whole(file, json.dumps(settings, indent=1) + "\n")
         return
     try:
         there = json.loads(file.read_text(encoding="utf-8", errors="surrogateescape"))
@@ -157,7 +154,20 @@ def _settle(out: Path, settings: dict) -> None:
         )
 
 
-def _look(base: Path, kind: _Kind) -> tuple[set[str], int | None]:
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No second command plans shards in the same folder."""
+    with open(out / SETTINGS_FILE) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"Another process is preparing {out}. Wait for it to end, or choose another OUT.") from None
+        except OSError as error:  # some network file systems have no locks
+            log.warning("%s cannot be locked (%s): make sure that only one command prepares it.", out, error)
+        yield
+
+
+def _look(base: Path, kind: Kind) -> tuple[set[str], int | None]:
     """Names in the sealed shards, and the shard to write: the first that is not sealed."""
     sealed, shard = [], None
     while TrackStore.state(base, shard) == "sealed":
@@ -177,7 +187,7 @@ def _look(base: Path, kind: _Kind) -> tuple[set[str], int | None]:
 
 
 def _fill(
-    writer: StoreWriter, root: Path, todo: Sequence[str], total: int, function: Callable, jobs: int | None, failed: dict[str, str]
+    writer: StoreWriter, root: Path, todo: Sequence[str], total: int, function: Callable, jobs: int | None, failures: Failures
 ) -> None:
     """Append what the workers make of each file, in the files' order: this process is the only writer."""
     if jobs is None:
@@ -190,41 +200,16 @@ def _fill(
             if outcome.error is None and outcome.value is not None:
                 writer.append(name, outcome.value)
             else:
-                failed[name] = outcome.error or "no result"
-                log.debug("%s: %s", name, failed[name])
-            progress.advance(note=f"{len(failed)} bad" if failed else "")
+                failures.add(name, outcome.error or "no result", outcome.lasting)
+            progress.advance(note=f"{len(failures)} bad" if len(failures) else "")
 
 
 def _finish(writer: StoreWriter) -> None:
     """Seal the store, or remove what stands of one in which no track arrived."""
     if len(writer):
         writer.seal()
-        return
-    writer.close()
-    store_files.part_path(writer.path).unlink(missing_ok=True)
-    store_files.journal_path(writer.path).unlink(missing_ok=True)
-
-
-def _report(file: Path, failed: dict[str, str]) -> None:
-    """The bad files as a table (file, reason); an old table goes when there are none."""
-    if not failed:
-        file.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["file", "reason"])
-    table.writerows(failed.items())
-    _write_whole(file, text.getvalue())
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """The whole text or nothing, also under a kill."""
-    partial = file.with_name(file.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        os.replace(partial, file)
-    except OSError as error:
-        raise StoreError(f"{file} could not be written: {error.strerror}.") from error
+    else:
+        discard(writer)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -245,13 +230,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--max-seconds", metavar="S", type=float, default=MAX_SECONDS,
         help="cut longer tracks to S seconds around their middle; 0 keeps all (default: %(default)g)",
     )  # fmt: skip
+    parser.add_argument(
+        "--shard-tracks", metavar="K", type=int, help="make the store in shards of K files, each whole by one worker"
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="WHERE",
+        help="work on a dask cluster: tcp://HOST:8786, a scheduler file (NAME.json), or slurm (docs/scale.md)",
+    )
+    parser.add_argument("--workers", metavar="N", type=int, help="of --scheduler slurm: jobs to ask for")
+    parser.add_argument(
+        "--retry", action="store_true", help="try the files of failed.csv again, also those that have not changed"
+    )
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error("--jobs is 1 or more")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        done = prepare(args.audio_dir, args.out, args.waveform, args.jobs, args.max_seconds)
-    except (AudioError, StoreError) as error:
+        done = prepare(
+            args.audio_dir,
+            args.out,
+            args.waveform,
+            args.jobs,
+            args.max_seconds,
+            args.retry,
+            args.shard_tracks,
+            args.scheduler,
+            args.workers,
+        )
+    except (AudioError, StoreError, ClusterError) as error:
         log.error("%s", error)
         return EXIT_STOPPED
     except OSError as error:

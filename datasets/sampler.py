@@ -87,12 +87,13 @@ class WeightedDraws:
         return self._drawable[first[np.argsort(arrival[first], kind="stable")]]
 
 
-def share_batches(n: int, batch_size: int, rank: int = 0, world: int = 1) -> list[np.ndarray]:
+def share_batches(n: int, batch_size: int, rank: int = 0, world: int = 1, drop_last: bool = False) -> list[np.ndarray]:
     """The positions 0..n-1 of an epoch that process `rank` of `world` takes, one array per step.
 
     Step by step all processes together take the next batch_size * world positions, each a contiguous block of batch_size. The last, incomplete
     batch is shared as evenly as possible; where it is too small to give every process one, it joins the step before (or, being the only one,
-    is refused). So nothing is dropped, nothing comes twice, and all processes take the same number of steps.
+    is refused). So nothing is dropped, nothing comes twice, and all processes take the same number of steps. drop_last: leave it out, for losses
+    that depend on the batch's size.
 
     Raises ConfigError for impossible numbers.
     """
@@ -103,6 +104,12 @@ def share_batches(n: int, batch_size: int, rank: int = 0, world: int = 1) -> lis
     whole = batch_size * world
     steps = n // whole
     rest = n - steps * whole
+    if drop_last:
+        if not steps:
+            raise ConfigError(
+                f"{n} tracks do not fill one batch of {batch_size}{f' on each of {world} devices' if world > 1 else ''}: make batches smaller."
+            )
+        rest = 0
     if steps and 0 < rest < world:  # joins the last whole step
         steps -= 1
         rest += whole

@@ -8,6 +8,7 @@ each do not all end in the training split.
 from __future__ import annotations
 
 import csv
+import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -129,6 +130,23 @@ def _pairs(groundtruth: Groundtruth) -> tuple[np.ndarray, np.ndarray]:
         rows, columns = np.nonzero(np.unpackbits(groundtruth.packed[start : start + 65536], axis=1, count=groundtruth.n_labels))
         found.append((rows + start, columns))
     return np.concatenate([r for r, _ in found]), np.concatenate([c for _, c in found])
+
+
+def hash_split(names: Sequence[str], share: float, seed: int = 0) -> list[str]:
+    """'train' or 'val' for each track, without labels: by a hash of its name, so that tracks which are added later move no other.
+
+    share: of the validation, above 0 and below 1; it gets two tracks at least (a contrastive validation needs a negative).
+
+    Raises GroundtruthError for another share, or fewer than four tracks.
+    """
+    if not 0 < share < 1:
+        raise GroundtruthError(f"The share of the validation is above 0 and below 1; got {share}.")
+    if len(names) < 4:
+        raise GroundtruthError(f"{len(names)} tracks cannot be split: at least four are wanted, two of them to validate.")
+    key = f"{seed} ".encode()
+    places = [int.from_bytes(hashlib.sha256(key + name.encode("utf-8", "surrogateescape")).digest()[:8], "big") for name in names]
+    limit = max(share * 2**64, sorted(places)[1])
+    return ["val" if place <= limit else "train" for place in places]
 
 
 # -- as a file

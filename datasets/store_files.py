@@ -17,6 +17,7 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -205,9 +206,9 @@ def read_sealed(path: Path) -> Index:
     return Index(path, header, names, offsets, lengths, crcs, path, place)
 
 
-def check_track(index: Index, i: int, file: object) -> bool:
-    """Whether track `i`, read from the opened data file, has its CRC. Bounded memory."""
-    crc = track_crc(index.names[i])
+def check_track(index: Index, i: int, file: BinaryIO, name: str) -> bool:
+    """Whether track `i`, of this name, read from the opened data file, has its CRC. Bounded memory."""
+    crc = track_crc(name)
     left = int(index.lengths[i]) * index.header.item_bytes
     file.seek(index.data_offset + int(index.offsets[i]) * index.header.item_bytes)
     while left:
@@ -240,6 +241,7 @@ def write_sealed(index: Index, target: Path) -> None:
         plan.set_layout(h5py.h5d.CONTIGUOUS)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        plan.set_obj_track_times(False)  # equal contents make equal files, whenever they are written
         kind = h5py.h5t.py_create(index.header.dtype, logical=True)
         place = h5py.h5d.create(file.id, b"data", kind, space, plan).get_offset()
     with open(index.data_path, "rb", buffering=BLOCK) as source, open(target, "r+b", buffering=BLOCK) as sealed:

@@ -24,9 +24,9 @@ from .store import TrackStore
 
 @dataclass(frozen=True)
 class Clips:
-    """A batch's plan; all int64 [B]. index: row of the groundtruth; track: number in the store; start, stop: frames; draw: the clip's position in
-    the epoch (or in the list of all windows); window, n_windows: which of the track's windows; counted: 0 for a repeat that only fills up
-    a process's last batch.
+    """A batch's plan; all int64 [B] (start and stop [B, V] where each item is V crops). index: row of the groundtruth; track: number in the
+    store; start, stop: frames; draw: the clip's position in the epoch (or in the list of all windows); window, n_windows: which of the track's
+    windows; counted: 0 for a repeat that only fills up a process's last batch.
     """
 
     index: np.ndarray
@@ -83,14 +83,20 @@ def random_crops(lengths: np.ndarray, clip_frames: int, uniform: np.ndarray) -> 
     return start, np.minimum(start + clip_frames, lengths)
 
 
-def plan_crops(index: np.ndarray, tracks: np.ndarray, store: TrackStore, clip_frames: int, seed: int, epoch: int) -> Clips:
-    """The plan of a training epoch: one random crop for each draw; index and tracks [n] in the order of draws.
+def plan_crops(
+    index: np.ndarray, tracks: np.ndarray, store: TrackStore, clip_frames: int, seed: int, epoch: int, views: int | None = None
+) -> Clips:
+    """The plan of a training epoch: one random crop for each draw, or `views` of them; index and tracks [n] in the order of draws.
 
-    Where a crop lies depends on (seed, epoch, draw) only.
+    Where a crop lies depends on (seed, epoch, draw, view) only.
     """
     draw = np.arange(len(index), dtype=np.int64)
-    uniform = stream(seed, "crops", epoch).random(len(index))
-    start, stop = random_crops(store.lengths[tracks], clip_frames, uniform)
+    uniform = stream(seed, "crops", epoch).random((views or 1, len(index)))
+    start, stop = (
+        np.stack(ends, axis=1) for ends in zip(*(random_crops(store.lengths[tracks], clip_frames, u) for u in uniform))
+    )
+    if views is None:
+        start, stop = start[:, 0], stop[:, 0]
     ones = np.ones_like(draw)
     return Clips(np.asarray(index, np.int64), np.asarray(tracks, np.int64), start, stop, draw, np.zeros_like(draw), ones, ones)
 
@@ -157,7 +163,7 @@ class Teacher:
 class ClipReader(torch.utils.data.Dataset):
     """Reads planned batches: `reader[clips]` is the batch. Picklable; holds no data, only where they are.
 
-    store: mels [frames, bands]. groundtruth: labels by row, or none for prediction.
+    store: mels [frames, bands], or waveforms [samples], whose frames are samples. groundtruth: labels by row, or none for prediction.
     """
 
     def __init__(
@@ -165,31 +171,60 @@ class ClipReader(torch.utils.data.Dataset):
     ):
         if clip_frames < 1:
             raise ConfigError(f"A clip has {clip_frames} frames; 1 or more are needed.")
-        if len(store.item_shape) != 1:
-            raise StoreError(f"{store.paths[0]} holds items of shape {list(store.item_shape)}; mel frames [bands] are wanted.")
+        if len(store.item_shape) > 1:
+            raise StoreError(
+                f"{store.paths[0]} holds items of shape {list(store.item_shape)}; mel frames [bands] or samples [] are wanted."
+            )
         self.store = store
         self.clip_frames = clip_frames
         self.groundtruth = groundtruth
         self.teacher = teacher
 
     def __getitem__(self, clips: Clips) -> dict:
-        """Batch: x [B, bands, T] as stored (raw log-mel, zeros where padded), y float32 [B, L] (with a groundtruth), key, and int64 [B]: index,
-        draw, window, n_windows, valid (frames that are not padding; 0 for a repeat that is to be counted nowhere); teacher float32 [B, L].
+        """Batch: x [B, bands, T] as stored (raw log-mel, zeros where padded), or of waveforms [B, T] float32 in [-1, 1] (with an axis V of crops
+        behind B where the plan has one), y float32 [B, L] (with a groundtruth), key, and int64 [B]: index,
+        draw, window, n_windows, valid (frames that are not padding, of the first crop; 0 for a repeat that is to be counted nowhere); teacher
+        float32 [B, L].
         """
-        frames = self.store.read_windows(clips.track, clips.start, clips.stop, self.clip_frames)
         batch = {
-            # bands before time is a matter of strides: turning the frames around in memory would cost as much as reading them
-            "x": torch.from_numpy(frames).transpose(1, 2),
+            "x": self._read(clips),
             "index": torch.from_numpy(clips.index),
             "draw": torch.from_numpy(clips.draw),
             "key": [self.store.names[i] for i in clips.track.tolist()],
             "window": torch.from_numpy(clips.window),
             "n_windows": torch.from_numpy(clips.n_windows),
-            "valid": torch.from_numpy((clips.stop - clips.start) * clips.counted),
+            "valid": torch.from_numpy((clips.stop - clips.start).reshape(len(clips), -1)[:, 0] * clips.counted),
         }
         if self.groundtruth is not None:
-            batch["y"] = torch.from_numpy(self.groundtruth.targets(clips.index))
+            if self.groundtruth.n_labels:
+                batch["y"] = torch.from_numpy(self.groundtruth.targets(clips.index))
             batch["key"] = [self.groundtruth.keys[i] for i in clips.index.tolist()]
         if self.teacher is not None:
             batch["teacher"] = torch.from_numpy(self.teacher.logits(clips, self.store.lengths[clips.track]))
         return batch
+
+    def _read(self, clips: Clips) -> torch.Tensor:
+        views = clips.start.shape[1:]  # () or (V,)
+        track = np.repeat(clips.track, *views) if views else clips.track
+        frames = self.store.read_windows(track, clips.start.ravel(), clips.stop.ravel(), self.clip_frames)
+        if self.store.item_shape:
+            # bands before time is a matter of strides: turning the frames around in memory would cost as much as reading them
+            x = torch.from_numpy(frames).transpose(1, 2)
+        else:
+            x = torch.from_numpy(samples_of(frames, self.store))
+        return x.unflatten(0, (len(clips), *views)) if views else x
+
+
+def samples_of(stored: np.ndarray, store: TrackStore) -> np.ndarray:
+    """Samples as a waveform store holds them -> float32 in [-1, 1].
+
+    Raises StoreError for integers in a store that does not say what full scale is (attribute full_scale).
+    """
+    if stored.dtype.kind == "f":
+        return stored.astype(np.float32, copy=False)
+    scale = store.attrs.get("full_scale")
+    if not scale:
+        raise StoreError(
+            f"{store.paths[0]} holds samples as {stored.dtype} and does not say what full scale is (attribute full_scale)."
+        )
+    return stored.astype(np.float32) * np.float32(1 / scale)

@@ -85,6 +85,9 @@ class AveragedWeights(Callback):
         """Put a restored average on the training's device."""
         if self._average is not None:
             self._average.to(pl_module.device)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From which step on to look; a resumed run's is known by now."""
         self._seen_step = trainer.global_step
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from models.maest.patchout import tag
 
 from .averaging import AveragedWeights
 from .data import Tracks
-from .devices import resolve_accelerator
+from .devices import resolve_accelerator, resolve_devices
 from .lit import Optimization
+from .resume import BATCH, DATA
 from .schedules import cosine_cycle, exp_warmup_linear_down
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,7 @@ def build_objective(net: MAEST, module: Section, datamodule: Section) -> Supervi
         norm_mean=net.norm_mean,
         norm_std=net.norm_std,
         mixup_alpha=module["mixup_alpha"],
+        mixup_group=module["mixup_group"],
         roll=Roll(**c["roll"]),
         masking=Masking(**c["masking"]),
     )
@@ -144,6 +146,13 @@ def build_averaging(module: Section) -> AveragedWeights | None:
     if module["ema_decay"] is not None:
         return AveragedWeights(module["swa_epoch_start"], kind="ema", decay=module["ema_decay"], lr=module["swa_lrs"])
     return AveragedWeights(module["swa_epoch_start"], module["swa_freq"], lr=module["swa_lrs"])
+
+
+def build_experiment(settings: Mapping[str, Any], data: TrackDataModule, trainer: Section) -> dict[str, Any]:
+    """What a run that continues this one's checkpoints must have in common with it: its settings, its data, and items per batch."""
+    devices = resolve_devices(trainer["devices"], resolve_accelerator(trainer["accelerator"], trainer["devices"]))
+    processes = (len(devices) if isinstance(devices, list) else devices) * trainer["num_nodes"]
+    return {**settings, DATA: data.fingerprint(), BATCH: data.batch_size_train * processes}
 
 
 def output_folder(out_dir: str | Path, clip_length: float, maest: Section) -> Path:

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets.groundtruth import Groundtruth
-from datasets.splits import ensure_split
+from datasets.collection import torn_groups
+from datasets.groundtruth import Groundtruth, listed
+from datasets.splits import ensure_split, hash_split
+from datasets.store import TrackStore
 from models.errors import AudioError, ConfigError, GroundtruthError, StoreError
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ DEMO = Path("exp_out/demo_data")
 
 @dataclass(frozen=True)
 class Tracks:
-    """Mel store(s) and groundtruths by split ("predict" is absent when every track of the store is meant)."""
+    """Store(s) of mels or waveforms and groundtruths by split ("predict" is absent when every track of the store is meant)."""
 
     store: Path
     store_val: Path | None = None
@@ -36,16 +38,21 @@ def find_tracks(
     groundtruth: str | None,
     labels: Mapping[str, str | None],
     label_column: str | None,
+    group_column: str | None,
     demo_tracks: int | None,
     split_seed: int,
     splits: Sequence[str],
     out_dir: Path,
+    waveform: int | None = None,
+    unlabelled: float | None = None,
 ) -> Tracks:
     """The tracks of `splits` (of "train", "val", "test", "predict").
 
     audio_dir: audio that is prepared into base_dir (default: a folder of exp_out/prepared) first; what was prepared before is not done again.
     groundtruth: one file for all splits; labels: a file per split instead. Nothing named at all: the demo data, demo_tracks of them.
-    split_seed: of a split that the one file does not give; it is written to out_dir/split.csv.
+    split_seed: of a split that the one file does not give; it is written to out_dir/split.csv. group_column: what it keeps together.
+    waveform: rate in Hz of the stores' samples; none: mels. unlabelled: a share in 0..1; where no labels are named, that much of the store is
+    "val" and the rest "train", by a hash of the names (a training that needs no labels); labels that are named give their splits.
 
     Raises ConfigError, GroundtruthError or StoreError before any work for what is missing or does not fit.
     """
@@ -56,18 +63,32 @@ def find_tracks(
             raise ConfigError(
                 "There are labels but no tracks: give datamodule.base_dir (a mel store) or datamodule.audio_dir (audio)."
             )
-        store, groundtruth = demo_data(demo_tracks)
+        store, groundtruth = demo_data(demo_tracks, waveform)
     else:
         if base_dir is not None and audio_dir is None and not _is_there(Path(base_dir)):
             raise StoreError(
                 f"datamodule.base_dir is {base_dir}, and there is nothing: prepare audio into it (python -m datasets.prepare AUDIO {base_dir})."
             )
-        truths = read_truths(groundtruth, labels, label_column, split_seed, splits, out_dir)  # before hours of preparation
-        store = prepared(audio_dir, base_dir) if audio_dir is not None else Path(str(base_dir))
+        bare = unlabelled is not None and groundtruth is None and not any(labels.values())
+        wanted = () if bare else splits
+        truths = read_truths(
+            groundtruth, labels, label_column, split_seed, wanted, out_dir, group_column
+        )  # before hours of preparation
+        store = prepared(audio_dir, base_dir, waveform) if audio_dir is not None else Path(str(base_dir))
+        if bare:
+            truths = _without_labels(store, unlabelled, split_seed, splits)
         return Tracks(
             store, Path(base_dir_val) if base_dir_val else None, truths, Path(str(audio_dir or base_dir)).resolve().name
         )
     return Tracks(store, None, read_truths(str(groundtruth), labels, None, split_seed, splits, out_dir), "demo")
+
+
+def _without_labels(store: Path, share: float | None, seed: int, splits: Sequence[str]) -> dict[str, Groundtruth]:
+    names = TrackStore.open(store).names
+    found = Groundtruth.unlabelled(names, hash_split(names, share or 0.0, seed)).splits
+    if absent := [s for s in splits if s not in (*found, "predict")]:
+        raise GroundtruthError(f"There are no labels, and so no {' and no '.join(absent)} tracks: give datamodule.groundtruth.")
+    return {s: found[s] for s in splits if s in found}
 
 
 def read_truths(
@@ -77,8 +98,12 @@ def read_truths(
     split_seed: int,
     splits: Sequence[str],
     out_dir: Path | None = None,
+    group_column: str | None = None,
+    label_names: Path | None = None,
 ) -> dict[str, Groundtruth]:
     """Groundtruth by split, all with the same labels in the same order; splits ("all",): the one file whole.
+
+    label_names: a file of the labels in their order, a line each, for a file per split; else those of the training file, sorted.
 
     Raises GroundtruthError for splits that cannot be had.
     """
@@ -91,18 +116,20 @@ def read_truths(
     if groundtruth is not None:
         if any(labels.get(s) for s in SPLITS):
             raise ConfigError("Give one groundtruth with its splits, or a file per split (groundtruth_train, ...), not both.")
-        whole = Groundtruth.read(groundtruth, label_column=label_column)
+        whole = Groundtruth.read(groundtruth, label_column=label_column, group_column=group_column)
         if splits == ("all",):
             return {"all": whole}
         if wanted:
-            found = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", split_seed).splits
+            split = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", split_seed)
+            warn_of_torn_groups(split, groundtruth)
+            found = split.splits
             if absent := [s for s in wanted if s not in found]:
                 raise GroundtruthError(
                     f"{groundtruth} has no {' and no '.join(absent)} tracks; its splits are {', '.join(found)}."
                 )
             truths = {s: found[s] for s in wanted}
     elif wanted:
-        names = None
+        names: Sequence[str] | Path | None = label_names
         for split in (s for s in SPLITS if s in wanted or labels.get(s)):
             path = labels.get(split)
             if path is None:
@@ -116,6 +143,40 @@ def read_truths(
     if "predict" in splits and labels.get("predict"):
         truths["predict"] = Groundtruth.read(str(labels["predict"]), label_column=label_column)
     return truths
+
+
+def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:
+    """Say it when tracks of one group (artist, album) stand in several splits: scores then reward knowing the artist."""
+    torn = torn_groups(truth)
+    if torn:
+        n = len(set(truth.group or []))
+        log.warning(
+            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. `python ex_maest.py check_data` lists them.",
+            path, len(torn), n, listed(list(torn), 3),
+        )  # fmt: skip
+
+
+def audio_and_table(
+    audio_dir: str | None, base_dir: str | None, groundtruth: str | None, demo_tracks: int | None
+) -> tuple[Path, Path]:
+    """What check_data looks at: a folder of audio (or a store), and the table. Nothing named: the demo data, made now where it is not yet.
+
+    Raises ConfigError when one of the two is not named, AudioError when the folder is none.
+    """
+    if audio_dir is None and base_dir is None and groundtruth is None:
+        from datasets.demo import make
+
+        folder = DEMO if demo_tracks is None else DEMO.with_name(f"{DEMO.name}-{demo_tracks}")
+        return make(folder, demo_tracks)
+    if groundtruth is None:
+        raise ConfigError("check_data compares audio with a table of labels: give datamodule.groundtruth.")
+    if audio_dir is None and base_dir is None:
+        raise ConfigError(
+            "There are labels but no tracks: give datamodule.audio_dir (audio), or datamodule.base_dir (a store of it)."
+        )
+    if audio_dir is not None and not Path(audio_dir).is_dir():
+        raise AudioError(f"datamodule.audio_dir is {audio_dir}, which is not a folder.")
+    return Path(str(audio_dir or base_dir)), Path(groundtruth)
 
 
 def label_files(folder: str | Path) -> dict[str, str]:
@@ -138,16 +199,17 @@ def _is_there(path: Path) -> bool:
     return path.exists() or any(path.parent.glob(f"{path.name}.*"))  # the parts of a store that is not sealed yet
 
 
-def prepared(audio_dir: str, base_dir: str | None) -> Path:
-    """The mel store of a folder of audio, made now where it is not yet. Raises AudioError when no file of it can be used."""
+def prepared(audio_dir: str, base_dir: str | None, waveform: int | None = None) -> Path:
+    """The store of a folder of audio, mels or (with a rate) samples, made now where it is not yet.
+
+    Raises AudioError when no file of it can be used.
+    """
     from datasets.prepare import prepare
 
-    out = (
-        Path(base_dir)
-        if base_dir
-        else PREPARED / f"{Path(audio_dir).resolve().name}-{_short_hash(str(Path(audio_dir).resolve()))}"
-    )
-    done = prepare(audio_dir, out)
+    folder = Path(audio_dir).resolve()
+    kind = f"-{waveform}" if waveform else ""
+    out = Path(base_dir) if base_dir else PREPARED / f"{folder.name}-{_short_hash(str(folder))}{kind}"
+    done = prepare(audio_dir, out, waveform)
     if done.made:
         log.info("Prepared %d files of %s into %s.", done.made, audio_dir, out)
     if done.failed:
@@ -157,13 +219,13 @@ def prepared(audio_dir: str, base_dir: str | None) -> Path:
     return done.store
 
 
-def demo_data(n_tracks: int | None = None) -> tuple[Path, Path]:
-    """The demo data's mel store and label file, made now where they are not yet."""
+def demo_data(n_tracks: int | None = None, waveform: int | None = None) -> tuple[Path, Path]:
+    """The demo data's store (mels, or samples at a rate) and label file, made now where they are not yet."""
     from datasets.demo import make
 
     folder = DEMO if n_tracks is None else DEMO.with_name(f"{DEMO.name}-{n_tracks}")
     audio, table = make(folder, n_tracks)
-    return prepared(str(audio), str(folder / "mels")), table
+    return prepared(str(audio), str(folder / (f"samples-{waveform}" if waveform else "mels")), waveform), table
 
 
 def _short_hash(text: str) -> str:

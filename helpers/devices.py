@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import platform
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from models.errors import ConfigError, nearest
+
+from .processes import job
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
@@ -96,6 +102,24 @@ def resolve_strategy(strategy: str, devices: int | list[int], num_nodes: int) ->
         raise ConfigError(
             f"Strategy '{strategy}' is not offered; choose one of {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"
         )
-    if num_nodes == 1 and (len(devices) if isinstance(devices, list) else devices) == 1:
+    if num_nodes == 1 and count_devices(devices) == 1:
         return "auto"
     return "ddp_find_unused_parameters_true" if strategy in ("auto", "ddp") else strategy
+
+
+def in_job(function: Callable[P, T]) -> Callable[P, T]:
+    """`function`, which takes accelerator, devices and num_nodes by name, run by so many processes together (processes.job)."""
+
+    @functools.wraps(function)
+    def together(*args: P.args, **kwargs: P.kwargs) -> T:
+        asked: Any = kwargs.get("devices", 1)
+        accelerator = resolve_accelerator(str(kwargs.get("accelerator", "auto")), asked)
+        with job(count_devices(resolve_devices(asked, accelerator)), int(str(kwargs.get("num_nodes", 1))), accelerator):
+            return function(*args, **kwargs)
+
+    return together
+
+
+def count_devices(devices: int | list[int]) -> int:
+    """Processes on each machine, of what `resolve_devices` gives."""
+    return len(devices) if isinstance(devices, list) else devices

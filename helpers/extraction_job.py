@@ -17,9 +17,10 @@ import torch
 
 from datasets.groundtruth import listed
 from datasets.progress import JobProgress
-from datasets.store import TrackStore
+from datasets.store import TrackStore, shard_path
+from datasets.tracks import samples_of
+from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError
-from models.frontend import MelSettings, normalise
 from models.windows import Tail, plan_windows
 
 from .devices import autocast, resolve_precision
@@ -42,7 +43,7 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Cut:
-    """How tracks are cut into windows, in frames: models/windows.py."""
+    """How tracks are cut into windows, in frames or samples: models/windows.py."""
 
     length: int
     hop: int
@@ -75,7 +76,7 @@ class Job:
 
     def __init__(
         self,
-        network: Any,
+        network: AudioEncoder,
         source: str | Path | TrackStore,
         model: str,
         names: Sequence[str] | None,
@@ -84,20 +85,19 @@ class Job:
         tail: Tail,
         batch_size: int,
         precision: str,
-        settings: MelSettings | None,
+        shard: int | None = None,
     ):
-        settings = settings or network.melspectrogram.settings
-        self.network, self.settings, self.batch_size = network, settings, batch_size
+        self.network, self.batch_size, self.shard = network, batch_size, shard
         self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
-        front_end = {"front_end": settings.name, "sample_rate": settings.sample_rate, "hop": settings.hop}
-        self.store.require(kind="mel", **front_end)
-        if self.store.item_shape != (int(network.input_f),):
+        self.store.require(**network.stored)
+        if self.store.item_shape != network.stored_item:
             raise StoreError(
-                f"The store holds frames of {list(self.store.item_shape)}; the network takes {network.input_f} bands."
+                f"The store holds items of {list(self.store.item_shape)}; the network takes {list(network.stored_item)}."
             )
-        length = int(network.input_t) if clip_frames is None else clip_frames
-        if not 1 <= length <= int(network.max_frames):
-            raise ConfigError(f"Windows of {length} frames: this network takes 1 to {network.max_frames}.")
+        length = network.window_length if clip_frames is None else clip_frames
+        shortest, longest = network.window_range
+        if not shortest <= length <= longest:
+            raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
         if tail not in get_args(Tail):
             raise ConfigError(f"tail is '{tail}'; choose one of {', '.join(get_args(Tail))}.")
         if batch_size < 1:
@@ -110,21 +110,14 @@ class Job:
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks]
         self.attrs = {
-            **front_end,
+            **{key: value for key, value in network.stored.items() if key != "kind"},
             "model": model,
             "weights_sha256": weights_sha256(network),
-            "network": {
-                key: getattr(network, key)
-                for key in ("embed_dim", "depth", "num_heads", "distilled_type")
-                if hasattr(network, key)
-            },
-            "patchout": str(getattr(network, "patchout", "")),
+            **network.about_extraction,
             "clip_frames": self.cut.length,
             "hop_frames": self.cut.hop,
             "tail": tail,
             "precision": self.precision,
-            "norm_mean": settings.mean,
-            "norm_divisor": settings.std_divisor,
             "code_version": CODE_VERSION,
         }
 
@@ -156,14 +149,14 @@ class Job:
         elif format == "store":
             if pool != "none":
                 raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")
-            made = [StoreOutput(folder / f"{kind}.h5", item_shape, dtype, attrs, self.names)]
+            made = [StoreOutput(shard_path(folder / f"{kind}.h5", self.shard), item_shape, dtype, attrs, self.names)]
             stack.callback(made[0].close)
             about = {
                 "kind": "windows",
                 "of": kind,
-                **{key: self.attrs[key] for key in ("hop", "clip_frames", "hop_frames", "tail")},
+                **{key: self.attrs[key] for key in ("hop", "clip_frames", "hop_frames", "tail") if key in self.attrs},
             }
-            made.append(StoreOutput(folder / "windows" / "windows.h5", (2,), "int64", about, self.names))
+            made.append(StoreOutput(shard_path(folder / "windows" / "windows.h5", self.shard), (2,), "int64", about, self.names))
         else:
             raise ConfigError(f"format is '{format}'; choose one of {', '.join(get_args(Format))}.")
         stack.callback(made[-1].close)
@@ -206,9 +199,9 @@ class Job:
             upcoming = next(batches, None)
             read = reader.submit(self._read, upcoming, first) if upcoming is not None else None
             while read is not None:
-                (tracks, mel), upcoming = read.result(), next(batches, None)
+                (tracks, found), upcoming = read.result(), next(batches, None)
                 read = reader.submit(self._read, upcoming, first) if upcoming is not None else None  # while this one computes
-                results = self._forward(mel, compute)
+                results = self._forward(found, compute)
                 n_computed += len(tracks)
                 for track in np.unique(tracks):
                     rows = np.flatnonzero(tracks == track)
@@ -231,18 +224,19 @@ class Job:
                 yield np.arange(start, stop)
 
     def _read(self, windows: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The track (row of `names`) of each window, [B], and their raw mels, padded with silence, [B, length, F]."""
+        """The track (row of `names`) of each window, [B], and what is stored of it, padded with silence, [B, length, *item]."""
         tracks = np.searchsorted(first, windows, side="right") - 1
         numbers = self.tracks[tracks]
         spans = np.stack(
             [self.cut.windows(int(self.store.lengths[n]))[w - first[t]] for n, w, t in zip(numbers, windows, tracks)]
         )
-        return tracks, self.store.read_windows(numbers, spans[:, 0], spans[:, 1], self.cut.length)
+        found = self.store.read_windows(numbers, spans[:, 0], spans[:, 1], self.cut.length)
+        return tracks, found if self.store.item_shape else samples_of(found, self.store)
 
-    def _forward(self, mel: np.ndarray, compute: Callable[[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
-        x = torch.from_numpy(mel).to(self.device).float().transpose(1, 2)
+    def _forward(self, found: np.ndarray, compute: Callable[[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
+        x = self.network.from_stored(torch.from_numpy(found).to(self.device))
         with torch.inference_mode(), autocast(self.device.type, self.precision):
-            return [y.float().cpu().numpy() for y in compute(normalise(x, self.settings))]
+            return [y.float().cpu().numpy() for y in compute(x)]
 
     def _write(self, track: int, outputs: dict[int | str, list[Output]], arrays: list[np.ndarray]) -> None:
         name, windows = self.names[track], self.cut.windows(int(self.store.lengths[self.tracks[track]]))

@@ -27,6 +27,12 @@ def atomic(path: Path | str) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def remove_parts(folder: Path | str) -> None:
+    """Remove what `atomic` left in `folder` where a process was killed. Only for folders that no other process writes to."""
+    for part in Path(folder).glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def plain(value: object) -> object:
     """The same value made of json's own types: numpy's become numbers and lists, nan and infinities become None."""
     if isinstance(value, dict):

@@ -1,133 +1,129 @@
-"""The training curves of a run, written after every epoch, and short progress lines where there is no terminal."""
+"""The training curves of a run: kept, written and told as they come, and continued by a resumed run as if it had not stopped."""
 
 from __future__ import annotations
 
 import json
-import logging
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from .checkpointing import validated
+from .event_file import EventFile, Scalar
 from .files import atomic, plain
 
-log = logging.getLogger(__name__)
-
 LogFunction = Callable[[str, float, int], None]
+_STEPWISE = ("train_loss_step", "lr")
+
+
+class _Told(NamedTuple):
+    """One number: its step by the run's metrics (the epoch, for epoch metrics), by TensorBoard (always the optimiser's), and when."""
+
+    name: str
+    value: float
+    step: int
+    global_step: int
+    at: float
 
 
 class History(Callback):
-    """Keeps every epoch's metrics, writes them to `path` (JSON, replaced whole) and tells `tell(name, value, step)`.
+    """Keeps every epoch's metrics in `path` (JSON, replaced whole), TensorBoard's file in `events`, and tells `tell(name, value, step)`.
 
-    Epoch metrics are told with the epoch as their step, `train_loss_step` and `lr` with the optimiser's step. A resumed run
-    continues the file's rows.
+    Epoch metrics are told with the epoch as their step, `train_loss_step` and `lr` with the optimiser's step. Checkpoints hold all that
+    was told. A resumed run writes and tells it again, and goes on from there: what a run did behind its last checkpoint leaves no trace.
     """
 
-    def __init__(self, path: Path, tell: LogFunction | None = None):
-        self.path, self.tell = path, tell  # not `log`: Lightning sets that on every callback
+    def __init__(self, path: Path, events: Path, tell: LogFunction | None = None):
+        self.path, self.events, self.tell = path, events, tell  # not `log`: Lightning sets that on every callback
         self.rows: list[dict[str, float]] = []
+        self._told: list[_Told] = []
+        self._file: EventFile | None = None
+        self._before = 0.0  # s that the present epoch took before the run was resumed
+        self._lr = float("nan")
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far."""
-        return {"rows": self.rows}
+        """Rows, and what was told, so far."""
+        names = sorted({one.name for one in self._told})
+        numbers = [[names.index(one.name), one.step, one.global_step] for one in self._told]
+        return {
+            "rows": self.rows,
+            "names": names,
+            "numbers": torch.tensor(numbers, dtype=torch.int64).reshape(-1, 3),
+            "values": torch.tensor([[one.value, one.at] for one in self._told], dtype=torch.float64).reshape(-1, 2),
+            "seconds": self._seconds(),
+            "lr": self._lr,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the rows of the run that is resumed."""
+        """Continue the run that is resumed."""
         self.rows = [dict(row) for row in state_dict["rows"]]
+        names, values = state_dict["names"], state_dict["values"].tolist()
+        self._told = [
+            _Told(names[name], value, step, global_step, at)
+            for (name, step, global_step), (value, at) in zip(state_dict["numbers"].tolist(), values)
+        ]
+        self._before, self._lr = state_dict["seconds"], state_dict["lr"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write and tell what the resumed run had."""
+        self._began = time.monotonic()
+        if not trainer.is_global_zero:
+            return
+        if self.rows:
+            write_json(self.path, self.rows)
+        self._file = EventFile(self.events, [Scalar(one.name, one.value, one.global_step, one.at) for one in self._told])
+        for one in self._told:
+            if self.tell is not None and one.name != "epoch":
+                self.tell(one.name, one.value, one.step)
+
+    def _tell(self, trainer: Trainer, name: str, value: float, step: int) -> None:
+        one = _Told(name, float(value), step, trainer.global_step, time.time())
+        self._told.append(one)
+        if self._file is not None:
+            self._file.add(Scalar(name, one.value, one.global_step, one.at))
+        if self.tell is not None and trainer.is_global_zero and name != "epoch":
+            self.tell(name, one.value, step)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Tell the loss of a step now and then."""
         every = trainer.log_every_n_steps
-        if self.tell is not None and trainer.is_global_zero and every and (batch_idx + 1) % every == 0:
-            for name in ("train_loss_step", "lr"):
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        if every and stepped and trainer.global_step % every == 0:
+            for name in _STEPWISE:
                 if name in trainer.logged_metrics:
-                    self.tell(name, float(trainer.logged_metrics[name]), trainer.global_step)
+                    self._tell(trainer, name, trainer.logged_metrics[name], trainer.global_step)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note when the epoch began, and its learning rate (at its end the next one's is set already)."""
-        self._began = time.monotonic()
+        self._began, self._before = time.monotonic(), 0.0
         self._lr = float(pl_module.optimizers().param_groups[0]["lr"])
+
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._began
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep, write and tell the epoch's metrics (the validation has run by now)."""
-        metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k not in ("train_loss_step", "lr")}
-        if not validated(trainer):  # Lightning still holds those of an earlier epoch
-            metrics = {k: v for k, v in metrics.items() if not k.startswith("val_")}
-        row = {
-            "epoch": trainer.current_epoch,
-            "step": trainer.global_step,
-            "lr": self._lr,
-            "seconds": time.monotonic() - self._began,
-        }
+        metrics = {k: v for k, v in epoch_metrics(trainer, pl_module).items() if k not in _STEPWISE}
+        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": self._lr, "seconds": self._seconds()}
         self.rows.append({**row, **metrics})
         if trainer.is_global_zero:
             write_json(self.path, self.rows)
-            for name, value in metrics.items():
-                if self.tell is not None:
-                    self.tell(name, value, trainer.current_epoch)
+        for name, value in {**metrics, "epoch": float(trainer.current_epoch)}.items():
+            self._tell(trainer, name, value, trainer.current_epoch)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Close the event file."""
+        if self._file is not None:
+            self._file.close()
 
 
-class ProgressLines(Callback):
-    """A line every `every_seconds` and at each epoch's end, for logs and pipes where a progress bar cannot be drawn."""
-
-    def __init__(self, every_seconds: float = 30.0):
-        self.every_seconds = every_seconds
-
-    def _start(self) -> None:
-        self._began = self._told = time.monotonic()
-
-    def _tell(self, trainer: Trainer, what: str, done: int, total: float) -> None:
-        now = time.monotonic()
-        if trainer.is_global_zero and now - self._told >= self.every_seconds:
-            self._told = now
-            rate = done / (now - self._began)
-            left = f", {(total - done) / rate:.0f} s left" if math.isfinite(total) else ""
-            log.info("%s, batch %d of %s: %.2f batches/s%s", what, done, total, rate, left)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks."""
-        self._epoch_began = time.monotonic()
-        self._start()
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """A line when the last one is old enough."""
-        self._tell(trainer, _epoch(trainer), batch_idx + 1, trainer.num_training_batches)
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start()
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """A line when the last one is old enough."""
-        self._tell(trainer, "Validation", batch_idx + 1, sum(trainer.num_val_batches))
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start()
-
-    def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """A line when the last one is old enough."""
-        self._tell(trainer, "Test", batch_idx + 1, sum(trainer.num_test_batches))
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The epoch's main metrics."""
-        if trainer.is_global_zero:
-            wanted = ("train_loss", "val_") if validated(trainer) else ("train_loss",)  # Lightning still holds older validations
-            shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(wanted)}
-            text = ", ".join(f"{k} {v:.4f}" for k, v in sorted(shown.items()) if not k.endswith("_step") and "_classes" not in k)
-            log.info("%s done in %.1f s: %s", _epoch(trainer), time.monotonic() - self._epoch_began, text)
-
-
-def _epoch(trainer: Trainer) -> str:
-    return f"Epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+def epoch_metrics(trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
+    """What the present epoch has logged; validation metrics only where it was validated (Lightning still holds those of an earlier epoch)."""
+    logged = {k: float(v) for k, v in trainer.callback_metrics.items()} | pl_module.train_means()
+    return {k: logged[k] for k in sorted(logged) if validated(trainer) or not k.startswith("val_")}
 
 
 def write_json(path: Path, content: Any) -> None:

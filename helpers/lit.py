@@ -1,13 +1,14 @@
 """The one Lightning module: it trains any objective (models/objective.py) and owns optimiser, schedule, logging and metrics.
 
 Names in its checkpoints: "net.*" the trained network, "net_swa.*" the averaged one once there is one, other names what else the
-objective keeps.
+objective keeps. Beside Lightning's own state they hold what an exact continuation needs: the running means of the epoch, the random
+generators' states, and what the run was about ("experiment").
 
-Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and, where the objective
-gives scores, val_ap and val_roc (macro, degenerate classes left out) with val_ap_classes and val_roc_classes, the number of
-classes in them. "_cls" or the like stands behind a second set of scores, "_swa" behind everything that the averaged weights
-reached. The test logs the same as test_*, and per track test_track_ap, test_track_roc from the mean of the windows' probabilities
-weighted by their valid frames.
+Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and further scalars of the
+objective's `summarise` as val_NAME; where the objective gives scores, val_ap and val_roc (macro, degenerate classes left out) with
+val_ap_classes and val_roc_classes, the number of classes in them. "_cls" or the like stands behind a second set of scores, "_swa"
+behind everything that the averaged weights reached. The test logs the same as test_*, and per track test_track_ap, test_track_roc
+from the mean of the windows' probabilities weighted by their valid frames.
 """
 
 from __future__ import annotations
@@ -28,35 +29,49 @@ from models.objective import Objective
 from models.randomness import Randomness
 
 from .averaging import AveragedWeights
+from .checkpointing import validated
+from .lars import Lars, lars_groups
 from .metrics import tagging_scores, track_means
+from .rng_state import get_rng_state, set_rng_state
+from .running_means import RunningMeans
 from .schedules import Schedule
 
 log = logging.getLogger(__name__)
 
 _IDENTITY = ("index", "window")
+EXPERIMENT = "experiment"  # entry of a checkpoint: what a run must have in common with it to continue it
+# a validation of which nothing is done yet, as Lightning's loops write it down
+_BEGUN = {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+_NONE = dict.fromkeys(_BEGUN, 0)
 
 
 @dataclass(frozen=True)
 class Optimization:
     """How weights are updated.
 
-    name: "adamw" (decoupled weight decay) or "adam". lr: the rate that `schedule`, a function of the epoch or of the update (both
-    from 0), multiplies; none: constant. interval: "epoch" or "step".
+    name: "adamw" (decoupled weight decay), "adam", "sgd" (Nesterov's momentum) or "lars" (helpers/lars.py). lr: the rate that
+    `schedule`, a function of the epoch or of the update (both from 0), multiplies; none: constant. interval: "epoch" or "step".
+    momentum: of sgd and lars. plateau: in place of a schedule, (factor, patience): the rate is multiplied by `factor` when val_loss has
+    not fallen for more than `patience` validations.
     """
 
-    name: Literal["adamw", "adam"] = "adamw"
+    name: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
     lr: float = 2e-5
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     schedule: Schedule | None = None
     interval: Literal["epoch", "step"] = "epoch"
+    momentum: float = 0.9
+    plateau: tuple[float, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in ("adamw", "adam") or self.interval not in ("epoch", "step"):
+        if self.name not in ("adamw", "adam", "sgd", "lars") or self.interval not in ("epoch", "step"):
             raise ConfigError(
-                f"Optimiser '{self.name}' per {self.interval} does not exist; choose adamw or adam, per epoch or step."
+                f"Optimiser '{self.name}' per {self.interval} does not exist; choose adamw, adam, sgd or lars, per epoch or step."
             )
+        if self.plateau is not None and self.schedule is not None:
+            raise ConfigError("A learning rate follows a schedule or the validation's plateaus, not both.")
         if not self.lr > 0 or self.weight_decay < 0:
             raise ConfigError(
                 f"The learning rate is above 0 and the weight decay 0 or more; got {self.lr} and {self.weight_decay}."
@@ -64,7 +79,10 @@ class Optimization:
 
 
 class LitObjective(pl.LightningModule):
-    """Trains `objective` as `optimization` says, with `averaging` beside it where given; random numbers come from `seed`."""
+    """Trains `objective` as `optimization` says, with `averaging` beside it where given; random numbers come from `seed`.
+
+    experiment: what a run that continues this one's checkpoints must have in common with it; kept in them.
+    """
 
     def __init__(
         self,
@@ -73,13 +91,16 @@ class LitObjective(pl.LightningModule):
         *,
         seed: int = 0,
         averaging: AveragedWeights | None = None,
+        experiment: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.objective, self.optimization = objective, optimization or Optimization()
-        self.seed, self.averaging = (
-            seed,
-            averaging,
-        )  # a callback, not a module: its weights are neither optimised nor synchronised
+        self.seed, self.experiment = seed, dict(experiment or {})
+        self.averaging = averaging  # a callback, not a module: its weights are neither optimised nor synchronised
+        self._running = RunningMeans()
+        self._train_means: tuple[int, dict[str, float]] = (-1, {})  # of an epoch
+        self._restored: Mapping[str, Any] | None = None
+        self._follower: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         if averaging is not None and averaging.lr is not None and self.optimization.interval == "step":
             raise ConfigError("A learning rate for the averaging epochs needs a schedule per epoch: set swa_lrs to none.")
         self.results: dict[str, dict[str, Any]] = {}  # per stage and set of scores: what tagging_scores gave, class by class
@@ -90,8 +111,17 @@ class LitObjective(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over the objective's groups, and its schedule."""
         o = self.optimization
-        maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
-        optimizer = maker(self.objective.param_groups(), lr=o.lr, weight_decay=o.weight_decay, betas=o.betas, eps=o.eps)
+        groups, common = self.objective.param_groups(), {"lr": o.lr, "weight_decay": o.weight_decay}
+        if o.name == "lars":
+            optimizer: torch.optim.Optimizer = Lars(lars_groups(groups), momentum=o.momentum, **common)
+        elif o.name == "sgd":
+            optimizer = torch.optim.SGD(groups, momentum=o.momentum, nesterov=o.momentum > 0, **common)
+        else:
+            maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
+            optimizer = maker(groups, betas=o.betas, eps=o.eps, **common)
+        if o.plateau is not None:
+            self._follower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=o.plateau[0], patience=o.plateau[1])
+            return optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.multiplier)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": o.interval}}
 
@@ -112,17 +142,48 @@ class LitObjective(pl.LightningModule):
                 "features among them (check_data), or lower the learning rate, or train in precision 32."
             )
         size = len(batch["index"])
-        for name, value in out.items():
-            self.log(f"train_{name}", value.detach(), on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
-        self.log("train_loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        self._running.add(out, size)
+        share, mean = self._together(loss.detach(), size)
+        self.log("train_loss_step", mean, on_step=True, on_epoch=False, prog_bar=True)
         self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True, on_epoch=False)
-        return loss
+        return loss * share
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Tell the objective that the optimiser has stepped."""
-        accumulate = self.trainer.accumulate_grad_batches
-        if (batch_idx + 1) % accumulate == 0 or self.trainer.is_last_batch:
-            self.objective.after_optimizer_step(self.global_step)
+    def _together(self, loss: Tensor, size: int) -> tuple[Tensor | float, Tensor]:
+        """(share, mean): what this process's mean loss over `size` items weighs in the mean over all processes' gradients, and the
+
+        mean loss over all items of the step. An epoch's last batch may be shared out unevenly; every item shall count the same.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0, loss
+        total = torch.stack([loss * size, loss.new_tensor(size)])
+        torch.distributed.all_reduce(total)  # Lightning's own reduction waits at a barrier first
+        return size * self.trainer.world_size / total[1], total[0] / total[1]
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """As Lightning's; the objective is told that the optimiser has stepped."""
+        super().optimizer_step(*args, **kwargs)
+        self.objective.after_optimizer_step(self.global_step + 1)
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the epoch's means (not called where a run continues within an epoch)."""
+        self._running.clear()
+
+    def train_means(self) -> dict[str, float]:
+        """train_NAME -> mean over the present epoch so far, over all processes; all of them must ask."""
+        if self._train_means[0] != self.current_epoch:
+            means = self._running.means(self._summed)
+            self._train_means = self.current_epoch, {f"train_{name}": value for name, value in means.items()}
+        return self._train_means[1]
+
+    def on_train_epoch_end(self) -> None:
+        """Log the means, for whoever monitors them, and let the rate follow the validation: before the checkpoints (Lightning itself: after)."""
+        for name, value in self.train_means().items():
+            self.log(name, value, sync_dist=True)
+        if self._follower is not None and validated(self.trainer):
+            self._follower.step(float(self.trainer.callback_metrics["val_loss"]))
+
+    def _summed(self, own: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
 
     # ---- validation and test
     def validation_step(self, batch: Mapping[str, Any], batch_idx: int) -> None:
@@ -153,7 +214,7 @@ class LitObjective(pl.LightningModule):
             return
         for suffix, parts in collected.items():
             whole = self._gathered({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
-            named = {f"{stage}_loss": float(whole["loss"].mean(dtype=np.float64))}
+            named = {f"{stage}_{name}": value for name, value in self.objective.summarise(whole).items()}
             for key in sorted(k for k in whole if k.startswith("scores")):
                 named |= self._scored(whole, key, stage, suffix)
             for name, value in named.items():
@@ -206,8 +267,40 @@ class LitObjective(pl.LightningModule):
 
     # ---- checkpoints
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it."""
+        """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it, and what an
+        exact continuation needs.
+        """
         checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
+        checkpoint[EXPERIMENT] = self.experiment
+        checkpoint["running"] = self._running.sums(self._summed)
+        checkpoint["plateau"] = {} if self._follower is None else self._follower.state_dict()
+        rng = get_rng_state(self.device)
+        if self.trainer.world_size > 1:
+            rng = {name: self.all_gather(state.to(self.device)).cpu() for name, state in rng.items()}
+        else:
+            rng = {name: state[None] for name, state in rng.items()}
+        checkpoint["rng"] = rng  # [processes, ...]
+        if self.trainer.validating:  # its windows so far are not kept: the run that continues validates from the first one
+            progress = {"total": dict(_BEGUN), "current": dict(_NONE), "is_last_batch": False}
+            checkpoint["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"] = progress
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is restored when training starts."""
+        self._restored = {name: checkpoint.get(name, {}) for name in ("running", "plateau", "rng")}
+
+    def on_train_start(self) -> None:
+        """Restore means and random generators, last of all: what is before this may draw."""
+        found, self._restored = self._restored, None
+        if found is None:
+            return
+        if self.trainer.is_global_zero:  # the sums are those of all processes
+            self._running.restore(found["running"], self.device)
+        else:
+            self._running.restore({name: torch.zeros_like(pair) for name, pair in found["running"].items()}, self.device)
+        if self._follower is not None and found["plateau"]:
+            self._follower.load_state_dict(found["plateau"])
+        if found["rng"] and len(found["rng"]["torch"]) == self.trainer.world_size:
+            set_rng_state({name: states[self.global_rank] for name, states in found["rng"].items()}, self.device)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The objective's own names, without what it rebuilds from elsewhere, and the averaged network's under "net_swa."."""

@@ -7,7 +7,7 @@ errors of this suite shown as one sentence.
 
 from __future__ import annotations
 
-import logging
+import datetime
 import os
 import sys
 import types
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TextIO, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
 
@@ -23,6 +23,7 @@ warnings.filterwarnings("ignore", message="pkg_resources is deprecated", categor
 import sacred
 from sacred import SETTINGS
 from sacred.config.config_dict import ConfigDict
+from sacred.host_info import HostInfoGetter
 from sacred.observers import FileStorageObserver
 from sacred.run import Run
 from sacred.stdout_capturing import CapturedStdout
@@ -30,8 +31,18 @@ from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to
 
 from models.errors import ConfigError, nearest
 
-SEED_VARIABLE = "MAEST_RUN_SEED"
-STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config")
+from .devices import count_devices, resolve_accelerator, resolve_devices
+from .interrupts import Interrupted, answered_by, end_at_once
+from .log_lines import root_logger
+from .processes import check_world, first_goes_first, is_first_process, join, on_failure, place, share
+from .provenance import git_state, lock_state, packages, process_state
+from .run_folder import RunFolder
+from .runs import main as list_runs
+
+Found = TypeVar("Found")
+SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
+START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
+STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
 
@@ -44,11 +55,6 @@ class CommandError(SacredError, ValueError):
 
 
 CommandError.__module__ = "builtins"  # Sacred prints the class by its full path: "CommandError: ..." says enough
-
-
-def is_first_process() -> bool:
-    """Whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
-    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID"))
 
 
 # ---- typed configs
@@ -130,6 +136,7 @@ class Experiment(sacred.Experiment):
         root: key that names the folder of the run folders.
         aliases: published key (or section) -> ours.
         implied: (command, updates, named configs) -> named configs to run with.
+        continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in, or None. `continued` then is it.
         sources: files whose text is stored with every run.
     """
 
@@ -144,35 +151,65 @@ class Experiment(sacred.Experiment):
         root: str,
         aliases: Mapping[str, str] | None = None,
         implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
+        continues: Callable[[str, Mapping[str, Any], Sequence[str]], Path | None] | None = None,
         sources: Iterable[Path] = (),
         **settings: Any,
     ):
         SETTINGS.CAPTURE_MODE = "sys" if is_first_process() else "no"
         SETTINGS.DISCOVER_SOURCES = "none"  # said below, file by file: Sacred overlooks `import package.module`
         SETTINGS.CONFIG.READ_ONLY_CONFIG = True
-        super().__init__(name, save_git_info=_in_git(), **settings)
-        self.schema, self.root, self.aliases, self.implied = schema, root, dict(aliases or {}), implied
-        self.logger = _logger()
+        self.file = Path(sys._getframe(1).f_globals["__file__"]).resolve()
+        machine = [HostInfoGetter(process_state, "process"), HostInfoGetter(lambda: lock_state(self.file.parent), "lock")]
+        settings.setdefault("base_dir", str(self.file.parent))
+        # Sacred asks git again for every source file, 3 s in all: provenance.py asks once
+        super().__init__(name, save_git_info=False, additional_host_info=machine, **settings)
+        self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
+        self.continued: Path | None = None
+        self._named: tuple[str, ...] = ()
+        self.defaults = dict(defaults)
+        self.logger = root_logger()
         self.captured_out_filter = apply_backspaces_and_linefeeds
         self.configurations.append(_Documented(defaults, docs=docs))
         for key, (values, doc) in named.items():
             self.named_configs[key] = _Documented(values, doc)
-        for path in sources:
+        for path in (self.file, *sources):
             self.add_source_file(str(path))
+        self.pre_run_hook(_note_folder)
+        self.pre_run_hook(_record_failures)
+        self.command(self._runs_command(), unobserved=True)
         self.config_hook(lambda config, command_name, logger: self._hook(config, command_name))
 
     def _hook(self, config: Mapping[str, Any], command_name: str) -> dict[str, Any]:
         check(self.schema, config, extra=("seed",))
+        if self.continues is not None and command_name not in STOCK and is_first_process():
+            self.continued = self.continues(command_name, config, self._named)
         if command_name not in STOCK and is_first_process() and not self.observers:
-            folder = config
-            for part in self.root.split("."):
-                folder = folder[part]
-            self.observers.append(_RunFolder(str(folder)))
+            self.observers.append(_RunFolder(self._root_of(config), self.continued))
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
         return {}
 
-    # ---- public methods of sacred.Experiment, with our errors and aliases
+    def _root_of(self, config: Mapping[str, Any]) -> str:
+        for part in self.root.split("."):
+            config = config[part]
+        return str(config)
+
+    def _runs_command(self) -> Callable[..., None]:
+        def runs(_config: Mapping[str, Any]) -> None:
+            """List the runs of this experiment's folder; `runs compare 3 5` sets them side by side, `runs --help` tells more."""
+            list_runs([], places=(self._root_of(_config),))
+
+        return runs
+
+    # ---- public methods of sacred.Experiment, with our facts, errors and aliases
+    def get_experiment_info(self) -> dict[str, Any]:
+        """As sacred.Experiment.get_experiment_info; the command's own file, the packages that it asks for, and its repository once."""
+        info = super().get_experiment_info()
+        if is_first_process():
+            git = git_state(self.file.parent)
+            info |= {"dependencies": packages(self.file.parent), "repositories": [git] if git else []}
+        return info | {"mainfile": self.file.name}
+
     def run(
         self, command_name: Any = None, config_updates: Any = None, named_configs: Any = (), *args: Any, **kwargs: Any
     ) -> Run:
@@ -182,8 +219,12 @@ class Experiment(sacred.Experiment):
         command = command_name or self.default_command
         if self.implied is not None:
             named = tuple(self.implied(command, updates, named))
+        self._named, self.continued = named, None
+        if not is_first_process():
+            kwargs["options"] = {**kwargs.get("options", {}), "--unobserved": True}
         try:
-            return super().run(command_name, updates, named, *args, **kwargs)
+            with answered_by(end_at_once):
+                return super().run(command_name, updates, named, *args, **kwargs)
         except (ValueError, FloatingPointError) as error:
             if type(error) is ValueError and not str(error):
                 raise
@@ -192,19 +233,28 @@ class Experiment(sacred.Experiment):
             raise
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
+            on_failure.clear()
+            for name in (SEED_VARIABLE, FOLDER_VARIABLE, START_VARIABLE) if is_first_process() else ():
+                os.environ.pop(name, None)
 
     def run_commandline(self, argv: Sequence[str] | None = None) -> Run | None:
         """As sacred.Experiment.run_commandline; common slips of the command line are named."""
         argv = list(sys.argv if argv is None else argv)
+        if argv[1:2] == ["runs"] and "with" not in argv:
+            sys.exit(list_runs(argv[2:], places=(self._root_of(self.defaults),)))
         try:
             self._check_slips(argv[1:])
         except ConfigError as error:
             sys.stderr.write(f"{Path(argv[0]).name}: {error}\n")
             sys.exit(1)
-        return super().run_commandline(argv)
+        try:
+            return super().run_commandline(argv)
+        except Interrupted as signal:
+            sys.stderr.write(f"{Path(argv[0]).name}: {signal}\n")
+            sys.exit(signal.exit_code)
 
     def _check_slips(self, words: list[str]) -> None:
-        before = words[: words.index("with")] if "with" in words else words
+        before = self.without_options(words[: words.index("with")] if "with" in words else words)
         named = [word for word in before if word in self.named_configs and word not in self.commands]
         if named:
             rest = (
@@ -214,11 +264,11 @@ class Experiment(sacred.Experiment):
             )
             raise ConfigError(f"'{named[0]}' is a named config: it stands behind `with`. You want: {' '.join(rest)}")
         for word in before:
-            if not word.startswith("-") and "=" not in word and word != "help" and word not in self.commands:
+            if "=" not in word and word != "help" and word not in self.commands:
                 raise ConfigError(
                     f"There is no command '{word}'.{nearest(word, self.commands)} There are {', '.join(self.commands)}."
                 )
-            if "=" in word and not word.startswith("-") and "with" not in words:
+            if "=" in word and "with" not in words:
                 raise ConfigError(f"'{word}' sets a config key: such words stand behind `with`. You want: with {word}")
         after = words[words.index("with") + 1 :] if "with" in words else []
         for i, word in enumerate(after):
@@ -230,6 +280,11 @@ class Experiment(sacred.Experiment):
                 raise ConfigError(
                     f"There is no named config '{word}'.{nearest(word, self.named_configs)} `print_named_configs` lists them."
                 )
+
+    def without_options(self, words: list[str]) -> list[str]:
+        """`words` without Sacred's options and their values (-s sqlite:///runs.db)."""
+        valued = {flag for option in self.all_cli_options if option.arg for flag in option.get_flags()}
+        return [word for i, word in enumerate(words) if not word.startswith("-") and not (i and words[i - 1] in valued)]
 
     def _translated(self, updates: dict[str, Any]) -> dict[str, Any]:
         for published, ours in self.aliases.items():
@@ -260,7 +315,7 @@ def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 # ---- a run's folder and metrics
-class _RunFolder(FileStorageObserver):
+class _RunFolder(RunFolder):
     """The observer that is there when nobody asked for another."""
 
 
@@ -274,6 +329,13 @@ def run_folder(run: Run, root: str | Path) -> Path:
     return folder
 
 
+def _note_folder(_run: Run) -> None:
+    """Say in every observer where the run's files are."""
+    for observer in _run.observers:
+        if isinstance(observer, FileStorageObserver) and observer.dir:
+            _run.info["folder"] = str(Path(observer.dir).resolve())
+
+
 def metric_logger(run: Run, prefix: str = "") -> Callable[[str, float, int], None]:
     """log(name, value, step) that writes `prefix` + name to all of the run's observers, on the first process only."""
 
@@ -284,50 +346,38 @@ def metric_logger(run: Run, prefix: str = "") -> Callable[[str, float, int], Non
     return log_metric
 
 
-def share_seed(seed: int) -> None:
-    """Give the run's seed to the processes that this one starts."""
-    os.environ[SEED_VARIABLE] = str(seed)
+def _record_failures(_run: Run) -> None:
+    """Where another process takes the job down and this one hangs, the observers are told all the same (from another thread)."""
+
+    def record(why: str) -> None:
+        for observer in _run.observers:
+            observer.failed_event(fail_time=datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None), fail_trace=[why])
+
+    on_failure.append(record)
 
 
-# ---- logging
-class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to what sys.stderr is at the time: Sacred's capture and progress bars replace it."""
+def enter_job(
+    run: Run, trainer: Mapping[str, Any], seed: int, find: Callable[[Path], Found], start: Path | None = None
+) -> tuple[Found, Path, int, Path | None]:
+    """What `find(folder)` finds, the run's folder, its seed and the checkpoint that it goes on from (`start`): the first process's, in all
+    processes of the job that the section `trainer` asks for.
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr
-
-
-def _logger() -> logging.Logger:
-    root = logging.getLogger()
-    if not any(isinstance(h, _CurrentStderr) for h in root.handlers):
-        handler = _CurrentStderr()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        root.handlers = [handler]
-    root.setLevel(logging.INFO)
-    for noisy in (
-        "onnxscript",
-        "onnx_ir",
-        "torch.onnx",
-        "matplotlib",
-        "numba",
-        "fsspec",
-        "urllib3",
-        "git",
-        "h5py",
-        "PIL",
-        "torch",
-        "lightning_fabric",
-    ):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    return root
+    Processes that torchrun or srun started meet here; those that training will start are left word of them. The first process finds (and
+    prepares) first. Raises ConfigError where the numbers do not fit, JobError when not all come.
+    """
+    env = os.environ
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    check_world(count_devices(resolve_devices(trainer["devices"], accelerator)), trainer["num_nodes"])
+    if FOLDER_VARIABLE in env and not is_first_process():
+        folder, seed, begin = env[FOLDER_VARIABLE], int(env[SEED_VARIABLE]), env.get(START_VARIABLE, "")
+    else:
+        folder = str(run_folder(run, trainer["default_root_dir"])) if is_first_process() else ""
+        begin = "" if start is None else str(start)
+        if place() is not None:
+            join(accelerator == "gpu")
+            folder, seed, begin = share([folder, seed, begin])
+        env |= {SEED_VARIABLE: str(seed), FOLDER_VARIABLE: folder, START_VARIABLE: begin}
+    return first_goes_first(lambda: find(Path(folder))), Path(folder), seed, Path(begin) if begin else None
 
 
-def _in_git() -> bool:
-    return any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
-
-
-__all__ = ["CommandError", "Experiment", "Run", "check", "is_first_process", "metric_logger", "run_folder", "share_seed"]
+__all__ = ["CommandError", "Experiment", "Run", "check", "enter_job", "is_first_process", "metric_logger", "run_folder"]

@@ -59,6 +59,13 @@ def cosine_cycle(cycle_len: int, ramp_down_start: int, last: float) -> Schedule:
     return multiplier
 
 
+def cosine_down(total: int) -> Schedule:
+    """Half a cosine from 1 at 0 to 0 at `total` epochs (or updates), then 0. Raises ValueError for less than one."""
+    if total < 1:
+        raise ValueError(f"A way down of {total} is impossible: it takes 1 or more.")
+    return lambda at: (1.0 + math.cos(math.pi * min(at / total, 1.0))) / 2.0
+
+
 def warmup_cosine(step: int, warmup: int, total: int, peak: float, floor: float) -> float:
     """Rate at update `step`: a line up to `peak` over `warmup` updates, half a cosine down to `floor` at `total`, then `floor`.
 

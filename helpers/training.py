@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import Callback, RichProgressBar
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from rich.console import Console
 
 from models.checkpoints import AVERAGED, RAW, read_checkpoint
@@ -22,10 +21,13 @@ from models.errors import ConfigError
 from models.objective import Objective
 
 from .averaging import AveragedWeights
-from .checkpointing import AtomicCheckpointIO, best_and_last
-from .devices import resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
-from .history import History, LogFunction, ProgressLines, write_json
+from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
+from .devices import in_job, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
+from .history import History, LogFunction, write_json
+from .interrupts import Interrupted, StopRequest, answered_by
 from .lit import LitObjective, Optimization
+from .progress_lines import ProgressLines
+from .resume import check_same, read_saved
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,8 @@ _UNHELPFUL = (
     r".*Total length of `list` across ranks is zero.*",  # a run without validation is logged as such
     r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # what is frozen
     r".*when using `ckpt_path`, callbacks used to create the checkpoint need to be provided.*",  # the module says what is left out
+    r"Grad strides do not match bucket view strides.*",  # of the two extra tokens' positions: a copy of 2 x C numbers
+    r".*all_gather is deprecated, use torch.distributed._functional_collectives.*",  # Lightning's own call
     r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
 )
 
@@ -62,6 +66,7 @@ class Evaluation:
     classes: dict[str, dict[str, Any]]
 
 
+@in_job
 def fit(
     objective: Objective,
     datamodule: pl.LightningDataModule,
@@ -87,23 +92,32 @@ def fit(
     gradient_clip_val: float | None = None,
     monitor: str = "val_loss",
     monitor_mode: str = "min",
+    early_stopping: int | None = None,
     resume_from: str | Path | None = None,
+    save_every_n_steps: int | None = None,
+    save_every_minutes: float | None = None,
+    keep_checkpoints: int = 1,
+    experiment: Mapping[str, Any] | None = None,
     log_metric: LogFunction | None = None,
     callbacks: list[Callback] | None = None,
     show_progress: bool = True,
 ) -> FitResult:
     """Train `objective` on the data module's training set, validating after every epoch.
 
-    Writes into `out_dir`: checkpoints/best.ckpt (best `monitor`), checkpoints/last.ckpt (after every epoch; each replaced whole),
-    history.json and TensorBoard's files. A limit of 0 validation batches, or a data module without a validation set, leaves
-    best.ckpt out.
+    Writes into `out_dir`: checkpoints/best.ckpt (best `monitor`), checkpoints/last.ckpt (after every epoch, and within epochs as
+    `save_every_...` say; each replaced whole; `keep_checkpoints` - 1 older ones as step-N.ckpt), history.json and TensorBoard's
+    file. A limit of 0 validation batches, or a data module without a validation set, leaves best.ckpt out.
 
     seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
-    GPU numbers. precision: "auto" or Lightning's names. resume_from: a last.ckpt whose run is continued to `max_epochs`.
-    log_metric(name, value, step) is told every metric.
+    GPU numbers. precision: "auto" or Lightning's names. resume_from: a checkpoint whose run is continued to `max_epochs` as if it
+    had never stopped, within an epoch too. experiment: what such a run must have in common with this one, plain values by name.
+    early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
+    log_metric(name, value, step) is told every metric; a resumed run tells those from before its checkpoint again.
 
-    Raises ConfigError for what cannot run (before it starts), FloatingPointError for a loss that is not finite, naming the
-    tracks.
+    SIGTERM and SIGUSR1 are answered by saving last.ckpt behind the batch at hand.
+
+    Raises ConfigError for what cannot run, WeightsError for a checkpoint that is torn (both before it starts), FloatingPointError
+    for a loss that is not finite, naming the tracks, CheckpointError for a full disk, Interrupted after a signal.
     """
     if max_epochs < 1 or check_val_every_n_epoch < 1:
         raise ConfigError(
@@ -113,15 +127,24 @@ def fit(
     accelerator = resolve_accelerator(accelerator, devices)
     devices = resolve_devices(devices, accelerator)
     strategy = resolve_strategy(strategy, devices, num_nodes)
-    if resume_from is not None and not Path(resume_from).is_file():
-        raise ConfigError(f"There is no checkpoint {resume_from} to continue from.")
+    saved = None if resume_from is None else read_saved(resume_from)
+    if saved is not None:
+        check_same(saved, experiment or {}, max_epochs)
     pl.seed_everything(seed, workers=True, verbose=False)
-    history = History(out_dir / "history.json", log_metric)
-    best, last = best_and_last(out_dir / "checkpoints", monitor, monitor_mode)
+    history = History(out_dir / "history.json", out_dir / "tensorboard", log_metric)
+    best, request = best_checkpoint(out_dir / "checkpoints", monitor, monitor_mode), StopRequest()
+    last = LastCheckpoints(
+        out_dir / "checkpoints",
+        keep=keep_checkpoints,
+        every_n_steps=save_every_n_steps,
+        every_minutes=save_every_minutes,
+        request=request,
+        resumed_from=None if saved is None else saved.path,
+    )
+    stop = [_EarlyStopping(monitor, patience=early_stopping, mode=monitor_mode)] if early_stopping is not None else []
     trainer = _trainer(
         out_dir,
-        [best, last, history, *([averaging] if averaging else []), *(callbacks or []), *_progress(show_progress)],
-        purge_step=None if resume_from is None else torch.load(resume_from, mmap=True, weights_only=True)["global_step"] + 1,
+        [best, last, history, *([averaging] if averaging else []), *stop, *(callbacks or []), *_progress(show_progress)],
         max_epochs=max_epochs,
         devices=devices,
         num_nodes=num_nodes,
@@ -138,24 +161,27 @@ def fit(
         accumulate_grad_batches=accumulate_grad_batches,
         gradient_clip_val=gradient_clip_val,
     )
-    lit = LitObjective(objective, optimization, seed=seed, averaging=averaging)
+    lit = LitObjective(objective, optimization, seed=seed, averaging=averaging, experiment=experiment)
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
+    if saved is not None:
+        log.info("Going on from %s: epoch %d, step %d.", saved.path, saved.epoch, saved.step)
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with quiet():
-            trainer.fit(
-                lit, datamodule=datamodule, ckpt_path=None if resume_from is None else str(resume_from), weights_only=True
-            )
-    except SystemExit:  # how Lightning answers Ctrl-C, after it has made SIGINT deaf
+        with quiet(), answered_by(request):
+            trainer.fit(lit, datamodule=datamodule, ckpt_path=None if saved is None else str(saved.path), weights_only=True)
+    except Stop as stop:
+        raise Interrupted(stop.number or signal.SIGTERM, last.path) from None
+    except SystemExit:  # how Lightning answers Ctrl-C (or a second signal), after it has made SIGINT deaf
         if not trainer.interrupted:
             raise
         signal.signal(signal.SIGINT, interrupt)
-        raise KeyboardInterrupt from None
+        raise (KeyboardInterrupt() if request.repeated is None else Interrupted(request.repeated)) from None
     metrics = {k: v for k, v in (history.rows[-1] if history.rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
-    return FitResult(best=_path(best.best_model_path), last=_path(last.best_model_path), history=history.rows, metrics=metrics)
+    return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=history.rows, metrics=metrics)
 
 
+@in_job
 def evaluate(
     objective: Objective,
     datamodule: pl.LightningDataModule,
@@ -211,33 +237,36 @@ def evaluate(
 
 
 # ---- Lightning's trainer
-def _trainer(out_dir: Path | None, callbacks: list[Callback], purge_step: int | None = None, **settings: Any) -> pl.Trainer:
-    logger = (
-        False if out_dir is None else TensorBoardLogger(save_dir=out_dir, name="", version="tensorboard", purge_step=purge_step)
-    )
+def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -> pl.Trainer:
     bar = any(isinstance(c, RichProgressBar) for c in callbacks)
     with quiet():
         return pl.Trainer(
-            logger=logger,
+            logger=False,  # history.py writes TensorBoard's file, in step with the checkpoints
             callbacks=callbacks,
             default_root_dir=out_dir,
             enable_checkpointing=out_dir is not None,
             enable_progress_bar=bar,
             enable_model_summary=False,
-            plugins=[AtomicCheckpointIO()],
+            # under SLURM: what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
+            plugins=[AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )
 
 
+class _EarlyStopping(EarlyStopping):
+    """Lightning's; a run that it has ended stays ended when it is continued."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.stopped_epoch:
+            trainer.should_stop = True
+
+
 class _Bar(RichProgressBar):
-    """Lightning's, on stderr and without the logger's version."""
+    """Lightning's, on stderr."""
 
     def __init__(self) -> None:
         super().__init__(console_kwargs={"stderr": True})
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
 
 
 def _progress(show: bool) -> list[Callback]:
@@ -247,7 +276,7 @@ def _progress(show: bool) -> list[Callback]:
 
 
 def _path(text: str) -> Path | None:
-    return Path(text) if text and Path(text).is_file() else None
+    return Path(text).resolve() if text and Path(text).is_file() else None
 
 
 @contextmanager

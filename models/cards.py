@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LABELS = Path(__file__).parent / "labels"
 WEIGHTS_VARIABLE = "MAEST_WEIGHTS"
+FAMILIES = ("maest", "clmr")  # folders of models/: each has `archs` (its cards), `build`, `load` and `recognise`
 MIRROR_VARIABLE = "MAEST_MIRROR"  # an address that serves the cards' files: <address>/<file>
 
 
@@ -39,6 +40,7 @@ class ModelCard:
         file: name of the weights' file. url: where it is released. format: who wrote it ("maest", "passt", "deit"), which picks the conversion.
         n_classes: columns of its heads. labels: name of the label list in models/labels, None when the heads are not kept.
         sample_rate: Hz. front_end: name of the front end's settings. max_seconds: longest input of one pass.
+        encoder: of a head's weights: the card of the encoder that they belong to.
         licence: of the weights; shown when they are downloaded. sha256: of the file, or its first digits; None when not known: kept on the first
             download then. hub: Hugging Face repository with the same weights, if any.
     """
@@ -57,6 +59,7 @@ class ModelCard:
     sha256: str | None = None
     hub: str | None = None
     note: str = ""
+    encoder: str | None = None
 
 
 _CARDS: dict[str, ModelCard] = {}
@@ -100,15 +103,32 @@ def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
     WeightsNotFoundError, WeightsError.
     """
     _load_families()
-    if str(source) in _CARDS and _CARDS[str(source)].family != "maest" and not Path(source).exists():
+    if not Path(source).exists() and str(source) in _CARDS and _CARDS[str(source)].family != "maest":
         return get_model(str(source), **kwargs).eval()
+    if Path(source).exists() and (family := _family_of(Path(source))) != "maest":
+        found: AudioEncoder = importlib.import_module(f".{family}", __package__).load(source, **kwargs)
+        return found.eval()
     from .maest import load_maest
 
     return load_maest(source, **kwargs)
 
 
+def _family_of(path: Path) -> str:
+    """The family that a weight file says it is of, or whose names it has; "maest" where it does neither."""
+    from .checkpoints import read_settings, read_state
+
+    said = read_settings(path).get("family")
+    if said in FAMILIES:
+        return str(said)
+    state = read_state(path)
+    others = (name for name in FAMILIES if name != "maest")
+    return next((name for name in others if importlib.import_module(f".{name}", __package__).recognise(state)), "maest")
+
+
 def _load_families() -> None:
-    from .maest import archs  # noqa: F401  registers its cards
+    """Their cards; a family's module registers them when it is imported."""
+    for family in FAMILIES:
+        importlib.import_module(f".{family}.archs", __package__)
 
 
 @cache

@@ -2,13 +2,16 @@
 
 Forms: safetensors; torch files that hold a plain state dict, or one under "state_dict" (Lightning) or "model" (DeiT); this suite's training
 checkpoints, which hold the trained network under "net.*" and, once there is one, the averaged network under "net_swa.*"; folders of such a file
-and a config.json (this suite's exports, Hugging Face's AST folders).
+and a config.json (this suite's exports, Hugging Face's AST folders); zip archives with one weight file in them.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +25,8 @@ RAW, AVERAGED = "net.", "net_swa."
 _CONTAINERS = ("state_dict", "model")
 SETTINGS = "network"  # entry of this suite's training checkpoints and exports: what the network was built with
 CONFIG = "config.json"
+MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
+_ARCHIVED = (".ckpt", ".pt", ".pth")
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -146,8 +151,10 @@ def _read(path: Path) -> Any:
             raise _unreadable_safetensors(path, error) from error
     import torch
 
+    inner = _archived(path)
+    source = path if inner is None else io.BytesIO(inner)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(source, map_location="cpu", weights_only=True)
     except (
         pickle.UnpicklingError,
         RuntimeError,
@@ -164,6 +171,33 @@ def _read(path: Path) -> Any:
             f"{path} is no readable torch weight file ({reason}). It may be truncated, of another kind, or hold more than tensors, which is "
             "refused because it could run code: fetch it again, or save its state dict alone."
         ) from error
+
+
+def _archived(path: Path) -> bytes | None:
+    """The bytes of the one weight file in a zip archive; None for any other file, torch's own (which are archives too) included.
+
+    Nothing is unpacked to the disk, so that no name in the archive can lead anywhere. Raises WeightsError for an archive with no weight file or
+    several, one that would unpack to more than MAX_ARCHIVED bytes, or a damaged one.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = [m for m in archive.infolist() if not m.is_dir()]
+            if any(m.filename.endswith("data.pkl") for m in files):
+                return None
+            weights = [m for m in files if m.filename.endswith(_ARCHIVED) and "__MACOSX" not in m.filename]
+            if len(weights) != 1:
+                found = ", ".join(m.filename for m in (weights or files)[:4]) or "nothing"
+                raise WeightsError(
+                    f"The archive {path} holds {len(weights)} weight files ({found}); wanted one: unpack it and name the file."
+                )
+            if weights[0].file_size > MAX_ARCHIVED:
+                size = weights[0].file_size / 1e9
+                raise WeightsError(f"{weights[0].filename} in {path} would unpack to {size:.1f} GB: unpack it yourself.")
+            return archive.read(weights[0])
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise WeightsError(f"The archive {path} cannot be read: {error}. Fetch it again.") from error
 
 
 def _unreadable_safetensors(path: Path, error: Exception) -> WeightsError:

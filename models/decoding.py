@@ -185,7 +185,13 @@ def _av_open(file: BinaryIO) -> InputContainer:
 class _FFmpegSource(Source):
     @classmethod
     def open(cls, path: str) -> _FFmpegSource:
-        import av
+        try:
+            import av
+        except ImportError as error:
+            raise AudioError(
+                f"{path} cannot be decoded by libsndfile, and PyAV, which may know it (m4a, AAC, WebM, odd MP3s), is not installed: "
+                "pip install av."
+            ) from error
 
         try:
             with open(path, "rb") as file, _av_open(file) as container:

@@ -1,4 +1,5 @@
-"""Files from the network: one release file that resumes after a cut, or a repository of the Hugging Face hub. What carries its name is whole.
+"""Files from the network: one file that resumes after a cut (weights; the data sets of datasets/ too), or a repository of the Hugging Face hub.
+What carries its name is whole.
 
 A download goes to `<file>.part`, with what identifies the remote file beside it, so that a later run (or the next attempt) goes on where it was cut,
 never splicing two different files. The sha256 of a finished download is checked where it is known, and else kept as `<file>.sha256` (the format of
@@ -38,10 +39,19 @@ def offline() -> bool:
     )
 
 
-def download(url: str, target: Path, sha256: str | None = None) -> Path:
+def download(
+    url: str,
+    target: Path,
+    sha256: str | None = None,
+    *,
+    md5: str | None = None,
+    size: int | None = None,
+    known_from: str = "its card",
+) -> Path:
     """`url` as the file `target`, resumed where an earlier download of it was cut. Several processes may ask at once: one downloads.
 
-    sha256: hex digest, or its first digits; None: that of an earlier download of this name, where one was kept.
+    sha256: hex digest, or its first digits; None: that of an earlier download of this name, where one was kept. md5: where the publisher gives
+    that one only. size: bytes. known_from: where these are from, for the message.
 
     Raises DownloadError when it cannot be had (what came is kept for a later run), WeightsError when it is another file than it should be.
     """
@@ -58,21 +68,27 @@ def download(url: str, target: Path, sha256: str | None = None) -> Path:
         for attempt in range(ATTEMPTS):
             before = part.size
             try:
-                part.fetch()
+                part.fetch(size)
                 break
             except (urllib.error.HTTPError, OSError, http.client.HTTPException) as error:
                 refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
                 if refused or part.size <= before or attempt == ATTEMPTS - 1:
                     raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error or type(error).__name__}") from error
                 log.warning("%s was cut off after %.1f MB (%s); going on.", url, part.size / 1e6, error)
-        got = _sha256(part.path)
+        got = digest_of(part.path)
         wanted = sha256 or (kept.read_text(encoding="utf-8").split()[0] if kept.is_file() else None)
-        if wanted is not None and not got.startswith(wanted.lower()):
-            part.discard()
-            known = "its card" if sha256 else f"{kept}, from an earlier download; remove that file if the new one is meant"
-            raise WeightsError(
-                f"{url} is not the file it should be: its sha256 is {got}, wanted {wanted} ({known}). Nothing was kept."
-            )
+        source = known_from if sha256 else f"{kept}, from an earlier download; remove that file if the new one is meant"
+        checks = [("sha256", got, wanted, source)]
+        if md5 is not None:
+            checks.append(("md5", digest_of(part.path, "md5"), md5, known_from))
+        if size is not None:
+            checks.append(("size", str(part.size), str(size), known_from))
+        for what, found, right, source in checks:
+            if right is not None and not found.startswith(right.lower()):
+                part.discard()
+                raise WeightsError(
+                    f"{url} is not the file it should be: its {what} is {found}, wanted {right} ({source}). Nothing was kept."
+                )
         kept.write_text(f"{got}  {target.name}\n", encoding="utf-8")
         os.replace(part.path, target)
         part.discard()
@@ -102,8 +118,11 @@ class _Part:
             return None
         return about.get("validator") if isinstance(about, dict) and about.get("url") == self.url else None
 
-    def fetch(self) -> None:
-        """What is lacking, appended. Raises OSError or HTTPException when it is cut; what came is on the disk then."""
+    def fetch(self, size: int | None = None) -> None:
+        """What is lacking, appended. Raises OSError or HTTPException when it is cut; what came is on the disk then.
+
+        size: bytes that the file should have; a server that announces another number is refused before anything is read (WeightsError).
+        """
         start, validator = self.size, self._validator()
         if start and validator is None:
             self.discard()
@@ -118,7 +137,7 @@ class _Part:
                 if error.headers.get("Content-Range") == f"bytes */{start}":
                     return None
                 self.discard()
-                return self.fetch()
+                return self.fetch(size)
             raise
         with answer:
             resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
@@ -132,6 +151,8 @@ class _Part:
             self._about.write_text(json.dumps({"url": self.url, "validator": strong}), encoding="utf-8")
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length is not None and length.isdigit() else None
+            if size is not None and total not in (None, size):
+                raise WeightsError(f"{self.url} is not the file it should be: it has {total} bytes, wanted {size}.")
             self._append(answer, start, total)
         if total is not None and self.size < total:
             raise OSError(f"cut off after {self.size} of {total} bytes")
@@ -187,8 +208,9 @@ def _reachable(endpoint: str) -> bool:
         return False
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def digest_of(path: Path, algorithm: str = "sha256") -> str:
+    """Hex digest of a file, read in blocks."""
+    digest = hashlib.new(algorithm)
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -132,6 +132,45 @@ class AudioEncoder(nn.Module):
     def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
         """Blocks of samples [n] -> blocks of what a window holds [..., m]: the samples themselves unless a family says otherwise."""
         return blocks
+
+    # ---- what extraction reads from a store of many tracks, and what it keeps of each window
+    @property
+    def stored(self) -> dict[str, Any]:
+        """Attributes of the stores whose windows are this network's: of waveforms unless a family says otherwise."""
+        return {"kind": "waveform", "sample_rate": self.sample_rate}
+
+    @property
+    def stored_item(self) -> tuple[int, ...]:
+        """Shape of one item of such a store: () of samples."""
+        return ()
+
+    def from_stored(self, windows: Tensor) -> Tensor:
+        """Stored windows [W, n, *item], samples as float in [-1, 1], on the network's device -> windows as `pooled` takes them."""
+        return windows.float()
+
+    @property
+    def window_range(self) -> tuple[int, int]:
+        """Shortest and longest window that a pass takes."""
+        return self.window_length, self.window_length
+
+    @property
+    def about_extraction(self) -> dict[str, Any]:
+        """What extracted embeddings say of the network, beside its name and the hash of its weights."""
+        return {"network": {"embed_dim": self.embed_dim, "depth": self.depth}}
+
+    def window_logits(self, windows: Tensor) -> Tensor:
+        """Windows as `pooled` takes them -> logits [W, L]. Raises ValueError for a network without classes."""
+        raise ValueError(f"This {type(self).__name__} has no classes: it gives vectors, no logits.")
+
+    def summary_shapes(self, layers: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """Shape of what extraction keeps of one window, by asked layer. Raises ValueError for layers that are not there."""
+        return {layer: (self.embed_dim,) for layer in layers if self.resolve_layers([layer])}
+
+    def summaries(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """What extraction keeps of each window: one [W, *shape] per asked layer, in their order; the mean over time, in one pass."""
+        chosen = self.resolve_layers(layers)
+        means = self.pooled(windows, chosen, "mean")
+        return [means[chosen.index(layer % self.depth)] for layer in layers]
 
     def embed(
         self,

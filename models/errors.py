@@ -18,6 +18,10 @@ class GroundtruthError(ValueError):
     """Labels that cannot be used: absent, unreadable, or not fitting the audio."""
 
 
+class DataSetError(ValueError):
+    """A data set's files that cannot be used: absent, damaged, others than they should be, or an archive that is not safe to unpack."""
+
+
 class WeightsError(ValueError):
     """Weights that do not fit the network they are loaded into."""
 
@@ -26,8 +30,20 @@ class WeightsNotFoundError(WeightsError):
     """Weights that are not on this machine; the text names the file to place and where."""
 
 
+class CheckpointError(OSError, ValueError):
+    """A checkpoint that could not be written; those that were there before it are as they were."""
+
+
 class ConfigError(ValueError):
     """An experiment's configuration that cannot be run."""
+
+
+class JobError(ValueError):
+    """A job of several processes that cannot go on: one of them did not come, or failed."""
+
+
+class ClusterError(ValueError):
+    """Machines that cannot be used together: no scheduler answers, or its workers do not fit."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

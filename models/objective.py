@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from .randomness import Randomness
@@ -41,11 +42,18 @@ class Objective(nn.Module):
 
         net: the weights to validate (the averaged ones); none: the trained ones.
 
-        Returns index [B] and window [B] (together: the item's identity), loss [B] (its own loss), valid [B] (its frames that are
-        not padding); where there are labels also targets [B, L] and scores [B, L] (probabilities). A further entry "scores_X" is
-        a second set of scores, reported apart under that name.
+        Returns index [B] and window [B] (together: the item's identity), valid [B] (its frames that are not padding), and what
+        `summarise` needs: by default loss [B] (its own loss). Where there are labels also targets [B, L] and scores [B, L]
+        (probabilities). A further entry "scores_X" is a second set of scores, reported apart under that name.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say how it is validated.")
+
+    def summarise(self, whole: dict[str, np.ndarray]) -> dict[str, float]:
+        """Scalars of a whole validation, "loss" among them; scores are scored by who validates.
+
+        whole: the entries of `validate` over all batches of all processes, each item once, in the order of (index, window).
+        """
+        return {"loss": float(whole["loss"].mean(dtype=np.float64))}
 
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser: here one, all that is trained, with the optimiser's own settings."""

@@ -52,7 +52,8 @@ def test_every_command_is_known(page, command):
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" and words[1] == "-m":
-        assert (ROOT / (words[2].replace(".", "/") + ".py")).exists() or words[2] == "venv"
+        module = ROOT / words[2].replace(".", "/")
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists() or words[2] == "venv"
     else:
         assert words[0] in ("python", "cd", "source", "pip") or words[0].startswith(".venv")
         assert words[0] != "python" or (ROOT / words[1]).exists()
@@ -68,7 +69,7 @@ def test_experiments_name_commands_configs_and_keys_that_exist(command, tmp_path
     words = [w for w in shlex.split(command) if w != "..."]
     ex = {"ex_maest.py": ex_maest.ex, "ex_tl.py": ex_tl.ex}[words[1]]
     before, after = (words[2 : words.index("with")], words[words.index("with") :]) if "with" in words else (words[2:], [])
-    for name in before:
+    for name in ex.without_options(before):
         assert name in ex.commands, f"no command {name}"
     try:
         ex.run_commandline([words[1], "print_config", *after])  # checks named configs, keys and types

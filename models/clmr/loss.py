@@ -51,13 +51,24 @@ class NTXent(nn.Module):
         return self.parts(z_i, z_j)[0]
 
     def parts(self, z_i: Tensor, z_j: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the contrastive accuracy: the share of this process's views whose nearest is their own other view."""
+        """The loss, and the contrastive accuracy: the share of this process's views whose nearest is their own item's other view.
+
+        Raises as `forward` does.
+        """
         if z_i.shape != z_j.shape or z_i.ndim != 2:
             raise ConfigError(
                 f"The two views are [N, D] each, row by row the same items; got {list(z_i.shape)} and {list(z_j.shape)}."
             )
-        all_i, all_j, first = _joined(z_i.float(), z_j.float())
-        n, own = len(all_i), len(z_i)
+        share, accuracy = self._among(z_i.float(), *_joined(z_i.float(), z_j.float()))
+        return (_of_all(share) if _processes() > 1 else share), accuracy
+
+    def alone(self, z_i: Tensor, z_j: Tensor) -> tuple[Tensor, Tensor]:
+        """`parts` of this batch by itself, whatever other processes hold: for validation."""
+        return self._among(z_i.float(), z_i.float(), z_j.float(), 0)
+
+    def _among(self, own_i: Tensor, all_i: Tensor, all_j: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """Share of the loss, and accuracy, of the rows from `first` on, as many as own_i has, among all rows."""
+        n, own = len(all_i), len(own_i)
         if n < 2:
             raise ConfigError(
                 "A batch of one item has no negatives to be told from: contrastive training needs a batch of 2 or more."
@@ -72,7 +83,7 @@ class NTXent(nn.Module):
         target = torch.cat([mine + n, mine])
         share = functional.cross_entropy(logits, target, reduction="sum") / (2 * n)  # of the joined batch's mean
         accuracy = (logits.detach().argmax(1) == target).float().mean()
-        return _of_all(share), accuracy
+        return share, accuracy
 
 
 def _processes() -> int:
@@ -95,8 +106,6 @@ def _joined(z_i: Tensor, z_j: Tensor) -> tuple[Tensor, Tensor, int]:
 def _of_all(share: Tensor) -> Tensor:
     """The sum of the processes' shares as value; as gradient this share's, times the number of processes, which averaging divides by."""
     world = _processes()
-    if world == 1:
-        return share
     total = share.detach().clone()
     dist.all_reduce(total)
     return share * world + (total - share.detach() * world)
@@ -120,3 +129,17 @@ class _Gather(torch.autograd.Function):
         rank = dist.get_rank()
         first = sum(ctx.sizes[:rank])
         return whole[first : first + ctx.sizes[rank]], None
+
+
+def alignment(z_i: Tensor, z_j: Tensor) -> Tensor:
+    """Mean squared distance of an item's two views on the unit sphere, 0 (equal) to 4; Wang and Isola 2020, arXiv 2005.10242."""
+    return (_unit(z_i) - _unit(z_j)).square().sum(1).mean()
+
+
+def uniformity(z: Tensor) -> Tensor:
+    """Logarithm of the mean over pairs of exp(-2 distance^2) on the unit sphere: 0 (all equal) down to about -4 (evenly spread)."""
+    return torch.pdist(_unit(z)).square().mul(-2).exp().mean().log()
+
+
+def _unit(z: Tensor) -> Tensor:
+    return functional.normalize(z.float(), dim=1, eps=EPS)

@@ -159,6 +159,23 @@ class SampleCNN(AudioEncoder):
             raise ValueError(f"These layers have unlike widths ({widths}): ask for one at a time.")
         return torch.stack([x.mean(dim=-1) for x in self._outputs(windows, chosen)])
 
+    def window_logits(self, windows: Tensor) -> Tensor:
+        """Windows [W, N] -> logits [W, L]. Raises ConfigError for a network without a head."""
+        if self.out_dim is None:
+            raise ConfigError("This SampleCNN has no head (out_dim is none): it gives vectors, no logits.")
+        logits: Tensor = self(windows)
+        return logits
+
+    def summary_shapes(self, layers: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """[C] of each asked layer: blocks have widths of their own. Raises ValueError for layers that are not there."""
+        return {layer: (self.layer_shape(layer)[1],) for layer in layers}
+
+    def summaries(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Mean over time of each asked layer in their order, [W, C] each with its own C, in one pass."""
+        chosen = self.resolve_layers(layers)
+        means = dict(zip(chosen, (x.mean(dim=-1) for x in self._outputs(windows, chosen))))
+        return [means[layer % self.depth] for layer in layers]
+
     def _outputs(self, audio: Tensor, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Outputs [B, C, T] of the chosen blocks, ascending; stops behind the deepest."""
         x = self._audio(audio)

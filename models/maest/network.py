@@ -23,12 +23,12 @@ ensure_torchvision()
 from timm.models.vision_transformer import Block  # noqa: E402
 
 from ..cards import default_labels  # noqa: E402
-from ..encoder import AudioEncoder  # noqa: E402
 from ..frontend import MaestMel, mel_blocks  # noqa: E402
 from ..mel_settings import MAEST as FRONT_END  # noqa: E402
 from ..mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
 from . import inputs  # noqa: E402
 from .patchout import Patchout  # noqa: E402
+from .stored import StoredMels  # noqa: E402
 
 PATCH = 16  # frames and bands of a patch
 PLAIN_ATTENTION_TOKENS = 300
@@ -48,7 +48,7 @@ class PatchEmbed(nn.Module):
         return functional.linear(patches.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
 
 
-class MAEST(AudioEncoder):
+class MAEST(StoredMels):
     """Music Audio Efficient Spectrogram Transformer.
 
     Args:

@@ -188,9 +188,9 @@ def test_teacher_logits_follow_the_crop(tmp_path):
         WindowRule.of(store)
 
 
-def test_what_is_no_mel_store_is_refused(tmp_path):
-    with TrackStore.create(tmp_path / "w.h5", (), np.float32, {}) as writer:
-        writer.append("x", np.ones(5, np.float32))
+def test_what_is_no_store_of_mels_or_samples_is_refused(tmp_path):
+    with TrackStore.create(tmp_path / "w.h5", (3, 4), np.float32, {}) as writer:
+        writer.append("x", np.ones((5, 3, 4), np.float32))
     with pytest.raises(StoreError, match=r"\[bands\]"):
         ClipReader(TrackStore.open(tmp_path / "w.h5"), M)
     with pytest.raises(ConfigError):

@@ -19,10 +19,10 @@ BANDS, FRAMES, LABELS = 12, 40, 6
 class ToyNet(nn.Module):
     """net(x [B, 1, F, T], generator=...) -> (logits [B, L], features), the call of MAEST; in training it drops a random column."""
 
-    def __init__(self, distilled_type: str = "mean"):
+    def __init__(self, distilled_type: str = "mean", dropout: float = 0.0):
         super().__init__()
         self.distilled_type = distilled_type
-        self.body = nn.Sequential(nn.Linear(BANDS, 16), nn.GELU())
+        self.body = nn.Sequential(nn.Linear(BANDS, 16), nn.GELU(), nn.Dropout(dropout))
         self.head = nn.Linear(16, LABELS)
         self.head_dist = nn.Linear(16, LABELS)
 
@@ -91,6 +91,25 @@ class EpochOrder(torch.utils.data.Sampler):
         return iter([(int(order[draw]), int(draw)) for draw in mine])
 
 
+class Resumable(DataLoader):
+    """A loader that says how far it has come, and goes on there once, as datasets/loaders.py does it."""
+
+    given, begin = 0, (-1, 0)
+
+    def __iter__(self):
+        first = self.begin[1] if self.begin[0] == self.sampler.epoch else 0
+        self.given, self.begin = first, (-1, 0)
+        for batch in list(super().__iter__())[first:]:
+            self.given += 1
+            yield batch
+
+    def state_dict(self):
+        return {"epoch": self.sampler.epoch, "batches": self.given}
+
+    def load_state_dict(self, state):
+        self.begin = state["epoch"], state["batches"]
+
+
 class ToyData(pl.LightningDataModule):
     def __init__(self, n: int = 96, batch_size: int = 16, val_windows: int = 2, seed: int = 0, spoil: int | None = None):
         super().__init__()
@@ -102,13 +121,13 @@ class ToyData(pl.LightningDataModule):
     def train_dataloader(self):
         world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = EpochOrder(len(self.train_items["index"]), self.seed, self.batch_size, rank, world)
-        return DataLoader(_Rows(self.train_items), self.batch_size, sampler=sampler)
+        return Resumable(_Rows(self.train_items), self.batch_size, sampler=sampler, generator=torch.Generator())
 
     def val_dataloader(self):
         data = self.val_items
         if self.trainer and self.trainer.world_size == 2:  # parts of unequal length that share some windows
             part = [slice(0, 41), slice(37, None)][self.trainer.global_rank]
             data = {k: v[part] for k, v in data.items()}
-        return DataLoader(_Rows(data), self.batch_size)
+        return DataLoader(_Rows(data), self.batch_size, generator=torch.Generator())
 
     test_dataloader = val_dataloader

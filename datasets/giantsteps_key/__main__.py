@@ -1,0 +1,9 @@
+"""`python -m datasets.giantsteps_key`."""
+
+import sys
+
+from ..sets_command import main
+from . import SET
+
+if __name__ == "__main__":
+    sys.exit(main(SET))

@@ -1,0 +1,127 @@
+"""The one command line of all data sets: `python -m datasets.gtzan VERB ...`.
+
+Without a verb all steps are done: download, prepare, groundtruth, validate. Each is resumable and does nothing where its result stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from models.errors import AudioError, ClusterError, DataSetError, StoreError
+
+from .fetch import read_sums
+from .files import write_whole
+from .prepare import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_BAD, EXIT_STOPPED
+from .sets import DataSet
+
+log = logging.getLogger(__name__)
+STEPS = ("download", "unpack", "prepare", "groundtruth", "validate")
+VERBS = ("all", *STEPS, "cite", "license")
+
+
+def parser_for(data: DataSet) -> argparse.ArgumentParser:
+    """The options, the same for every set."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m datasets.{data.name}",
+        description=f"{data.title}. {data.licence}",
+        epilog="Exit code: 0 all is as published; 3 something is missing or differs, the lines say what; 2 it could not start or go on; "
+        "130 interrupted. After a kill, a cut or a full disk the same command goes on where it stopped.",
+    )
+    add = parser.add_argument
+    add("verb", nargs="?", default="all", choices=VERBS, help="a single step (default: all of them)")
+    add("--data_dir", metavar="DIR", help=f"the set's folder (default: datasets/{data.name}/data)")
+    add("--audio_dir", metavar="DIR", help="the audio, where you have it already; it is not downloaded then")
+    add("--annotations", metavar="PATH", help="the publisher's label file or folder, where it is not in DIR")
+    add("--variant", choices=list(data.variants), help="one groundtruth only (default: all of them)")
+    add("--table", metavar="OUT", help="only write the canonical text of the groundtruth to OUT")
+    add("--mirror", metavar="URL", help="an address that serves the same files under the same names")
+    add("--sha256", metavar="FILE", help="checksums of the downloads, as sha256sum writes them")
+    add("--remove_archives", action="store_true", help="remove each archive once it is unpacked")
+    add("--skip", nargs="+", default=[], choices=STEPS, metavar="STEP", help=f"steps to leave out: {', '.join(STEPS)}")
+    add("--jobs", metavar="N", type=int, help="worker processes of the preparation (default: one per usable core)")
+    add("--scheduler", metavar="WHERE", help="prepare on a dask cluster, as `python -m datasets.prepare --scheduler`")
+    add("--workers", metavar="N", type=int, help="of --scheduler slurm: jobs to ask for")
+    return parser
+
+
+def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit code."""
+    parser = parser_for(data)
+    args = parser.parse_args(argv)
+    if args.jobs is not None and args.jobs < 1:
+        parser.error("--jobs is 1 or more")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if args.verb in ("cite", "license"):
+        sys.stdout.write(data.cite() if args.verb == "cite" else data.license())
+        return EXIT_OK
+    try:
+        return _run(data, args)
+    except (DataSetError, AudioError, StoreError, ClusterError) as error:
+        log.error("%s", error)
+    except OSError as error:  # DownloadError too
+        log.error("%s", f"{error.filename}: {error.strerror}." if error.filename else error)
+    except KeyboardInterrupt:
+        log.error("Interrupted. The same command goes on where it stopped.")
+        return EXIT_INTERRUPTED
+    return EXIT_STOPPED
+
+
+def _run(data: DataSet, args: argparse.Namespace) -> int:
+    source = {"annotations": args.annotations, "audio_dir": args.audio_dir}
+    if args.table:
+        table = data.groundtruth(args.data_dir, args.variant, **source)
+        write_whole(args.table, data.text(table))
+        log.info("%s: %d tracks, sha256 %s.", args.table, len(table), data.digest(table))
+        return EXIT_OK
+    steps = [step for step in (STEPS if args.verb == "all" else (args.verb,)) if step not in args.skip]
+    code = EXIT_OK
+    if "download" in steps or "unpack" in steps:
+        _download(data, args, steps)
+    if "prepare" in steps:
+        code = max(code, _prepare(data, args))
+    variants = [args.variant] if args.variant else list(data.variants)
+    for variant in variants:
+        if "groundtruth" in steps:
+            data.write_groundtruth(args.data_dir, variant, **source)
+    for variant in variants:
+        if "validate" in steps:
+            found = data.validate(args.data_dir, variant, **source)
+            for line in found.facts:
+                log.info("%s %s: %s.", data.name, variant, line)
+            for line in found.problems:
+                log.warning("%s %s: %s", data.name, variant, line)
+            if not found.ok:
+                code = EXIT_SOME_BAD
+    return code
+
+
+def _download(data: DataSet, args: argparse.Namespace, steps: Sequence[str]) -> None:
+    """Download and unpack; of a set that may not be downloaded `all` goes on with the user's copy."""
+    if args.verb == "all" and not data.bundles():
+        log.info("%s is not downloaded. %s", data.title, data.get_it)
+        return
+    data.download(
+        args.data_dir,
+        mirror=args.mirror,
+        known=read_sums(args.sha256) if args.sha256 else None,
+        get="download" in steps,
+        open_up="unpack" in steps or args.verb == "download",
+        remove_archives=args.remove_archives,
+        audio=args.audio_dir is None,
+    )
+
+
+def _prepare(data: DataSet, args: argparse.Namespace) -> int:
+    done = data.prepare(args.data_dir, audio_dir=args.audio_dir, jobs=args.jobs, scheduler=args.scheduler, workers=args.workers)
+    log.info("%s: %d tracks made in %.1f s, %d were there already.", done.store, done.made, done.seconds, done.already)
+    unknown = sorted(set(done.failed) - data.broken)
+    if known := sorted(set(done.failed) & data.broken):
+        log.info("%d files are known to be broken: %s.", len(known), ", ".join(known))
+    for name in unknown[:10]:
+        log.warning("%s: %s", name, done.failed[name])
+    if unknown:
+        log.warning("%d files could not be used: %s.", len(unknown), done.store.parent / "failed.csv")
+    return EXIT_SOME_BAD if unknown else EXIT_OK

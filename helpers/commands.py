@@ -1,0 +1,159 @@
+"""What the command files share: which config a bare command means, which run ckpt_path continues, where networks compute, what is extracted, and
+what commands say at their end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import ConfigError
+
+from .resume import CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
+
+if TYPE_CHECKING:
+    from models.encoder import AudioEncoder
+
+    from .data import Tracks
+    from .extraction_job import Extraction
+
+log = logging.getLogger(__name__)
+HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
+LAST = "last"  # of ckpt_path: the newest checkpoint of this config's newest run
+DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
+
+
+def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]]:
+    """The rule by which a command of `script` without a named config and without data is the config `demo`'s."""
+
+    def implied(command: str, updates: Mapping[str, Any], named: Sequence[str]) -> Sequence[str]:
+        chosen = updates.get("datamodule", {})
+        if command == "print_config" and not named:
+            log.info(
+                "`python %s` alone runs `with %s`; these are the recipe's values, on which all named configs build.", script, demo
+            )
+        if named or command == "print_config" or any(key in chosen for key in DATA_KEYS):
+            return named
+        return (demo,)
+
+    return implied
+
+
+def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], Path | None]:
+    """The rule which run folder one of `commands` goes on in: that of ckpt_path, or for `last` this config's newest."""
+
+    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> Path | None:
+        chosen = config["ckpt_path"]
+        if chosen is None or command not in commands:
+            return None
+        if chosen != LAST:
+            return run_of(chosen)
+        return run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+
+    return continues
+
+
+def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | None:
+    """The checkpoint to continue from; None for a training from the beginning. continued: the run folder that is gone on in.
+
+    Raises ConfigError or WeightsError, before any work, for one that is torn or belongs to another experiment.
+    """
+    chosen = config["ckpt_path"]
+    if chosen is None:
+        return None
+    if chosen != LAST:
+        saved = read_saved(chosen)
+    else:
+        saved = None if continued is None else newest(continued / CHECKPOINTS)
+    if saved is None:
+        where = config["trainer"]["default_root_dir"] if continued is None else continued
+        log.info("There is no checkpoint of this config in %s yet: training begins.", where)
+        return None
+    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
+    return saved.path
+
+
+def tested_checkpoint(config: Mapping[str, Any]) -> Path | None:
+    """The checkpoint that `test` scores. Raises ConfigError where `last` finds none."""
+    chosen, root = config["ckpt_path"], config["trainer"]["default_root_dir"]
+    if chosen != LAST:
+        return None if chosen is None else Path(chosen)
+    folder = run_to_continue(root, "main", config)
+    saved = None if folder is None else newest(folder / CHECKPOINTS)
+    if saved is None:
+        raise ConfigError(f"No run of this config under {root} has left a checkpoint: train it, or name one by ckpt_path=PATH.")
+    return saved.path
+
+
+def placed(net: AudioEncoder, weights: str | None, trainer: Mapping[str, Any]) -> tuple[AudioEncoder, str, str]:
+    """The network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights (None) are said."""
+    from .devices import resolve_accelerator
+
+    device = resolve_accelerator(trainer["accelerator"])
+    if weights is None:
+        log.warning("This network has RANDOM weights (pretrained=False, no checkpoint): a baseline, nothing else.")
+    precision = "32" if trainer["precision"] == "auto" and device == "cpu" else str(trainer["precision"])
+    return net.to("cuda" if device == "gpu" else "cpu").eval(), weights or "RANDOM", precision
+
+
+def to_extract(found: Tracks) -> dict[str, Any]:
+    """The store, and the names of its tracks that the groundtruth "predict" has (None: all). Raises GroundtruthError for absent ones."""
+    from datasets.groundtruth import match
+    from datasets.store import TrackStore
+    from models.errors import GroundtruthError
+
+    store, truth = TrackStore.open(found.store), found.truths.get("predict")
+    if truth is None:
+        return {"source": store, "names": None}
+    numbers = match(truth.keys, store.names)
+    if numbers.absent:
+        raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+    return {"source": store, "names": [store.names[i] for i in numbers.numbers]}
+
+
+def run_extraction(
+    kind: str,
+    job: Mapping[str, Any],
+    out: Path,
+    predict: Mapping[str, Any],
+    sections: Mapping[str, Any],
+    accelerator: str,
+    seed: int,
+    **more: Any,
+) -> Extraction:
+    """Extract in this process, or in shards by several (predict.jobs, .scheduler, .shard_tracks, or an output begun so).
+
+    kind: "embeddings" or "logits". job, more: arguments of helpers.extract. sections: of the config, from which a worker builds the network.
+    """
+    from datasets.plans import Plan
+
+    from .extract import extract_embeddings, extract_logits
+    from .extract_shards import Recipe, extract_in_shards
+
+    if not any((predict["jobs"], predict["scheduler"], predict["shard_tracks"], Plan.size_of(out))):
+        return {"embeddings": extract_embeddings, "logits": extract_logits}[kind](**job, out=out, **more)
+    recipe = Recipe.of(job["network"], sections, accelerator, seed)
+    where = {name: predict[name] for name in ("scheduler", "workers")} | {
+        "jobs": predict["jobs"] or 1,
+        "size": predict["shard_tracks"],
+    }
+    return extract_in_shards(kind, **job, out=out, recipe=recipe, **where, **more)
+
+
+def extraction_lines(done: Extraction) -> list[str]:
+    """What an extraction did, to be printed."""
+    windows = f"{done.n_windows} windows in " if done.n_windows else ""  # shards do not count theirs
+    first = f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):"
+    return [first, *(f"  {path}" for path in done.paths.values())]
+
+
+def test_lines(metrics: Mapping[str, float], n_labels: int) -> list[str]:
+    """A test's scores, per window and per track, to be printed."""
+    m, weights, lines = metrics, "averaged weights" if "test_roc_swa" in metrics else "", []
+    for unit in ("", "track_"):
+        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
+        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {n_labels} labels"
+        lines.append(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
+    return lines

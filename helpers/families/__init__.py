@@ -1,0 +1,21 @@
+"""The self-supervised families that ex_ssl.py trains: from their config section to network, objective and kind of batches.
+
+A family is a module of this package with `rate`, `labelled`, `check`, `network`, `objective` and `batches`, as clmr.py has them; its models are a
+folder of models/, its section a dataclass of configs/schema_ssl.py, its named configs stand in configs/.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from models.errors import ConfigError, nearest
+
+FAMILIES = ("clmr",)
+
+
+def family(name: str) -> ModuleType:
+    """The family's module. Raises ConfigError for an unknown name."""
+    if name not in FAMILIES:
+        raise ConfigError(f"There is no family '{name}'; there are {', '.join(FAMILIES)}.{nearest(name, FAMILIES)}")
+    return importlib.import_module(f".{name}", __package__)
