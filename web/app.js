@@ -32,6 +32,7 @@ function say(text) {
 function complain(error) {
   $("message").hidden = !error;
   $("message").textContent = error ? error.message : "";
+  if (error) $("message").scrollIntoView({ block: "nearest" });
 }
 
 function progress(value) {
