@@ -20,6 +20,7 @@ from helpers.commands import (
     HARDWARE,
     continued_by,
     demo_without_data,
+    export_network,
     extraction_lines,
     placed,
     run_extraction,
@@ -360,23 +361,8 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[s
 @ex.command
 def export(_config: Mapping[str, Any], seed: int) -> str:
     """Write the config's network to export.out, for others to load: export.format=safetensors, ast (transformers) or onnx."""
-    from models.errors import ConfigError
-    from models.export import export_model
-
-    e = _config["export"]
-    if e["out"] is None:
-        raise ConfigError(
-            "export.out says where the network goes: a folder, or a file that ends in .safetensors or .onnx. It is not set."
-        )
-    if e["format"] != "onnx" and e["blocks"] is not None:
-        raise ConfigError(f"export.blocks is for export.format=onnx; {e['format']} holds the whole network.")
-    path = export_model(trained(as_trained(_config), seed)[0], e["out"], e["format"], e["blocks"])
-    written = (
-        sorted(path.iterdir()) if path.is_dir() else [path, *[p for p in [path.with_suffix(".json")] if e["format"] == "onnx"]]
-    )
-    for file in written:
-        size = file.stat().st_size
-        _say(f"{file} ({size / 1e6:.1f} MB)" if size > 1e5 else f"{file} ({size / 1e3:.1f} kB)")
+    path, lines = export_network(lambda: trained(as_trained(_config), seed)[0], _config["export"])
+    _say(*lines)
     return str(path)
 
 

@@ -302,7 +302,7 @@ class Export:
         ("safetensors", "ast", "onnx"),
     )
     out: str | None = opt(None, "where to: a folder, or a file that ends in .safetensors or .onnx")
-    blocks: list[int] | None = opt(None, "of onnx: blocks whose embeddings are outputs; none: all")
+    blocks: list[int] | None = opt(None, "of onnx and MAEST: blocks whose embeddings are outputs; none: all; []: no embeddings")
 
 
 @dataclass
