@@ -206,6 +206,12 @@ class Predict:
     format: str = opt("store", "store: one track store; npy: a file per track", ("store", "npy"))
     pool: str = opt("none", "of format npy: none [windows, 2304]; mean over windows [3, 768]", ("none", "mean"))
     dtype: str = opt("float32", "of the stored numbers", ("float32", "float16"))
+    scheduler: str | None = opt(
+        None, "extract on a dask cluster: tcp://HOST:8786, a scheduler file (NAME.json), or slurm (docs/scale.md)"
+    )
+    workers: int | None = opt(None, "of scheduler slurm: jobs to ask for; none: 1")
+    jobs: int | None = opt(None, "extract in this many processes of this machine, in shards; none: in this one, into one store")
+    shard_tracks: int | None = opt(None, "tracks to a shard; none: 1024, where shards are made")
     audio: str | None = opt(None, "of the commands predict and similar: an audio file, or a folder of them")
     top: int = opt(10, "classes (recordings of similar) that are shown")
     hop: float | None = opt(None, "of predict: s between two windows' starts; none: a window's length")
@@ -296,7 +302,7 @@ class Export:
         ("safetensors", "ast", "onnx"),
     )
     out: str | None = opt(None, "where to: a folder, or a file that ends in .safetensors or .onnx")
-    blocks: list[int] | None = opt(None, "of onnx: blocks whose embeddings are outputs; none: all")
+    blocks: list[int] | None = opt(None, "of onnx and MAEST: blocks whose embeddings are outputs; none: all; []: no embeddings")
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth import Groundtruth
-from models.maest import MAEST
+from models.encoder import AudioEncoder
 
 from .baselines import mel_statistics
 from .comparison import MEL_STATISTICS, compare_systems
@@ -32,7 +32,7 @@ class Study:
     """What a study found, and what its report shows: scores by system, probes, the network and tracks of the examples, training curves."""
 
     scores: list[SystemScores]
-    network: MAEST
+    network: AudioEncoder
     store: Path
     shown: Groundtruth  # tracks that the network has not seen
     truths: dict[str, Groundtruth]
@@ -43,8 +43,8 @@ class Study:
 
 
 def split_study(
-    trained: MAEST,
-    untrained: MAEST,
+    trained: AudioEncoder,
+    untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
     *,
@@ -54,21 +54,23 @@ def split_study(
     reduce: Reduce,
     block: int,
     batch_size: int,
+    mels: Path | None,
 ) -> Study:
-    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings."""
+    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
+
+    mels: mel store of the same tracks, for mel statistics (none: without them).
+    """
     stores: dict[str, str | Path] = {}
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
     inputs = Inputs(types, reduce, trained.embed_dim)
-    scores, probes = compare_systems(
-        stores, found.truths, settings, inputs=inputs, seeds=seeds, mels=found.store, data=found.name
-    )
+    scores, probes = compare_systems(stores, found.truths, settings, inputs=inputs, seeds=seeds, mels=mels, data=found.name)
     return Study(scores, trained, found.store, found.truths["test"], found.truths, folder / "history.json", block, probes)
 
 
 def folds_study(
-    pretrain: Callable[[Mapping[str, Groundtruth], Path], MAEST],
-    untrained: MAEST,
+    pretrain: Callable[[Mapping[str, Groundtruth], Path], AudioEncoder],
+    untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
     *,
@@ -112,5 +114,5 @@ def folds_study(
     return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", block, notes=notes)
 
 
-def _embed(net: MAEST, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
+def _embed(net: AudioEncoder, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
     return extract_embeddings(net, store, out, [block], model=name, batch_size=batch_size).paths[block]
