@@ -28,7 +28,7 @@ Rows = Literal["mean", "each", "first", "random"]
 TOKENS = "cdt"
 PUBLISHED_SIZE = 768  # C of the published networks
 NPY_SUFFIX = ".embeddings.npy"
-_BLOCK = 16_000_000  # numbers read at once
+_BLOCK = 4_000_000  # numbers read at once
 MEMORY = 8e9  # bytes of embeddings kept in memory; more stand in a memory map
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
@@ -156,11 +156,13 @@ def load_rows(
         block, part = slice(first, last), lengths[first:last]
         items = there.read(numbers[block], 1 if rows == "first" else None)
         starts = np.cumsum(part) - part
-        if rows == "mean":
-            share = np.ones(len(items)) if weights is None else np.concatenate(weights[first:last])
-            items = items.astype(np.float64) * share.reshape(-1, *[1] * (items.ndim - 1))
-            items = np.add.reduceat(items, starts, axis=0)
-            items = items / np.add.reduceat(share, starts).reshape(-1, *[1] * (items.ndim - 1))
+        if rows == "mean" and (len(items) > len(part) or weights is not None):
+            share = part.astype(np.float64)
+            if weights is not None:
+                valid = np.concatenate(weights[first:last])
+                items, share = items * valid.reshape(-1, *[1] * (items.ndim - 1)), np.add.reduceat(valid, starts)
+            items = np.add.reduceat(items, starts, axis=0, dtype=np.float64)
+            items /= share.reshape(-1, *[1] * (items.ndim - 1))
         elif picked is not None:
             items = items[starts + picked[block]]
         vectors = choice.of(items, there.size, there.where)
