@@ -95,9 +95,14 @@ def resolve_strategy(strategy: str, devices: int | list[int], num_nodes: int) ->
     """Lightning's strategy name. One process needs none, whatever is asked for: it must not be started again in a subprocess.
 
     With several processes "auto" and "ddp" mean DDP with a search for unused parameters, as in the published suite: a "mean" network never uses
-    its second head. "ddp_find_unused_parameters_false" does without the search. Raises ConfigError for other strategies: those that split the
-    weights would leave checkpoints and averages in pieces, and no network here needs them.
+    its second head. "ddp_find_unused_parameters_false" does without the search. Raises ConfigError for other strategies, fsdp among them.
     """
+    if strategy.startswith(("fsdp", "deepspeed")):
+        raise ConfigError(
+            f"Strategy '{strategy}' splits the weights over the GPUs, for networks that one GPU cannot hold: weights, gradients and AdamW's state "
+            "take 16 bytes per parameter, 1.4 GB for MAEST. Averaged weights and checkpoints need them whole: use trainer.strategy=ddp, and "
+            "where memory is short a smaller batch with trainer.accumulate_grad_batches, or precision bf16-mixed."
+        )
     if strategy not in STRATEGIES:
         raise ConfigError(
             f"Strategy '{strategy}' is not offered; choose one of {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"

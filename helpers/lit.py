@@ -6,9 +6,9 @@ generators' states, and what the run was about ("experiment").
 
 Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and further scalars of the
 objective's `summarise` as val_NAME; where the objective gives scores, val_ap and val_roc (macro, degenerate classes left out) with
-val_ap_classes and val_roc_classes, the number of classes in them. "_cls" or the like stands behind a second set of scores, "_swa"
-behind everything that the averaged weights reached. The test logs the same as test_*, and per track test_track_ap, test_track_roc
-from the mean of the windows' probabilities weighted by their valid frames.
+val_ap_classes and val_roc_classes, the number of classes in them. "_cls" and "_dist" stand behind the scores of a student's heads,
+each by itself (without: of the mean of both), "_swa" behind everything that the averaged weights reached. The test logs the same as
+test_*, and per track test_track_ap, test_track_roc from the mean of the windows' probabilities weighted by their valid frames.
 """
 
 from __future__ import annotations

@@ -263,11 +263,9 @@ class Experiment(sacred.Experiment):
         before = self.without_options(words[: words.index("with")] if "with" in words else words)
         named = [word for word in before if word in self.named_configs and word not in self.commands]
         if named:
-            rest = (
-                [w for w in before if w not in named]
-                + ["with", *named]
-                + (words[words.index("with") + 1 :] if "with" in words else [])
-            )
+            behind = words[words.index("with") + 1 :] if "with" in words else []
+            first = [w for w in before if w not in named and "=" not in w]
+            rest = [*first, "with", *named, *(w for w in before if "=" in w), *behind]
             raise ConfigError(f"'{named[0]}' is a named config: it stands behind `with`. You want: {' '.join(rest)}")
         for word in before:
             if "=" not in word and word != "help" and word not in self.commands:
@@ -279,8 +277,8 @@ class Experiment(sacred.Experiment):
         after = words[words.index("with") + 1 :] if "with" in words else []
         for i, word in enumerate(after):
             if word.startswith("=") or word.endswith("="):
-                near = "".join(after[max(i - 1, 0) : i + 1]) if word.startswith("=") else "".join(after[i : i + 2])
-                raise ConfigError(f"There is a space beside the '=' of '{word}': write it without: {near}")
+                near = "".join(after[max(i - word.startswith("="), 0) : i + 1 + word.endswith("=")])
+                raise ConfigError(f"There is a space beside an '=': write it without: {near}")
         for word in after:
             if "=" not in word and not word.startswith("-") and word not in self.named_configs and not Path(word).suffix:
                 raise ConfigError(
