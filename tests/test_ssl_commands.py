@@ -174,7 +174,12 @@ def test_augmentations_are_written_to_be_heard(run, folder):
         ("main", "clmr_pretrain", {"augment.pitch": 2.0}, "augment.pitch"),
         ("main", "clmr_pretrain", {"clmr.checkpoint": "nothing.pt"}, "nothing.pt"),
         ("main", "clmr_pretrain", {"clmr.temprature": 1.0}, "Did you mean 'temperature'"),
-        ("main", "clmr_pretrain", {"datamodule.audio_dir": "AUDIO", "datamodule.batch_size_train": 64}, "do not fill one batch of 64"),
+        (
+            "main",
+            "clmr_pretrain",
+            {"datamodule.audio_dir": "AUDIO", "datamodule.batch_size_train": 64},
+            "do not fill one batch of 64",
+        ),
         ("test", "clmr_pretrain", {}, "trained on labels"),
         ("extract_embeddings", "clmr_inference", {}, "clmr_magnatagatune_mlp.zip"),
         ("extract_embeddings", "clmr_pretrain", {"predict.transformer_block": 99}, "99"),
