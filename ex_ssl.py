@@ -21,8 +21,10 @@ from helpers.commands import (
     HARDWARE,
     continued_by,
     demo_without_data,
+    export_network,
     extraction_lines,
     placed,
+    run_extraction,
     starting_point,
     test_lines,
     tested_checkpoint,
@@ -110,6 +112,9 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
     labels = found.truths["train"].labels or None
     net = network(config, labels, seed)
     data = data_module(config, found, net, seed)
+    experiment = build_experiment(experiment_of(config), data, t)
+    if o["schedule"] == "cosine":  # it ends with the last epoch
+        experiment["trainer.max_epochs"] = t["max_epochs"]
     return fit(
         family(config["family"]).objective(config, net),
         data,
@@ -119,7 +124,7 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         early_stopping=o["early_stopping"],
         seed=seed,
         resume_from=start,
-        experiment=build_experiment(experiment_of(config), data, t),
+        experiment=experiment,
         log_metric=metric_logger(run),
         **{k: v for k, v in t.items() if k != "default_root_dir"},
     )
@@ -193,25 +198,38 @@ def layers(config: Mapping[str, Any], net: Any) -> list[int]:
     return list(net.resolve_layers([chosen] if isinstance(chosen, int) else chosen))
 
 
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
+    """Extract, in this process or in shards by several, and say what is where."""
+    sections = {name: config[name] for name in ("family", config["family"])}
+    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
+
+
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Vectors of predict.transformer_block for every window of every track, [windows, C] each, into <out_dir>/<layer>/. Resumes."""
-    from helpers.extract import extract_embeddings
-
     job, p = extraction(_config, _run, seed), _config["predict"]
-    done = extract_embeddings(**job, out=p["out_dir"], blocks=layers(_config, job["network"]), pool=p["pool"])
-    _say(*extraction_lines(done))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    more = {"blocks": layers(_config, job["network"]), "pool": p["pool"]}
+    return extracted("embeddings", _config, seed, job, Path(p["out_dir"]), **more)
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, of a network with a head, into <out_dir>/logits/. Resumes."""
-    from helpers.extract import extract_logits
+    return extracted("logits", _config, seed, extraction(_config, _run, seed), Path(_config["predict"]["out_dir"]) / "logits")
 
-    done = extract_logits(**extraction(_config, _run, seed), out=Path(_config["predict"]["out_dir"]) / "logits")
-    _say(*extraction_lines(done))
-    return {str(k): str(v) for k, v in done.paths.items()}
+
+@ex.command
+def export(_config: Mapping[str, Any], seed: int) -> str:
+    """Write the config's network to export.out: export.format=safetensors, or onnx (waveform -> tags; it needs a head: clmr.head_checkpoint)."""
+
+    def make() -> Any:
+        return placed(network(_config, None, seed), weights_name(_config), _config["trainer"])[0]
+
+    path, lines = export_network(make, _config["export"])
+    _say(*lines)
+    return str(path)
 
 
 @ex.command
@@ -253,6 +271,8 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"))
     r = _config["report"]
     result = train(_run, _config, seed, found, folder, start)
+    if not is_first_process():
+        return {}  # it was there for the training
     weights = str(result.best or result.last)
     trained, untrained = (network(_config, None, seed, pretrained=False, checkpoint=path) for path in (weights, None))
     layer = layers(_config, trained)[0]

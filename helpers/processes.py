@@ -232,6 +232,7 @@ def job(devices: int, num_nodes: int, accelerator: str) -> Iterator[None]:
         _wait_for_all()
     except BaseException as error:
         _job.left.set()
+        _let_it_be_recorded()
         if why := _failed_elsewhere(error):
             _job.failed = True
             raise JobError(why) from error
@@ -239,7 +240,7 @@ def job(devices: int, num_nodes: int, accelerator: str) -> Iterator[None]:
         raise
     finally:
         _job.left.set()
-        _end_others()
+        _end_others(GRACE if _job.failed else MEETING.total_seconds())
 
 
 def _start(devices: int) -> None:
@@ -261,20 +262,27 @@ def _start(devices: int) -> None:
             _job.others.append(subprocess.Popen(sys.orig_argv, env={**os.environ, **own}, stdin=subprocess.DEVNULL))
 
 
+def _let_it_be_recorded() -> None:
+    """Torchrun ends the rest of a failed job by SIGTERM at once, and after 30 s by SIGKILL: time enough to write down what happened."""
+    here = place()
+    if here is not None and here.starter == "torchrun" and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def _failed_elsewhere(error: BaseException) -> str:
     """What failed first, when `error` is only its echo in a collective of this process; else ''."""
     if not isinstance(error, RuntimeError) or _job.place is None:
         return ""
     echo = any(word in str(error).lower() for word in ("connection", "peer", "nccl", "gloo", "timed out", "store"))
-    until = time.monotonic() + (GRACE if echo else 0.0)
+    until = time.monotonic() + (GRACE if _job.others else 2.0) * echo
     while not (why := _job.words() or _job.fallen()) and time.monotonic() < until:
         time.sleep(LOOK)
-    return why
+    return why or ("Another process of this job is gone; its own output says why." if echo else "")
 
 
-def _end_others() -> None:
-    """Wait for the processes that were started from here; those that stay are ended."""
-    until = time.monotonic() + GRACE
+def _end_others(patience: float) -> None:
+    """Wait for the processes that were started from here; those that stay longer than `patience` s are ended."""
+    until = time.monotonic() + patience
     for process in _job.others:
         try:
             process.wait(max(until - time.monotonic(), 0.0))

@@ -17,10 +17,11 @@ from .baselines import mel_statistics
 from .comparison import MEL_STATISTICS, compare_systems
 from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
 from .data import Tracks
+from .embeddings import Reduce
 from .extract import extract_embeddings
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import read_split
+from .transfer import Inputs, read_split
 
 log = logging.getLogger(__name__)
 TRAINED, UNTRAINED = "pre-trained", "untrained"
@@ -50,7 +51,7 @@ def split_study(
     seeds: Sequence[int],
     settings: ProbeSettings,
     types: str,
-    reduce: str,
+    reduce: Reduce,
     block: int,
     batch_size: int,
     mels: Path | None,
@@ -62,8 +63,8 @@ def split_study(
     stores: dict[str, str | Path] = {}
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
-    choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=trained.embed_dim)
-    scores, probes = compare_systems(stores, found.truths, settings, seeds=seeds, mels=mels, data=found.name, **choice)
+    inputs = Inputs(types, reduce, trained.embed_dim)
+    scores, probes = compare_systems(stores, found.truths, settings, inputs=inputs, seeds=seeds, mels=mels, data=found.name)
     return Study(scores, trained, found.store, found.truths["test"], found.truths, folder / "history.json", block, probes)
 
 
@@ -77,7 +78,7 @@ def folds_study(
     repeats: int,
     settings: ProbeSettings,
     types: str,
-    reduce: str,
+    reduce: Reduce,
     block: int,
     batch_size: int,
 ) -> Study:
@@ -86,9 +87,9 @@ def folds_study(
     pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
     """
     truth = found.truths["all"]
-    choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=untrained.embed_dim)
+    inputs = Inputs(types, reduce, untrained.embed_dim)
     baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, block, batch_size)
-    everything = read_split("all", baseline, truth, skip_missing=True, data=found.name, **choice)
+    everything = read_split("all", baseline, truth, inputs, skip_missing=True, data=found.name)
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
 
@@ -97,7 +98,7 @@ def folds_study(
         log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
         net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
         path = _embed(net, found.store, where / "embeddings", TRAINED, block, batch_size)
-        parts = [read_split(part.name, path, truth.subset(part.keys), **choice) for part in (train, validation, test)]
+        parts = [read_split(part.name, path, truth.subset(part.keys), inputs) for part in (train, validation, test)]
         last[str(where)] = (net, where, test.keys)
         return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
 
