@@ -47,6 +47,7 @@ class Groundtruth:
 
     keys: [N] names of tracks. labels: [L] names of columns. packed: [N, ceil(L / 8)] uint8, np.packbits of the boolean rows.
     split: [N] 'train', 'val' or 'test'. group: [N] what must not be torn apart by a split (artist, album).
+    checked: no track or label stands twice, as the caller knows.
 
     Raises GroundtruthError for no tracks, keys or labels that stand twice, and parts that do not fit one another.
     """
@@ -58,13 +59,14 @@ class Groundtruth:
         packed: np.ndarray,
         split: Sequence[str] | None = None,
         group: Sequence[str] | None = None,
+        checked: bool = False,
     ):
         self.keys: Sequence[str] = compact(keys)
         self.labels = list(labels)
         self.packed = packed
         if not self.keys:
             raise GroundtruthError("The groundtruth is empty: it names no track.")
-        for what, names in (("tracks", self.keys), ("labels", self.labels)):
+        for what, names in () if checked else (("tracks", self.keys), ("labels", self.labels)):
             if twice := _twice(names):
                 raise GroundtruthError(f"{len(twice)} {what} stand more than once in the groundtruth: {listed(twice)}.")
         if packed.shape != (len(self.keys), (len(self.labels) + 7) // 8) or packed.dtype != np.uint8:

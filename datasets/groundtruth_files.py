@@ -12,6 +12,7 @@ from models.errors import GroundtruthError
 
 from . import safe_pickle
 from .groundtruth import Groundtruth, listed
+from .groundtruth_cache import cached
 from .groundtruth_tables import GROUP_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, SPLIT_COLUMNS, choose, part, read_table
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def read(
         if path.is_dir():
             found = _read_folder(path, names)
         elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            found = read_table(path, names, columns, separator)
+            found = cached(path, [names, columns, separator], lambda: read_table(path, names, columns, separator))
         elif path.suffix.lower() == ".json":
             found = _read_json(path, names, columns, separator)
         elif path.suffix.lower() in (".pk", ".pkl", ".pickle"):

@@ -12,6 +12,7 @@ import numpy as np
 
 from models.errors import GroundtruthError, nearest
 
+from . import groundtruth_arrow
 from .groundtruth import Groundtruth, listed
 from .names import NamesBuilder
 
@@ -36,8 +37,8 @@ GROUP_COLUMNS = ("group", "artist", "artist_id", "album", "album_id")
 SEPARATORS = ("|", ";", ",")
 
 
+ARROW_FROM = 16 << 20  # bytes of a table from which it is worth it
 LINES = 16384  # handled at a time
-REMEMBERED = 1 << 17  # cells whose labels are remembered
 ONES, ZEROS = frozenset({"1", "1.0", "True", "true"}), frozenset({"0", "0.0", "False", "false"})
 
 
@@ -56,25 +57,45 @@ def read_table(path: Path, labels: list[str] | None, columns: dict[str, str | No
     label = choose(header, columns["label"], LABEL_COLUMNS, "label", "the labels")
     if group is not None:
         log.info("Tracks that share their %s are a group: a split keeps them together.", group)
-    if label is None:
-        others = [name for name in header if name not in (key, split, group)]
-        values: _Listed | _Marked = _Marked([header.index(name) for name in others], others)
-    else:
-        if separator is None:
-            separator = table.separator(header.index(label))
-        values = _Listed(header.index(label), len(header), label == header[-1], separator, labels)
-    names, splits, groups = NamesBuilder(), _Repeated(header, split), _Repeated(header, group)
+    others = [name for name in header if name not in (key, split, group)]
+    if label is not None and separator is None:
+        separator = table.separator(header.index(label))
     place = header.index(key)
-    for rows in table.chunks():
-        for row in rows:
-            names.add(row[place].strip())
+    texts = [name for name in (key, split, group, label) if name is not None]
+
+    def begin() -> tuple[NamesBuilder, _Repeated, _Repeated, _Listed | _Marked]:
+        if label is None:
+            return (
+                NamesBuilder(),
+                _Repeated(header, split),
+                _Repeated(header, group),
+                _Marked([header.index(o) for o in others], others),
+            )
+        values = _Listed(header.index(label), len(header), label == header[-1], str(separator), labels)
+        return NamesBuilder(), _Repeated(header, split), _Repeated(header, group), values
+
+    names, splits, groups, values = begin()
+    large = label is not None and path.stat().st_size >= ARROW_FROM
+    found = groundtruth_arrow.batches(path, table.delimiter, header, texts) if large else None
+    try:
+        for batch in found or ():
+            groundtruth_arrow.add_names(names, batch[key])
+            splits.add_column(batch.get(split))
+            groups.add_column(batch.get(group))
+            values.add_column(batch[label])
+    except groundtruth_arrow.Uneven as error:
+        log.debug("%s is read line by line: %s", path, error)
+        found = None
+        names, splits, groups, values = begin()
+    for rows in table.chunks() if found is None else ():
+        names.extend([row[place].strip() for row in rows])
         splits.add(rows)
         groups.add(rows)
         values.add(rows)
     if not len(names):
         raise GroundtruthError(f"there is a header ({', '.join(header)}) but no track.")
-    found, packed = values.finish(labels)
-    return Groundtruth(names.names(), found, packed, splits.values, groups.values)
+    found_labels, packed = values.finish(labels)
+    return Groundtruth(names.names(), found_labels, packed, splits.values, groups.values)
 
 
 class _Table:
@@ -141,6 +162,14 @@ class _Repeated:
             known = self._known
             self.values += [known.setdefault(cell, cell) for cell in (row[self._column].strip() for row in rows)]
 
+    def add_column(self, column: object) -> None:
+        """The same of pyarrow's column."""
+        if self.values is None:
+            return
+        texts, which = groundtruth_arrow.distinct(column)
+        texts = [self._known.setdefault(text, text) for text in texts]
+        self.values += [texts[i] for i in which.tolist()]
+
 
 class _Listed:
     """One column of label names; in the last one they may run on over further cells."""
@@ -148,32 +177,36 @@ class _Listed:
     def __init__(self, column: int, width: int, last: bool, separator: str, labels: list[str] | None):
         self._column, self._width, self._last, self._separator = column, width, last, separator
         self._numbers = {name: i for i, name in enumerate(labels or ())}  # by the order in which they come
-        self._fixed = labels is not None
-        self._remembered: dict[str, tuple[int, ...]] = {}
         self._counts, self._set = array("H"), array("I")
 
-    def _of(self, text: str) -> tuple[int, ...]:
-        found = self._remembered.get(text)
-        if found is None:
-            parts = (p.strip() for p in (text.split(self._separator) if self._separator else (text,)))
-            found = tuple(self._numbers.setdefault(name, len(self._numbers)) for name in parts if name)
-            if len(self._remembered) >= REMEMBERED:
-                self._remembered.clear()
-            self._remembered[text] = found
-        return found
+    def _of(self, text: str) -> list[int]:
+        parts = text.split(self._separator) if self._separator else [text]
+        try:
+            return [self._numbers[name] for name in parts]  # nearly always: all seen before
+        except KeyError:
+            stripped = [name for part in parts if (name := part.strip())]
+            return [self._numbers.setdefault(name, len(self._numbers)) for name in stripped]
 
     def add(self, rows: list[list[str]]) -> None:
+        column, width = self._column, self._width
         for row in rows:
-            found = self._of(row[self._column])
-            if len(row) > self._width:
-                extra = [cell.strip() for cell in row[self._width :] if cell.strip()]
+            found = self._of(row[column])
+            if len(row) > width:
+                extra = [cell.strip() for cell in row[width:] if cell.strip()]
                 if extra and not self._last:
                     raise GroundtruthError(
                         "lines have more cells than the header; only labels in the last column may run on (as MTG-Jamendo's do)."
                     )
-                found += tuple(self._numbers.setdefault(name, len(self._numbers)) for name in extra)
+                found += [self._numbers.setdefault(name, len(self._numbers)) for name in extra]
             self._counts.append(len(found))
             self._set.extend(found)
+
+    def add_column(self, column: object) -> None:
+        """The same of pyarrow's column."""
+        counts, texts, which = groundtruth_arrow.parted(column, self._separator)
+        numbers = [self._numbers.setdefault(text, len(self._numbers)) for text in texts]
+        self._counts.frombytes(counts.astype(np.uint16).tobytes())
+        self._set.frombytes(np.array(numbers, dtype=np.uint32)[which].tobytes())
 
     def finish(self, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
         """Names and the packed matrix [N, ceil(L / 8)]."""

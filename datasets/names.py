@@ -6,6 +6,7 @@ they stand. Short lists stay lists: from COMPACT_FROM names on it pays.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,9 +33,9 @@ class Names(Sequence[str]):
     @classmethod
     def of(cls, texts: Iterable[str]) -> Names:
         """Names of these texts."""
-        builder = NamesBuilder()
-        for text in texts:
-            builder.add(text)
+        builder, rest = NamesBuilder(), iter(texts)
+        while part := list(itertools.islice(rest, 65536)):
+            builder.extend(part)
         return builder.names()
 
     def __reduce__(self) -> tuple:
@@ -160,6 +161,24 @@ class NamesBuilder:
         """Append one."""
         self._blob += text.encode("utf-8", "surrogatepass")
         self._ends.append(len(self._blob))
+
+    def extend(self, texts: list[str]) -> None:
+        """Append many."""
+        joined = "".join(texts)
+        if joined.isascii():
+            begin = len(self._blob)
+            self._blob += joined.encode()
+            ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))) + begin
+            self._ends.frombytes(ends.tobytes())
+        else:
+            for text in texts:
+                self.add(text)
+
+    def extend_bytes(self, raw: bytes, lengths: np.ndarray) -> None:
+        """Append many that stand as UTF-8 one after the other, of these lengths in bytes."""
+        ends = np.cumsum(lengths, dtype=np.int64) + len(self._blob)
+        self._blob += raw
+        self._ends.frombytes(ends.tobytes())
 
     def __len__(self) -> int:
         return len(self._ends)

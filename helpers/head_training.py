@@ -45,12 +45,13 @@ class Examples:
     """Rows of embeddings and what they belong to.
 
     x: [R, D], or [R, K, D] for K layers; a memory map is read as it is needed. y: targets of the N tracks, bool or float [N, L].
-    track: int [R], rising: the track of each row; None: row i is track i.
+    track: int [R], rising: the track of each row; None: row i is track i. repeat: passes over all of it that make an epoch.
     """
 
     x: np.ndarray
     y: np.ndarray
     track: np.ndarray | None = None
+    repeat: int = 1
 
     @property
     def lengths(self) -> np.ndarray:
@@ -114,12 +115,13 @@ def as_tensor(x: np.ndarray) -> Tensor:
 
 
 def epoch_rows(examples: Examples, how: str, order: np.random.Generator) -> np.ndarray:
-    """An epoch's rows in a new order, int64: every row, or ("random_row") a random one of every track."""
+    """An epoch's rows in a new order, int64: every row, or ("random_row") a random one of every track; pass after pass where it has several."""
     if how == "row" or examples.track is None:
-        return order.permutation(len(examples.x))
+        return np.concatenate([order.permutation(len(examples.x)) for _ in range(examples.repeat)])
     lengths = examples.lengths
     starts = np.cumsum(lengths) - lengths
-    return order.permutation(starts + (order.random(len(lengths)) * lengths).astype(np.int64))
+    passes = [starts + (order.random(len(lengths)) * lengths).astype(np.int64) for _ in range(examples.repeat)]
+    return np.concatenate([order.permutation(rows) for rows in passes])
 
 
 @torch.no_grad()
@@ -162,7 +164,8 @@ def train_head(
     net = initial_head(spec.seed, x.shape[-1], y.shape[1], **settings.head, mixed_layers=layers)
     low = settings.precision == "bf16"
     learn = HeadStep(net, settings.loss_name, settings.weight_decay, settings.optimizer == "adamw", low)
-    per_epoch = -(-(len(y) if settings.examples == "random_row" else len(x)) // settings.batch_size)
+    items = source.train.repeat * (len(y) if settings.examples == "random_row" else len(x))
+    per_epoch = -(-items // settings.batch_size)
     total = settings.total_steps(per_epoch)
     rate, factor = settings.learning_rate(total), 1.0
     plateau = _Watch(settings.curve(settings.plateau_monitor), 1e-4)

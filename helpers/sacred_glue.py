@@ -8,6 +8,7 @@ errors of this suite shown as one sentence.
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import sys
 import types
@@ -40,6 +41,7 @@ from .run_folder import RunFolder
 from .runs import main as list_runs
 
 Found = TypeVar("Found")
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of what one may have of it
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
 START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
 STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
@@ -231,6 +233,10 @@ class Experiment(sacred.Experiment):
             if type(error).__module__ == "models.errors" or isinstance(error, FloatingPointError):
                 raise CommandError(str(error)) from error
             raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise CommandError(f"{error}. Make room and start the command again; what it had finished is kept.") from error
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
             on_failure.clear()
@@ -257,11 +263,9 @@ class Experiment(sacred.Experiment):
         before = self.without_options(words[: words.index("with")] if "with" in words else words)
         named = [word for word in before if word in self.named_configs and word not in self.commands]
         if named:
-            rest = (
-                [w for w in before if w not in named]
-                + ["with", *named]
-                + (words[words.index("with") + 1 :] if "with" in words else [])
-            )
+            behind = words[words.index("with") + 1 :] if "with" in words else []
+            first = [w for w in before if w not in named and "=" not in w]
+            rest = [*first, "with", *named, *(w for w in before if "=" in w), *behind]
             raise ConfigError(f"'{named[0]}' is a named config: it stands behind `with`. You want: {' '.join(rest)}")
         for word in before:
             if "=" not in word and word != "help" and word not in self.commands:
@@ -273,8 +277,8 @@ class Experiment(sacred.Experiment):
         after = words[words.index("with") + 1 :] if "with" in words else []
         for i, word in enumerate(after):
             if word.startswith("=") or word.endswith("="):
-                near = "".join(after[max(i - 1, 0) : i + 1]) if word.startswith("=") else "".join(after[i : i + 2])
-                raise ConfigError(f"There is a space beside the '=' of '{word}': write it without: {near}")
+                near = "".join(after[max(i - word.startswith("="), 0) : i + 1 + word.endswith("=")])
+                raise ConfigError(f"There is a space beside an '=': write it without: {near}")
         for word in after:
             if "=" not in word and not word.startswith("-") and word not in self.named_configs and not Path(word).suffix:
                 raise ConfigError(

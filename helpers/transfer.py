@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from .tasks import get_task
 
 log = logging.getLogger(__name__)
 LayerReduce = Literal["mean", "stack", "learned"]
-Truth = TypeVar("Truth", Groundtruth, Values)
 NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all tracks"}
 
 
@@ -167,19 +166,6 @@ def read_targets(
     names = order if files and order.is_file() else None
     splits = ("all",) if folds else ("train", "val", "test")
     return dict(read_truths(groundtruth, files, label_column, split_seed, splits, out_dir, group_column, label_names=names))
-
-
-def few(truth: Truth, share: float, seed: int) -> Truth:
-    """A share of the tracks, drawn by `seed` alone: the draws of one seed lie within each other (1 % within 10 % within all).
-
-    At least one track; raises ConfigError for a share outside (0, 1].
-    """
-    if not 0 < share <= 1:
-        raise ConfigError(f"The share of training labels is {share}; it lies above 0 and is 1 at most.")
-    if share == 1:
-        return truth
-    order = np.random.default_rng([seed, len(truth)]).permutation(len(truth))
-    return truth.subset(np.sort(order[: max(round(share * len(truth)), 1)]))
 
 
 def probe_settings(

@@ -103,7 +103,7 @@ def test_the_training_section_runs_as_it_stands(tmp_path):
         for c in readme
         if re.search(r"with folder|ex_tl.py with data.base_dir", c) and "report" not in c and "maest.embed_dim" not in c
     ]
-    assert len(wanted) == 4  # train, test, extract, probe
+    assert len(wanted) == 5  # train, continue, test, extract, probe
     for command in wanted:
         words = shlex.split(command.replace("...", whole))[1:]
         smoke = ["trainer.max_epochs=1", "data.token_size=48"] if words[0] == "ex_tl.py" else SMOKE
