@@ -43,7 +43,8 @@ Found = TypeVar("Found")
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of what one may have of it
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
 START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
-STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
+STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")
+UNRECORDED = (*STOCK, "predict", "export", "check_data")  # leave no run folder behind: what they make has a place of its own
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
 
@@ -130,7 +131,7 @@ class Experiment(sacred.Experiment):
         check(self.schema, config, extra=("seed",))
         if self.continues is not None and command_name not in STOCK and is_first_process():
             self.continued = self.continues(command_name, config, self._named)
-        if command_name not in STOCK and is_first_process() and not self.observers:
+        if command_name not in UNRECORDED and is_first_process() and not self.observers:
             self.observers.append(_RunFolder(self._root_of(config), self.continued))
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same

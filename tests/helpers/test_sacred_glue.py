@@ -187,7 +187,7 @@ def test_our_errors_are_one_sentence_others_keep_their_traceback(make, capsys):
         assert "song.wav" in err or "surprise" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_ends_a_command_and_the_run_says_so(make, tmp_path, capsys, number):
     def body():
         os.kill(os.getpid(), number)
