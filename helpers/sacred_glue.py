@@ -84,7 +84,8 @@ class Experiment(sacred.Experiment):
         root: key that names the folder of the run folders.
         aliases: published key (or section) -> ours.
         implied: (command, updates, named configs) -> named configs to run with.
-        continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in, or None. `continued` then is it.
+        continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in (or None; `continued` then is it), and
+            the seed that it goes on with where the command gives none.
         sources: files whose text is stored with every run.
     """
 
@@ -99,7 +100,7 @@ class Experiment(sacred.Experiment):
         root: str,
         aliases: Mapping[str, str] | None = None,
         implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
-        continues: Callable[[str, Mapping[str, Any], Sequence[str]], Path | None] | None = None,
+        continues: Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]] | None = None,
         sources: Iterable[Path] = (),
         **settings: Any,
     ):
@@ -129,13 +130,14 @@ class Experiment(sacred.Experiment):
 
     def _hook(self, config: Mapping[str, Any], command_name: str) -> dict[str, Any]:
         check(self.schema, config, extra=("seed",))
+        seed = None
         if self.continues is not None and command_name not in STOCK and is_first_process():
-            self.continued = self.continues(command_name, config, self._named)
+            self.continued, seed = self.continues(command_name, config, self._named)
         if command_name not in UNRECORDED and is_first_process() and not self.observers:
             self.observers.append(_RunFolder(self._root_of(config), self.continued))
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
-        return {}
+        return {"seed": seed} if seed is not None and "seed" not in config else {}
 
     def _root_of(self, config: Mapping[str, Any]) -> str:
         for part in self.root.split("."):
