@@ -20,6 +20,7 @@ from helpers.commands import (
     HARDWARE,
     continued_by,
     demo_without_data,
+    export_network,
     extraction_lines,
     placed,
     run_extraction,
@@ -154,6 +155,13 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     return result.metrics
 
 
+def as_trained(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of a command that uses a network as it is: an own checkpoint says its sizes, which then need no words."""
+    from helpers.build import sized_by_checkpoint
+
+    return sized_by_checkpoint(config, defaults(ExMaest))
+
+
 def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
     """The config's network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights are said."""
     m = config["maest"]
@@ -185,38 +193,44 @@ def output_folder(config: Mapping[str, Any]) -> Path:
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
-def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
-    """Extract, in this process or in shards by several, and say what is where."""
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> Any:
+    """Extract, in this process or in shards by several."""
     sections = {name: config[name] for name in ("maest", "datamodule")}
-    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
-    _say(*extraction_lines(done))
-    return {str(k): str(v) for k, v in done.paths.items()}
+    return run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
 
 
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
-    job = extraction(_config, _run, seed, blocks(_config))
-    for block in blocks(_config) if _config["maest"]["pretrained"] else ():
+    config = as_trained(_config)
+    job = extraction(config, _run, seed, blocks(config))
+    for block in blocks(config) if config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
-    more = {"blocks": blocks(_config), "pool": _config["predict"]["pool"]}
-    return extracted("embeddings", _config, seed, job, output_folder(_config), **more)
+    more = {"blocks": blocks(config), "pool": config["predict"]["pool"]}
+    return _told(extracted("embeddings", config, seed, job, output_folder(config), **more))
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
-    return extracted("logits", _config, seed, extraction(_config, _run, seed), output_folder(_config) / "logits")
+    config = as_trained(_config)
+    return _told(extracted("logits", config, seed, extraction(config, _run, seed), output_folder(config) / "logits"))
+
+
+def _told(done: Any) -> dict[str, str]:
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
 
 
 @ex.command
 def predict(_config: Mapping[str, Any], seed: int) -> list[str]:
     """What is this music? The classes heard in predict.audio, a file or folder: on the screen, and as pages in <out_dir>/predictions/<name>/."""
-    from helpers.predict import audio_files, print_prediction
+    from helpers.predict import check_audio, print_prediction
 
-    audio_files(_audio(_config))
-    net, weights, precision = trained(_config, seed)
-    found = _predicted(_config, net, weights, precision)
+    config = as_trained(_config)
+    check_audio(_audio(config))
+    net, weights, precision = trained(config, seed)
+    found = _predicted(config, net, weights, precision)
     print_prediction(found)
     if net.card is not None:
         _say(f"Weights: {net.card.name}, {net.card.licence}.")
@@ -240,7 +254,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
         net,
         p["audio"],
         Path(p["out_dir"]) / ("similar" if "neighbours" in more else "predictions"),
-        about={"arch": config["maest"]["arch"], "weights": weights},
+        weights=weights,
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
         precision=precision,
@@ -259,14 +273,15 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
     from helpers.similar import Collection, name_among, print_similar, tokens_of
     from models.errors import ConfigError
 
-    p, query, block = _config["predict"], _audio(_config), blocks(_config)[0]
-    if p["format"] != "store" or len(blocks(_config)) > 1 or block < 0 or Path(query).is_dir():
+    config = as_trained(_config)
+    p, query, block = config["predict"], _audio(config), blocks(config)[0]
+    if p["format"] != "store" or len(blocks(config)) > 1 or block < 0 or Path(query).is_dir():
         raise ConfigError(
             "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
         )
-    job = extraction(_config, _run, seed, [block])
+    job = extraction(config, _run, seed, [block])
     net, precision = job["network"], job["precision"]
-    path = extracted("embeddings", _config, seed, job, output_folder(_config), blocks=[block]).paths[block]
+    path = extracted("embeddings", config, seed, job, output_folder(config), blocks=[block]).paths[block]
     there = Collection.open(path, job["names"] or job["source"].names, p["types"], p["reduce"], p["center"])
     is_file = Path(query).is_file()
     vector = (
@@ -274,11 +289,15 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         if is_file
         else there.vector(query)
     )
-    found = there.nearest(vector, p["top"], leave_out=[name_among(query, _config["datamodule"]["audio_dir"])])
-    print_similar(query, found)
+    found = there.nearest(vector, p["top"], leave_out=[name_among(query, config["datamodule"]["audio_dir"])])
+    print_similar(query, found, p["center"])
     if is_file and p["html"]:
-        weights = _config["maest"]["checkpoint"] or _config["maest"]["arch"]
-        _say(*map(str, _predicted(_config, net, weights, precision, neighbours=lambda name: found).written))
+        weights = config["maest"]["checkpoint"] or config["maest"]["arch"]
+        note = "Nearest recordings are by the cosine of the block's tokens" + (
+            ", the collection's mean taken off." if p["center"] else "."
+        )
+        more = {"neighbours": lambda name: found, "notes": [note]}
+        _say(*map(str, _predicted(config, net, weights, precision, **more).written))
     return [name for name, _ in found]
 
 
@@ -342,19 +361,8 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[s
 @ex.command
 def export(_config: Mapping[str, Any], seed: int) -> str:
     """Write the config's network to export.out, for others to load: export.format=safetensors, ast (transformers) or onnx."""
-    from models.errors import ConfigError
-    from models.export import export_model
-
-    e = _config["export"]
-    if e["out"] is None:
-        raise ConfigError(
-            "export.out says where the network goes: a folder, or a file that ends in .safetensors or .onnx. It is not set."
-        )
-    if e["format"] != "onnx" and e["blocks"] is not None:
-        raise ConfigError(f"export.blocks is for export.format=onnx; {e['format']} holds the whole network.")
-    path = export_model(trained(_config, seed)[0], e["out"], e["format"], e["blocks"])
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        _say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
+    path, lines = export_network(lambda: trained(as_trained(_config), seed)[0], _config["export"])
+    _say(*lines)
     return str(path)
 
 

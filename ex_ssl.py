@@ -21,6 +21,7 @@ from helpers.commands import (
     HARDWARE,
     continued_by,
     demo_without_data,
+    export_network,
     extraction_lines,
     placed,
     run_extraction,
@@ -217,6 +218,18 @@ def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, of a network with a head, into <out_dir>/logits/. Resumes."""
     return extracted("logits", _config, seed, extraction(_config, _run, seed), Path(_config["predict"]["out_dir"]) / "logits")
+
+
+@ex.command
+def export(_config: Mapping[str, Any], seed: int) -> str:
+    """Write the config's network to export.out: export.format=safetensors, or onnx (waveform -> tags; it needs a head: clmr.head_checkpoint)."""
+
+    def make() -> Any:
+        return placed(network(_config, None, seed), weights_name(_config), _config["trainer"])[0]
+
+    path, lines = export_network(make, _config["export"])
+    _say(*lines)
+    return str(path)
 
 
 @ex.command

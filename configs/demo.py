@@ -52,6 +52,19 @@ def demo() -> Config:
 
 
 @MAEST.add()
+def demo_teacher_student() -> Config:
+    """Teacher-student on the demo music: the demo's network is the teacher of a student of the same size with separated heads.
+
+    python ex_maest.py                                                                                  # the teacher
+    python ex_maest.py extract_logits with demo maest.checkpoint=exp_logs/1/checkpoints/best.ckpt       # into exp_out/5sec/logits
+    python ex_maest.py with demo_teacher_student
+    python ex_maest.py test with demo_teacher_student ckpt_path=exp_logs/3/checkpoints/best.ckpt
+    """
+    student = {"do": True, "teacher_target_base_dir": "exp_out/5sec/logits"}
+    return merged(SMALL, {"seed": 1, "maest": {"distilled_type": "separated"}, "datamodule": {"teacher_student": student}})
+
+
+@MAEST.add()
 def folder() -> Config:
     """Anyone's audio: prepares a folder and pre-trains a small MAEST on its labels, at a size that a laptop manages.
 

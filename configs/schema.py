@@ -302,7 +302,7 @@ class Export:
         ("safetensors", "ast", "onnx"),
     )
     out: str | None = opt(None, "where to: a folder, or a file that ends in .safetensors or .onnx")
-    blocks: list[int] | None = opt(None, "of onnx: blocks whose embeddings are outputs; none: all")
+    blocks: list[int] | None = opt(None, "of onnx and MAEST: blocks whose embeddings are outputs; none: all; []: no embeddings")
 
 
 @dataclass
@@ -393,6 +393,34 @@ class FewLabel:
 
     shares: list[float] = opt([0.01, 0.1, 1.0], "of the training tracks")
     draws: int = opt(3, "samples of each share below 1; every one is probed with all seeds")
+    same_steps: bool = opt(True, "an epoch of a share is as many steps as one of all tracks; false: one pass over the share")
+
+
+@dataclass
+class FineTune:
+    """The command `finetune`: the encoder itself learns; head (model), labels, seeds and aggregation are the probe's."""
+
+    model: str | None = opt(None, "a registered model, or a weight file or folder of any family")
+    store: str | None = opt(None, "what its windows are cut from: the store that datasets.prepare (or ex_*.py) made of the audio")
+    layer: int = opt(-1, "block that the head sees, 0-based, negatives from the end")
+    blocks: int | None = opt(None, "blocks up to it that learn; none: the whole encoder; 0: the head alone")
+    layer_decay: float = opt(0.75, "factor of the learning rate per block of depth; 1: all alike")
+    lr: float = opt(5e-5, "learning rate of the deepest block")
+    head_lr: float = opt(1e-3, "learning rate of the head")
+    weight_decay: float = opt(0.01, "of AdamW")
+    max_epochs: int = opt(20, "epochs; each hears one random window of every track")
+    warmup_epochs: int = opt(2, "epochs of warm-up; then linear down to 1 %")
+    batch_size: int = opt(8, "windows per step")
+    batch_size_test: int = opt(20, "windows at once in validation and test")
+    accelerator: str = opt("auto", "auto, cpu, gpu; a gpu that is asked for must be there")
+    precision: str = opt("auto", "as trainer.precision of ex_maest.py")
+
+
+@dataclass
+class Compare:
+    """The command `compare`."""
+
+    runs: str = opt("", "result folders, apart by commas; the others are compared with the first")
 
 
 @dataclass
@@ -407,6 +435,8 @@ class ExTl:
     data: ProbeData = section(ProbeData)
     sweep: Sweep = section(Sweep)
     few_label: FewLabel = section(FewLabel)
+    finetune: FineTune = section(FineTune)
+    compare: Compare = section(Compare)
 
 
 def defaults(kind: type) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .schema import Predict, ProbeModel, ProbeOptimizer, ProbeTrainer, Trainer, opt, section
+from .schema import Export, Predict, ProbeModel, ProbeOptimizer, ProbeTrainer, Trainer, opt, section
 
 
 @dataclass
@@ -147,3 +147,4 @@ class ExSsl:
     predict: SslPredict = section(SslPredict)
     report: SslReport = section(SslReport)
     hear: Hear = section(Hear)
+    export: Export = section(Export)

@@ -73,6 +73,11 @@ class TrackStore:
         self._paths = list(paths)
         self._load(counts)
 
+    def __repr__(self) -> str:
+        kind = f"{self.attrs['kind']}, " if "kind" in self.attrs else ""
+        files = f"{self._paths[0]}" + (f" and {len(self._paths) - 1} more" if len(self._paths) > 1 else "")
+        return f"TrackStore({files}: {kind}{len(self)} tracks, [n{''.join(f', {k}' for k in self.item_shape)}])"
+
     # -- making and opening
 
     @staticmethod

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError
 
-from .resume import CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
+from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
 
 if TYPE_CHECKING:
     from models.encoder import AudioEncoder
@@ -60,6 +60,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
 
     Raises ConfigError or WeightsError, before any work, for one that is torn or belongs to another experiment.
     """
+    from .devices import count_processes
+
     chosen = config["ckpt_path"]
     if chosen is None:
         return None
@@ -71,7 +73,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
-    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
+    items = config["datamodule"]["batch_size_train"] * count_processes(config["trainer"])
+    check_same(saved, {**experiment_of(config), BATCH: items}, config["trainer"]["max_epochs"], say=False)
     return saved.path
 
 
@@ -157,3 +160,21 @@ def test_lines(metrics: Mapping[str, float], n_labels: int) -> list[str]:
         line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {n_labels} labels"
         lines.append(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
     return lines
+
+
+def export_network(make: Callable[[], AudioEncoder], section: Mapping[str, Any]) -> tuple[Path, list[str]]:
+    """Write a network as the config's section `export` says; where it is, and a line per file. Refused before the network is made where it can be."""
+    from models.export import export_model
+
+    if section["out"] is None:
+        raise ConfigError(
+            "export.out says where the network goes: a folder, or a file that ends in .safetensors or .onnx. It is not set."
+        )
+    if section["format"] != "onnx" and section["blocks"] is not None:
+        raise ConfigError(f"export.blocks is for export.format=onnx; {section['format']} holds the whole network.")
+    path = export_model(make(), section["out"], section["format"], section["blocks"])
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if section["format"] == "onnx" and not path.is_dir():
+        files.append(path.with_suffix(".json"))
+    sizes = [file.stat().st_size for file in files]
+    return path, [f"{file} ({n / 1e6:.1f} MB)" if n > 1e5 else f"{file} ({n / 1e3:.1f} kB)" for file, n in zip(files, sizes)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -95,9 +95,14 @@ def resolve_strategy(strategy: str, devices: int | list[int], num_nodes: int) ->
     """Lightning's strategy name. One process needs none, whatever is asked for: it must not be started again in a subprocess.
 
     With several processes "auto" and "ddp" mean DDP with a search for unused parameters, as in the published suite: a "mean" network never uses
-    its second head. "ddp_find_unused_parameters_false" does without the search. Raises ConfigError for other strategies: those that split the
-    weights would leave checkpoints and averages in pieces, and no network here needs them.
+    its second head. "ddp_find_unused_parameters_false" does without the search. Raises ConfigError for other strategies, fsdp among them.
     """
+    if strategy.startswith(("fsdp", "deepspeed")):
+        raise ConfigError(
+            f"Strategy '{strategy}' splits the weights over the GPUs, for networks that one GPU cannot hold: weights, gradients and AdamW's state "
+            "take 16 bytes per parameter, 1.4 GB for MAEST. Averaged weights and checkpoints need them whole: use trainer.strategy=ddp, and "
+            "where memory is short a smaller batch with trainer.accumulate_grad_batches, or precision bf16-mixed."
+        )
     if strategy not in STRATEGIES:
         raise ConfigError(
             f"Strategy '{strategy}' is not offered; choose one of {', '.join(STRATEGIES)}.{nearest(strategy, STRATEGIES)}"
@@ -123,3 +128,9 @@ def in_job(function: Callable[P, T]) -> Callable[P, T]:
 def count_devices(devices: int | list[int]) -> int:
     """Processes on each machine, of what `resolve_devices` gives."""
     return len(devices) if isinstance(devices, list) else devices
+
+
+def count_processes(trainer: Mapping[str, Any]) -> int:
+    """Processes on all machines, of a config's section `trainer`."""
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    return count_devices(resolve_devices(trainer["devices"], accelerator)) * int(trainer["num_nodes"])

@@ -100,7 +100,9 @@ def _panels(figures: list[str]) -> str:
 
 
 def _figure(name: str, words: str, samples: np.ndarray) -> str:
-    power = torch.stft(torch.from_numpy(samples), _FFT, _HOP, window=torch.hann_window(_FFT), return_complex=True).abs().square()
+    window = torch.hann_window(_FFT)
+    frames = torch.stft(torch.from_numpy(samples), _FFT, _HOP, window=window, pad_mode="constant", return_complex=True)
+    power = frames.abs().square()
     picture = spectrogram((power + 1e-6).log10().T.numpy(), f"Spectrogram of {name}: {words}")
     level = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(samples)))), 1e-6))
     clipped = int((np.abs(samples) > 1).sum())

@@ -6,9 +6,9 @@ generators' states, and what the run was about ("experiment").
 
 Logged: train_loss (epoch mean), train_loss_step, lr, further training scalars as train_NAME; val_loss and further scalars of the
 objective's `summarise` as val_NAME; where the objective gives scores, val_ap and val_roc (macro, degenerate classes left out) with
-val_ap_classes and val_roc_classes, the number of classes in them. "_cls" or the like stands behind a second set of scores, "_swa"
-behind everything that the averaged weights reached. The test logs the same as test_*, and per track test_track_ap, test_track_roc
-from the mean of the windows' probabilities weighted by their valid frames.
+val_ap_classes and val_roc_classes, the number of classes in them. "_cls" and "_dist" stand behind the scores of a student's heads,
+each by itself (without: of the mean of both), "_swa" behind everything that the averaged weights reached. The test logs the same as
+test_*, and per track test_track_ap, test_track_roc from the mean of the windows' probabilities weighted by their valid frames.
 """
 
 from __future__ import annotations
@@ -268,8 +268,14 @@ class LitObjective(pl.LightningModule):
     # ---- checkpoints
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it, and what an
-        exact continuation needs.
+        exact continuation needs. Raises FloatingPointError for weights that are not finite: they shall not replace good ones.
         """
+        for name, weights in self.objective.named_parameters():
+            if not torch.isfinite(weights).all():
+                raise FloatingPointError(
+                    f"After step {self.global_step} the weights {name} are no longer finite: the gradient was infinite. The last checkpoint "
+                    "stays as it was. Lower the learning rate, clip the gradient (trainer.gradient_clip_val), or train in precision 32."
+                )
         checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
         checkpoint[EXPERIMENT] = self.experiment
         checkpoint["running"] = self._running.sums(self._summed)

@@ -71,9 +71,8 @@ class ProbeResult:
         if self.shift is not None and self.scale is not None:
             state |= {"input_shift": torch.from_numpy(self.shift), "input_scale": torch.from_numpy(self.scale)}
         with atomic(Path(folder) / "head.safetensors") as part:
-            save_file(
-                state, str(part), metadata={"seed": str(self.scores.seeds[self.best]), "labels": "\n".join(self.scores.labels)}
-            )
+            about = {"seed": str(self.scores.seeds[self.best]), "labels": "\n".join(self.scores.labels)}
+            save_file(state, str(part), metadata={**about, "activation": self.heads[self.best].activation})
         return self.scores.save(folder)
 
 

@@ -240,7 +240,7 @@ def job(devices: int, num_nodes: int, accelerator: str) -> Iterator[None]:
         raise
     finally:
         _job.left.set()
-        _end_others()
+        _end_others(GRACE if _job.failed else MEETING.total_seconds())
 
 
 def _start(devices: int) -> None:
@@ -280,9 +280,9 @@ def _failed_elsewhere(error: BaseException) -> str:
     return why or ("Another process of this job is gone; its own output says why." if echo else "")
 
 
-def _end_others() -> None:
-    """Wait for the processes that were started from here; those that stay are ended."""
-    until = time.monotonic() + GRACE
+def _end_others(patience: float) -> None:
+    """Wait for the processes that were started from here; those that stay longer than `patience` s are ended."""
+    until = time.monotonic() + patience
     for process in _job.others:
         try:
             process.wait(max(until - time.monotonic(), 0.0))

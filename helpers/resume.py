@@ -139,8 +139,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str
     return refused, said
 
 
-def check_same(saved: Saved, experiment: Mapping[str, Any], max_epochs: int) -> None:
-    """Raise ConfigError where continuing `saved` would be another training; say what may make it differ slightly."""
+def check_same(saved: Saved, experiment: Mapping[str, Any], max_epochs: int, say: bool = True) -> None:
+    """Raise ConfigError where continuing `saved` would be another training; `say` what may make it differ slightly."""
     refused, said = changes(saved.experiment, experiment)
     if refused:
         raise ConfigError(
@@ -148,7 +148,7 @@ def check_same(saved: Saved, experiment: Mapping[str, Any], max_epochs: int) -> 
             + "\n  ".join(refused)
             + "\nSet these back; or leave ckpt_path out and begin anew, with the old weights if you like (maest.checkpoint=PATH)."
         )
-    for change in said:
+    for change in said if say else ():
         log.warning("Going on with another setting: %s. Results may differ slightly from an unbroken run's.", change)
     if saved.epoch + 1 > max_epochs:
         raise ConfigError(

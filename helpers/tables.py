@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -11,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.errors import ConfigError
+
 from .report import over, runs, spread
-from .scores import SystemScores
+from .scores import SystemScores, compare
 from .tasks import LOWER_IS_BETTER, METRIC_NAMES
 
 
@@ -84,3 +88,38 @@ def print_scores(systems: Sequence[SystemScores], console: Console | None = None
     console.print(score_table(systems))
     if per_label:
         console.print(label_table(systems))
+
+
+def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
+    """Scores of result folders, each under a name of its own. Raises ConfigError for fewer than two, and for a folder without scores."""
+    if len(folders) < 2:
+        raise ConfigError("compare.runs names two or more result folders, apart by commas.")
+    systems = []
+    for folder in folders:
+        if not (Path(folder) / "scores.npz").is_file():
+            raise ConfigError(f"{folder} has no scores.json and scores.npz: it is not the folder of a probe's results.")
+        found = SystemScores.load(folder)
+        systems.append(replace(found, name=f"{found.name} ({folder})"))
+    return systems
+
+
+def difference_table(systems: Sequence[SystemScores]) -> Table:
+    """The first system minus each of the others, on the same tracks: paired bootstrap over tracks."""
+    first = systems[0]
+    table = Table(title=Text("Paired differences on the same tracks", style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("difference", overflow="fold")
+    for metric in first.asked.headline:
+        table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
+        table.add_column("95 %", justify="right", no_wrap=True)
+    for other in systems[1:]:
+        cells = [Text(f"{first.name} - {other.name}")]
+        for metric in first.asked.headline:
+            found = compare(first, other, metric)
+            cells += [Text(f"{found.mean:+.3f}"), Text(f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}")]
+        table.add_row(*cells)
+    return table
+
+
+def print_differences(systems: Sequence[SystemScores], console: Console | None = None) -> None:
+    """Print the paired differences. Raises ConfigError for systems that were not scored on the same tracks."""
+    (console or Console()).print(difference_table(systems))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from .tasks import get_task
 
 log = logging.getLogger(__name__)
 LayerReduce = Literal["mean", "stack", "learned"]
-Truth = TypeVar("Truth", Groundtruth, Values)
 NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all tracks"}
 
 
@@ -169,19 +168,6 @@ def read_targets(
     return dict(read_truths(groundtruth, files, label_column, split_seed, splits, out_dir, group_column, label_names=names))
 
 
-def few(truth: Truth, share: float, seed: int) -> Truth:
-    """A share of the tracks, drawn by `seed` alone: the draws of one seed lie within each other (1 % within 10 % within all).
-
-    At least one track; raises ConfigError for a share outside (0, 1].
-    """
-    if not 0 < share <= 1:
-        raise ConfigError(f"The share of training labels is {share}; it lies above 0 and is 1 at most.")
-    if share == 1:
-        return truth
-    order = np.random.default_rng([seed, len(truth)]).permutation(len(truth))
-    return truth.subset(np.sort(order[: max(round(share * len(truth)), 1)]))
-
-
 def probe_settings(
     trainer: Mapping[str, Any],
     optimizer: Mapping[str, Any],
@@ -195,7 +181,11 @@ def probe_settings(
         "monitor", "scheduler", "weight_decay", "max_lr", "max_lr_epochs", "warmup_epochs", "base_lr", "gamma", "warmup_steps", "plateau_patience",
         "plateau_monitor", "early_stopping", "early_monitor", "keep",
     )  # fmt: skip
-    settings = ProbeSettings(
+    asked: dict[str, Any] = {}
+    if data is not None:
+        examples = "random_row" if data["train_windows"] == "random" else "row"
+        asked = {"task": data["task"], "aggregate": data["aggregate"], "examples": examples}
+    return ProbeSettings(
         hidden=model["hidden_units"],
         num_layers=model["num_layers"],
         dropout=model["drop_out"],
@@ -209,11 +199,8 @@ def probe_settings(
         optimizer=optimizer["name"],
         lr_grid=tuple(optimizer["lr_grid"]),
         **{name: optimizer[name] for name in names},
+        **asked,
     )
-    if data is None:
-        return settings
-    examples = "random_row" if data["train_windows"] == "random" else "row"
-    return replace(settings, task=data["task"], aggregate=data["aggregate"], examples=examples)
 
 
 def probe_inputs(data: Mapping[str, Any]) -> Inputs:

@@ -9,8 +9,6 @@ import hashlib
 import re
 from pathlib import Path
 
-import numpy as np
-
 from models.errors import DataSetError
 
 from ..label_table import LabelTable, read_rows
@@ -25,17 +23,6 @@ def side_of(artist: str) -> str:
     """Train or validation, 8 : 2 by the SHA-1 of the artist's name in lower-case letters and single spaces."""
     plain = " ".join(re.sub("[^a-z ]", "", artist.lower()).split())
     return "train" if int(hashlib.sha1(plain.encode()).hexdigest(), 16) % 10 < 8 else "validation"
-
-
-def standardised(table: LabelTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values as a probe learns them, with the mean and sd that they are taken to: of all development (train and validation) songs.
-
-    Returns values [N, 2] (arousal, valence), mean [2], sd [2].
-    """
-    values = np.array(table.values, dtype=np.float64)
-    development = values[[split != "test" for split in table.split]]
-    mean, sd = development.mean(axis=0), development.std(axis=0)
-    return (values - mean) / sd, mean, sd
 
 
 class EmoMusic(DataSet):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -144,19 +145,39 @@ class TeacherStudentObjective(SupervisedObjective):
         """As the supervised one; scores are the mean of both heads' sigmoids, and each head's stand beside it.
 
         The loss is that of training where the batch has the teacher's logits, else the mean of both heads' losses against the
-        labels (a validation set without extracted logits).
+        labels (a validation set without extracted logits). With them how far each head is from the teacher is said as well:
+        teacher_loss_cls, teacher_loss_dist [B] against its labels, and its own probabilities, teacher [B, L], for `summarise`.
         """
         cls, dist, y = outputs[0].float(), outputs[1].float(), batch["y"].float()
-        dist_target = self.teacher_labels(batch["teacher"]) if batch.get("teacher") is not None else y
+        taught = batch.get("teacher")
+        more, dist_target = {}, y
+        if taught is not None:
+            dist_target = self.teacher_labels(taught)
+            heads = {"cls": cls, "dist": dist}
+            more = {f"teacher_loss_{name}": _bce(head, dist_target, "none").mean(1) for name, head in heads.items()}
+            more["teacher"] = taught.float().sigmoid()
         loss = (_bce(cls, y, "none").mean(1) + _bce(dist, dist_target, "none").mean(1)) / 2.0
         scores_cls, scores_dist = cls.sigmoid(), dist.sigmoid()
         return {
+            **more,
             "loss": loss,
             "scores": (scores_cls + scores_dist) / 2.0,
             "scores_cls": scores_cls,
             "scores_dist": scores_dist,
             "targets": y,
         }
+
+    def summarise(self, whole: dict[str, np.ndarray]) -> dict[str, float]:
+        """Beside the loss, where there are a teacher's logits, each head's (X = cls, dist) agreement with it.
+
+        teacher_loss_X: mean cross-entropy against the teacher's labels, what DIST learns from. teacher_corr_X: correlation of the
+        head's probabilities with the teacher's over the windows, mean over labels; calibration has no part in it.
+        """
+        out = super().summarise(whole)
+        for head in ("cls", "dist") if "teacher" in whole else ():
+            out[f"teacher_loss_{head}"] = float(whole[f"teacher_loss_{head}"].mean(dtype=np.float64))
+            out[f"teacher_corr_{head}"] = _correlation(whole[f"scores_{head}"], whole["teacher"])
+        return out
 
     def _teacher(self, batch: Batch) -> Tensor:
         if batch.get("teacher") is None:
@@ -165,6 +186,14 @@ class TeacherStudentObjective(SupervisedObjective):
                 "datamodule.teacher_student.teacher_target_base_dir."
             )
         return batch["teacher"]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation of two [N, L], label by label, mean over the labels in which both vary (NaN: none does)."""
+    a, b = (x - x.mean(0, dtype=np.float64) for x in (a, b))
+    scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
+    vary = scale > 1e-12
+    return float(((a * b).sum(0)[vary] / scale[vary]).mean()) if vary.any() else float("nan")
 
 
 def _mixed(targets: Tensor, mix: Mix | None) -> Tensor:

@@ -17,21 +17,6 @@ RIGHT = {"sha256": hashlib.sha256(CONTENT).hexdigest(), "md5": hashlib.md5(CONTE
 WRONG = {"sha256": "0" * 64, "md5": "0" * 32, "size": len(CONTENT) + 1}
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    for name in (
-        "HF_HUB_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-        "http_proxy",
-        "https_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def server():
     with serving() as state:

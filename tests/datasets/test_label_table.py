@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.groundtruth import Groundtruth
-from datasets.label_table import SPLITS, LabelTable, Overlap, read_rows, read_values
+from datasets.label_table import SPLITS, LabelTable, Overlap, read_rows
+from datasets.values import Values
 from helpers.data import label_files, read_truths
 from models.errors import DataSetError
 
@@ -77,15 +78,13 @@ def test_probes_take_the_labels_in_their_own_order_also_those_without_training_t
 
 def test_values_are_kept_exactly(tmp_path):
     values = [(0.1 + 0.2, 1e-17), (3.0, -2.5)]
-    made = LabelTable(["a", "b"], ["train", "test"], ["u", "v"], values=values)
+    made = LabelTable(["a", "b"], ["train", "test"], ["u", "v"], values=values, group=["x", "y"])
     made.write(tmp_path)
-    keys, again = read_values(tmp_path / "groundtruth-all.csv", ["v", "u"])
-    assert keys == ["a", "b"]
-    assert again.tolist() == [[1e-17, 0.1 + 0.2], [-2.5, 3.0]]
+    again = Values.read(tmp_path / "groundtruth-all.csv")
+    assert (again.keys, again.labels, again.split) == (["a", "b"], ["u", "v"], ["train", "test"])
+    assert again.numbers.tolist() == [list(row) for row in values]
     with pytest.raises(DataSetError, match="values"):
         made.groundtruth()
-    with pytest.raises(DataSetError, match="columns path, w"):
-        read_values(tmp_path / "groundtruth-all.csv", ["w"])
 
 
 def test_groups_in_two_splits_are_counted():

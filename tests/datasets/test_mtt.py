@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
 import json
@@ -27,22 +28,6 @@ from tests.server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 N = len(mini_mtt.clips())
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No proxy and no setting of this machine."""
-    for name in (
-        "HF_HUB_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-        "http_proxy",
-        "https_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -216,6 +201,26 @@ def test_a_broken_archive_says_what_to_do(server, tmp_path, caplog):
     assert run(tmp_path, server, "download") == 2
     assert "Bad CRC-32" in caplog.text
     assert "download it again" in caplog.text
+
+
+def test_a_full_disk_stops_it_and_it_goes_on(server, tmp_path, caplog, monkeypatch):
+    from datasets import archives
+
+    real, left = archives._blocks, [20]
+
+    def full(*args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    monkeypatch.setattr(archives, "_blocks", full)
+    assert run(tmp_path, server, "download") == 2
+    assert "No space left on device" in caplog.text
+    assert len([p for p in (tmp_path / "mp3").rglob("*") if p.is_file()]) == 20
+    monkeypatch.setattr(archives, "_blocks", real)
+    assert run(tmp_path, server, "download") == 0
+    assert len([p for p in (tmp_path / "mp3").rglob("*") if p.is_file()]) == N
 
 
 def test_audio_that_is_there_is_not_downloaded(server, tmp_path):
