@@ -374,6 +374,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     """
     from helpers import showcase
     from helpers.report import versions, write_report
+    from helpers.study import forget_older_embeddings
     from helpers.tables import print_scores
     from models.errors import ConfigError
 
@@ -394,6 +395,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
         result = train(_run, _config, seed, found, folder, start)
         if not is_first_process():
             return {}  # it was there for the training
+        forget_older_embeddings(folder, result.last)
         study = _split_study(_config, seed, found, folder, str(result.best or result.last))
     for one in study.scores:
         study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))

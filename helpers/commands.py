@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError
 
-from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
+from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue, seed_of
 
 if TYPE_CHECKING:
     from models.encoder import AudioEncoder
@@ -41,16 +41,17 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any
     return implied
 
 
-def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], Path | None]:
-    """The rule which run folder one of `commands` goes on in: that of ckpt_path, or for `last` this config's newest."""
+def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]]:
+    """The rule which run folder one of `commands` goes on in (that of ckpt_path, or for `last` this config's newest), and with which seed."""
 
-    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> Path | None:
+    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> tuple[Path | None, int | None]:
         chosen = config["ckpt_path"]
         if chosen is None or command not in commands:
-            return None
+            return None, None
         if chosen != LAST:
-            return run_of(chosen)
-        return run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+            return run_of(chosen), read_saved(chosen).experiment.get("seed")
+        folder = run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+        return folder, None if folder is None else seed_of(folder)
 
     return continues
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -181,7 +181,11 @@ def probe_settings(
         "monitor", "scheduler", "weight_decay", "max_lr", "max_lr_epochs", "warmup_epochs", "base_lr", "gamma", "warmup_steps", "plateau_patience",
         "plateau_monitor", "early_stopping", "early_monitor", "keep",
     )  # fmt: skip
-    settings = ProbeSettings(
+    asked: dict[str, Any] = {}
+    if data is not None:
+        examples = "random_row" if data["train_windows"] == "random" else "row"
+        asked = {"task": data["task"], "aggregate": data["aggregate"], "examples": examples}
+    return ProbeSettings(
         hidden=model["hidden_units"],
         num_layers=model["num_layers"],
         dropout=model["drop_out"],
@@ -195,11 +199,8 @@ def probe_settings(
         optimizer=optimizer["name"],
         lr_grid=tuple(optimizer["lr_grid"]),
         **{name: optimizer[name] for name in names},
+        **asked,
     )
-    if data is None:
-        return settings
-    examples = "random_row" if data["train_windows"] == "random" else "row"
-    return replace(settings, task=data["task"], aggregate=data["aggregate"], examples=examples)
 
 
 def probe_inputs(data: Mapping[str, Any]) -> Inputs:

@@ -86,12 +86,12 @@ class FineTuneObjective(Objective):
     def _sort(self, net: FineTuned, blocks: int | None) -> dict[int, list[nn.Parameter]]:
         """Parameters by depth below the head's layer (-1: the head), frozen ones left out and frozen."""
         name = block_list(net.encoder)
-        used = _used(net)
         if name is None and (self.layer_decay != 1 or blocks):
             raise ConfigError(
                 f"{type(net.encoder).__name__} has no list of its {net.encoder.depth} blocks: fine-tune it whole (blocks none, layer_decay 1), or "
                 "its head alone (blocks 0)."
             )
+        used = _used(net)
         groups: dict[int, list[nn.Parameter]] = {-1: list(net.head.parameters())}
         for path, parameter in net.encoder.named_parameters():
             inside = name is not None and path.startswith(f"{name}.")
