@@ -74,3 +74,17 @@ def test_products_with_and_without_onednn(monkeypatch, onednn):
     low = product(a.bfloat16(), b.bfloat16(), bias)
     assert low.dtype == torch.float32
     torch.testing.assert_close(low, a @ b.t() + bias, atol=0.1, rtol=0.05)
+
+
+def test_the_golden_mlp_and_its_loss(fixtures):
+    """probe_maest.npz: logits and mean BCE of a 24-16-5 MLP in eval mode."""
+    golden = np.load(fixtures / "clmr" / "probe_maest.npz")
+    net = initial_head(0, 24, 5, hidden=16, dropout=0.0).eval()
+    with torch.no_grad():
+        for linear, k in zip(net.linears, "12"):
+            linear.weight.copy_(torch.from_numpy(golden[f"mlp_w{k}"]))
+            linear.bias.copy_(torch.from_numpy(golden[f"mlp_b{k}"]))
+        x, y = torch.from_numpy(golden["mlp_x"]).float(), torch.from_numpy(golden["mlp_y"]).float()
+        torch.testing.assert_close(net(x), torch.from_numpy(golden["mlp_logits"]).float(), atol=1e-5, rtol=1e-4)
+        loss, _ = HeadStep(net, "bce", 0.0, True).gradients(x, y, Draws(0, 0))  # what training computes, without dropout
+    assert loss == pytest.approx(float(golden["mlp_bce"]), abs=1e-5)
