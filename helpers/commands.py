@@ -5,6 +5,7 @@ what commands say at their end.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from .data import Tracks
     from .extraction_job import Extraction
+    from .study import Study
 
 log = logging.getLogger(__name__)
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
@@ -179,3 +181,32 @@ def export_network(make: Callable[[], AudioEncoder], section: Mapping[str, Any])
         files.append(path.with_suffix(".json"))
     sizes = [file.stat().st_size for file in files]
     return path, [f"{file} ({n / 1e6:.1f} MB)" if n > 1e5 else f"{file} ({n / 1e3:.1f} kB)" for file, n in zip(files, sizes)]
+
+
+def report_study(
+    study: Study, folder: Path, section: Mapping[str, Any], seed: int, about: Mapping[str, Any], **page: Any
+) -> tuple[Path, dict[str, float]]:
+    """Save a study's probes, write its page and print its scores; where the page is, and each system's mean score.
+
+    section: the config's `report`. about: of the network. page: more for helpers.report.write_report.
+    """
+    from .report import versions, write_report
+    from .tables import print_scores
+
+    for one in study.scores:
+        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
+    path = write_report(
+        Path(section["path"]) if section["path"] else folder / "report.html",
+        title=section["title"],
+        systems=study.scores,
+        curves=study.curves,
+        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
+        about={
+            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
+            "Network": about,
+            "Versions": versions(),
+        },
+        **page,
+    )
+    print_scores(study.scores)
+    return path, {one.name: one.mean() for one in study.scores}
