@@ -23,6 +23,7 @@ from helpers.commands import (
     export_network,
     extraction_lines,
     placed,
+    report_study,
     run_extraction,
     starting_point,
     test_lines,
@@ -373,8 +374,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     report.folds: for small data, all of it k times, each time pre-trained without the tracks that are then tested.
     """
     from helpers import showcase
-    from helpers.report import versions, write_report
-    from helpers.tables import print_scores
+    from helpers.study import forget_older_embeddings
     from models.errors import ConfigError
 
     r, t = _config["report"], _config["trainer"]
@@ -394,28 +394,15 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
         result = train(_run, _config, seed, found, folder, start)
         if not is_first_process():
             return {}  # it was there for the training
+        forget_older_embeddings(folder, result.last)
         study = _split_study(_config, seed, found, folder, str(result.best or result.last))
-    for one in study.scores:
-        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
-    path = write_report(
-        Path(r["path"]) if r["path"] else folder / "report.html",
-        title=r["title"],
-        systems=study.scores,
-        curves=study.curves,
-        examples=showcase.examples(study.network, study.store, study.shown),
-        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
-        about={
-            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
-            "Network": study.network.settings | {"labels": study.network.n_classes, "block probed": study.block},
-            "Versions": versions(),
-        },
-        notes=study.notes,
-    )
-    print_scores(study.scores)
+    about = study.network.settings | {"labels": study.network.n_classes, "block probed": study.block}
+    examples = showcase.examples(study.network, study.store, study.shown)
+    path, scores = report_study(study, folder, r, seed, about, examples=examples, notes=study.notes)
     _say(f"Report: {path}")
-    for one in study.scores:
-        _run.log_scalar(f"test_roc.{one.name}", one.mean(), 0)
-    return {one.name: one.mean() for one in study.scores}
+    for name, score in scores.items():
+        _run.log_scalar(f"test_roc.{name}", score, 0)
+    return scores
 
 
 def _probe(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from helpers.commands import (
     export_network,
     extraction_lines,
     placed,
+    report_study,
     run_extraction,
     starting_point,
     test_lines,
@@ -263,9 +264,7 @@ def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list
 @ex.command
 def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train without labels, extract, probe with them (beside the untrained encoder and mel statistics); one page of it: report.html."""
-    from helpers.report import versions, write_report
-    from helpers.study import split_study
-    from helpers.tables import print_scores
+    from helpers.study import forget_older_embeddings, split_study
     from helpers.transfer import probe_settings
 
     found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"))
@@ -273,6 +272,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     result = train(_run, _config, seed, found, folder, start)
     if not is_first_process():
         return {}  # it was there for the training
+    forget_older_embeddings(folder, result.last)
     weights = str(result.best or result.last)
     trained, untrained = (network(_config, None, seed, pretrained=False, checkpoint=path) for path in (weights, None))
     layer = layers(_config, trained)[0]
@@ -289,26 +289,12 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
         batch_size=_config["datamodule"]["batch_size_test"],
         mels=mel_store(_config),
     )
-    for one in study.scores:
-        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
-    path = write_report(
-        Path(r["path"]) if r["path"] else folder / "report.html",
-        title=r["title"],
-        systems=study.scores,
-        curves=study.curves,
-        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
-        about={
-            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
-            "Network": {**trained.settings, "layer probed": layer},
-            "Versions": versions(),
-        },
-        notes=("Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors.",),
-    )
-    print_scores(study.scores)
+    note = "Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors."
+    path, scores = report_study(study, folder, r, seed, {**trained.settings, "layer probed": layer}, notes=[note])
     _say(f"Report: {path}")
-    for one in study.scores:
-        _run.log_scalar(f"test_roc.{one.name}", one.mean(), 0)
-    return {one.name: one.mean() for one in study.scores}
+    for name, score in scores.items():
+        _run.log_scalar(f"test_roc.{name}", score, 0)
+    return scores
 
 
 def mel_store(config: Mapping[str, Any]) -> Path | None:

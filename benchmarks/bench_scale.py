@@ -5,7 +5,8 @@ the opened ones; memory is that process's peak. Its million tracks have 16 frame
 from 40 000 tracks of 10 s (4.8 GB, written into FOLDER and removed afterwards): "not cached" reads after the files were dropped from the page cache
 (posix_fadvise), which also counts what the disk delivers; "cached" reads after every page was touched. The plain way is a memory map opened per item.
 
-Measured on 2 cores of an AMD EPYC with a virtual disk: see docs/scale.md.
+Measured on 2 cores of an AMD EPYC with a virtual disk, busy (load 15: one process had an eighth of a core): first batch 2.5 s (0.51 s of CPU), peak
+0.80 GB with 0.50 GB of imports; crops 4 840/s cached (38 300 per second of CPU; a map opened per item 1 300 and 8 900), 235/s not cached.
 """
 
 from __future__ import annotations

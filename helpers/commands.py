@@ -5,19 +5,21 @@ what commands say at their end.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError
 
-from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
+from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue, seed_of
 
 if TYPE_CHECKING:
     from models.encoder import AudioEncoder
 
     from .data import Tracks
     from .extraction_job import Extraction
+    from .study import Study
 
 log = logging.getLogger(__name__)
 HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
@@ -41,16 +43,17 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any
     return implied
 
 
-def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], Path | None]:
-    """The rule which run folder one of `commands` goes on in: that of ckpt_path, or for `last` this config's newest."""
+def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]]:
+    """The rule which run folder one of `commands` goes on in (that of ckpt_path, or for `last` this config's newest), and with which seed."""
 
-    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> Path | None:
+    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> tuple[Path | None, int | None]:
         chosen = config["ckpt_path"]
         if chosen is None or command not in commands:
-            return None
+            return None, None
         if chosen != LAST:
-            return run_of(chosen)
-        return run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+            return run_of(chosen), read_saved(chosen).experiment.get("seed")
+        folder = run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+        return folder, None if folder is None else seed_of(folder)
 
     return continues
 
@@ -178,3 +181,32 @@ def export_network(make: Callable[[], AudioEncoder], section: Mapping[str, Any])
         files.append(path.with_suffix(".json"))
     sizes = [file.stat().st_size for file in files]
     return path, [f"{file} ({n / 1e6:.1f} MB)" if n > 1e5 else f"{file} ({n / 1e3:.1f} kB)" for file, n in zip(files, sizes)]
+
+
+def report_study(
+    study: Study, folder: Path, section: Mapping[str, Any], seed: int, about: Mapping[str, Any], **page: Any
+) -> tuple[Path, dict[str, float]]:
+    """Save a study's probes, write its page and print its scores; where the page is, and each system's mean score.
+
+    section: the config's `report`. about: of the network. page: more for helpers.report.write_report.
+    """
+    from .report import versions, write_report
+    from .tables import print_scores
+
+    for one in study.scores:
+        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
+    path = write_report(
+        Path(section["path"]) if section["path"] else folder / "report.html",
+        title=section["title"],
+        systems=study.scores,
+        curves=study.curves,
+        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
+        about={
+            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
+            "Network": about,
+            "Versions": versions(),
+        },
+        **page,
+    )
+    print_scores(study.scores)
+    return path, {one.name: one.mean() for one in study.scores}

@@ -119,6 +119,10 @@ class History(Callback):
         if self._file is not None:
             self._file.close()
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """The same: Lightning calls no teardown then."""
+        self.teardown(trainer, pl_module, "fit")
+
 
 def epoch_metrics(trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
     """What the present epoch has logged; validation metrics only where it was validated (Lightning still holds those of an earlier epoch)."""

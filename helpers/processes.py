@@ -35,6 +35,7 @@ T = TypeVar("T")
 MEETING = timedelta(minutes=10)  # for all processes to come together
 COLLECTIVE = timedelta(minutes=30)  # for one to wait for the others, the first one's checkpoint writing included
 GRACE = 15.0  # s between a failure elsewhere and the end of this process
+PARTING = 5.0  # s that the processes started from here have to end by themselves when the job has failed
 LOOK = 0.25  # s between two looks at the others
 PLACE_VARIABLE = "MAEST_PLACE"  # rank/world/process number of the starter, for a process that was started from here
 RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
@@ -104,7 +105,7 @@ class _Job:
         self.place: Place | None = None
         self.base: Any = None  # the store, of the main thread
         self.left = threading.Event()  # the main thread is out of the job, or on its way
-        self.failed = False
+        self.failed = self.ran = False
         self.others: list[subprocess.Popen[bytes]] = []
         self.variables: list[str] = []
 
@@ -219,12 +220,18 @@ def job(devices: int, num_nodes: int, accelerator: str) -> Iterator[None]:
     error where another process failed first.
     """
     check_world(devices, num_nodes)
-    if place() is None and devices == 1:
+    here = place()
+    if here is None and devices == 1:
         yield
         return
+    if _job.ran and (here is None or here.starter == "own"):
+        raise ConfigError(
+            "This process has run a job of several processes already; a second one would run the first again. Start it anew."
+        )
+    _job.ran = True
     _job.left.clear()
     try:
-        if place() is None:
+        if here is None:
             _start(devices)
         threading.Thread(target=_watch, args=(place(),), daemon=True, name="job-watch").start()
         join(accelerator == "gpu")
@@ -240,15 +247,11 @@ def job(devices: int, num_nodes: int, accelerator: str) -> Iterator[None]:
         raise
     finally:
         _job.left.set()
-        _end_others(GRACE if _job.failed else MEETING.total_seconds())
+        _end_others(PARTING if _job.failed else MEETING.total_seconds())
 
 
 def _start(devices: int) -> None:
     """Start ranks 1.. on this machine, and be rank 0."""
-    if _job.place is not None:
-        raise ConfigError(
-            "This process has run a job of several processes already; a second one would run the first again. Start it anew."
-        )
     _job.base = dist.TCPStore("127.0.0.1", 0, devices, True, MEETING, wait_for_workers=False)
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_job.base.port), "WORLD_SIZE": str(devices), "NODE_RANK": "0"}
     if sys.platform == "linux":

@@ -193,6 +193,12 @@ def run_of(path: str | Path) -> Path | None:
     return folder if whole and whole[-1].path.resolve() == path else None
 
 
+def seed_of(folder: Path) -> int | None:
+    """The seed of a run folder's run: Sacred draws one where the command gives none, and who continues it goes on with that."""
+    known = _known(folder)
+    return None if known is None else known.config.get("seed")
+
+
 @dataclass(frozen=True)
 class _Known:
     command: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,14 @@ def split_study(
     inputs = Inputs(types, reduce, trained.embed_dim)
     scores, probes = compare_systems(stores, found.truths, settings, inputs=inputs, seeds=seeds, mels=mels, data=found.name)
     return Study(scores, trained, found.store, found.truths["test"], found.truths, folder / "history.json", block, probes)
+
+
+def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
+    """Remove the trained network's embeddings of a run folder where they are older than its last checkpoint: it was trained further."""
+    stored = folder / "embeddings" / TRAINED
+    if stored.is_dir() and stored.stat().st_ctime_ns < checkpoint.stat().st_mtime_ns:
+        log.info("%s are of a network that was trained further since: they are made again.", stored)
+        shutil.rmtree(stored)
 
 
 def folds_study(

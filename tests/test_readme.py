@@ -33,13 +33,18 @@ def commands(page: Path) -> list[str]:
     out = []
     for block in re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
-            if line := line.split(" #")[0].strip():
+            if (line := line.split(" #")[0].strip()) and not line.startswith("#"):
                 out.append(line)
     return out
 
 
+def launched(command: str) -> str:
+    """The command that torchrun or srun starts; others as they are."""
+    return re.sub(r"^(torchrun|srun) .*?(?:python )?(?=ex_\w+\.py)", "python ", command)
+
+
 ALL = [(page.name, command) for page in PAGES for command in commands(page)]
-EXPERIMENTS = [command for _, command in ALL if re.match(r"python ex_\w+\.py", command)]
+EXPERIMENTS = [launched(command) for _, command in ALL if re.match(r"python ex_\w+\.py", launched(command))]
 
 
 def test_there_are_commands():
@@ -48,14 +53,14 @@ def test_there_are_commands():
 
 @pytest.mark.parametrize(("page", "command"), ALL)
 def test_every_command_is_known(page, command):
-    words = shlex.split(command)
+    words = shlex.split(launched(command))
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" and words[1] == "-m":
         module = ROOT / words[2].replace(".", "/")
         assert module.with_suffix(".py").exists() or (module / "__main__.py").exists() or words[2] == "venv"
     else:
-        assert words[0] in ("python", "cd", "source", "pip") or words[0].startswith(".venv")
+        assert words[0] in ("python", "cd", "source", "pip", "export") or words[0].startswith(".venv")
         assert words[0] != "python" or (ROOT / words[1]).exists()
 
 

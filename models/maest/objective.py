@@ -145,8 +145,9 @@ class TeacherStudentObjective(SupervisedObjective):
         """As the supervised one; scores are the mean of both heads' sigmoids, and each head's stand beside it.
 
         The loss is that of training where the batch has the teacher's logits, else the mean of both heads' losses against the
-        labels (a validation set without extracted logits). With them how far each head is from the teacher is said as well:
-        teacher_loss_cls, teacher_loss_dist [B] against its labels, and its own probabilities, teacher [B, L], for `summarise`.
+        labels (a validation set without extracted logits). With them each head's loss against the teacher's labels is said as well,
+        teacher_loss_cls, teacher_loss_dist [B], and for `summarise` those labels and the heads' own: teacher, labels_cls, labels_dist
+        [B, L].
         """
         cls, dist, y = outputs[0].float(), outputs[1].float(), batch["y"].float()
         taught = batch.get("teacher")
@@ -155,7 +156,7 @@ class TeacherStudentObjective(SupervisedObjective):
             dist_target = self.teacher_labels(taught)
             heads = {"cls": cls, "dist": dist}
             more = {f"teacher_loss_{name}": _bce(head, dist_target, "none").mean(1) for name, head in heads.items()}
-            more["teacher"] = taught.float().sigmoid()
+            more |= {"teacher": dist_target} | {f"labels_{name}": self.teacher_labels(head) for name, head in heads.items()}
         loss = (_bce(cls, y, "none").mean(1) + _bce(dist, dist_target, "none").mean(1)) / 2.0
         scores_cls, scores_dist = cls.sigmoid(), dist.sigmoid()
         return {
@@ -170,13 +171,14 @@ class TeacherStudentObjective(SupervisedObjective):
     def summarise(self, whole: dict[str, np.ndarray]) -> dict[str, float]:
         """Beside the loss, where there are a teacher's logits, each head's (X = cls, dist) agreement with it.
 
-        teacher_loss_X: mean cross-entropy against the teacher's labels, what DIST learns from. teacher_corr_X: correlation of the
-        head's probabilities with the teacher's over the windows, mean over labels; calibration has no part in it.
+        teacher_loss_X: mean cross-entropy against the teacher's labels, what DIST learns from. teacher_f1_X: F1 of the labels that the
+        head's probabilities give by the teacher's rule, against the teacher's, over all windows and labels together.
         """
         out = super().summarise(whole)
         for head in ("cls", "dist") if "teacher" in whole else ():
             out[f"teacher_loss_{head}"] = float(whole[f"teacher_loss_{head}"].mean(dtype=np.float64))
-            out[f"teacher_corr_{head}"] = _correlation(whole[f"scores_{head}"], whole["teacher"])
+            teacher, own = whole["teacher"] > 0.5, whole[f"labels_{head}"] > 0.5
+            out[f"teacher_f1_{head}"] = float(2 * (teacher & own).sum() / (teacher.sum() + own.sum()))
         return out
 
     def _teacher(self, batch: Batch) -> Tensor:
@@ -186,14 +188,6 @@ class TeacherStudentObjective(SupervisedObjective):
                 "datamodule.teacher_student.teacher_target_base_dir."
             )
         return batch["teacher"]
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's correlation of two [N, L], label by label, mean over the labels in which both vary (NaN: none does)."""
-    a, b = (x - x.mean(0, dtype=np.float64) for x in (a, b))
-    scale = np.sqrt((a**2).sum(0) * (b**2).sum(0))
-    vary = scale > 1e-12
-    return float(((a * b).sum(0)[vary] / scale[vary]).mean()) if vary.any() else float("nan")
 
 
 def _mixed(targets: Tensor, mix: Mix | None) -> Tensor:

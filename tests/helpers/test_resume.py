@@ -115,7 +115,7 @@ def test_a_run_that_died_ends_as_an_unbroken_one(tmp_path, average, accumulate, 
 
 # ---- signals
 @pytest.mark.parametrize("place", [*PLACES[:4], ("on_train_epoch_end", 1, None)], ids=lambda p: f"{p[0]}-{p[1]}-{p[2]}")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_and_ends_and_the_next_run_goes_on(tmp_path, number, place):
     whole, broken = Job(tmp_path / "whole"), Job(tmp_path / "broken", save_every_n_steps=None)  # what is saved is for the signal
     whole.run()

@@ -187,7 +187,7 @@ def test_our_errors_are_one_sentence_others_keep_their_traceback(make, capsys):
         assert "song.wav" in err or "surprise" in err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_ends_a_command_and_the_run_says_so(make, tmp_path, capsys, number):
     def body():
         os.kill(os.getpid(), number)
@@ -208,15 +208,17 @@ def test_a_run_goes_on_in_the_folder_that_the_rule_names(make, tmp_path):
 
     def continues(command, config, named):
         asked.append((config["epochs"], named))
-        return tmp_path / "runs" / "1" if config["epochs"] > 3 else None
+        return (tmp_path / "runs" / "1", 77) if config["epochs"] > 3 else (None, None)
 
     make(lambda: None, continues=continues).run()
     ex = make(lambda _run, _config: run_folder(_run, _config["root"]).name, continues=continues)
-    assert ex.run(named_configs=["big"]).result == "1"
+    goes_on = ex.run(named_configs=["big"])
+    assert (goes_on.result, goes_on.config["seed"]) == ("1", 77)
+    assert ex.run(named_configs=["big"], config_updates={"seed": 5}).config["seed"] == 5
     assert ex.continued == tmp_path / "runs" / "1"
     assert ex.run().result == "2"
     assert ex.continued is None
-    assert asked == [(3, ()), (30, ("big",)), (3, ())]
+    assert asked == [(3, ()), (30, ("big",)), (30, ("big",)), (3, ())]
 
 
 def test_a_full_disk_is_one_sentence_too(make, tmp_path, capsys):
