@@ -6,8 +6,7 @@ compared ways interleaved. The plain way to filter, shift and reverberate is one
 Measured on a busy machine with 2 cores (November 2026), crops of 59 049 samples (2.68 s):
 the chain 88 crops/s per core, 11.3 ms a crop: pitch 54 %, reverb 25 %, filters 18 %. Against a plain way: filter 0.9x, pitch 2.0x (librosa), reverb
 38x (recursive filters with all their zeros). A training step at the published width 623 ms a track of two crops, 1.6 tracks/s per core:
-augmentation 4 %, forward 42 %, backward 54 %; at a quarter of the width 77 ms, 13 tracks/s: augmentation 30 %, forward 39 %, backward 31 %; the
-loss under 1 %.
+augmentation 4 %, forward 42 %, backward 54 %; at a quarter of the width 77 ms, 13 tracks/s: augmentation 30 %, forward 39 %, backward 31 %.
 """
 
 from __future__ import annotations
