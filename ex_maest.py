@@ -16,7 +16,19 @@ from typing import Any
 
 import configs
 from configs.schema import ExMaest, defaults, docs
-from helpers.commands import continued_by, demo_without_data, starting_point, tested_checkpoint
+from helpers.commands import (
+    HARDWARE,
+    continued_by,
+    demo_without_data,
+    export_network,
+    extraction_lines,
+    placed,
+    run_extraction,
+    starting_point,
+    test_lines,
+    tested_checkpoint,
+    to_extract,
+)
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
@@ -75,9 +87,6 @@ def objective(config: Mapping[str, Any], net: Any) -> Any:
     from helpers.build import build_objective
 
     return build_objective(net, config["module"], config["datamodule"])
-
-
-HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")
 
 
 def job(
@@ -142,46 +151,31 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
         log_metric=metric_logger(_run),
         **{k: t[k] for k in HARDWARE},
     )
-    m, weights = result.metrics, "averaged weights" if "test_roc_swa" in result.metrics else ""
-    for unit in ("", "track_"):
-        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
-        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {len(data.labels)} labels"
-        _say(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
-    return m
+    _say(*test_lines(result.metrics, len(data.labels)))
+    return result.metrics
+
+
+def as_trained(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config of a command that uses a network as it is: an own checkpoint says its sizes, which then need no words."""
+    from helpers.build import sized_by_checkpoint
+
+    return sized_by_checkpoint(config, defaults(ExMaest))
 
 
 def trained(config: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
     """The config's network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights are said."""
-    from helpers.devices import resolve_accelerator
-
-    t, m = config["trainer"], config["maest"]
-    device = resolve_accelerator(t["accelerator"])
-    net = network(config, None, seed).to("cuda" if device == "gpu" else "cpu").eval()
-    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else "RANDOM")
-    if weights == "RANDOM":
-        log.warning("This network has RANDOM weights (maest.pretrained=False, no maest.checkpoint): a baseline, nothing else.")
-    return net, weights, "32" if t["precision"] == "auto" and device == "cpu" else str(t["precision"])
+    m = config["maest"]
+    weights = m["checkpoint"] or (m["arch"] if m["pretrained"] else None)
+    return placed(network(config, None, seed), weights, config["trainer"])
 
 
 def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[int] = ()) -> dict[str, Any]:
     """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
-    from datasets.groundtruth import match
-    from datasets.store import TrackStore
-    from models.errors import GroundtruthError
-
     found = tracks(config, ("predict",), run_folder(run, config["trainer"]["default_root_dir"]), asked)
     net, _, precision = trained(config, seed)
-    store, truth = TrackStore.open(found.store), found.truths.get("predict")
-    names = None
-    if truth is not None:
-        numbers = match(truth.keys, store.names)
-        if numbers.absent:
-            raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
-        names = [store.names[i] for i in numbers.numbers]
     return dict(
         network=net,
-        source=store,
-        names=names,
+        **to_extract(found),
         model=config["maest"]["arch"],
         half_overlap=config["dataset"]["half_overlapped_inference"],
         tail=config["datamodule"]["tail"],
@@ -199,40 +193,44 @@ def output_folder(config: Mapping[str, Any]) -> Path:
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
 
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> Any:
+    """Extract, in this process or in shards by several."""
+    sections = {name: config[name] for name in ("maest", "datamodule")}
+    return run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+
+
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Tokens of predict.transformer_block for every window of every track, into <out_dir>/<clip>sec/<patchout tag>/<block>/. Resumes."""
-    from helpers.extract import extract_embeddings
-
-    job = extraction(_config, _run, seed, blocks(_config))
-    for block in blocks(_config) if _config["maest"]["pretrained"] else ():
+    config = as_trained(_config)
+    job = extraction(config, _run, seed, blocks(config))
+    for block in blocks(config) if config["maest"]["pretrained"] else ():
         log.info("Block index %d, counted from 0: the published README calls it layer %d.", block, block + 1)
-    done = extract_embeddings(**job, out=output_folder(_config), blocks=blocks(_config), pool=_config["predict"]["pool"])
-    return _extracted(done)
+    more = {"blocks": blocks(config), "pool": config["predict"]["pool"]}
+    return _told(extracted("embeddings", config, seed, job, output_folder(config), **more))
 
 
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, into <out_dir>/<clip>sec/<patchout tag>/logits/. Resumes."""
-    from helpers.extract import extract_logits
+    config = as_trained(_config)
+    return _told(extracted("logits", config, seed, extraction(config, _run, seed), output_folder(config) / "logits"))
 
-    return _extracted(extract_logits(**extraction(_config, _run, seed), out=output_folder(_config) / "logits"))
 
-
-def _extracted(done: Any) -> dict[str, str]:
-    _say(f"{done.n_tracks} tracks, {done.n_new} of them now ({done.n_windows} windows in {done.seconds:.1f} s):")
-    _say(*(f"  {path}" for path in done.paths.values()))
+def _told(done: Any) -> dict[str, str]:
+    _say(*extraction_lines(done))
     return {str(k): str(v) for k, v in done.paths.items()}
 
 
 @ex.command
 def predict(_config: Mapping[str, Any], seed: int) -> list[str]:
     """What is this music? The classes heard in predict.audio, a file or folder: on the screen, and as pages in <out_dir>/predictions/<name>/."""
-    from helpers.predict import audio_files, print_prediction
+    from helpers.predict import check_audio, print_prediction
 
-    audio_files(_audio(_config))
-    net, weights, precision = trained(_config, seed)
-    found = _predicted(_config, net, weights, precision)
+    config = as_trained(_config)
+    check_audio(_audio(config))
+    net, weights, precision = trained(config, seed)
+    found = _predicted(config, net, weights, precision)
     print_prediction(found)
     if net.card is not None:
         _say(f"Weights: {net.card.name}, {net.card.licence}.")
@@ -256,7 +254,7 @@ def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str
         net,
         p["audio"],
         Path(p["out_dir"]) / ("similar" if "neighbours" in more else "predictions"),
-        about={"arch": config["maest"]["arch"], "weights": weights},
+        weights=weights,
         hop_seconds=p["hop"],
         batch_size=config["datamodule"]["batch_size_test"],
         precision=precision,
@@ -272,18 +270,18 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
 
     Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too.
     """
-    from helpers.extract import extract_embeddings
     from helpers.similar import Collection, name_among, print_similar, tokens_of
     from models.errors import ConfigError
 
-    p, query, block = _config["predict"], _audio(_config), blocks(_config)[0]
-    if p["format"] != "store" or len(blocks(_config)) > 1 or block < 0 or Path(query).is_dir():
+    config = as_trained(_config)
+    p, query, block = config["predict"], _audio(config), blocks(config)[0]
+    if p["format"] != "store" or len(blocks(config)) > 1 or block < 0 or Path(query).is_dir():
         raise ConfigError(
             "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
         )
-    job = extraction(_config, _run, seed, [block])
+    job = extraction(config, _run, seed, [block])
     net, precision = job["network"], job["precision"]
-    path = extract_embeddings(**job, out=output_folder(_config), blocks=[block]).paths[block]
+    path = extracted("embeddings", config, seed, job, output_folder(config), blocks=[block]).paths[block]
     there = Collection.open(path, job["names"] or job["source"].names, p["types"], p["reduce"], p["center"])
     is_file = Path(query).is_file()
     vector = (
@@ -291,11 +289,15 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
         if is_file
         else there.vector(query)
     )
-    found = there.nearest(vector, p["top"], leave_out=[name_among(query, _config["datamodule"]["audio_dir"])])
-    print_similar(query, found)
+    found = there.nearest(vector, p["top"], leave_out=[name_among(query, config["datamodule"]["audio_dir"])])
+    print_similar(query, found, p["center"])
     if is_file and p["html"]:
-        weights = _config["maest"]["checkpoint"] or _config["maest"]["arch"]
-        _say(*map(str, _predicted(_config, net, weights, precision, neighbours=lambda name: found).written))
+        weights = config["maest"]["checkpoint"] or config["maest"]["arch"]
+        note = "Nearest recordings are by the cosine of the block's tokens" + (
+            ", the collection's mean taken off." if p["center"] else "."
+        )
+        more = {"neighbours": lambda name: found, "notes": [note]}
+        _say(*map(str, _predicted(config, net, weights, precision, **more).written))
     return [name for name, _ in found]
 
 
@@ -359,19 +361,8 @@ def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[s
 @ex.command
 def export(_config: Mapping[str, Any], seed: int) -> str:
     """Write the config's network to export.out, for others to load: export.format=safetensors, ast (transformers) or onnx."""
-    from models.errors import ConfigError
-    from models.export import export_model
-
-    e = _config["export"]
-    if e["out"] is None:
-        raise ConfigError(
-            "export.out says where the network goes: a folder, or a file that ends in .safetensors or .onnx. It is not set."
-        )
-    if e["format"] != "onnx" and e["blocks"] is not None:
-        raise ConfigError(f"export.blocks is for export.format=onnx; {e['format']} holds the whole network.")
-    path = export_model(trained(_config, seed)[0], e["out"], e["format"], e["blocks"])
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        _say(f"{file} ({file.stat().st_size / 1e6:.1f} MB)")
+    path, lines = export_network(lambda: trained(as_trained(_config), seed)[0], _config["export"])
+    _say(*lines)
     return str(path)
 
 
@@ -383,6 +374,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     """
     from helpers import showcase
     from helpers.report import versions, write_report
+    from helpers.study import forget_older_embeddings
     from helpers.tables import print_scores
     from models.errors import ConfigError
 
@@ -403,6 +395,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
         result = train(_run, _config, seed, found, folder, start)
         if not is_first_process():
             return {}  # it was there for the training
+        forget_older_embeddings(folder, result.last)
         study = _split_study(_config, seed, found, folder, str(result.best or result.last))
     for one in study.scores:
         study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
@@ -446,7 +439,7 @@ def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path,
     labels = found.truths["test"].labels
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
-    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], **_probe(config))
+    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], mels=found.store, **_probe(config))
 
 
 def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:

@@ -17,8 +17,20 @@ from typing import Any
 import configs
 from configs.schema import defaults, docs
 from configs.schema_ssl import ExSsl
-from helpers.commands import demo_without_data
-from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger
+from helpers.commands import (
+    HARDWARE,
+    continued_by,
+    demo_without_data,
+    export_network,
+    extraction_lines,
+    placed,
+    run_extraction,
+    starting_point,
+    test_lines,
+    tested_checkpoint,
+    to_extract,
+)
+from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -32,6 +44,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict"},
     implied=demo_without_data("ex_ssl.py", "clmr_demo"),
+    continues=continued_by("main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -41,11 +54,10 @@ ex = Experiment(
 def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> Any:
     """The store and the groundtruths (or bare splits) that the config names."""
     from helpers.data import find_tracks
-    from helpers.devices import resolve_accelerator
     from helpers.families import family
 
-    c, t, kind = config["datamodule"], config["trainer"], family(config["family"])
-    resolve_accelerator(t["accelerator"], t["devices"])
+    c, kind = config["datamodule"], family(config["family"])
+    kind.check(config)
     names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     return find_tracks(
         **{n: c[n] for n in names},
@@ -55,6 +67,14 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> A
         waveform=kind.rate(config),
         unlabelled=None if kind.labelled(config) else c["val_share"],
     )
+
+
+def job(run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str]) -> tuple[Any, Path, int, Path | None]:
+    """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
+    the same in all of them.
+    """
+    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder), start)
 
 
 def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, **changes: Any) -> Any:
@@ -81,15 +101,20 @@ def data_module(config: Mapping[str, Any], found: Any, net: Any, seed: int) -> A
     )
 
 
-def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path) -> Any:
+def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
+    from helpers.build import build_experiment
     from helpers.families import family, settings
+    from helpers.resume import experiment_of
     from helpers.training import fit
 
     t, o = config["trainer"], config["optimizer"]
     labels = found.truths["train"].labels or None
     net = network(config, labels, seed)
     data = data_module(config, found, net, seed)
+    experiment = build_experiment(experiment_of(config), data, t)
+    if o["schedule"] == "cosine":  # it ends with the last epoch
+        experiment["trainer.max_epochs"] = t["max_epochs"]
     return fit(
         family(config["family"]).objective(config, net),
         data,
@@ -98,7 +123,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         averaging=settings.averaging(config["averaging"]),
         early_stopping=o["early_stopping"],
         seed=seed,
-        resume_from=config["ckpt_path"],
+        resume_from=start,
+        experiment=experiment,
         log_metric=metric_logger(run),
         **{k: v for k, v in t.items() if k != "default_root_dir"},
     )
@@ -108,10 +134,191 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train: the default command. Leaves checkpoints/best.ckpt, last.ckpt and history.json in the run's folder."""
-    found, folder, seed = enter_job(_run, _config["trainer"], seed, lambda where: tracks(_config, ("train", "val"), where))
-    result = train(_run, _config, seed, found, folder)
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val"))
+    result = train(_run, _config, seed, found, folder, start)
     _say(f"Best epoch's weights: {result.best or result.last}", f"Last epoch's weights: {result.last}")
     return result.metrics
+
+
+@ex.command
+def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
+    """Score a supervised network on the test tracks, per window and per track, by ckpt_path or its checkpoint. Writes test.json."""
+    from helpers.families import family
+    from helpers.training import evaluate
+    from models.errors import ConfigError
+
+    kind = family(_config["family"])
+    if not kind.labelled(_config):
+        raise ConfigError(
+            "test scores a network that was trained on labels (samplecnn_supervised); embeddings are scored by ex_tl.py."
+        )
+    checkpoint = tested_checkpoint(_config)
+    found, folder, seed, _ = job(_run, _config, seed, ("test",))
+    labels = found.truths["test"].labels
+    net = network(_config, labels, seed)
+    result = evaluate(
+        kind.objective(_config, net),
+        data_module(_config, found, net, seed),
+        checkpoint=checkpoint,
+        out_dir=folder,
+        log_metric=metric_logger(_run),
+        **{k: _config["trainer"][k] for k in HARDWARE},
+    )
+    _say(*test_lines(result.metrics, len(labels)))
+    return result.metrics
+
+
+def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]:
+    """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
+    section, c, p = config[config["family"]], config["datamodule"], config["predict"]
+    net, _, precision = placed(network(config, None, seed), weights_name(config), config["trainer"])
+    asked = ("predict",) if c["groundtruth_predict"] else ()
+    return dict(
+        network=net,
+        **to_extract(tracks(config, asked, run_folder(run, config["trainer"]["default_root_dir"]))),
+        model=section["arch"],
+        half_overlap=c["half_overlap"],
+        tail=c["tail"],
+        batch_size=c["batch_size_test"],
+        precision=precision,
+        dtype=p["dtype"],
+        format=p["format"],
+    )
+
+
+def weights_name(config: Mapping[str, Any]) -> str | None:
+    """Where the config's weights come from; None: they are random."""
+    section = config[config["family"]]
+    return section["checkpoint"] or (section["arch"] if section["pretrained"] else None)
+
+
+def layers(config: Mapping[str, Any], net: Any) -> list[int]:
+    """The layers to extract, 0-based."""
+    chosen = config["predict"]["transformer_block"]
+    return list(net.resolve_layers([chosen] if isinstance(chosen, int) else chosen))
+
+
+def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
+    """Extract, in this process or in shards by several, and say what is where."""
+    sections = {name: config[name] for name in ("family", config["family"])}
+    done = run_extraction(kind, job, out, config["predict"], sections, config["trainer"]["accelerator"], seed, **more)
+    _say(*extraction_lines(done))
+    return {str(k): str(v) for k, v in done.paths.items()}
+
+
+@ex.command
+def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
+    """Vectors of predict.transformer_block for every window of every track, [windows, C] each, into <out_dir>/<layer>/. Resumes."""
+    job, p = extraction(_config, _run, seed), _config["predict"]
+    more = {"blocks": layers(_config, job["network"]), "pool": p["pool"]}
+    return extracted("embeddings", _config, seed, job, Path(p["out_dir"]), **more)
+
+
+@ex.command
+def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
+    """Logits of every window of every track, of a network with a head, into <out_dir>/logits/. Resumes."""
+    return extracted("logits", _config, seed, extraction(_config, _run, seed), Path(_config["predict"]["out_dir"]) / "logits")
+
+
+@ex.command
+def export(_config: Mapping[str, Any], seed: int) -> str:
+    """Write the config's network to export.out: export.format=safetensors, or onnx (waveform -> tags; it needs a head: clmr.head_checkpoint)."""
+
+    def make() -> Any:
+        return placed(network(_config, None, seed), weights_name(_config), _config["trainer"])[0]
+
+    path, lines = export_network(make, _config["export"])
+    _say(*lines)
+    return str(path)
+
+
+@ex.command
+def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
+    """Write wav files before and after each augmentation, and views as training draws them, with a page of players and spectrograms."""
+    from helpers.data import demo_data
+    from helpers.hear import hear_augmentations
+    from models.audio import find_audio
+    from models.clmr.augment import Augmentation
+
+    h, folder = _config["hear"], run_folder(_run, _config["trainer"]["default_root_dir"])
+    audio = h["audio"]
+    if audio is None:
+        music = demo_data(_config["datamodule"]["demo_tracks"])[1].parent / "audio"
+        audio = music / find_audio(music)[0]
+    chain = {k: v for k, v in _config["augment"].items() if k != "do"}
+    net = network(_config, None, seed, pretrained=False, checkpoint=None, head_checkpoint=None)
+    written = hear_augmentations(
+        audio,
+        h["out"] or folder / "augmentations",
+        Augmentation(**chain),
+        sample_rate=net.sample_rate,
+        crop=net.window_length,
+        examples=h["examples"],
+        seed=seed,
+    )
+    _say(*map(str, written))
+    return [str(path) for path in written]
+
+
+@ex.command
+def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
+    """Pre-train without labels, extract, probe with them (beside the untrained encoder and mel statistics); one page of it: report.html."""
+    from helpers.report import versions, write_report
+    from helpers.study import split_study
+    from helpers.tables import print_scores
+    from helpers.transfer import probe_settings
+
+    found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"))
+    r = _config["report"]
+    result = train(_run, _config, seed, found, folder, start)
+    if not is_first_process():
+        return {}  # it was there for the training
+    weights = str(result.best or result.last)
+    trained, untrained = (network(_config, None, seed, pretrained=False, checkpoint=path) for path in (weights, None))
+    layer = layers(_config, trained)[0]
+    study = split_study(
+        trained,
+        untrained,
+        found,
+        folder,
+        seeds=r["seeds"],
+        settings=probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"]),
+        types="t",
+        reduce="mean",
+        block=layer,
+        batch_size=_config["datamodule"]["batch_size_test"],
+        mels=mel_store(_config),
+    )
+    for one in study.scores:
+        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
+    path = write_report(
+        Path(r["path"]) if r["path"] else folder / "report.html",
+        title=r["title"],
+        systems=study.scores,
+        curves=study.curves,
+        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
+        about={
+            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
+            "Network": {**trained.settings, "layer probed": layer},
+            "Versions": versions(),
+        },
+        notes=("Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors.",),
+    )
+    print_scores(study.scores)
+    _say(f"Report: {path}")
+    for one in study.scores:
+        _run.log_scalar(f"test_roc.{one.name}", one.mean(), 0)
+    return {one.name: one.mean() for one in study.scores}
+
+
+def mel_store(config: Mapping[str, Any]) -> Path | None:
+    """Mels of the same tracks, made where their audio is known."""
+    from helpers.data import demo_data, prepared
+
+    c = config["datamodule"]
+    if c["audio_dir"] is None and c["base_dir"] is not None:
+        return None
+    return prepared(c["audio_dir"], None) if c["audio_dir"] is not None else demo_data(c["demo_tracks"])[0]
 
 
 def _say(*lines: str) -> None:

@@ -3,6 +3,9 @@
 python ex_maest.py extract_embeddings with maest_30s_from_passt_inference target_mtt
 python ex_tl.py with target_mtt_tl
 python ex_tl.py with data.base_dir=EMBEDDINGS data.groundtruth=labels.csv data.types=cdt data.reduce=stack
+python ex_tl.py with target_mtt_tl marble                  another field's protocol: maest_tl, clmr_linear, clmr_mlp, marble, omar
+python ex_tl.py sweep with target_mtt_tl data.base_dir=outputs/embeddings/mtt/30sec/      a score per block and kind of token
+python ex_tl.py few_label with target_mtt_tl               score versus the share of training labels
 """
 
 from __future__ import annotations
@@ -32,61 +35,184 @@ ex = Experiment(
 )
 
 
-def truths(config: Mapping[str, Any], out_dir: Path) -> dict[str, Any]:
-    """Groundtruth by split, or {"all": ...} for cross-validation."""
-    from helpers.data import label_files, read_truths
+def targets(config: Mapping[str, Any], out_dir: Path, embedded: bool = True) -> dict[str, Any]:
+    """Groundtruth (or values) by split, or {"all": ...} for cross-validation, with the share of the training tracks that is asked for.
+
+    embedded: whether the command reads embeddings.
+    """
+    from helpers.few_label import drawn
+    from helpers.transfer import read_targets
     from models.errors import ConfigError, GroundtruthError
 
     d = config["data"]
-    if d["base_dir"] is None:
+    if d["base_dir"] is None and embedded:
         raise ConfigError("No embeddings: give data.base_dir, what `python ex_maest.py extract_embeddings` wrote.")
-    if (d["groundtruth"] is None) == (d["metadata_dir"] is None):
-        raise ConfigError(
-            "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
-        )
-    files = label_files(d["metadata_dir"]) if d["metadata_dir"] else {}
-    splits = ("all",) if d["folds"] else ("train", "val", "test")
-    order = Path(d["metadata_dir"] or "") / "labels.txt"
-    names = order if files and order.is_file() else None
-    found = read_truths(
-        d["groundtruth"], files, d["label_column"], d["split_seed"], splits, out_dir, d["group_column"], label_names=names
-    )
+    names = ("task", "groundtruth", "metadata_dir", "label_column", "group_column", "split_seed", "folds")
+    found = read_targets(**{name: d[name] for name in names}, out_dir=out_dir)
     n = next(iter(found.values())).n_labels
     if d["n_classes"] not in (None, n):
         raise GroundtruthError(
             f"data.n_classes is {d['n_classes']}, the groundtruth has {n} labels: leave it out, or take the other groundtruth."
         )
+    if d["train_share"] != 1:
+        if d["folds"]:
+            raise ConfigError("data.train_share is for a split, not for cross-validation: leave data.folds or it out.")
+        found["train"] = found["train"].subset(drawn(len(found["train"]), d["train_share"], d["split_seed"]))
     return found
 
 
+def protocol(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings and inputs of the probe, the seeds, and the data set's name."""
+    from helpers.transfer import probe_inputs, probe_settings
+
+    d = config["data"]
+    return dict(
+        settings=probe_settings(config["trainer"], config["optimizer"], config["model"], d["batch_size"], d["standardise"], d),
+        inputs=probe_inputs(d),
+        seeds=config["seeds"],
+        skip_missing=d["skip_missing"],
+        data=data_name(d),
+    )
+
+
+def data_name(data: Mapping[str, Any]) -> str:
+    """The data set's name, which its scores carry."""
+    return Path(data["groundtruth"] or data["metadata_dir"] or "").resolve().with_suffix("").name
+
+
+def summary(run: Run, scores: Any) -> dict[str, float]:
+    """The headline scores as test_roc, test_ap, test_accuracy, ..., told to the run's observers."""
+    found = {f"test_{metric.removeprefix('macro_')}": scores.mean(metric) for metric in scores.asked.headline}
+    for name, value in found.items():
+        run.log_scalar(name, value, 0)
+    return found
+
+
+# ---- commands
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
     from helpers.comparison import compare_systems
     from helpers.tables import print_scores
-    from helpers.transfer import probe_settings
 
     folder, d = run_folder(_run, _config["out_dir"]), _config["data"]
     systems = {"probe": d["base_dir"]} | ({"untrained": d["untrained_dir"]} if d["untrained_dir"] else {})
+    how = protocol(_config)  # refused before any file is read
     scores, results = compare_systems(
         systems,
-        truths(_config, folder),
-        probe_settings(_config["trainer"], _config["optimizer"], _config["model"], d["batch_size"], d["standardise"]),
-        seeds=_config["seeds"],
+        targets(_config, folder),
         mels=d["mel_dir"],
-        data=Path(d["groundtruth"] or d["metadata_dir"]).resolve().with_suffix("").name,
+        folds=d["folds"],
+        repeats=d["repeats"],
         log=metric_logger(_run),
-        **{k: d[k] for k in ("types", "reduce", "token_size", "folds", "repeats", "skip_missing")},
+        **how,
     )
     for one in scores:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
         results.get(one.name, one).save(place)
     print_scores(scores)
     print(f"Scores, predictions and the best head: {folder}")
-    summary = {f"test_{m}": scores[0].mean(f"macro_{m}") for m in ("roc", "ap")}
-    for name, value in summary.items():
-        _run.log_scalar(name, value, 0)
-    return summary
+    return summary(_run, scores[0])
+
+
+@ex.command
+def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
+    """Score per block and kind of token: data.base_dir is the folder above the blocks. Writes sweep.html, .png, .svg, .csv and .json. Resumes."""
+    from helpers.sweep import best_by_validation, run_sweep, write_tables
+    from helpers.sweep_report import print_sweep, report_sweep
+    from models.errors import ConfigError
+
+    folder, s = run_folder(_run, _config["out_dir"]), _config["sweep"]
+    if _config["data"]["folds"]:
+        raise ConfigError("A sweep is over a split: leave data.folds out.")
+    how = protocol(_config)
+    cells = run_sweep(
+        str(_config["data"]["base_dir"]),
+        targets(_config, folder),
+        layers=s["layers"],
+        types=[kind.strip() for kind in s["types"].split(",")],
+        cache=Path(_config["out_dir"]) / "cells",
+        **how,
+    )
+    write_tables(cells, folder)
+    written = report_sweep(cells, folder, s["title"], s["metric"])
+    print_sweep(cells, s["metric"])
+    print(f"Figure, table and page: {', '.join(map(str, written))}")
+    best = best_by_validation(cells)
+    for cell in cells:
+        _run.log_scalar(f"test_{cell.scores.asked.metrics[0]}.{cell.types}", cell.scores.mean(), cell.block)
+    return {"block": best.block, "types": best.types, f"test_{best.scores.asked.metrics[0]}": best.scores.mean()}
+
+
+@ex.command
+def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
+    """Score versus the share of training labels (1, 10, 100 %), several draws of each. Writes few_label.html, .png, .svg, .csv and .json."""
+    from helpers.few_label import print_few_label, report_few_label, run_few_label
+    from models.errors import ConfigError
+
+    folder, f = run_folder(_run, _config["out_dir"]), _config["few_label"]
+    if _config["data"]["folds"] or _config["data"]["train_share"] != 1:
+        raise ConfigError("few_label draws its shares from the training split itself: leave data.folds and data.train_share out.")
+    how = protocol(_config)
+    points = run_few_label(str(_config["data"]["base_dir"]), targets(_config, folder), **f, **how)
+    written = report_few_label(points, folder)
+    print_few_label(points)
+    print(f"Figure, table and page: {', '.join(map(str, written))}")
+    return {f"test_{p.scores.asked.metrics[0]}.{100 * p.share:g}%.{p.draw}": p.scores.mean() for p in points}
+
+
+@ex.command
+def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
+    """Train the encoder finetune.model itself on the target, whole or its last blocks; epoch by validation, test once, the probe's table."""
+    from helpers.finetune import FineTuneSettings, finetune
+    from helpers.tables import print_scores
+    from models import load_model
+    from models.errors import ConfigError
+
+    f, d, m = dict(_config["finetune"]), _config["data"], _config["model"]
+    model, store = f.pop("model"), f.pop("store")
+    if model is None or store is None:
+        raise ConfigError(
+            "finetune.model names the network (a registered one, or a weight file), finetune.store what it hears. Both are wanted."
+        )
+    if d["folds"]:
+        raise ConfigError("Fine-tuning is on a split: leave data.folds out.")
+    folder = run_folder(_run, _config["out_dir"])
+    scores = finetune(
+        lambda seed: load_model(model),
+        store,
+        targets(_config, folder, embedded=False),
+        out_dir=folder,
+        settings=FineTuneSettings(**f),
+        head={
+            "hidden": m["hidden_units"],
+            "num_layers": m["num_layers"],
+            "dropout": m["drop_out"],
+            "input_dropout": m["input_drop_out"],
+        },
+        task=d["task"],
+        aggregation=d["aggregate"],
+        seeds=_config["seeds"],
+        data=data_name(d),
+        about={"model": model, "store": store},
+        log_metric=metric_logger(_run),
+        skip_missing=d["skip_missing"],
+    )
+    scores.save(folder)
+    print_scores([scores])
+    print(f"Scores, predictions and the networks: {folder}")
+    return summary(_run, scores)
+
+
+@ex.command
+def compare(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
+    """Results that were saved before, in one table, and their paired differences: compare.runs=exp_out/tl/1,exp_out/tl/2. Tests nothing anew."""
+    from helpers.tables import print_differences, print_scores, saved_systems
+
+    systems = saved_systems([part.strip() for part in _config["compare"]["runs"].split(",") if part.strip()])
+    print_scores(systems)
+    print_differences(systems)
+    return {one.name: one.mean() for one in systems}
 
 
 if __name__ == "__main__":

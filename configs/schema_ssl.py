@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .schema import Predict, ProbeModel, ProbeOptimizer, ProbeTrainer, Trainer, opt, section
+from .schema import Export, Predict, ProbeModel, ProbeOptimizer, ProbeTrainer, Trainer, opt, section
 
 
 @dataclass
@@ -130,7 +130,6 @@ class Hear:
     audio: str | None = opt(None, "audio file; none: a track of the demo data")
     out: str | None = opt(None, "folder; none: the run's")
     examples: int = opt(4, "views of the whole chain")
-    start: float | None = opt(None, "s, where the crop begins; none: random")
 
 
 @dataclass
@@ -148,3 +147,4 @@ class ExSsl:
     predict: SslPredict = section(SslPredict)
     report: SslReport = section(SslReport)
     hear: Hear = section(Hear)
+    export: Export = section(Export)

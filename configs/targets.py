@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .naming import Config, Named
 from .pretrain import MAEST
 from .probe import PROBE
+from .ssl import SSL
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,21 @@ def extraction(target: Target) -> Config:
     return {"datamodule": {"base_dir": target.base_dir}, "predict": {"out_dir": target.embeddings_dir}}
 
 
+def waveforms(target: Target) -> Config:
+    """Keys of ex_ssl.py: the set's waveforms at 22 050 Hz and its splits, to pre-train on, to train on with labels, and to extract from."""
+    splits = {f"groundtruth_{part}": f"{target.metadata_dir}groundtruth-{part}.csv" for part in ("train", "val", "test")}
+    return {
+        "datamodule": {"base_dir": f"datasets/{target.data}/data/waveform-22050/", **splits},
+        "predict": {"out_dir": f"{target.embeddings_dir}clmr/"},
+    }
+
+
 def probe(target: Target) -> Config:
     """Keys of ex_tl.py, for block 7 of a 30 s model."""
-    # a variant with broken clips has tracks without embeddings
-    extra = {"skip_missing": True} if target.variant == "marble" else {}
+    # three of its clips have no audio
+    extra = {"skip_missing": True} if (target.data, target.variant) == ("mtt", "marble") else {}
     place = {"metadata_dir": target.metadata_dir, "base_dir": f"{target.embeddings_dir}30sec/7/"}
-    return {"data": {**place, "n_classes": target.n_classes, **extra}}
+    return {"data": {**place, "task": target.task, "n_classes": target.n_classes, **extra}}
 
 
 for _name, _target in TARGETS.items():
@@ -94,5 +104,12 @@ for _name, _target in TARGETS.items():
         MAEST.put(
             Named(f"target_{_name}", extraction(_target), f"{_target.about.split(',')[0]} as the data to extract from. {_how}")
         )
-    if _target.task == _MULTI:  # what ex_tl.py's probe scores
-        PROBE.put(Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model)."))
+        _about = f"{_target.about.split(',')[0]} at 22 050 Hz as the data. Make it: python -m datasets.{_target.data}, then"
+        SSL.put(
+            Named(
+                f"target_{_name}",
+                waveforms(_target),
+                f"{_about} python -m datasets.prepare AUDIO {waveforms(_target)['datamodule']['base_dir']} --waveform 22050",
+            )
+        )
+    PROBE.put(Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model)."))

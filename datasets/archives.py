@@ -136,7 +136,7 @@ def unpack(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     ordered = in_order(parts)
-    name = ordered[0].name
+    name = ordered[0].name if len(ordered) == 1 else ordered[0].stem
     with io.BufferedReader(JoinedFile(ordered), _BLOCK) as file:
         try:
             if zipfile.is_zipfile(file):

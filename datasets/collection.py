@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .failures import write_whole
+from .files import write_whole
 from .groundtruth import SPLITS, Groundtruth, find, listed
 from .sounds import Heard, Sound
 

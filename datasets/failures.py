@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from models.errors import StoreError
+from .files import write_whole
 
 log = logging.getLogger(__name__)
 HEADER = ["file", "reason", "bytes", "modified"]
@@ -84,14 +84,3 @@ def _read(table: Path) -> dict[str, list[str]]:
     if not rows or rows[0] != HEADER:
         return {}
     return {row[0]: row[1:] for row in rows[1:] if len(row) == len(HEADER)}
-
-
-def write_whole(file: Path, content: str | bytes) -> None:
-    """The whole content or nothing, also under a kill. Raises StoreError."""
-    partial = file.with_name(file.name + ".partial")
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, file)
-    except OSError as error:
-        raise StoreError(f"{file} could not be written: {error.strerror}.") from error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.downloads import DownloadError, download, offline
+from models.downloads import DownloadError, digest_of, download, offline
 from models.errors import DataSetError, WeightsError
 
 from .archives import Unpacked, unpack
@@ -92,8 +92,11 @@ def fetch(
             continue
         did = False
         for remote in bundle.parts:
-            if get and not (folder / remote.name).is_file():
-                _get(remote, folder, mirror, (known or {}).get(remote.name))
+            sha256 = (known or {}).get(remote.name)
+            if (folder / remote.name).is_file():
+                _check(remote, folder, sha256)
+            elif get:
+                _get(remote, folder, mirror, sha256)
                 did = True
         if bundle.into is None:
             if not (folder / bundle.name).is_file():
@@ -128,6 +131,19 @@ def _get(remote: Remote, folder: Path, mirror: str | None, sha256: str | None) -
         raise DownloadError(
             f"{error}. The same command goes on where it stopped; or put the file at {folder / remote.name}."
         ) from error
+
+
+def _check(remote: Remote, folder: Path, sha256: str | None) -> None:
+    """A file that was there before: its size and digest, where they are known. Raises DataSetError."""
+    path = folder / remote.name
+    wanted = {"sha256": sha256 or remote.sha256, "md5": None if sha256 else remote.md5}
+    found = {what: digest_of(path, what) for what, digest in wanted.items() if digest is not None}
+    size = path.stat().st_size
+    if remote.size not in (None, size):
+        raise DataSetError(f"{path} has {size} bytes, wanted {remote.size}. Remove it to download it again.")
+    for what, digest in found.items():
+        if not digest.startswith(str(wanted[what]).lower()):
+            raise DataSetError(f"{path}: its {what} is {digest}, wanted {wanted[what]}. Remove it to download it again.")
 
 
 def _unpack(bundle: Bundle, folder: Path) -> Unpacked:

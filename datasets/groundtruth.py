@@ -19,6 +19,8 @@ import numpy as np
 
 from models.errors import GroundtruthError
 
+from .names import Names, chosen, compact, finder, positions
+
 log = logging.getLogger(__name__)
 MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
 SHOWN = 10  # names listed in a message before "and N more"
@@ -45,6 +47,7 @@ class Groundtruth:
 
     keys: [N] names of tracks. labels: [L] names of columns. packed: [N, ceil(L / 8)] uint8, np.packbits of the boolean rows.
     split: [N] 'train', 'val' or 'test'. group: [N] what must not be torn apart by a split (artist, album).
+    checked: no track or label stands twice, as the caller knows.
 
     Raises GroundtruthError for no tracks, keys or labels that stand twice, and parts that do not fit one another.
     """
@@ -56,15 +59,15 @@ class Groundtruth:
         packed: np.ndarray,
         split: Sequence[str] | None = None,
         group: Sequence[str] | None = None,
+        checked: bool = False,
     ):
-        self.keys = list(keys)
+        self.keys: Sequence[str] = compact(keys)
         self.labels = list(labels)
         self.packed = packed
         if not self.keys:
             raise GroundtruthError("The groundtruth is empty: it names no track.")
-        for what, names in (("tracks", self.keys), ("labels", self.labels)):
-            if len(set(names)) != len(names):
-                twice = [name for name, n in Counter(names).items() if n > 1]
+        for what, names in () if checked else (("tracks", self.keys), ("labels", self.labels)):
+            if twice := _twice(names):
                 raise GroundtruthError(f"{len(twice)} {what} stand more than once in the groundtruth: {listed(twice)}.")
         if packed.shape != (len(self.keys), (len(self.labels) + 7) // 8) or packed.dtype != np.uint8:
             raise GroundtruthError(
@@ -74,9 +77,14 @@ class Groundtruth:
             if values is not None and len(values) != len(self.keys):
                 raise GroundtruthError(f"{len(self.keys)} tracks, but {len(values)} values of {what}.")
         self.group = None if group is None else list(group)
-        self.split = None if split is None else _split_names(split)
+        self.split = None if split is None else self.split_names(split)
 
     # -- making
+
+    @staticmethod
+    def split_names(values: Sequence[str]) -> list[str]:
+        """'train', 'val' or 'test' for the names that tables use. Raises GroundtruthError for others."""
+        return _split_names(values)
 
     @staticmethod
     def read(path: str | Path, **options: object) -> Groundtruth:
@@ -168,19 +176,18 @@ class Groundtruth:
 
     def subset(self, which: Sequence[str] | Sequence[int] | np.ndarray) -> Groundtruth:
         """The tracks of these keys or numbers, in this order. Raises GroundtruthError for unknown keys."""
-        which = list(which)
-        if which and isinstance(which[0], str):
-            number = {key: i for i, key in enumerate(self.keys)}
-            unknown = [key for key in which if key not in number]
+        if len(which) and isinstance(which[0], str):
+            rows = positions(finder(self.keys), which)
+            unknown = [which[i] for i in np.flatnonzero(rows < 0)]
             if unknown:
                 raise GroundtruthError(f"{len(unknown)} of {len(which)} tracks are not in the groundtruth: {listed(unknown)}.")
-            which = [number[key] for key in which]
-        rows = [int(i) for i in which]
+        else:
+            rows = np.asarray(which, dtype=np.int64)
 
         def pick(values: list[str] | None) -> list[str] | None:
-            return None if values is None else [values[i] for i in rows]
+            return None if values is None else [values[i] for i in rows.tolist()]
 
-        return Groundtruth(pick(self.keys), self.labels, self.packed[rows], pick(self.split), pick(self.group))
+        return Groundtruth(chosen(self.keys, rows), self.labels, self.packed[rows], pick(self.split), pick(self.group))
 
     def with_split(self, split: Sequence[str]) -> Groundtruth:
         """The same tracks with each one's split ('train', 'val', 'test')."""
@@ -191,8 +198,16 @@ class Groundtruth:
         """{split: its tracks}; {} when the groundtruth has no splits (splits.py makes them)."""
         if self.split is None:
             return {}
-        rows = {name: [i for i, split in enumerate(self.split) if split == name] for name in SPLITS}
-        return {name: self.subset(chosen) for name, chosen in rows.items() if chosen}
+        of = np.array([SPLITS.index(name) for name in self.split], dtype=np.int8)
+        rows = {name: np.flatnonzero(of == i) for i, name in enumerate(SPLITS)}
+        return {name: self.subset(numbers) for name, numbers in rows.items() if len(numbers)}
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    """Names that stand more than once."""
+    if isinstance(names, Names):
+        return names.twice()
+    return [] if len(set(names)) == len(names) else [name for name, n in Counter(names).items() if n > 1]
 
 
 def _split_names(values: Sequence[str]) -> list[str]:
@@ -301,20 +316,20 @@ def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[in
     By the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of slash, a leading './' and the way in
     which accents are encoded make no difference.
     """
-    number = {name: i for i, name in enumerate(names)}
-    numbers = np.array([number.get(key, -1) for key in keys], dtype=np.int64)
-    several: dict[int, list[int]] = {}
+    numbers = positions(finder(names), keys)
     missing = np.flatnonzero(numbers < 0)
-    if len(missing):
-        by_stem: dict[str, list[int]] = {}
-        for i, name in enumerate(names):
-            by_stem.setdefault(_stem(name), []).append(i)
-        for row in missing.tolist():
-            found = by_stem.get(_stem(keys[row]), [])
-            if len(found) > 1:
-                several[row] = found
-            elif found:
-                numbers[row] = found[0]
+    if not len(missing):
+        return numbers, {}
+    stems: Sequence[str] = Names.of(map(_stem, names)) if isinstance(names, Names) else [_stem(name) for name in names]
+    wanted = [_stem(keys[row]) for row in missing.tolist()]
+    numbers[missing] = positions(finder(stems), wanted)
+    shared = set(_twice(stems)).intersection(wanted)
+    where: dict[str, list[int]] = {stem: [] for stem in shared}
+    for i, stem in enumerate(stems) if shared else ():
+        if stem in shared:
+            where[stem].append(i)
+    several = {row: where[stem] for row, stem in zip(missing.tolist(), wanted) if stem in shared}
+    numbers[list(several)] = -1
     return numbers, several
 
 

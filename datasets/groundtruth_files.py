@@ -8,30 +8,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import GroundtruthError, nearest
+from models.errors import GroundtruthError
 
 from . import safe_pickle
 from .groundtruth import Groundtruth, listed
+from .groundtruth_cache import cached
+from .groundtruth_tables import GROUP_COLUMNS, LABEL_COLUMNS, PATH_COLUMNS, SPLIT_COLUMNS, choose, part, read_table
 
 log = logging.getLogger(__name__)
-PATH_COLUMNS = (
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "filepath",
-    "file_path",
-    "key",
-    "audio",
-    "audio_path",
-    "mp3_path",
-    "track",
-    "name",
-)
-LABEL_COLUMNS = ("labels", "label", "tags", "tag", "classes", "class", "genres", "genre", "styles", "style", "category", "target")
-SPLIT_COLUMNS = ("split", "subset", "partition")
-GROUP_COLUMNS = ("group", "artist", "artist_id", "album", "album_id")
-SEPARATORS = ("|", ";", ",")
 
 
 def read(
@@ -65,7 +49,7 @@ def read(
         if path.is_dir():
             found = _read_folder(path, names)
         elif path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            found = _read_table(path, names, columns, separator)
+            found = cached(path, [names, columns, separator], lambda: read_table(path, names, columns, separator))
         elif path.suffix.lower() == ".json":
             found = _read_json(path, names, columns, separator)
         elif path.suffix.lower() in (".pk", ".pkl", ".pickle"):
@@ -90,107 +74,6 @@ def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
     if isinstance(labels, str | Path):
         return [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip()]
     return [str(label) for label in labels]
-
-
-# -- tables
-
-
-def _read_table(path: Path, labels: list[str] | None, columns: dict[str, str | None], separator: str | None) -> Groundtruth:
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-        file.seek(0)
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else max((",", "\t", ";"), key=first.count)
-        rows = [row for row in csv.reader(file, delimiter=delimiter) if any(cell.strip() for cell in row)]
-    if not rows:
-        raise GroundtruthError("the file is empty; a header line and a line per track are wanted.")
-    header = [cell.strip() for cell in rows.pop(0)]
-    if len(set(header)) != len(header):
-        raise GroundtruthError(f"a column's name stands twice in the header: {', '.join(header)}.")
-    if not rows:
-        raise GroundtruthError(f"there is a header ({', '.join(header)}) but no track.")
-    for number, row in enumerate(rows, start=2):
-        if len(row) < len(header):
-            raise GroundtruthError(f"line {number} has {len(row)} cells, the header has {len(header)}.")
-    key = _choose(header, columns["path"], PATH_COLUMNS, "path", "the track's path")
-    if key is None:
-        raise GroundtruthError(
-            f"no column is known to hold the track's path: rename it to {' or '.join(PATH_COLUMNS[:4])} (in Python: path_column=). "
-            f"The columns are {', '.join(header)}."
-        )
-    split = _choose(header, columns["split"], SPLIT_COLUMNS, "split", "the split")
-    group = _choose(header, columns["group"], GROUP_COLUMNS, "group", "the group", ambiguous=False)
-    label = _choose(header, columns["label"], LABEL_COLUMNS, "label", "the labels")
-    if group is not None:
-        log.info("Tracks that share their %s are a group: a split keeps them together.", group)
-    cells = {name: [row[i].strip() for row in rows] for i, name in enumerate(header)}
-    keys = cells[key]
-    if label is None:
-        return _one_column_per_label(
-            cells, [c for c in header if c not in (key, split, group)], keys, labels, cells.get(split), cells.get(group)
-        )
-    texts = cells[label]
-    extra: list[list[str]] = [[cell.strip() for cell in row[len(header) :] if cell.strip()] for row in rows]
-    if any(extra) and label != header[-1]:
-        raise GroundtruthError(
-            "lines have more cells than the header; only labels in the last column may run on (as MTG-Jamendo's do)."
-        )
-    parted = _part(texts, separator)
-    return Groundtruth.from_rows(keys, [a + b for a, b in zip(parted, extra)], labels, cells.get(split), cells.get(group))
-
-
-def _choose(
-    header: list[str], chosen: str | None, usual: Sequence[str], kind: str, what: str, ambiguous: bool = True
-) -> str | None:
-    if chosen is not None:
-        if chosen not in header:
-            raise GroundtruthError(
-                f"there is no column {chosen!r} for {what}; there are {', '.join(header)}.{nearest(chosen, header)}"
-            )
-        return chosen
-    found = [name for name in header if name.lower() in usual]
-    if len(found) > 1 and ambiguous and kind != "path":
-        raise GroundtruthError(
-            f"several columns may hold {what}: {', '.join(found)}. Choose one with {kind}_column"
-            f"{' (datamodule.label_column=... of ex_maest.py, data.label_column=... of ex_tl.py)' if kind == 'label' else ''}."
-        )
-    return min(found, key=lambda name: usual.index(name.lower())) if found else None
-
-
-def _part(texts: Sequence[str], separator: str | None) -> list[list[str]]:
-    if separator is None:
-        separator = next((mark for mark in SEPARATORS if any(mark in text for text in texts)), "")
-        if separator:
-            log.debug("Labels are parted at %r; choose another with separator.", separator)
-    return [[part for part in (p.strip() for p in (text.split(separator) if separator else [text])) if part] for text in texts]
-
-
-def _one_column_per_label(
-    cells: dict[str, list[str]],
-    columns: list[str],
-    keys: list[str],
-    labels: list[str] | None,
-    split: list[str] | None,
-    group: list[str] | None,
-) -> Groundtruth:
-    binary = {"0", "1", "0.0", "1.0", "True", "False", "true", "false"}
-    usable = [name for name in columns if set(cells[name]) <= binary]
-    if labels is not None:
-        absent = [name for name in labels if name not in usable]
-        if absent:
-            raise GroundtruthError(f"{len(absent)} of {len(labels)} labels are not columns of 0 and 1: {listed(absent)}.")
-        usable = labels
-    if not usable:
-        raise GroundtruthError(
-            f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {', '.join(columns) or 'nothing'}."
-        )
-    ignored = [name for name in columns if name not in usable]
-    if ignored:
-        log.info("%d columns are labels; %d are not and are left aside: %s.", len(usable), len(ignored), listed(ignored))
-    table = [cells[name] for name in usable]
-    values = [
-        [name for name, column in zip(usable, table) if column[i] in ("1", "1.0", "True", "true")] for i in range(len(keys))
-    ]
-    return Groundtruth.from_rows(keys, values, usable, split, group)
 
 
 # -- json
@@ -220,10 +103,10 @@ def _read_json(path: Path, labels: list[str] | None, columns: dict[str, str | No
     if not found:
         raise GroundtruthError("the list is empty.")
     header = list(found[0])
-    key = _choose(header, columns["path"], PATH_COLUMNS, "path", "the track's path")
-    label = _choose(header, columns["label"], LABEL_COLUMNS, "label", "the labels")
-    split = _choose(header, columns["split"], SPLIT_COLUMNS, "split", "the split")
-    group = _choose(header, columns["group"], GROUP_COLUMNS, "group", "the group", ambiguous=False)
+    key = choose(header, columns["path"], PATH_COLUMNS, "path", "the track's path")
+    label = choose(header, columns["label"], LABEL_COLUMNS, "label", "the labels")
+    split = choose(header, columns["split"], SPLIT_COLUMNS, "split", "the split")
+    group = choose(header, columns["group"], GROUP_COLUMNS, "group", "the group", ambiguous=False)
     if key is None or label is None:
         raise GroundtruthError(f"choose path_column and label_column from {', '.join(header)}.")
     wanted = [name for name in (key, label, split, group) if name is not None]
@@ -232,7 +115,7 @@ def _read_json(path: Path, labels: list[str] | None, columns: dict[str, str | No
             raise GroundtruthError(f"object {number} lacks one of {', '.join(wanted)}.")
     values = [row[label] for row in found]
     if any(isinstance(value, str) for value in values):
-        values = _part([str(value) for value in values], separator)
+        values = part([str(value) for value in values], separator)
     parts = [None if name is None else [str(row[name]) for row in found] for name in (split, group)]
     return Groundtruth.from_rows([str(row[key]) for row in found], values, labels, *parts)
 

@@ -167,16 +167,6 @@ class LabelTable:
             yield [self.keys[i], self.split[i], *group, *what]
 
 
-def read_values(path: str | Path, names: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Keys and values float64 [N, len(names)] of a table of values as `LabelTable.write` leaves it. Raises DataSetError."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [row["path"] for row in rows], np.array([[float(row[name]) for name in names] for row in rows])
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise DataSetError(f"{path} is no table with the columns path, {', '.join(names)}: {error!r}.") from None
-
-
 def read_rows(path: str | Path, delimiter: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """The columns of a publisher's table with a header, cells stripped. Raises DataSetError naming the file, the line and the columns wanted."""
     path = Path(path)

@@ -17,7 +17,7 @@ from pathlib import Path
 from models.errors import StoreError
 
 from . import store_files
-from .failures import write_whole
+from .files import write_whole
 from .store import TrackStore, shard_path
 
 PLAN_FILE = "plan.jsonl"

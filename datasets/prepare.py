@@ -27,8 +27,9 @@ from models.audio import AUDIO_SUFFIXES, find_audio
 from models.errors import AudioError, ClusterError, StoreError
 
 from . import features, store_files
-from .failures import Failures, write_whole
+from .failures import Failures
 from .features import MAX_SECONDS, Kind
+from .files import write_whole
 from .parallel import parallel_map
 from .plans import Plan
 from .progress import JobProgress

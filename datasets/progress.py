@@ -73,9 +73,10 @@ class JobProgress:
     def advance(self, n: int = 1, note: str = "") -> None:
         """`n` more are done; `note` stands beside the figures from now on."""
         self.done += n
+        self.total = max(self.total, self.before + self.done)  # it may have been an estimate
         self._note = note
         if self._bar is not None:
-            self._bar.update(self._task, advance=n, note=note)
+            self._bar.update(self._task, advance=n, total=self.total, note=note)
         elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
             self._say()
 

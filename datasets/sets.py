@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from models.errors import DataSetError, nearest
+from models.errors import AudioError, DataSetError, nearest
 
 from .fetch import Bundle, fetch
 from .groundtruth import listed
@@ -70,13 +70,15 @@ class DataSet:
     name: ClassVar[str]
     title: ClassVar[str]
     task: ClassVar[str]  # one of TASKS
+    about: ClassVar[str]  # what it is, in a few words
     home: ClassVar[str]
+    terms: ClassVar[str]  # the licence in a few words
     licence: ClassVar[str]  # of audio and labels, and what follows for the user
     citation: ClassVar[str]  # BibTeX
     get_it: ClassVar[str]  # how to come by what `download` may not fetch, and the layout that is expected
     groups: ClassVar[str] = "artists"  # what a group is
     overlap: ClassVar[str]  # groups that stand in two splits: the figure, and who measured it
-    size: ClassVar[str]  # of the download
+    size: ClassVar[str]  # of the download, roughly
     variants: ClassVar[Mapping[str, Variant]]
     audio: ClassVar[str] = "audio"  # the audio's folder in the set's own
     melspec: ClassVar[str] = "melspec"  # the mel store's
@@ -129,10 +131,19 @@ class DataSet:
         return worked
 
     def prepare(
-        self, folder: str | Path | None = None, *, audio_dir: str | Path | None = None, jobs: int | None = None
+        self,
+        folder: str | Path | None = None,
+        *,
+        audio_dir: str | Path | None = None,
+        jobs: int | None = None,
+        scheduler: str | None = None,
+        workers: int | None = None,
     ) -> Preparation:
-        """The mel store of the set's audio, `melspec/` in its folder: resumable, as `datasets.prepare`."""
-        return prepare(self.audio_folder(folder, audio_dir), self.mel_folder(folder), jobs=jobs)
+        """The mel store of the set's audio, `melspec/` in its folder: resumable, on one machine or many, as `datasets.prepare`."""
+        audio = self.audio_folder(folder, audio_dir)
+        if not audio.is_dir():
+            raise AudioError(f"There is no audio in {audio}. {self.get_it}")
+        return prepare(audio, self.mel_folder(folder), jobs=jobs, scheduler=scheduler, workers=workers)
 
     def groundtruth(
         self,
@@ -192,18 +203,20 @@ class DataSet:
             found.problems.append(f"{len(table)} tracks; published are {expected.total}")
         digest = self.digest(table)
         if expected.sha256 is None:
-            found.facts.append(f"sha256 of the table {digest} (no published one to compare with)")
+            found.facts.append(f"sha256 of the table {digest} (there is no known one to compare with)")
         elif digest == expected.sha256:
-            found.facts.append(f"sha256 of the table {digest[:12]}..., as published")
+            found.facts.append(f"sha256 of the table {digest[:12]}..., as it should be")
         else:
-            found.problems.append(f"sha256 of the table is {digest}; published is {expected.sha256}")
+            found.problems.append(f"sha256 of the table is {digest}, wanted {expected.sha256}")
         if table.labels is not None:
             used = {label for row in table.labels for label in row}
             if unused := [name for name in table.names if name not in used]:
                 found.facts.append(f"{len(unused)} labels have no track: {listed(unused, 5)}")
-        for o in table.overlaps():
+        overlaps = table.overlaps()
+        for o in overlaps:
             found.facts.append(f"{o.groups} {self.groups} of {o.first} are in {o.second} too ({o.tracks} tracks of {o.second})")
-        found.facts.append(f"{self.groups} in two splits, in general: {self.overlap}")
+        if len(overlaps) < 3:  # of some splits the groups are not known
+            found.facts.append(f"{self.groups} in two splits: {self.overlap}")
         audio = self.audio_folder(folder, audio_dir)
         self._check_audio(found, self.as_on_disk(table, audio), audio)
         return found
@@ -284,6 +297,41 @@ class DataSet:
 
 def _counted(counts: tuple[int | None, ...]) -> str:
     return "/".join("?" if n is None else str(n) for n in counts) + " tracks (train/validation/test)"
+
+
+def overview() -> str:
+    """All sets as a table in Markdown: docs/datasets.md carries it."""
+    head = [
+        "set",
+        "what",
+        "task",
+        "variant: tracks in train/validation/test, labels",
+        "groups in two splits",
+        "terms",
+        "size",
+        "get it",
+    ]
+    lines = [head, ["---"] * len(head)]
+    for name in NAMES:
+        data = get_set(name)
+        variants = []
+        for variant, v in data.variants.items():
+            counts = "/".join("?" if n is None else f"{n}" for n in v.counts) if any(v.counts) else "by rule"
+            total = f" of {v.total}" if v.total else ""
+            variants.append(f"{variant}: {counts}{total}, {v.n_labels}{'' if v.measured else ' *'}")
+        how = f"`python -m datasets.{name}`" if data.bundles() else f"by hand, then `python -m datasets.{name}`"
+        cells = [
+            f"[{name}]({data.home})",
+            data.about,
+            data.task,
+            "<br>".join(variants),
+            f"{data.groups}: {data.overlap}",
+            data.terms,
+            data.size,
+            how,
+        ]
+        lines.append([cell.replace("|", "\\|") for cell in cells])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def get_set(name: str) -> DataSet:

@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from models.errors import AudioError, DataSetError, StoreError
+from models.errors import AudioError, ClusterError, DataSetError, StoreError
 
 from .fetch import read_sums
 from .files import write_whole
@@ -42,6 +42,8 @@ def parser_for(data: DataSet) -> argparse.ArgumentParser:
     add("--remove_archives", action="store_true", help="remove each archive once it is unpacked")
     add("--skip", nargs="+", default=[], choices=STEPS, metavar="STEP", help=f"steps to leave out: {', '.join(STEPS)}")
     add("--jobs", metavar="N", type=int, help="worker processes of the preparation (default: one per usable core)")
+    add("--scheduler", metavar="WHERE", help="prepare on a dask cluster, as `python -m datasets.prepare --scheduler`")
+    add("--workers", metavar="N", type=int, help="of --scheduler slurm: jobs to ask for")
     return parser
 
 
@@ -57,7 +59,7 @@ def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
         return EXIT_OK
     try:
         return _run(data, args)
-    except (DataSetError, AudioError, StoreError) as error:
+    except (DataSetError, AudioError, StoreError, ClusterError) as error:
         log.error("%s", error)
     except OSError as error:  # DownloadError too
         log.error("%s", f"{error.filename}: {error.strerror}." if error.filename else error)
@@ -113,7 +115,7 @@ def _download(data: DataSet, args: argparse.Namespace, steps: Sequence[str]) -> 
 
 
 def _prepare(data: DataSet, args: argparse.Namespace) -> int:
-    done = data.prepare(args.data_dir, audio_dir=args.audio_dir, jobs=args.jobs)
+    done = data.prepare(args.data_dir, audio_dir=args.audio_dir, jobs=args.jobs, scheduler=args.scheduler, workers=args.workers)
     log.info("%s: %d tracks made in %.1f s, %d were there already.", done.store, done.made, done.seconds, done.already)
     unknown = sorted(set(done.failed) - data.broken)
     if known := sorted(set(done.failed) & data.broken):

@@ -20,6 +20,8 @@ import numpy as np
 from models.errors import StoreError, nearest
 
 from . import store_files as files
+from .names import Names, compact, finder
+from .store_maps import Maps
 from .store_writer import StoreWriter
 
 SUFFIX = ".h5"
@@ -70,6 +72,11 @@ class TrackStore:
     def __init__(self, paths: Sequence[Path], counts: Sequence[int] | None = None):
         self._paths = list(paths)
         self._load(counts)
+
+    def __repr__(self) -> str:
+        kind = f"{self.attrs['kind']}, " if "kind" in self.attrs else ""
+        files = f"{self._paths[0]}" + (f" and {len(self._paths) - 1} more" if len(self._paths) > 1 else "")
+        return f"TrackStore({files}: {kind}{len(self)} tracks, [n{''.join(f', {k}' for k in self.item_shape)}])"
 
     # -- making and opening
 
@@ -125,17 +132,21 @@ class TrackStore:
                 raise StoreError(_unlike(first, other))
         self._shards = shards
         self._header = first.header
-        self.names: list[str] = [name for index in shards for name in index.names]
+        self.names: Sequence[str] = compact([name for index in shards for name in index.names])
         self.lengths = np.concatenate([index.lengths for index in shards]).astype(np.int64)
         self._bounds = np.cumsum([0, *(len(index.names) for index in shards)])
         self._starts = np.concatenate([index.offsets for index in shards]).astype(np.int64)
         self._shard_of = np.repeat(np.arange(len(shards)), np.diff(self._bounds))
-        self._numbers: dict[str, int] | None = None
-        self._maps: list[np.ndarray | None] = [None] * len(shards)
-        if len(shards) > 1 and len(self._number) != len(self.names):
+        self._numbers: dict[str, int] | Names | None = None
+        self._map = Maps(self._mapped)
+        if len(shards) > 1:
             self._refuse_duplicates()
+        for index in shards:
+            index.names.clear()  # they stand in self.names, once
 
     def _refuse_duplicates(self) -> None:
+        if not self.names.twice() if isinstance(self.names, Names) else len(set(self.names)) == len(self.names):
+            return
         seen: dict[str, int] = {}
         twice = []
         for i, name in enumerate(self.names):
@@ -146,7 +157,7 @@ class TrackStore:
         raise StoreError(f"{len(twice)} names stand in more than one store, such as {name!r} in {where}. Open only one of them.")
 
     def __getstate__(self) -> dict:
-        return {"paths": self._paths, "counts": [len(index.names) for index in self._shards]}
+        return {"paths": self._paths, "counts": np.diff(self._bounds).tolist()}
 
     def __setstate__(self, state: dict) -> None:
         self.__init__(state["paths"], state["counts"])
@@ -174,9 +185,9 @@ class TrackStore:
         return list(self._paths)
 
     @property
-    def _number(self) -> dict[str, int]:
+    def _number(self) -> dict[str, int] | Names:
         if self._numbers is None:
-            self._numbers = {name: i for i, name in enumerate(self.names)}
+            self._numbers = finder(self.names)
         return self._numbers
 
     def __len__(self) -> int:
@@ -187,8 +198,9 @@ class TrackStore:
 
     def index(self, name: str) -> int:
         """The number of a track. Raises StoreError when there is none of that name."""
-        found = self._number.get(name)
-        if found is None:
+        where = self._number
+        found = where.find(name) if isinstance(where, Names) else where.get(name, -1)
+        if found < 0:
             hint = nearest(name, self.names) if len(self) <= _HINT_LIMIT else ""
             raise StoreError(f"There is no track {name!r} in {self._paths[0]} ({len(self)} tracks).{hint}")
         return found
@@ -212,19 +224,17 @@ class TrackStore:
 
     # -- reading
 
-    def _map(self, shard: int) -> np.ndarray:
+    def _mapped(self, shard: int) -> np.ndarray:
         """All items of one file [N, *item_shape], mapped, not read."""
-        mapped = self._maps[shard]
-        if mapped is None:
-            index = self._shards[shard]
-            shape = (int((index.offsets + index.lengths).max(initial=0)), *self.item_shape)
-            try:
-                raw = np.memmap(index.data_path, dtype=self.dtype, mode="r", offset=index.data_offset, shape=shape)
-            except FileNotFoundError:  # the parts became a sealed file since
-                index = self._shards[shard] = files.read_sealed(index.path).head(len(index.names))
-                raw = np.memmap(index.data_path, dtype=self.dtype, mode="r", offset=index.data_offset, shape=shape)
-            mapped = self._maps[shard] = np.asarray(raw)  # a plain array: slicing a memmap object costs microseconds more
-        return mapped
+        index = self._shards[shard]
+        shape = (int((index.offsets + index.lengths).max(initial=0)), *self.item_shape)
+        try:
+            raw = np.memmap(index.data_path, dtype=self.dtype, mode="r", offset=index.data_offset, shape=shape)
+        except FileNotFoundError:  # the parts became a sealed file since
+            index = self._shards[shard] = files.read_sealed(index.path).head(len(index.lengths))
+            index.names.clear()
+            raw = np.memmap(index.data_path, dtype=self.dtype, mode="r", offset=index.data_offset, shape=shape)
+        return np.asarray(raw)  # a plain array: slicing a memmap object costs microseconds more
 
     def read(self, track: str | int, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Items [start, stop) of a track (name or number), a copy, [stop - start, *item_shape].
@@ -271,12 +281,30 @@ class TrackStore:
                 out[row, left + n :] = 0
         return out
 
+    def read_many(self, tracks: np.ndarray, stop: int | None = None) -> np.ndarray:
+        """The items of many tracks, one track after the other, [sum of their lengths, *item_shape], without a loop over tracks.
+
+        tracks: their numbers. stop: only so many first items of each. Raises StoreError for numbers that are not there.
+        """
+        tracks = np.asarray(tracks, dtype=np.int64)
+        if len(tracks) and (tracks.min() < 0 or tracks.max() >= len(self)):
+            raise StoreError(f"Track numbers from {tracks.min()} to {tracks.max()} were asked for; there are {len(self)} tracks.")
+        counts = self.lengths[tracks] if stop is None else np.minimum(self.lengths[tracks], stop)
+        within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        rows, shard = np.repeat(self._starts[tracks], counts) + within, np.repeat(self._shard_of[tracks], counts)
+        out = np.empty((len(rows), *self.item_shape), dtype=self.dtype)
+        for number in np.unique(shard):
+            here = shard == number
+            out[here] = self._map(int(number))[rows[here]]
+        return out
+
     def verify(self) -> None:
         """Read everything and compare checksums. Raises StoreError naming the first damaged track."""
-        for index in self._shards:
+        for first, index in zip(self._bounds.tolist(), self._shards):
             with open(index.data_path, "rb") as file:
-                for i, name in enumerate(index.names):
-                    if not files.check_track(index, i, file):
+                for i in range(len(index.lengths)):
+                    name = self.names[first + i]
+                    if not files.check_track(index, i, file, name):
                         raise StoreError(
                             f"Track {name!r} in {index.data_path} is damaged on disk (its checksum differs). Make it again."
                         )

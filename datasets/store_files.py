@@ -17,6 +17,7 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -205,9 +206,9 @@ def read_sealed(path: Path) -> Index:
     return Index(path, header, names, offsets, lengths, crcs, path, place)
 
 
-def check_track(index: Index, i: int, file: object) -> bool:
-    """Whether track `i`, read from the opened data file, has its CRC. Bounded memory."""
-    crc = track_crc(index.names[i])
+def check_track(index: Index, i: int, file: BinaryIO, name: str) -> bool:
+    """Whether track `i`, of this name, read from the opened data file, has its CRC. Bounded memory."""
+    crc = track_crc(name)
     left = int(index.lengths[i]) * index.header.item_bytes
     file.seek(index.data_offset + int(index.offsets[i]) * index.header.item_bytes)
     while left:

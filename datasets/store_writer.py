@@ -133,7 +133,7 @@ class StoreWriter:
         )
         with open(index.data_path, "rb") as file:
             for i in range(max(first - 1, 0), n):
-                if not files.check_track(index, i, file):
+                if not files.check_track(index, i, file, index.names[i]):
                     return i
         return n
 

@@ -15,7 +15,7 @@ import torch
 from datasets.datamodule import TrackDataModule
 from models.cards import find_weights, get_card
 from models.checkpoints import read_settings
-from models.errors import ConfigError
+from models.errors import ConfigError, WeightsError
 from models.frontend import NORM_MEAN, NORM_STD, frames_of
 from models.maest import MAEST, get_maest
 from models.maest.augment import Masking, Roll
@@ -24,13 +24,15 @@ from models.maest.patchout import tag
 
 from .averaging import AveragedWeights
 from .data import Tracks
-from .devices import resolve_accelerator, resolve_devices
+from .devices import count_processes, resolve_accelerator
 from .lit import Optimization
 from .resume import BATCH, DATA
 from .schedules import cosine_cycle, exp_warmup_linear_down
 
 log = logging.getLogger(__name__)
 Section = Mapping[str, Any]
+SIZES = ("input_f", "embed_dim", "depth", "num_heads", "distilled", "distilled_type")  # of a network, that its file says
+HOP_SECONDS = 256 / 16000  # of a mel frame
 DEFAULT_CLASSES = 400  # of the published archs: stands for "as many as the data has"
 
 
@@ -76,6 +78,38 @@ def build_network(maest: Section, datamodule: Section, labels: Sequence[str] | N
     stride = (c.pop("stride_f"), c.pop("stride_t"))
     torch.manual_seed(seed)
     return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
+
+
+def sized_by_checkpoint(config: Section, defaults: Section) -> dict[str, Any]:
+    """The config with the sizes of the network in maest.checkpoint, where that file says them (own training checkpoints and exports do).
+
+    The length of a window is the file's too, unless datamodule.clip_length or maest.input_t were changed from `defaults`.
+
+    Raises ConfigError for sizes that were changed from `defaults` to others than the file's, WeightsError for another family's file.
+    """
+    maest, path = dict(config["maest"]), config["maest"]["checkpoint"]
+    found = read_settings(path) if path is not None else {}
+    if found.get("family", "maest") != "maest":
+        raise WeightsError(f"{path} holds a network of the family {found['family']}: use ex_ssl.py.")
+    if not found:
+        return dict(config)
+    stride = found.get("stride", (maest["stride_f"], maest["stride_t"]))
+    sizes = {name: found[name] for name in SIZES if name in found} | {"stride_f": stride[0], "stride_t": stride[1]}
+    wrong = [name for name, size in sizes.items() if maest[name] not in (size, defaults["maest"][name])]
+    if wrong:
+        raise ConfigError(
+            f"{path} holds another network than the config asks for: "
+            + ", ".join(f"maest.{name} is {sizes[name]!r} in the file, {maest[name]!r} in the config" for name in wrong)
+            + ". Leave these (or the named config that sets them) out: the file says what it holds."
+        )
+    maest |= sizes
+    clip, default = config["datamodule"]["clip_length"], defaults["datamodule"]["clip_length"]
+    frames = int(found.get("input_t", frames_of(clip)))
+    if maest["input_t"] is None and clip == default and frames != frames_of(clip):
+        clip = round(frames * HOP_SECONDS, 1)
+        clip, maest["input_t"] = (int(clip) if clip == int(clip) else clip), frames
+    log.info("The network is what %s says: %d wide, %d blocks, windows of %g s.", path, maest["embed_dim"], maest["depth"], clip)
+    return {**config, "maest": maest, "datamodule": {**config["datamodule"], "clip_length": clip}}
 
 
 def check_before_work(
@@ -150,9 +184,7 @@ def build_averaging(module: Section) -> AveragedWeights | None:
 
 def build_experiment(settings: Mapping[str, Any], data: TrackDataModule, trainer: Section) -> dict[str, Any]:
     """What a run that continues this one's checkpoints must have in common with it: its settings, its data, and items per batch."""
-    devices = resolve_devices(trainer["devices"], resolve_accelerator(trainer["accelerator"], trainer["devices"]))
-    processes = (len(devices) if isinstance(devices, list) else devices) * trainer["num_nodes"]
-    return {**settings, DATA: data.fingerprint(), BATCH: data.batch_size_train * processes}
+    return {**settings, DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(trainer)}
 
 
 def output_folder(out_dir: str | Path, clip_length: float, maest: Section) -> Path:

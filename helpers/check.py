@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -134,9 +135,9 @@ def print_findings(checked: Checked, console: Console | None = None) -> None:
     """A summary that fits a screen; problems.csv has every line."""
     console = console or Console()
     found, counts = checked.findings, checked.counts()
-    for table in (_faults(found, counts), _lengths(found), _label_table(found.table, checked.cleaned)):
-        if table is not None:
-            console.print(table)
+    for titled in (_faults(found, counts, console.width), _lengths(found), _label_table(found.table, checked.cleaned)):
+        if titled is not None:
+            console.print(Text(titled[0], style="bold"), titled[1])
     if checked.cleaned is None:
         console.print(Text("No track can be used.", style="bold red"))
         return
@@ -148,7 +149,15 @@ def print_findings(checked: Checked, console: Console | None = None) -> None:
         console.print(Text(f"Every problem by line: {checked.folder / 'problems.csv'}"))
 
 
-def _faults(found: Findings, counts: dict[str, int]) -> Table:
+def _table(*columns: str) -> Table:
+    """A plain table."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="right" if i and name not in ("such as", "") else "left", no_wrap=True)
+    return table
+
+
+def _faults(found: Findings, counts: dict[str, int], width: int) -> tuple[str, Table]:
     key = found.table.keys
     split = found.table.split
 
@@ -157,32 +166,34 @@ def _faults(found: Findings, counts: dict[str, int]) -> Table:
 
     lines: list[tuple[str, int, str, str]] = [
         (
-            "missing: the table names them, no file is there",
+            "missing: no such file",
             counts["missing"],
             "red",
             key[found.missing[0]] if found.missing else "",
         ),
-        ("unusable: not one file of their own", counts["unusable"], "red", next(iter(found.unusable.values()), "")),
+        ("no file of their own", counts["unusable"], "red", next(iter(found.unusable.values()), "")),
         ("unreadable audio", counts["unreadable"], "red", next(iter(found.unreadable.values()), "")),
-        ("copies: the same samples again", counts["copies"], "red", where(found.copies[0]) if found.copies else ""),
-        ("  of them with other labels", counts["copies_with_other_labels"], "red", _first(found.conflicting_copies, where)),
-        ("  of them in another split: a leak", counts["copies_across_splits"], "red", _first(found.leaking_copies, where)),
+        ("copies: the same samples", counts["copies"], "red", where(found.copies[0]) if found.copies else ""),
+        ("  with other labels", counts["copies_with_other_labels"], "red", _first(found.conflicting_copies, where)),
+        ("  across splits: a leak", counts["copies_across_splits"], "red", _first(found.leaking_copies, where)),
         (
-            "groups (artists, albums) in several splits: a leak",
+            "groups across splits: a leak",
             counts["groups_across_splits"],
             "red",
             next((f"{name}: {', '.join(parts)}" for name, parts in found.torn.items()), ""),
         ),
-        ("odd sound: short, silent, clipped, offset", counts["remarks"], "yellow", _remark(found)),
-        ("audio files without a row", counts["files_without_row"], "yellow", found.unlisted[0] if found.unlisted else ""),
+        ("odd sound", counts["remarks"], "yellow", _remark(found)),
+        ("files without a row", counts["files_without_row"], "yellow", found.unlisted[0] if found.unlisted else ""),
     ]
-    table = Table(title=f"{counts['tracks']} tracks in the table, {counts['files']} audio files", title_justify="left")
-    table.add_column("what")
-    table.add_column("number", justify="right")
-    table.add_column("such as", overflow="ellipsis", no_wrap=True, max_width=70)
+    table = _table("what", "number", "such as")
+    room = max(width - 48, 20)
     for what, n, style, example in lines:
-        table.add_row(Text(what), Text(str(n), style=style if n else "green"), Text(example))
-    return table
+        table.add_row(
+            Text(what),
+            Text(str(n), style=style if n else "green"),
+            Text(example if len(example) <= room else example[: room - 1] + "…"),
+        )
+    return f"{counts['tracks']} tracks in the table, {counts['files']} audio files", table
 
 
 def _first(groups: list[list[int]], where: object) -> str:
@@ -193,24 +204,21 @@ def _remark(found: Findings) -> str:
     return next((f"{found.table.keys[i]}: {'; '.join(words)}" for i, words in found.remarks.items()), "")
 
 
-def _lengths(found: Findings) -> Table | None:
+def _lengths(found: Findings) -> tuple[str, Table] | None:
     seconds = np.array([sound.seconds for sound in found.sounds.values()])
     if not len(seconds):
         return None
     title = f"Lengths: {seconds.sum() / 3600:.1f} h; shortest {seconds.min():.2f} s, median {np.median(seconds):.1f} s, longest {seconds.max():.1f} s"
-    table = Table(title=title, title_justify="left")
-    table.add_column("seconds")
-    table.add_column("tracks", justify="right")
-    table.add_column("")
+    table = _table("seconds", "tracks", "")
     counts = np.bincount(np.searchsorted(EDGES, seconds, side="right"), minlength=len(EDGES) + 1)
     names = [f"below {EDGES[0]}", *(f"{a} to {b}" for a, b in itertools.pairwise(EDGES)), f"{EDGES[-1]} and more"]
     for name, n in zip(names, counts.tolist()):
         if n:
             table.add_row(name, str(n), "#" * max(1, round(40 * n / counts.max())))
-    return table
+    return title, table
 
 
-def _label_table(table: Groundtruth, cleaned: Groundtruth | None) -> Table:
+def _label_table(table: Groundtruth, cleaned: Groundtruth | None) -> tuple[str, Table]:
     """The most and least frequent labels, and how many tracks of each every split of the cleaned table has."""
     order = np.argsort(-table.counts, kind="stable").tolist()
     shown = order if len(order) <= 2 * SHOWN else [*order[:SHOWN], None, *order[-SHOWN:]]
@@ -219,19 +227,15 @@ def _label_table(table: Groundtruth, cleaned: Groundtruth | None) -> Table:
     lacking = [name for name, part in parts.items() if (part.counts[table.counts > 0] == 0).any()]
     if lacking:
         title += f"; some labels have no track in {', '.join(lacking)}"
-    out = Table(title=title, title_justify="left")
-    out.add_column("label")
-    out.add_column("tracks", justify="right")
     columns = {name: parts[name].counts for name in SPLITS if name in parts}
-    for name in columns:
-        out.add_column(name, justify="right")
+    out = _table("label", "tracks", *columns)
     for c in shown:
         if c is None:
             out.add_row("...")
             continue
         cells = [Text(str(n[c]), style="red" if n[c] == 0 and table.counts[c] else "") for n in columns.values()]
         out.add_row(Text(table.labels[c]), str(table.counts[c]), *cells)
-    return out
+    return title, out
 
 
 __all__ = ["Checked", "check_collection", "print_findings"]

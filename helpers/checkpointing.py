@@ -98,10 +98,6 @@ class LastCheckpoints(Checkpoint):
         """Where the newest one is."""
         return self.folder / LAST
 
-    def state_dict(self) -> dict[str, Any]:
-        """Nothing: what is kept can be seen in the folder. (Lightning warns of callbacks that are absent on resuming.)"""
-        return {}
-
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remove what a killed run had not finished."""
         if trainer.is_global_zero:

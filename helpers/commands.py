@@ -1,17 +1,26 @@
-"""What the command files share and Sacred does not know: which config a bare command means, and which run ckpt_path continues."""
+"""What the command files share: which config a bare command means, which run ckpt_path continues, where networks compute, what is extracted, and
+what commands say at their end.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError
 
-from .resume import CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue
+from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue, seed_of
+
+if TYPE_CHECKING:
+    from models.encoder import AudioEncoder
+
+    from .data import Tracks
+    from .extraction_job import Extraction
 
 log = logging.getLogger(__name__)
+HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
 LAST = "last"  # of ckpt_path: the newest checkpoint of this config's newest run
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
 
@@ -32,16 +41,17 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any
     return implied
 
 
-def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], Path | None]:
-    """The rule which run folder one of `commands` goes on in: that of ckpt_path, or for `last` this config's newest."""
+def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]]:
+    """The rule which run folder one of `commands` goes on in (that of ckpt_path, or for `last` this config's newest), and with which seed."""
 
-    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> Path | None:
+    def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> tuple[Path | None, int | None]:
         chosen = config["ckpt_path"]
         if chosen is None or command not in commands:
-            return None
+            return None, None
         if chosen != LAST:
-            return run_of(chosen)
-        return run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+            return run_of(chosen), read_saved(chosen).experiment.get("seed")
+        folder = run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+        return folder, None if folder is None else seed_of(folder)
 
     return continues
 
@@ -51,6 +61,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
 
     Raises ConfigError or WeightsError, before any work, for one that is torn or belongs to another experiment.
     """
+    from .devices import count_processes
+
     chosen = config["ckpt_path"]
     if chosen is None:
         return None
@@ -62,7 +74,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
-    check_same(saved, experiment_of(config), config["trainer"]["max_epochs"])
+    items = config["datamodule"]["batch_size_train"] * count_processes(config["trainer"])
+    check_same(saved, {**experiment_of(config), BATCH: items}, config["trainer"]["max_epochs"], say=False)
     return saved.path
 
 
@@ -76,3 +89,93 @@ def tested_checkpoint(config: Mapping[str, Any]) -> Path | None:
     if saved is None:
         raise ConfigError(f"No run of this config under {root} has left a checkpoint: train it, or name one by ckpt_path=PATH.")
     return saved.path
+
+
+def placed(net: AudioEncoder, weights: str | None, trainer: Mapping[str, Any]) -> tuple[AudioEncoder, str, str]:
+    """The network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights (None) are said."""
+    from .devices import resolve_accelerator
+
+    device = resolve_accelerator(trainer["accelerator"])
+    if weights is None:
+        log.warning("This network has RANDOM weights (pretrained=False, no checkpoint): a baseline, nothing else.")
+    precision = "32" if trainer["precision"] == "auto" and device == "cpu" else str(trainer["precision"])
+    return net.to("cuda" if device == "gpu" else "cpu").eval(), weights or "RANDOM", precision
+
+
+def to_extract(found: Tracks) -> dict[str, Any]:
+    """The store, and the names of its tracks that the groundtruth "predict" has (None: all). Raises GroundtruthError for absent ones."""
+    from datasets.groundtruth import match
+    from datasets.store import TrackStore
+    from models.errors import GroundtruthError
+
+    store, truth = TrackStore.open(found.store), found.truths.get("predict")
+    if truth is None:
+        return {"source": store, "names": None}
+    numbers = match(truth.keys, store.names)
+    if numbers.absent:
+        raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+    return {"source": store, "names": [store.names[i] for i in numbers.numbers]}
+
+
+def run_extraction(
+    kind: str,
+    job: Mapping[str, Any],
+    out: Path,
+    predict: Mapping[str, Any],
+    sections: Mapping[str, Any],
+    accelerator: str,
+    seed: int,
+    **more: Any,
+) -> Extraction:
+    """Extract in this process, or in shards by several (predict.jobs, .scheduler, .shard_tracks, or an output begun so).
+
+    kind: "embeddings" or "logits". job, more: arguments of helpers.extract. sections: of the config, from which a worker builds the network.
+    """
+    from datasets.plans import Plan
+
+    from .extract import extract_embeddings, extract_logits
+    from .extract_shards import Recipe, extract_in_shards
+
+    if not any((predict["jobs"], predict["scheduler"], predict["shard_tracks"], Plan.size_of(out))):
+        return {"embeddings": extract_embeddings, "logits": extract_logits}[kind](**job, out=out, **more)
+    recipe = Recipe.of(job["network"], sections, accelerator, seed)
+    where = {name: predict[name] for name in ("scheduler", "workers")} | {
+        "jobs": predict["jobs"] or 1,
+        "size": predict["shard_tracks"],
+    }
+    return extract_in_shards(kind, **job, out=out, recipe=recipe, **where, **more)
+
+
+def extraction_lines(done: Extraction) -> list[str]:
+    """What an extraction did, to be printed."""
+    windows = f"{done.n_windows} windows in " if done.n_windows else ""  # shards do not count theirs
+    first = f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):"
+    return [first, *(f"  {path}" for path in done.paths.values())]
+
+
+def test_lines(metrics: Mapping[str, float], n_labels: int) -> list[str]:
+    """A test's scores, per window and per track, to be printed."""
+    m, weights, lines = metrics, "averaged weights" if "test_roc_swa" in metrics else "", []
+    for unit in ("", "track_"):
+        line = f"Test, per {'track (mean of its windows)' if unit else 'window'}: macro ROC-AUC {m[f'test_{unit}roc']:.4f}, "
+        line += f"macro AP {m[f'test_{unit}ap']:.4f}, over {m[f'test_{unit}roc_classes']:.0f} of {n_labels} labels"
+        lines.append(line + (f"; {weights}: {m[f'test_{unit}roc_swa']:.4f}, {m[f'test_{unit}ap_swa']:.4f}" if weights else ""))
+    return lines
+
+
+def export_network(make: Callable[[], AudioEncoder], section: Mapping[str, Any]) -> tuple[Path, list[str]]:
+    """Write a network as the config's section `export` says; where it is, and a line per file. Refused before the network is made where it can be."""
+    from models.export import export_model
+
+    if section["out"] is None:
+        raise ConfigError(
+            "export.out says where the network goes: a folder, or a file that ends in .safetensors or .onnx. It is not set."
+        )
+    if section["format"] != "onnx" and section["blocks"] is not None:
+        raise ConfigError(f"export.blocks is for export.format=onnx; {section['format']} holds the whole network.")
+    path = export_model(make(), section["out"], section["format"], section["blocks"])
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    if section["format"] == "onnx" and not path.is_dir():
+        files.append(path.with_suffix(".json"))
+    sizes = [file.stat().st_size for file in files]
+    return path, [f"{file} ({n / 1e6:.1f} MB)" if n > 1e5 else f"{file} ({n / 1e3:.1f} kB)" for file, n in zip(files, sizes)]

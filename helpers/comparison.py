@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from datasets.groundtruth import Groundtruth
+from datasets.progress import JobProgress
+from datasets.values import Values
+from models.errors import ConfigError, GroundtruthError
 
 from .baselines import mel_statistics, run_logistic_regression
 from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import read_split
+from .transfer import Inputs, read_split
 
 MEL_STATISTICS = "mel statistics + logistic regression"
 
 
 def compare_systems(
     embeddings: Mapping[str, str | Path],
-    truths: Mapping[str, Groundtruth],
+    truths: Mapping[str, Groundtruth | Values],
     settings: ProbeSettings,
     *,
+    inputs: Inputs | None = None,
     seeds: Sequence[int] = (0, 1, 2),
-    types: str = "cdt",
-    reduce: str = "stack",
-    token_size: int | None = None,
     mels: str | Path | None = None,
     repeats: int = 0,
     folds: int = 0,
@@ -37,48 +39,79 @@ def compare_systems(
     """Scores of every system, in the order of `embeddings`, mel statistics last, and the trained probes by system (none under cross-validation).
 
     embeddings: name -> store or folder. truths: groundtruth by split (train, val, test), or {"all": ...} for `folds` > 0.
-    data: the data set's name. mels: mel store; adds mean and sd per band with logistic regression. log: told the first system's curves.
+    inputs: what of the embeddings is seen. data: the data set's name. mels: mel store; adds mean and sd per band with logistic regression.
+    log: told the first system's curves.
 
     Raises GroundtruthError, StoreError or ConfigError before training for what is missing or does not fit.
     """
+    inputs = inputs or Inputs()
+    if (mels is not None or folds) and settings.task != "multi-label":
+        raise ConfigError(
+            f"Mel statistics and cross-validation are for the task multi-label; this is {settings.task}: leave them out."
+        )
+    if folds and (inputs.train, inputs.val, inputs.test) != ("mean", "mean", "mean"):
+        raise ConfigError(
+            "Cross-validation takes one vector per track: leave train_windows, val_windows and test_windows at mean."
+        )
     labels = next(iter(truths.values())).labels
     loaded: dict[str, dict[str, Split]] = {}
     for name, source in embeddings.items():
-        loaded[name] = {
-            part: read_split(part, source, truth, types, reduce, token_size, skip_missing, data)  # type: ignore[arg-type]
-            for part, truth in truths.items()
-        }
+        loaded[name] = {part: read_split(part, source, truth, inputs, skip_missing, data) for part, truth in truths.items()}
     if mels is not None:
         like = next(iter(loaded.values()))
         loaded[MEL_STATISTICS] = {part: Split(s.name, s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()}
     _same_tracks(loaded)
-    about = {"types": types, "reduce": reduce}
+    about = {"types": inputs.types, "reduce": inputs.reduce, **_windows(inputs)}
     results: dict[str, ProbeResult] = {}
     scores = []
     if folds:
         every = next(iter(loaded.values()))["all"]
         shared = repeated_folds(every.y, folds, max(repeats, 1))
-    for name, parts in loaded.items():
-        linear = name == MEL_STATISTICS
-        if folds:
-            fit = logistic_fit(labels) if linear else probe_fit(labels, settings)
-            scores.append(cross_validate(name, fit, parts["all"], labels, shared, about))
-        elif linear:
-            scores.append(run_logistic_regression(name, parts["train"], parts["val"], parts["test"], labels))
-        else:
-            told = log if not results else None
-            more = {**about, "embeddings": str(embeddings[name])}
-            results[name] = run_probe(
-                name, parts["train"], parts["val"], parts["test"], labels, seeds, settings, log=told, about=more
-            )
-            scores.append(results[name].scores)
+    trains = [] if folds else [parts["train"] for name, parts in loaded.items() if name != MEL_STATISTICS]
+    with probe_progress(settings, len(seeds) * len(settings.rates), trains) as tell:
+        for name, parts in loaded.items():
+            linear = name == MEL_STATISTICS
+            if folds:
+                fit = logistic_fit(labels) if linear else probe_fit(labels, settings)
+                scores.append(cross_validate(name, fit, parts["all"], labels, shared, about))
+            elif linear:
+                scores.append(run_logistic_regression(name, parts["train"], parts["val"], parts["test"], labels))
+            else:
+                told = log if not results else None
+                more = {**about, "embeddings": str(embeddings[name]), "train_tracks": len(parts["train"].keys)}
+                results[name] = run_probe(
+                    name, parts["train"], parts["val"], parts["test"], labels, seeds, settings, log=told, about=more, tell=tell
+                )
+                scores.append(results[name].scores)
     return scores, results
+
+
+def _windows(inputs: Inputs) -> dict[str, object]:
+    """What is not one vector per track of one block, said with the scores."""
+    said: dict[str, object] = {}
+    if inputs.layers:
+        said |= {"layers": list(inputs.layers), "layer_reduce": inputs.layer_reduce}
+    if (inputs.train, inputs.val, inputs.test) != ("mean", "mean", "mean"):
+        said |= {"train_windows": inputs.train, "val_windows": inputs.val, "test_windows": inputs.test}
+    return said
+
+
+@contextmanager
+def probe_progress(settings: ProbeSettings, heads: int, trains: Sequence[Split]) -> Iterator[Callable[[], object] | None]:
+    """A bar over the epochs of all heads, `heads` on each training split; what it yields is called after each. Early stops leave it short."""
+    epochs = 0
+    for split in trains:
+        items = len(split.keys) if settings.examples == "random_row" else len(split.x)
+        epochs += heads * settings.epochs(-(-items // settings.batch_size))
+    if not epochs:
+        yield None
+        return
+    with JobProgress("Probing", epochs, "epochs") as progress:
+        yield lambda: progress.advance(1)
 
 
 def _same_tracks(loaded: Mapping[str, Mapping[str, Split]]) -> None:
     """With skip_missing systems may lack different tracks: then nothing would be comparable."""
-    from models.errors import GroundtruthError
-
     first_name, first = next(iter(loaded.items()))
     for name, parts in loaded.items():
         for part, split in parts.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -128,3 +128,9 @@ def in_job(function: Callable[P, T]) -> Callable[P, T]:
 def count_devices(devices: int | list[int]) -> int:
     """Processes on each machine, of what `resolve_devices` gives."""
     return len(devices) if isinstance(devices, list) else devices
+
+
+def count_processes(trainer: Mapping[str, Any]) -> int:
+    """Processes on all machines, of a config's section `trainer`."""
+    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
+    return count_devices(resolve_devices(trainer["devices"], accelerator)) * int(trainer["num_nodes"])

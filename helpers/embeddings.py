@@ -1,15 +1,20 @@
 """Embeddings of tracks, read for a probe: from a TrackStore or from a folder of `.embeddings.npy` files, into one array in
-memory.
+memory (or, above a size, in a memory map).
 
 An embedding is three tokens of C values, always in the order c, d, t: the class token, the distillation token, and the mean of
-all others. Stores hold [windows, 3, C] per track; the per-file layouts are [windows, 3C] and, averaged, [3, C].
+all others. Stores hold [windows, 3, C] per track; the per-file layouts are [windows, 3C] and, averaged, [3, C]. Networks without tokens
+leave [windows, C]; stores whose attribute `layers` names K layers hold [windows, K, C].
 """
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -19,9 +24,12 @@ from datasets.store import TrackStore
 from models.errors import ConfigError, GroundtruthError, StoreError
 
 Reduce = Literal["mean", "stack"]
+Rows = Literal["mean", "each", "first", "random"]
 TOKENS = "cdt"
 PUBLISHED_SIZE = 768  # C of the published networks
 NPY_SUFFIX = ".embeddings.npy"
+_BLOCK = 16_000_000  # numbers read at once
+MEMORY = 8e9  # bytes of embeddings kept in memory; more stand in a memory map
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 
@@ -67,6 +75,36 @@ def select_tokens(embeddings: Array, types: str = TOKENS, reduce: Reduce = "mean
     return picked.reshape(len(chosen) * token_size) if reduce == "stack" else picked.mean(0)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What of an embedding a probe sees. types, reduce: tokens, as in `select_tokens`. token_size: C, for layouts that do not show it."""
+
+    types: str = TOKENS
+    reduce: Reduce = "stack"
+    token_size: int | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self.types, self.reduce)
+
+    def of(self, items: np.ndarray, size: int, where: str) -> np.ndarray:
+        """The chosen tokens of many items, [R, 3, C], [R, 2, C], [R, 3C] or [R, C] -> [R, D]. size: C. Raises ConfigError for other shapes."""
+        shape = items.shape[1:]
+        if shape == (size,):
+            return items
+        if shape not in ((3, size), (2, size), (3 * size,)):
+            raise ConfigError(
+                f"The embeddings in {where} are {list(shape)} per window, which is not tokens of {size}: set token_size."
+            )
+        tokens = items.reshape(len(items), -1, size)
+        if tokens.shape[1] == 2 and "d" in self.types:
+            raise ConfigError(
+                f"Token types are '{self.types}': {where} comes from a network with no distillation token; choose of c, t."
+            )
+        letters = TOKENS if tokens.shape[1] == 3 else "ct"
+        picked = tokens[:, [i for i, letter in enumerate(letters) if letter in self.types]]
+        return picked.reshape(len(picked), -1) if self.reduce == "stack" else picked.mean(axis=1)
+
+
 def load_embeddings(
     source: str | Path | TrackStore,
     keys: Sequence[str],
@@ -86,49 +124,131 @@ def load_embeddings(
     Raises GroundtruthError that counts and lists the keys without embeddings, before any is read; StoreError for arrays that do
     not fit.
     """
-    check_types(types, reduce)
-    if not isinstance(source, TrackStore) and Path(source).is_dir() and not any(Path(source).glob("*.h5*")):
-        return _from_files(Path(source), keys, types, reduce, token_size or PUBLISHED_SIZE)
-    store = source if isinstance(source, TrackStore) else TrackStore.open(source)
-    names = find_names(keys, store.names, str(store.paths[0]))
-    shape = store.item_shape
-    flat = token_size or PUBLISHED_SIZE
-    size = flat if shape == (3 * flat,) and store.attrs.get("block") != -1 else shape[-1]
-    two = shape == (2, size)  # a network without a distillation token
-    if two and "d" in types:
-        raise ConfigError(
-            f"Token types are '{types}': {store.paths[0]} comes from a network with no distillation token; choose of c, t."
-        )
-    out: np.ndarray | None = None
-    for i, name in enumerate(names):
-        weights = None
-        if windows is not None:
-            span = windows.read(name)
-            weights = (span[:, 1] - span[:, 0]).astype(np.float64)
-        vector = np.average(store.read(name).astype(np.float64), axis=0, weights=weights)
-        if two:
-            vector = np.insert(vector, 1, 0.0, axis=0)  # in the place of d, which is not chosen
-        vector = select_tokens(vector, types, reduce, size)
-        out = np.empty((len(names), len(vector)), dtype=np.float32) if out is None else out
-        out[i] = vector
+    return load_rows(source, keys, Choice(types, reduce, token_size), "mean", windows=windows)[0]
+
+
+def load_rows(
+    source: str | Path | TrackStore,
+    keys: Sequence[str],
+    choice: Choice,
+    rows: Rows = "mean",
+    seed: int = 0,
+    windows: TrackStore | None = None,
+    memory: float = MEMORY,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Embeddings of tracks as a probe sees them: (float32 [R, D], int [R] the track of each row, or None where row i is track i).
+
+    rows: "mean": one row per track, the mean over its windows; "each": every window; "first": each track's first window; "random": one window of
+        each track, drawn once by `seed`. Everything else as `load_embeddings`. memory: bytes above which the result is a memory map over a file
+        that has no name and goes with it.
+    """
+    if rows not in get_args(Rows):
+        raise ConfigError(f"Windows are taken as '{rows}'; choose one of {', '.join(get_args(Rows))}.")
+    files = not isinstance(source, TrackStore) and Path(source).is_dir() and not any(Path(source).glob("*.h5*"))
+    there: Any = _Files(Path(str(source)), choice) if files else _Store(source, choice)
+    numbers = np.array([there.number[name] for name in find_names(keys, there.names, there.where)], dtype=np.int64)
+    lengths = there.lengths(numbers)
+    counts = lengths if rows == "each" else np.ones(len(numbers), dtype=np.int64)
+    picked = (np.random.default_rng(seed).random(len(numbers)) * lengths).astype(np.int64) if rows == "random" else None
+    weights = None if windows is None else _valid_frames(windows, [there.names[i] for i in numbers], lengths)
+    ends, out = np.cumsum(counts), None
+    for first, last in _blocks(lengths if rows != "first" else counts, there.width):
+        block, part = slice(first, last), lengths[first:last]
+        items = there.read(numbers[block], 1 if rows == "first" else None)
+        starts = np.cumsum(part) - part
+        if rows == "mean":
+            share = np.ones(len(items)) if weights is None else np.concatenate(weights[first:last])
+            items = items.astype(np.float64) * share.reshape(-1, *[1] * (items.ndim - 1))
+            items = np.add.reduceat(items, starts, axis=0)
+            items = items / np.add.reduceat(share, starts).reshape(-1, *[1] * (items.ndim - 1))
+        elif picked is not None:
+            items = items[starts + picked[block]]
+        vectors = choice.of(items, there.size, there.where)
+        out = _room((int(ends[-1]), vectors.shape[1]), memory) if out is None else out
+        out[ends[first] - counts[first] : ends[last - 1]] = vectors
     assert out is not None
-    return out
+    return out, np.repeat(np.arange(len(counts)), counts) if rows == "each" else None
 
 
-def _from_files(folder: Path, keys: Sequence[str], types: str, reduce: Reduce, token_size: int) -> np.ndarray:
-    """The same from `<key>.embeddings.npy`, where a key may hold folders."""
-    there = [path.relative_to(folder).as_posix().removesuffix(NPY_SUFFIX) for path in folder.rglob(f"*{NPY_SUFFIX}")]
-    rows = []
-    for name in find_names(keys, there, str(folder)):
-        path = folder / f"{name}{NPY_SUFFIX}"
+def _room(shape: tuple[int, ...], memory: float) -> np.ndarray:
+    """An empty float32 array, in memory or over a nameless file."""
+    if np.prod(shape, dtype=np.float64) * 4 <= memory:
+        return np.empty(shape, dtype=np.float32)
+    return np.memmap(tempfile.TemporaryFile(), dtype=np.float32, mode="w+", shape=shape)
+
+
+def _blocks(lengths: np.ndarray, width: int) -> list[tuple[int, int]]:
+    """Consecutive tracks [first, last) that hold about _BLOCK numbers together."""
+    filled = np.cumsum(lengths) * width // _BLOCK
+    edges = [0, *(np.flatnonzero(np.diff(filled)) + 1).tolist(), len(lengths)]
+    return [(a, b) for a, b in pairwise(edges) if b > a]
+
+
+def _valid_frames(windows: TrackStore, names: Sequence[str], lengths: np.ndarray) -> list[np.ndarray]:
+    spans = windows.read_many(np.array([windows.index(name) for name in names]))
+    return np.split((spans[:, 1] - spans[:, 0]).astype(np.float64), np.cumsum(lengths)[:-1])
+
+
+class _Store:
+    """A track store, as `load_rows` reads it."""
+
+    def __init__(self, source: str | Path | TrackStore, choice: Choice):
+        self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+        self.where, self.names = str(self.store.paths[0]), self.store.names
+        self.number = {name: i for i, name in enumerate(self.names)}
+        shape, attrs = self.store.item_shape, self.store.attrs
+        self.width = int(np.prod(shape))
+        known = attrs.get("network", {}).get("embed_dim")
+        flat = known or choice.token_size or PUBLISHED_SIZE
+        self.size = flat if shape == (3 * flat,) and attrs.get("block") != -1 else shape[-1]
+
+    def lengths(self, numbers: np.ndarray) -> np.ndarray:
+        return self.store.lengths[numbers]
+
+    def read(self, numbers: np.ndarray, stop: int | None) -> np.ndarray:
+        return self.store.read_many(numbers, stop)
+
+
+class _Files:
+    """A folder of `<key>.embeddings.npy`, where a key may hold folders, as `load_rows` reads it: every file once."""
+
+    def __init__(self, folder: Path, choice: Choice):
+        self.where, self.folder = str(folder), folder
+        self.names = [path.relative_to(folder).as_posix().removesuffix(NPY_SUFFIX) for path in folder.rglob(f"*{NPY_SUFFIX}")]
+        self.number = {name: i for i, name in enumerate(self.names)}
+        known = None
+        if (folder / "settings.json").is_file():  # of this suite's extraction
+            known = json.loads((folder / "settings.json").read_text()).get("network", {}).get("embed_dim")
+        self.size, self.width = known or choice.token_size or PUBLISHED_SIZE, 3 * PUBLISHED_SIZE
+        self._arrays: dict[int, np.ndarray] = {}
+
+    def lengths(self, numbers: np.ndarray) -> np.ndarray:
+        return np.array([len(self._array(int(i))) for i in numbers])
+
+    def read(self, numbers: np.ndarray, stop: int | None) -> np.ndarray:
+        return np.concatenate([self._array(int(i))[:stop] for i in numbers])
+
+    def _array(self, i: int) -> np.ndarray:
+        if i in self._arrays:
+            return self._arrays[i]
+        path, size = self.folder / f"{self.names[i]}{NPY_SUFFIX}", self.size
         try:
-            array = np.load(path, allow_pickle=False).astype(np.float64)
+            array = np.load(path, allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise StoreError(f"{path} cannot be read as an array: {error}. Extract it again.") from error
         if not np.isfinite(array).all():
             raise StoreError(f"{path} holds NaN or infinite values. Extract it again.")
-        rows.append(select_tokens(array, types, reduce, token_size))
-    return np.stack(rows).astype(np.float32)
+        if array.shape in ((3 * size,), (3, size)) or (array.ndim == 2 and array.shape[1] == 3 * size):
+            array = array.reshape(-1, 3, size)
+        elif array.shape == (size,) or (array.ndim == 2 and array.shape[1] == size):
+            array = array.reshape(-1, size)
+        elif array.ndim != 3 or array.shape[1:] != (3, size):
+            raise ConfigError(
+                f"{path} has the shape {list(array.shape)}, which is neither [windows, 3, {size}] nor [windows, {3 * size}] nor "
+                f"[windows, {size}]. Set data.token_size to the network's width."
+            )
+        self._arrays[i] = array
+        return array
 
 
 def find_names(keys: Sequence[str], names: Sequence[str], where: str, what: str = "embeddings") -> list[str]:

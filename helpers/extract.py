@@ -37,6 +37,7 @@ def extract_embeddings(
     dtype: str = "float32",
     format: Format = "store",
     pool: Pool = "none",
+    shard: int | None = None,
 ) -> Extraction:
     """What the network keeps of blocks (`AudioEncoder.summaries`), for every window of every track; all blocks in one pass.
 
@@ -52,13 +53,14 @@ def extract_embeddings(
     batch_size: windows at once. precision: "32", or "bf16-mixed" / "16-mixed" for autocast; "auto" as in training.
     dtype: of the stored values, float32 (as computed) or float16 (half the disk, 3 digits).
     pool: of format "npy": "none", or "mean" over windows weighted by valid frames, [3, C].
+    shard: of the stores, when several processes each write one (extract_shards.py).
 
     Raises StoreError for a store of another front end, output of other settings or weights, a full disk; ConfigError for settings that the network
     or format does not have. Run again, it goes on where it was stopped, and does nothing when all is there.
     """
     chosen = list(dict.fromkeys(int(block) for block in blocks))
     shapes = network.summary_shapes(chosen)
-    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision)
+    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision, shard)
 
     def outputs(stack: ExitStack) -> dict[int | str, list[Output]]:
         return {
@@ -83,12 +85,13 @@ def extract_logits(
     precision: str = "32",
     dtype: str = "float32",
     format: Format = "store",
+    shard: int | None = None,
 ) -> Extraction:
     """Logits of every window of every track: store `<out>/logits.h5`, [windows, L] per track, or `<out>/<name>.logits.npy`.
 
     A network with separated heads gives the logits of the mean of both heads' probabilities. Everything else as `extract_embeddings`.
     """
-    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision)
+    job = Job(network, source, model, names, clip_frames, half_overlap, tail, batch_size, precision, shard)
     labels = getattr(network, "label_names", None)
 
     def outputs(stack: ExitStack) -> dict[int | str, list[Output]]:

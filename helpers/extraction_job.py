@@ -17,7 +17,7 @@ import torch
 
 from datasets.groundtruth import listed
 from datasets.progress import JobProgress
-from datasets.store import TrackStore
+from datasets.store import TrackStore, shard_path
 from datasets.tracks import samples_of
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError
@@ -85,8 +85,9 @@ class Job:
         tail: Tail,
         batch_size: int,
         precision: str,
+        shard: int | None = None,
     ):
-        self.network, self.batch_size = network, batch_size
+        self.network, self.batch_size, self.shard = network, batch_size, shard
         self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
         self.store.require(**network.stored)
         if self.store.item_shape != network.stored_item:
@@ -148,14 +149,14 @@ class Job:
         elif format == "store":
             if pool != "none":
                 raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")
-            made = [StoreOutput(folder / f"{kind}.h5", item_shape, dtype, attrs, self.names)]
+            made = [StoreOutput(shard_path(folder / f"{kind}.h5", self.shard), item_shape, dtype, attrs, self.names)]
             stack.callback(made[0].close)
             about = {
                 "kind": "windows",
                 "of": kind,
                 **{key: self.attrs[key] for key in ("hop", "clip_frames", "hop_frames", "tail") if key in self.attrs},
             }
-            made.append(StoreOutput(folder / "windows" / "windows.h5", (2,), "int64", about, self.names))
+            made.append(StoreOutput(shard_path(folder / "windows" / "windows.h5", self.shard), (2,), "int64", about, self.names))
         else:
             raise ConfigError(f"format is '{format}'; choose one of {', '.join(get_args(Format))}.")
         stack.callback(made[-1].close)

@@ -1,4 +1,4 @@
-"""Signals that end a run: SIGTERM, and SIGUSR1, which schedulers send before they take a machine back.
+"""Signals that end a run: SIGTERM, SIGUSR1, which schedulers send before they take a machine back, and SIGINT (Ctrl-C).
 
 Training answers the first one by saving a checkpoint behind the batch at hand and ending; a second one ends it at once. Elsewhere the
 first one ends the run. Either way the run is recorded as INTERRUPTED and the process exits with 128 + the signal's number.
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGINT") if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
@@ -59,7 +59,7 @@ def end_at_once(number: int, frame: Any) -> None:
 
 @contextmanager
 def answered_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """SIGTERM and SIGUSR1 go to `handler` in this block. Only in the main thread, which is where Python can do that."""
+    """These signals go to `handler` in this block. Only in the main thread, which is where Python can do that."""
     if not _may_handle():
         yield
         return

@@ -29,6 +29,7 @@ from models.objective import Objective
 from models.randomness import Randomness
 
 from .averaging import AveragedWeights
+from .checkpointing import validated
 from .lars import Lars, lars_groups
 from .metrics import tagging_scores, track_means
 from .rng_state import get_rng_state, set_rng_state
@@ -99,6 +100,7 @@ class LitObjective(pl.LightningModule):
         self._running = RunningMeans()
         self._train_means: tuple[int, dict[str, float]] = (-1, {})  # of an epoch
         self._restored: Mapping[str, Any] | None = None
+        self._follower: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         if averaging is not None and averaging.lr is not None and self.optimization.interval == "step":
             raise ConfigError("A learning rate for the averaging epochs needs a schedule per epoch: set swa_lrs to none.")
         self.results: dict[str, dict[str, Any]] = {}  # per stage and set of scores: what tagging_scores gave, class by class
@@ -118,12 +120,8 @@ class LitObjective(pl.LightningModule):
             maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
             optimizer = maker(groups, betas=o.betas, eps=o.eps, **common)
         if o.plateau is not None:
-            follower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=o.plateau[0], patience=o.plateau[1])
-            every = self.trainer.check_val_every_n_epoch or 1
-            return {
-                "optimizer": optimizer,
-                "lr_scheduler": {"scheduler": follower, "monitor": "val_loss", "frequency": every},
-            }
+            self._follower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=o.plateau[0], patience=o.plateau[1])
+            return optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.multiplier)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": o.interval}}
 
@@ -178,9 +176,11 @@ class LitObjective(pl.LightningModule):
         return self._train_means[1]
 
     def on_train_epoch_end(self) -> None:
-        """Log the means, for whoever monitors them."""
+        """Log the means, for whoever monitors them, and let the rate follow the validation: before the checkpoints (Lightning itself: after)."""
         for name, value in self.train_means().items():
             self.log(name, value, sync_dist=True)
+        if self._follower is not None and validated(self.trainer):
+            self._follower.step(float(self.trainer.callback_metrics["val_loss"]))
 
     def _summed(self, own: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
@@ -268,11 +268,18 @@ class LitObjective(pl.LightningModule):
     # ---- checkpoints
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it, and what an
-        exact continuation needs.
+        exact continuation needs. Raises FloatingPointError for weights that are not finite: they shall not replace good ones.
         """
+        for name, weights in self.objective.named_parameters():
+            if not torch.isfinite(weights).all():
+                raise FloatingPointError(
+                    f"After step {self.global_step} the weights {name} are no longer finite: the gradient was infinite. The last checkpoint "
+                    "stays as it was. Lower the learning rate, clip the gradient (trainer.gradient_clip_val), or train in precision 32."
+                )
         checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
         checkpoint[EXPERIMENT] = self.experiment
         checkpoint["running"] = self._running.sums(self._summed)
+        checkpoint["plateau"] = {} if self._follower is None else self._follower.state_dict()
         rng = get_rng_state(self.device)
         if self.trainer.world_size > 1:
             rng = {name: self.all_gather(state.to(self.device)).cpu() for name, state in rng.items()}
@@ -285,7 +292,7 @@ class LitObjective(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is restored when training starts."""
-        self._restored = {"running": checkpoint.get("running", {}), "rng": checkpoint.get("rng", {})}
+        self._restored = {name: checkpoint.get(name, {}) for name in ("running", "plateau", "rng")}
 
     def on_train_start(self) -> None:
         """Restore means and random generators, last of all: what is before this may draw."""
@@ -296,6 +303,8 @@ class LitObjective(pl.LightningModule):
             self._running.restore(found["running"], self.device)
         else:
             self._running.restore({name: torch.zeros_like(pair) for name, pair in found["running"].items()}, self.device)
+        if self._follower is not None and found["plateau"]:
+            self._follower.load_state_dict(found["plateau"])
         if found["rng"] and len(found["rng"]["torch"]) == self.trainer.world_size:
             set_rng_state({name: states[self.global_rank] for name, states in found["rng"].items()}, self.device)
 

@@ -9,9 +9,8 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -25,11 +24,14 @@ from models.maest import MAEST
 from models.tagging import Tagged, tag_many
 
 from .devices import autocast
+from .extraction_job import weights_sha256
 from .files import atomic
 from .prediction_tables import open_tables, table_files
 from .track_page import Row, clock, folder_page, player, readable, shown, track_page
 
 log = logging.getLogger(__name__)
+MUCH_SHORTER = 0.5  # than a window: what is heard is mostly padding
+RANDOM = "RANDOM"  # in place of the weights' name
 ON_SCREEN = 3  # classes per recording in a folder's table
 
 
@@ -58,12 +60,19 @@ def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
     return path.parent, [path.name]
 
 
+def check_audio(audio: str | Path) -> None:
+    """Raise AudioError before any work for a path that is not there, a single file that is no audio, a folder without audio."""
+    root, names = audio_files(audio)
+    if not Path(audio).is_dir():
+        info(root / names[0])
+
+
 def predict(
     network: MAEST,
     audio: str | Path,
     out: str | Path,
     *,
-    about: dict[str, Any] | None = None,
+    weights: str = "own",
     top: int = 10,
     hop_seconds: float | None = None,
     batch_size: int = 8,
@@ -79,8 +88,9 @@ def predict(
     Writes into the folder `<out>/<name of audio>`: with `html` index.html and for a folder a page per recording below tracks/; as `tables` (any
     of csv, json, parquet) predictions.csv (a row per recording) and windows.csv (a row per window), a column per label, and so on.
 
-    network: on the device that shall compute. about: settings to list on the pages. top: classes shown. hop_seconds: between two windows' starts
-    (default: their length). precision: as in extraction. player_minutes: recordings up to this length are part of their pages, to be played.
+    network: on the device that shall compute. weights: where its weights come from, RANDOM for none. top: classes shown.
+    hop_seconds: between two windows' starts (default: their length).
+    precision: as in extraction. player_minutes: recordings up to this length are part of their pages, to be played.
     neighbours: nearest recordings of a name, for its page. notes: lines for the pages.
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
@@ -92,9 +102,13 @@ def predict(
     where = Path(out) / Path(audio).resolve().name
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
-    settings = {"labels": network.n_classes, "window": f"{network.max_seconds:g} s", **(about or {})}
+    digest = weights_sha256(network)
+    settings = {"labels": network.n_classes, "window": f"{network.max_seconds:g} s", "weights": weights, "weights_sha256": digest}
+    if weights == RANDOM:
+        notes = (*notes, "RANDOM weights: these numbers say nothing about the music.")
     with ExitStack() as stack:
         opened = stack.enter_context(open_tables(where, tables, network.label_names, settings))
+        _say_older(where, tables)
         progress = stack.enter_context(JobProgress("Listening", _count(root, names, network, hop_seconds), "windows"))
         stack.enter_context(autocast(network.device.type, precision))
         results = tag_many(
@@ -108,15 +122,19 @@ def predict(
                 log.warning("Left out: %s", readable(str(heard)))
                 continue
             href = "index.html" if single else f"tracks/{name}.html"
-            rows.append(Row(name, heard.duration, heard.top(top if single else ON_SCREEN), href))
+            if heard.model is None:
+                heard = replace(heard, model=f"{weights} ({digest[:12]})")
+            remark = _remark(heard, network)
+            rows.append(Row(name, heard.duration, heard.top(top if single else ON_SCREEN), href, remark))
             for one in opened:
                 one.write(name, heard)
             if html:
+                said = (*notes, f"This recording is {remark}.") if remark else notes
                 near = neighbours(name) if neighbours is not None else ()
                 sound = player(root / name, heard.duration, player_minutes)
                 with atomic(where / href) as part:
                     part.write_text(
-                        track_page(name, heard, sound, {**settings, **_source(heard)}, top, notes, near), encoding="utf-8"
+                        track_page(name, heard, sound, {**settings, **_source(heard)}, top, said, near), encoding="utf-8"
                     )
         if not rows:
             raise AudioError(f"None of the {len(names)} files in {root} can be used. The first: {failed[0][1]}")
@@ -124,10 +142,18 @@ def predict(
             one.close()
         if html and not single:
             with atomic(where / "index.html") as part:
-                part.write_text(folder_page(Path(audio).resolve().name, rows, failed, settings), encoding="utf-8")
+                part.write_text(folder_page(Path(audio).resolve().name, rows, failed, settings, notes), encoding="utf-8")
     written = [where / "index.html"] if html else []
     written += table_files(where, tables)
     return Prediction(rows, failed, written)
+
+
+def _say_older(where: Path, tables: Sequence[str]) -> None:
+    """Name tables of an earlier prediction that this one does not write anew."""
+    every = {path for kind in ("csv", "json", "parquet") for path in table_files(where, [kind])}
+    older = sorted(path.name for path in every - set(table_files(where, tables)) if path.exists())
+    if older:
+        log.warning("%s holds %s of an earlier prediction; they stay as they are.", where, ", ".join(older))
 
 
 def print_prediction(found: Prediction, console: Console | None = None) -> None:
@@ -150,11 +176,23 @@ def print_prediction(found: Prediction, console: Console | None = None) -> None:
             best = ", ".join(f"{shown(label)} {p:.2f}" for label, p in row.top[:ON_SCREEN])
             table.add_row(Text(readable(row.name)), clock(row.duration), Text(best))
     console.print(table)
+    for row in rows:
+        if row.remark:
+            console.print(Text(f"{readable(row.name)} is {row.remark}."))
     if found.failed:
         console.print(f"{len(found.failed)} files could not be used.", style="bold")
 
 
 # ---- how
+def _remark(heard: Tagged, network: MAEST) -> str:
+    """What makes the numbers of a recording mean less than they seem to; "" for nothing."""
+    if not heard.overview.any():
+        return "silent"
+    if heard.duration < MUCH_SHORTER * network.max_seconds:
+        return f"far shorter than the window of {network.max_seconds:g} s that the network hears; the rest is silence"
+    return ""
+
+
 def _count(root: Path, names: Sequence[str], network: MAEST, hop_seconds: float | None) -> int:
     """About how many windows there are, from the files' headers."""
     total = 0

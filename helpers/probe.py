@@ -1,8 +1,7 @@
-"""Transfer learning: how well do frozen embeddings hold a set of labels? MAEST's protocol (arXiv 2309.16418, section 4).
+"""Transfer learning: how well do frozen embeddings hold a set of labels? One probe for all systems, data sets and tasks.
 
-One vector per track (the mean over its windows), a small head trained with binary cross-entropy, the epoch chosen by validation,
-the test split scored once. Several seeds train together as one batched model; the inputs sit in memory as one array, so no item
-is touched by Python.
+A small head is trained on embeddings that sit in memory as one array, its epoch chosen by validation, the test split scored once. Several seeds (and
+learning rates, blocks, token types) train side by side (helpers/head_training.py); no item is touched by Python.
 """
 
 from __future__ import annotations
@@ -10,26 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import torch
 
-from models.errors import ConfigError, GroundtruthError, nearest
-from models.heads import Activation, ProbeHead
+from models.errors import ConfigError, GroundtruthError
+from models.heads import ProbeHead
 
+from .aggregation import AGGREGATIONS, aggregate
 from .embeddings import load_embeddings, select_tokens
 from .files import atomic
-from .metrics import tagging_scores
-from .schedules import exp_warmup_linear_down
+from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
+from .probe_settings import ProbeSettings
 from .scores import SystemScores
-from .stacked_heads import StackedHeads, initial_head
+from .tasks import LOWER_IS_BETTER, check_targets, score
 
-__all__ = ["ProbeResult", "ProbeSettings", "Split", "load_embeddings", "run_probe", "select_tokens"]
+__all__ = ["ProbeResult", "ProbeSettings", "Split", "initial_head", "load_embeddings", "run_probe", "select_tokens"]
 
-Scheduler = Literal["exp_warmup_linear_down", "cyclic", "exponential"]
-Monitor = Literal["val_roc", "val_ap", "val_loss"]
-CYCLE_STEPS = 145  # steps up, and as many down, of the cyclic schedule
+Log = Callable[[str, float, int], None]
 
 
 @dataclass(frozen=True)
@@ -38,89 +35,25 @@ class Split:
 
     name: what scores on it are reported under ("train", "validation", "test").
     keys: the N tracks.
-    x: embeddings float32 [N, D]. y: labels, bool or 0/1 [N, L].
+    x: embeddings float32 [N, D], or with windows [W, D]; of K layers that a head mixes [N or W, K, D].
+    y: labels, bool or 0/1 [N, L]; values of a regression, float [N, L].
+    track: int [W], rising: the track (number in keys) of each window; None: row i is track i.
     """
 
     name: str
     keys: list[str]
     x: np.ndarray
     y: np.ndarray
+    track: np.ndarray | None = None
 
-
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How a probe is trained. The defaults are MAEST's.
-
-    hidden, num_layers, activation, dropout, input_dropout: the head (models.heads.ProbeHead); num_layers=1 is a linear probe.
-    max_epochs, batch_size: epochs; items a step (the last batch of an epoch may be smaller).
-    max_lr, weight_decay: AdamW's learning rate at its highest, and its decay.
-    scheduler: "exp_warmup_linear_down": per epoch, exponential warm-up over `warmup_epochs`, then linear down from
-        `max_lr_epochs` to the share `base_lr` of max_lr at the end; "cyclic": per step, triangles between base_lr and max_lr that
-        halve each cycle (145 steps up); "exponential": per epoch, linear from base_lr to max_lr over `warmup_epochs`, from
-        `max_lr_epochs` on times `gamma` every epoch.
-    monitor: the epoch with the best validation macro ROC-AUC ("val_roc"), macro AP ("val_ap") or loss ("val_loss") is kept.
-    standardise: shift and scale the inputs by the training split's mean and sd (constant columns are left unscaled).
-    """
-
-    hidden: int = 512
-    num_layers: int = 2
-    activation: Activation = "relu"
-    dropout: float = 0.5
-    input_dropout: float = 0.0
-    max_epochs: int = 60
-    batch_size: int = 128
-    max_lr: float = 1e-4
-    weight_decay: float = 1e-3
-    scheduler: Scheduler = "exp_warmup_linear_down"
-    warmup_epochs: int = 10
-    max_lr_epochs: int = 10
-    base_lr: float = 1e-7
-    gamma: float = 0.5
-    monitor: Monitor = "val_roc"
-    standardise: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("scheduler", self.scheduler, get_args(Scheduler)),
-            ("monitor", self.monitor, get_args(Monitor)),
-        ):
-            if value not in known:
-                raise ConfigError(f"The probe's {name} is '{value}'; choose one of {', '.join(known)}.{nearest(value, known)}")
-        for name in ("max_epochs", "batch_size", "warmup_epochs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"The probe's {name} is {getattr(self, name)}; it must be 1 or more.")
-
-    @property
-    def head(self) -> dict:
-        """The settings that are the head's own."""
-        return {name: getattr(self, name) for name in ("hidden", "num_layers", "activation", "dropout", "input_dropout")}
-
-    def learning_rate(self) -> Callable[[int, int], float]:
-        """The learning rate as a function of (epoch, step), both from 0; the step counts over the whole training."""
-        if self.scheduler == "exp_warmup_linear_down":
-            rampdown = max(self.max_epochs - self.max_lr_epochs, 1)
-            factor = exp_warmup_linear_down(self.warmup_epochs, rampdown, self.max_lr_epochs, self.base_lr)
-            return lambda epoch, step: self.max_lr * factor(epoch)
-        if self.scheduler == "exponential":
-            held = max(self.max_lr_epochs, self.warmup_epochs)
-            span = self.max_lr - self.base_lr
-            return lambda epoch, step: (
-                self.base_lr + span * min(epoch / self.warmup_epochs, 1.0)
-                if epoch <= held
-                else self.max_lr * self.gamma ** (epoch - held)
-            )
-
-        def cyclic(epoch: int, step: int) -> float:
-            cycle, within = divmod(step, 2 * CYCLE_STEPS)
-            up = 1 - abs(within / CYCLE_STEPS - 1)
-            return self.base_lr + (self.max_lr - self.base_lr) * up * 0.5**cycle
-
-        return cyclic
+    def examples(self, task: str = "multi-label") -> Examples:
+        """What training takes."""
+        return Examples(self.x, self.y if task == "regression" else self.y.astype(bool), self.track)
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """A trained probe: the scores of all seeds, and each seed's head at its best epoch."""
+    """A trained probe: the scores of all seeds, and each seed's head at the epoch that was kept."""
 
     scores: SystemScores
     heads: list[ProbeHead]
@@ -138,9 +71,8 @@ class ProbeResult:
         if self.shift is not None and self.scale is not None:
             state |= {"input_shift": torch.from_numpy(self.shift), "input_scale": torch.from_numpy(self.scale)}
         with atomic(Path(folder) / "head.safetensors") as part:
-            save_file(
-                state, str(part), metadata={"seed": str(self.scores.seeds[self.best]), "labels": "\n".join(self.scores.labels)}
-            )
+            about = {"seed": str(self.scores.seeds[self.best]), "labels": "\n".join(self.scores.labels)}
+            save_file(state, str(part), metadata={**about, "activation": self.heads[self.best].activation})
         return self.scores.save(folder)
 
 
@@ -152,142 +84,185 @@ def run_probe(
     labels: Sequence[str],
     seeds: Sequence[int] = (0, 1, 2),
     settings: ProbeSettings | None = None,
-    device: str = "cpu",
-    log: Callable[[str, float, int], None] | None = None,
+    log: Log | None = None,
     about: dict | None = None,
+    tell: Callable[[], object] | None = None,
 ) -> ProbeResult:
-    """Train one head per seed, choose each one's epoch by validation, and score the test split once.
+    """Train one head per seed (and learning rate of a grid), choose by validation, and score the test split once.
 
     name: what the system is called in tables.
     train, validation, test: the three splits, with the same D inputs and L labels.
     labels: names of the L labels.
     seeds: one head each.
-    log: called after every epoch as log("val_roc", value, epoch) with the mean over seeds, for train_loss, val_loss, val_roc and
-        val_ap.
-    about: plain values that are saved with the result (embeddings, block, token types).
+    log: called for every epoch as log("val_roc", value, epoch) with the mean over seeds, for train_loss, val_loss and the task's validation scores.
+    about: plain values that are saved with the result (embeddings, block, token types). tell: called after every epoch of every head (progress).
 
     Raises GroundtruthError or ConfigError before training for splits that do not fit each other or hold values that are not
     finite, for a training or test split without items, and for a validation split on which the monitor is not defined.
     """
     settings = settings or ProbeSettings()
-    check_splits(train, validation, test, labels, settings.monitor)
+    source = prepare(train, validation, test, labels, seeds, settings)
+    specs = [HeadSpec(int(seed), rate) for seed in seeds for rate in settings.rates]
+    trained = chosen_rates(train_heads(specs, [source], settings, labels, tell), settings)
+    if log is not None:
+        tell_curves(trained, log)
+    return score_test(name, trained, source, test, labels, settings, about)
+
+
+def prepare(
+    train: Split, validation: Split, test: Split, labels: Sequence[str], seeds: Sequence[int], settings: ProbeSettings
+) -> Source:
+    """What heads learn from, after all checks; of the test split only its shapes, keys and finiteness are looked at. Raises as `run_probe`."""
+    check_splits(train, validation, test, labels, settings.monitor_name, settings.task)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ConfigError(f"A probe needs one or more different seeds of 0 or more, not {list(seeds)}.")
     shift, scale = standardisation(train.x) if settings.standardise else (None, None)
+    return Source(train.examples(settings.task), validation.examples(settings.task), shift, scale)
 
-    def inputs(split: Split) -> torch.Tensor:
-        x = split.x if shift is None else (split.x - shift) / scale
-        return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)).to(device)
 
-    starts = [initial_head(seed, train.x.shape[1], len(labels), **settings.head) for seed in seeds]
-    heads = StackedHeads(starts, seeds, device)
-    history, best_epoch, snapshot = _train(
-        heads, inputs(train), train.y, inputs(validation), validation.y.astype(bool), settings, log
+def chosen_rates(trained: Sequence[TrainedHead], settings: ProbeSettings) -> list[TrainedHead]:
+    """Of each seed (and source) the head whose learning rate is best by the monitor; the order of the first of each."""
+    sign = -1.0 if settings.monitor_name in LOWER_IS_BETTER else 1.0
+    best: dict[tuple[int, int], TrainedHead] = {}
+    for head in trained:
+        key = (head.spec.source, head.spec.seed)
+        if key not in best or sign * head.value(settings.monitor_name) > sign * best[key].value(settings.monitor_name):
+            best[key] = head
+    return list(best.values())
+
+
+def tell_curves(trained: Sequence[TrainedHead], log: Log) -> None:
+    """The curves' means over the heads that reached each epoch."""
+    for name in trained[0].curves:
+        for epoch, value in enumerate(_padded(trained, name).T):
+            log(name, float(np.nanmean(value)), epoch)
+
+
+def _padded(trained: Sequence[TrainedHead], name: str) -> np.ndarray:
+    """One curve of every head, [H, epochs]; NaN behind the end of a head that stopped early."""
+    longest = max(len(head.curves[name]) for head in trained)
+    return np.stack(
+        [np.pad(head.curves[name], (0, longest - len(head.curves[name])), constant_values=np.nan) for head in trained]
     )
-    heads.restore(snapshot)
-    predictions = heads.logits(inputs(test)).sigmoid().cpu().numpy()
-    chosen = [float(history[settings.monitor][h, epoch]) for h, epoch in enumerate(best_epoch)]
-    best = int(np.argmin(chosen) if settings.monitor == "val_loss" else np.argmax(chosen))
+
+
+def score_test(
+    name: str,
+    trained: Sequence[TrainedHead],
+    source: Source,
+    test: Split,
+    labels: Sequence[str],
+    settings: ProbeSettings,
+    about: dict | None = None,
+) -> ProbeResult:
+    """Score trained heads on the test split: the one place that uses it."""
+    monitor, loss, task = settings.monitor_name, settings.loss_name, settings.task
+    how = settings.aggregate if settings.aggregate != "best" else best_aggregation(trained, source, labels, settings)
+    outputs = [head_logits(head.head, test.x, source) for head in trained]
+    one_class = settings.the_task.one_class
+    targets = test.examples(task).y
+    predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, one_class) for z in outputs]).astype(np.float32)
+    windows: dict[str, list[float]] = {}
+    if test.track is not None:
+        for z in outputs:
+            found = score(task, targets[test.track], aggregate(z, None, len(z), how, loss, one_class), labels, warn=False)
+            for metric in settings.the_task.metrics:
+                windows.setdefault(metric, []).append(float(found[metric]))
+    chosen = [head.value(monitor) for head in trained]
+    rates = {"max_lr": [head.spec.rate for head in trained]} if settings.lr_grid else {}
+    best = int(np.argmin(chosen) if monitor in LOWER_IS_BETTER else np.argmax(chosen))
+    mixed = [head.head.layer_logits for head in trained if head.head.layer_logits is not None]
+    shares = {"layer_weights": [logits.detach().softmax(0).tolist() for logits in mixed]} if mixed else {}
     scores = SystemScores(
         name=name,
         split=test.name,
         labels=list(labels),
         keys=list(test.keys),
-        targets=test.y.astype(bool),
+        targets=targets,
         predictions=predictions,
-        seeds=[int(seed) for seed in seeds],
-        validation={settings.monitor: chosen, "best_epoch": [int(epoch) for epoch in best_epoch]},
-        history=history,
+        seeds=[head.spec.seed for head in trained],
+        validation={monitor: chosen, "best_epoch": [int(head.kept) for head in trained], **rates},
+        history={curve: _padded(trained, curve) for curve in trained[0].curves},
         settings={
             "system": "probe",
-            **asdict(settings),
-            "in_dim": train.x.shape[1],
-            "chosen_by": settings.monitor,
+            **{**asdict(settings), "lr_grid": list(settings.lr_grid)},
+            "in_dim": int(test.x.shape[-1]),
+            "chosen_by": monitor,
+            "aggregate": how if test.track is not None else "one vector per track",
+            **shares,
             **(about or {}),
         },
+        task=task,
+        windows=windows,
     )
-    trained = [heads.head(h, **settings.head) for h in range(len(heads))]
-    return ProbeResult(scores, trained, best, shift, scale)
+    return ProbeResult(scores, [head.head for head in trained], best, source.shift, source.scale)
 
 
-def _train(
-    heads: StackedHeads,
-    x: torch.Tensor,
-    y: np.ndarray,
-    val_x: torch.Tensor,
-    val_y: np.ndarray,
-    settings: ProbeSettings,
-    log: Callable[[str, float, int], None] | None,
-) -> tuple[dict[str, np.ndarray], np.ndarray, list[torch.Tensor]]:
-    """Returns the curves name -> [H, epochs], each head's best epoch [H] and the parameters at it. Sees no test data."""
-    n, size, device = len(x), settings.batch_size, x.device
-    target, val_target = (torch.from_numpy(np.ascontiguousarray(t, dtype=np.float32)).to(device) for t in (y, val_y))
-    optimizer = torch.optim.AdamW(heads.parameters(), lr=settings.max_lr, weight_decay=settings.weight_decay, fused=True)
-    rate = settings.learning_rate()
-    names = ("train_loss", "val_loss", "val_roc", "val_ap")
-    history = {name: np.zeros((len(heads), settings.max_epochs)) for name in names}
-    best_value, best_epoch = np.full(len(heads), -np.inf), np.zeros(len(heads), dtype=np.int64)
-    snapshot, step = heads.snapshot(), 0
-    for epoch in range(settings.max_epochs):
-        heads.train()
-        orders, total = heads.orders(n).to(device), torch.zeros(len(heads), device=device)
-        for start in range(0, n, size):
-            batch = orders[:, start : start + size]
-            optimizer.param_groups[0]["lr"] = rate(epoch, step)
-            loss = heads.loss(x[batch], target[batch])
-            optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()
-            optimizer.step()
-            total += loss.detach() * batch.shape[1]
-            step += 1
-        history["train_loss"][:, epoch] = (total / n).cpu().numpy()
-        logits = heads.logits(val_x)
-        bce = torch.nn.functional.binary_cross_entropy_with_logits(logits, val_target.expand_as(logits), reduction="none")
-        history["val_loss"][:, epoch] = bce.mean(dim=(1, 2)).cpu().numpy()
-        for h, probabilities in enumerate(logits.sigmoid().cpu().numpy()):
-            scores = tagging_scores(val_y, probabilities, warn=False)
-            history["val_roc"][h, epoch], history["val_ap"][h, epoch] = scores["macro_roc"], scores["macro_ap"]
-        value = history[settings.monitor][:, epoch] * (-1 if settings.monitor == "val_loss" else 1)
-        better = value > best_value
-        if better.any():
-            heads.keep(snapshot, torch.from_numpy(better).to(device))
-            best_value, best_epoch = np.where(better, value, best_value), np.where(better, epoch, best_epoch)
-        if log is not None:
-            for name in names:
-                log(name, float(history[name][:, epoch].mean()), epoch)
-    return history, best_epoch, snapshot
+def best_aggregation(trained: Sequence[TrainedHead], source: Source, labels: Sequence[str], settings: ProbeSettings) -> str:
+    """The way from windows to tracks that is best on validation, by the monitor's score, mean over heads."""
+    metric = settings.the_task.monitors.get(settings.monitor_name, settings.the_task.metrics[0])
+    validation, found = source.validation, {}
+    outputs = [head_logits(head.head, validation.x, source) for head in trained]
+    for how in AGGREGATIONS:
+        scores = [
+            score(
+                settings.task,
+                validation.y,
+                aggregate(z, validation.track, len(validation.y), how, settings.loss_name, settings.the_task.one_class),
+                labels,
+                warn=False,
+            )[metric]
+            for z in outputs
+        ]
+        found[how] = float(np.mean(scores)) * (-1 if metric in LOWER_IS_BETTER else 1)
+    return max(found, key=lambda how: found[how])
 
 
 def standardisation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd of every column, [D] each, float32; the sd of a constant column is taken as 1."""
+    """Mean and sd of every column, [D] (or [K, D]) each, float32; the sd of a constant column is taken as 1."""
     shift, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
     return shift.astype(np.float32), np.where(scale > 1e-8 * (1 + np.abs(shift)), scale, 1.0).astype(np.float32)
 
 
-def check_splits(train: Split, validation: Split, test: Split, labels: Sequence[str], monitor: str = "val_roc") -> None:
+def check_splits(
+    train: Split, validation: Split, test: Split, labels: Sequence[str], monitor: str = "val_roc", task: str = "multi-label"
+) -> None:
     """Refuse splits that cannot be trained on or scored, before any work. Raises GroundtruthError."""
     for split in (train, validation, test):
-        n = len(split.keys)
+        n, rows = len(split.keys), len(split.keys) if split.track is None else len(split.track)
         if n == 0:
             raise GroundtruthError(f"The {split.name} split has no tracks.")
-        if split.x.shape != (n, train.x.shape[1]) or split.y.shape != (n, len(labels)):
+        if split.x.shape != (rows, *train.x.shape[1:]) or split.y.shape != (n, len(labels)):
             raise GroundtruthError(
                 f"The {split.name} split has embeddings {split.x.shape} and labels {split.y.shape}; {n} tracks, {len(labels)} labels "
-                f"and {train.x.shape[1]} inputs want {(n, train.x.shape[1])} and {(n, len(labels))}."
+                f"and {train.x.shape[1:]} inputs want {(rows, *train.x.shape[1:])} and {(n, len(labels))}."
             )
-        bad = np.flatnonzero(~np.isfinite(split.x).all(axis=1))
+        if split.track is not None and not np.array_equal(np.unique(split.track), np.arange(n)):
+            raise GroundtruthError(f"The {split.name} split has tracks without windows.")
+        bad = np.flatnonzero(~_finite_rows(split.x))
         if len(bad):
-            shown = ", ".join(split.keys[i] for i in bad[:5])
+            named = np.unique(bad if split.track is None else split.track[bad])
+            shown = ", ".join(split.keys[i] for i in named[:5])
             raise GroundtruthError(
-                f"{len(bad)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
+                f"{len(named)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
             )
+    for split in (train, validation, test):
+        check_targets(task, split.y, split.keys, labels)
     used = {*train.keys, *validation.keys}
     shared = [key for key in test.keys if key in used]
     if shared:
         raise GroundtruthError(f"{len(shared)} test tracks are also used in training or validation: {', '.join(shared[:5])}.")
+    if task != "multi-label":
+        return
     y = validation.y.astype(bool)
     usable = y.any(axis=0) & ~y.all(axis=0) if monitor == "val_roc" else y.any(axis=0)
     if monitor != "val_loss" and not usable.any():
         raise GroundtruthError(
             f"No label has what {monitor} needs among the {len(y)} validation tracks; use more, or monitor val_loss."
         )
+
+
+def _finite_rows(x: np.ndarray) -> np.ndarray:
+    """Which rows hold finite numbers only, bool [R], in bounded memory."""
+    axes = tuple(range(1, x.ndim))
+    return np.concatenate([np.isfinite(x[i : i + 4096]).all(axis=axes) for i in range(0, len(x), 4096)])

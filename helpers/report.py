@@ -237,10 +237,12 @@ def _curves(rows: Sequence[Mapping[str, Any]], systems: Sequence[SystemScores]) 
 
 
 _LOSSES = ("train_loss", "val_loss", "val_loss_swa")
-_SCORES = ("val_roc", "val_ap", "val_roc_swa", "val_ap_swa")
+_SCORES = ("val_roc", "val_ap", "val_roc_swa", "val_ap_swa", "train_accuracy", "val_accuracy")
 _READABLE = {
     "train_loss": "training loss",
     "val_loss": "validation loss",
+    "train_accuracy": "training, other view found",
+    "val_accuracy": "validation, other view found",
     "val_loss_swa": "validation loss, averaged weights",
     "val_roc": "validation ROC-AUC",
     "val_ap": "validation AP",

@@ -10,7 +10,7 @@ import base64
 import io
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -23,12 +23,16 @@ _DASHES = ("", "5 3", "2 2", "7 2 2 2", "1 3", "9 3")
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a chart: y over x; values that are None or not finite leave a gap. `style` picks colour, marker and dash."""
+    """One line of a chart: y over x; values that are None or not finite leave a gap. `style` picks colour, marker and dash.
+
+    spread: of each y, drawn as a bar of that length either way; then every point has its marker.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float | None]
     style: int = 0
+    spread: Sequence[float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,25 @@ def ticks(low: float, high: float, n: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def line_chart(series: Sequence[Series], x_label: str, y_label: str, summary: str, height: int = 230) -> str:
-    """Lines with markers at their last points. summary: what the chart shows, for readers who cannot see it."""
+def line_chart(
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    summary: str,
+    height: int = 230,
+    x_ticks: Mapping[float, str] | None = None,
+) -> str:
+    """Lines with markers at their last points (with a spread: at all). summary: what the chart shows, for readers who cannot see it.
+
+    x_ticks: the marks of the x axis, place -> text; none: round numbers.
+    """
     points = [(s, [(float(x), float(y)) for x, y in zip(s.x, s.y) if _is_number(y)]) for s in series]
     points = [(s, p) for s, p in points if p]
     if not points:
         return '<p class="none">Nothing was recorded.</p>'
     xs, ys = [x for _, p in points for x, _ in p], [y for _, p in points for _, y in p]
+    bars = [_bars(s) for s, _ in points]
+    ys += [y for each in bars for _, low, high in each for y in (low, high)]
     x0, x1 = min(xs), max(max(xs), min(xs) + 1e-9)
     margin = 0.06 * (max(ys) - min(ys)) or 0.05 * abs(max(ys)) or 0.05
     y0, y1 = min(ys) - margin, max(ys) + margin
@@ -74,18 +90,31 @@ def line_chart(series: Sequence[Series], x_label: str, y_label: str, summary: st
     for y in ticks(y0, y1):
         out.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{py(y):.1f}" y2="{py(y):.1f}"/>')
         out.append(f'<text x="{left - 5}" y="{py(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    for x in ticks(x0, x1, 6):
-        if x == round(x):
-            out.append(f'<text x="{px(x):.1f}" y="{bottom + 15}" text-anchor="middle">{x:g}</text>')
+    marks = x_ticks if x_ticks is not None else {x: f"{x:g}" for x in ticks(x0, x1, 6) if x == round(x)}
+    for x, text in marks.items():
+        out.append(f'<text x="{px(x):.1f}" y="{bottom + 15}" text-anchor="middle">{escape(text)}</text>')
     out.append(f'<text x="{(left + right) / 2}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
     out.append(
         f'<text x="11" y="{(top + bottom) / 2}" text-anchor="middle" transform="rotate(-90 11 {(top + bottom) / 2})">{escape(y_label)}</text>'
     )
-    for s, p in points:
+    for (s, p), each in zip(points, bars):
+        for x, low, high in each:
+            out.append(
+                f'<line class="line s{s.style % N_STYLES}" x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{py(low):.1f}" y2="{py(high):.1f}"/>'
+            )
         path = " ".join(f"{'M' if i == 0 else 'L'}{px(x):.1f} {py(y):.1f}" for i, (x, y) in enumerate(p))
         out.append(f'<path class="line s{s.style % N_STYLES}" d="{path}" stroke-dasharray="{_DASHES[s.style % N_STYLES]}"/>')
-        out.append(marker(s.style, px(p[-1][0]), py(p[-1][1]), s.name))
+        for x, y in p if s.spread is not None else p[-1:]:
+            out.append(marker(s.style, px(x), py(y), s.name if s.spread is None else f"{s.name}: {y:.3f}"))
     return _svg(height, summary, out) + legend([(s.name, s.style) for s, _ in points], dashes=True)
+
+
+def _bars(series: Series) -> list[tuple[float, float, float]]:
+    """(x, low, high) of every point that has a spread."""
+    if series.spread is None:
+        return []
+    points = zip(series.x, series.y, series.spread)
+    return [(float(x), float(y) - float(d), float(y) + float(d)) for x, y, d in points if _is_number(y) and _is_number(d)]  # type: ignore[arg-type]
 
 
 def dot_plot(

@@ -22,12 +22,12 @@ LOCK = ".lock"
 # Keys that no trained number depends on. Where data and first weights lie is not compared either: the data themselves are, and the weights are in
 # the checkpoint.
 FREE = (
-    "ckpt_path", "predict.", "report.", "export.", "trainer.max_epochs", "trainer.default_root_dir", "trainer.save_every_n_steps",
+    "ckpt_path", "predict.", "report.", "export.", "hear.", "trainer.max_epochs", "trainer.default_root_dir", "trainer.save_every_n_steps",
     "trainer.save_every_minutes", "trainer.keep_checkpoints", "trainer.num_sanity_val_steps", "trainer.reload_dataloaders_every_n_epochs",
     "datamodule.num_workers", "datamodule.batch_size_test", "datamodule.audio_dir", "datamodule.base_dir", "datamodule.groundtruth",
     "datamodule.label_column", "datamodule.split_seed", "datamodule.demo_tracks", "datamodule.teacher_student.teacher_target_base_dir",
-    "maest.checkpoint",
 )  # fmt: skip
+FREE_ENDS = (".checkpoint", ".head_checkpoint", ".checkpoint_swa_weights")  # of a family's section
 # Keys of the machine, and of what is logged: changing them is legitimate, and said.
 SAID = (
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.precision", "trainer.sync_batchnorm",
@@ -120,7 +120,7 @@ def _read(path: Path) -> Saved:
 def experiment_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a command's config, by their dotted names, that a continuation is compared by."""
     flat = _flat(json.loads(json.dumps(config)))
-    return {key: value for key, value in flat.items() if not key.startswith(FREE)}
+    return {key: value for key, value in flat.items() if not key.startswith(FREE) and not key.endswith(FREE_ENDS)}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -139,8 +139,8 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str
     return refused, said
 
 
-def check_same(saved: Saved, experiment: Mapping[str, Any], max_epochs: int) -> None:
-    """Raise ConfigError where continuing `saved` would be another training; say what may make it differ slightly."""
+def check_same(saved: Saved, experiment: Mapping[str, Any], max_epochs: int, say: bool = True) -> None:
+    """Raise ConfigError where continuing `saved` would be another training; `say` what may make it differ slightly."""
     refused, said = changes(saved.experiment, experiment)
     if refused:
         raise ConfigError(
@@ -148,7 +148,7 @@ def check_same(saved: Saved, experiment: Mapping[str, Any], max_epochs: int) -> 
             + "\n  ".join(refused)
             + "\nSet these back; or leave ckpt_path out and begin anew, with the old weights if you like (maest.checkpoint=PATH)."
         )
-    for change in said:
+    for change in said if say else ():
         log.warning("Going on with another setting: %s. Results may differ slightly from an unbroken run's.", change)
     if saved.epoch + 1 > max_epochs:
         raise ConfigError(
@@ -191,6 +191,12 @@ def run_of(path: str | Path) -> Path | None:
         return None
     whole, _ = _all(path.parent)
     return folder if whole and whole[-1].path.resolve() == path else None
+
+
+def seed_of(folder: Path) -> int | None:
+    """The seed of a run folder's run: Sacred draws one where the command gives none, and who continues it goes on with that."""
+    known = _known(folder)
+    return None if known is None else known.config.get("seed")
 
 
 @dataclass(frozen=True)

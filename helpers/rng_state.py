@@ -32,8 +32,8 @@ def set_rng_state(state: dict[str, Tensor], device: torch.device) -> None:
     """The reverse of `get_rng_state`."""
     gauss, python_gauss = state["gauss"].tolist()
     *keys, position, has_gauss = state["numpy"].tolist()
-    torch.set_rng_state(state["torch"].cpu())
+    torch.set_rng_state(state["torch"].cpu().clone())  # of a view into a larger tensor torch would read the wrong bytes
     np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
     random.setstate((3, tuple(state["python"].tolist()), None if python_gauss != python_gauss else python_gauss))
     if "cuda" in state and device.type == "cuda":
-        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+        torch.cuda.set_rng_state(state["cuda"].cpu().clone(), device)

@@ -8,14 +8,13 @@ errors of this suite shown as one sentence.
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import sys
-import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
 
@@ -38,11 +37,14 @@ from .processes import check_world, first_goes_first, is_first_process, join, on
 from .provenance import git_state, lock_state, packages, process_state
 from .run_folder import RunFolder
 from .runs import main as list_runs
+from .typed_config import check
 
 Found = TypeVar("Found")
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of what one may have of it
 SEED_VARIABLE, FOLDER_VARIABLE = "MAEST_RUN_SEED", "MAEST_RUN_FOLDER"  # of the run that started this process
-START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # where it goes on from
-STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")  # leave no run behind
+START_VARIABLE = "MAEST_RUN_CHECKPOINT"  # that it goes on from; empty: none
+STOCK = ("print_config", "print_named_configs", "print_dependencies", "save_config", "runs")
+UNRECORDED = (*STOCK, "predict", "export", "check_data")  # leave no run folder behind: what they make has a place of its own
 # Sacred's "fd" capture loses the last lines of short runs; "sys" keeps them once a failed run's buffer may still be read.
 CapturedStdout.closed = property(lambda self: self.final is None and self.buffer.closed)
 
@@ -57,60 +59,7 @@ class CommandError(SacredError, ValueError):
 CommandError.__module__ = "builtins"  # Sacred prints the class by its full path: "CommandError: ..." says enough
 
 
-# ---- typed configs
-def check(schema: type, config: Mapping[str, Any], extra: Iterable[str] = (), prefix: str = "") -> None:
-    """Compare a nested config with its dataclass. Raises ConfigError listing every unknown key (with the nearest) and every wrong type."""
-    problems = list(_problems(schema, config, frozenset(extra), prefix))
-    if problems:
-        raise ConfigError("This config cannot run:\n  " + "\n  ".join(problems))
-
-
-def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], prefix: str) -> Iterable[str]:
-    hints = get_type_hints(schema)
-    known = {f.name: f for f in fields(schema)}
-    for key, value in config.items():
-        if key in extra:
-            continue
-        if key not in known:
-            yield f"{prefix}{key}: there is no such key.{nearest(key, known)}"
-            continue
-        hint = hints[key]
-        if is_dataclass(hint):
-            if isinstance(value, Mapping):
-                yield from _problems(hint, value, frozenset(), f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key} is {value!r}; it is a section with the keys {', '.join(f.name for f in fields(hint))}."
-        elif not _fits(value, hint):
-            yield f"{prefix}{key} is {value!r} ({type(value).__name__}); wanted {_words(hint)}: {known[key].metadata['doc']}."
-        elif (choices := known[key].metadata.get("choices")) and value not in choices:
-            yield f"{prefix}{key} is {value!r}; choose {' or '.join(repr(c) for c in choices)}.{nearest(str(value), map(str, choices))}"
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, h) for h in get_args(hint))
-    if origin is list:
-        return isinstance(value, (list, tuple)) and all(_fits(v, get_args(hint)[0]) for v in value)
-    if hint is type(None):
-        return value is None
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _words(hint: Any) -> str:
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(_words(h) for h in get_args(hint))
-    if get_origin(hint) is list:
-        return f"a list of {_words(get_args(hint)[0])}"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(
-        hint, str(hint)
-    )
-
-
+# ---- the experiment
 class _Documented(ConfigDict):
     """Sacred's config from a dict, with the texts that print_config and print_named_configs show."""
 
@@ -125,7 +74,6 @@ class _Documented(ConfigDict):
         return summary
 
 
-# ---- the experiment
 class Experiment(sacred.Experiment):
     """A Sacred experiment over a typed config.
 
@@ -136,7 +84,8 @@ class Experiment(sacred.Experiment):
         root: key that names the folder of the run folders.
         aliases: published key (or section) -> ours.
         implied: (command, updates, named configs) -> named configs to run with.
-        continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in, or None. `continued` then is it.
+        continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in (or None; `continued` then is it), and
+            the seed that it goes on with where the command gives none.
         sources: files whose text is stored with every run.
     """
 
@@ -151,7 +100,7 @@ class Experiment(sacred.Experiment):
         root: str,
         aliases: Mapping[str, str] | None = None,
         implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
-        continues: Callable[[str, Mapping[str, Any], Sequence[str]], Path | None] | None = None,
+        continues: Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]] | None = None,
         sources: Iterable[Path] = (),
         **settings: Any,
     ):
@@ -181,13 +130,14 @@ class Experiment(sacred.Experiment):
 
     def _hook(self, config: Mapping[str, Any], command_name: str) -> dict[str, Any]:
         check(self.schema, config, extra=("seed",))
+        seed = None
         if self.continues is not None and command_name not in STOCK and is_first_process():
-            self.continued = self.continues(command_name, config, self._named)
-        if command_name not in STOCK and is_first_process() and not self.observers:
+            self.continued, seed = self.continues(command_name, config, self._named)
+        if command_name not in UNRECORDED and is_first_process() and not self.observers:
             self.observers.append(_RunFolder(self._root_of(config), self.continued))
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
-        return {}
+        return {"seed": seed} if seed is not None and "seed" not in config else {}
 
     def _root_of(self, config: Mapping[str, Any]) -> str:
         for part in self.root.split("."):
@@ -231,6 +181,10 @@ class Experiment(sacred.Experiment):
             if type(error).__module__ == "models.errors" or isinstance(error, FloatingPointError):
                 raise CommandError(str(error)) from error
             raise
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            raise CommandError(f"{error}. Make room and start the command again; what it had finished is kept.") from error
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _RunFolder)]
             on_failure.clear()
@@ -257,11 +211,9 @@ class Experiment(sacred.Experiment):
         before = self.without_options(words[: words.index("with")] if "with" in words else words)
         named = [word for word in before if word in self.named_configs and word not in self.commands]
         if named:
-            rest = (
-                [w for w in before if w not in named]
-                + ["with", *named]
-                + (words[words.index("with") + 1 :] if "with" in words else [])
-            )
+            behind = words[words.index("with") + 1 :] if "with" in words else []
+            first = [w for w in before if w not in named and "=" not in w]
+            rest = [*first, "with", *named, *(w for w in before if "=" in w), *behind]
             raise ConfigError(f"'{named[0]}' is a named config: it stands behind `with`. You want: {' '.join(rest)}")
         for word in before:
             if "=" not in word and word != "help" and word not in self.commands:
@@ -273,8 +225,8 @@ class Experiment(sacred.Experiment):
         after = words[words.index("with") + 1 :] if "with" in words else []
         for i, word in enumerate(after):
             if word.startswith("=") or word.endswith("="):
-                near = "".join(after[max(i - 1, 0) : i + 1]) if word.startswith("=") else "".join(after[i : i + 2])
-                raise ConfigError(f"There is a space beside the '=' of '{word}': write it without: {near}")
+                near = "".join(after[max(i - word.startswith("="), 0) : i + 1 + word.endswith("=")])
+                raise ConfigError(f"There is a space beside an '=': write it without: {near}")
         for word in after:
             if "=" not in word and not word.startswith("-") and word not in self.named_configs and not Path(word).suffix:
                 raise ConfigError(

@@ -17,9 +17,8 @@ import numpy as np
 from models.errors import ConfigError
 
 from .files import atomic, plain
-from .metrics import bootstrap_scores, interval_of, tagging_scores
-
-SCORES = ("macro_roc", "macro_ap", "micro_roc", "micro_ap")
+from .metrics import interval_of
+from .tasks import Task, get_task, resampled, score
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,16 @@ class SystemScores:
     split: the name of the scored split, with the data set's where there is one ("demo test").
     labels: names of the L classes.
     keys: names of the N tracks.
-    targets: bool [N, L].
-    predictions: probabilities float32 [S, N, L], one set per seed.
+    targets: bool [N, L]; of a regression float [N, L].
+    predictions: probabilities float32 [S, N, L], one set per seed; of a regression the values.
     seeds: the S seeds.
     validation: per seed what the system was chosen by, e.g. {"val_roc": [S]}.
     history: curves of the training, name -> [S, epochs].
     settings: how it was made (plain values).
     folds: of a cross-validation, int [S, N]. A class's score is then the mean over the folds that it is defined in: predictions of different
         folds come from different heads and are not ranked against each other (Forman and Scholz, 2010).
+    task: what was asked (helpers/tasks.py), which decides the scores. windows: the same scores window by window, metric -> [S], where windows were
+        scored at all.
     """
 
     name: str
@@ -51,6 +52,8 @@ class SystemScores:
     history: dict[str, np.ndarray] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     folds: np.ndarray | None = None
+    task: str = "multi-label"
+    windows: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         want = (len(self.seeds), len(self.keys), len(self.labels))
@@ -63,6 +66,13 @@ class SystemScores:
             raise ConfigError(
                 f"Folds of '{self.name}' are {self.folds.shape}; {want[0]} repetitions of {want[1]} tracks want {want[:2]}."
             )
+        if self.folds is not None and self.task != "multi-label":
+            raise ConfigError(f"Cross-validation is for the task multi-label; '{self.name}' is {self.task}.")
+
+    @property
+    def asked(self) -> Task:
+        """The task, with its scores' names."""
+        return get_task(self.task)
 
     @cached_property
     def _per_seed(self) -> list[dict[str, Any]]:
@@ -74,9 +84,9 @@ class SystemScores:
 
     def _score(self, seed: int, predictions: np.ndarray) -> dict[str, Any]:
         if self.folds is None:
-            return tagging_scores(self.targets.astype(bool), predictions, warn=seed == 0)
+            return score(self.task, self.targets, predictions, self.labels, warn=seed == 0)
         parts = [self.folds[seed] == f for f in np.unique(self.folds[seed])]
-        each = [tagging_scores(self.targets[rows].astype(bool), predictions[rows], warn=False) for rows in parts]
+        each = [score(self.task, self.targets[rows], predictions[rows], warn=False) for rows in parts]
         out: dict[str, Any] = {name: float(np.mean([scores[name] for scores in each])) for name in ("micro_roc", "micro_ap")}
         for kind in ("roc", "ap"):
             per_class = np.array([scores[f"class_{kind}"] for scores in each])
@@ -87,36 +97,41 @@ class SystemScores:
         return out
 
     def scores(self, metric: str) -> np.ndarray:
-        """One metric of SCORES per seed, [S]; "class_roc" and "class_ap" give [S, L] (nan where undefined)."""
+        """One of the task's metrics per seed, [S]; its per_label ones ("class_roc") give [S, L] (nan where undefined)."""
         return np.array([scores[metric] for scores in self._per_seed])
 
-    def mean(self, metric: str = "macro_roc") -> float:
-        return float(self.scores(metric).mean())
+    def mean(self, metric: str | None = None) -> float:
+        """Over seeds, of a metric (default: the task's first)."""
+        return float(self.scores(metric or self.asked.metrics[0]).mean())
 
-    def sd(self, metric: str = "macro_roc") -> float:
-        scores = self.scores(metric)
+    def sd(self, metric: str | None = None) -> float:
+        """Over seeds; nan for one seed."""
+        scores = self.scores(metric or self.asked.metrics[0])
         return float(scores.std(ddof=1)) if len(scores) > 1 else float("nan")
 
     def n_classes(self, metric: str = "macro_roc") -> int:
         """Classes that take part in a macro mean."""
+        if self.task != "multi-label":
+            return int(self._per_seed[0]["n_classes"])
         return int(self._per_seed[0]["n_ap" if metric.endswith("ap") else "n_roc"])
 
     def interval(
-        self, metric: str = "macro_roc", share: float = 0.95, n_resamples: int = 1000, seed: int = 0
+        self, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap interval over tracks of the mean over seeds (macro metrics): `helpers.metrics.interval_of`."""
+        """Bootstrap interval over tracks of the mean over seeds (the headline metrics): `helpers.metrics.interval_of`."""
+        metric = metric or self.asked.metrics[0]
         resampled = self.resampled(metric, n_resamples, seed)
         return interval_of(resampled, self.mean(metric), share)
 
-    def resampled(self, metric: str = "macro_roc", n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    def resampled(self, metric: str | None = None, n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
         """The mean over seeds on every bootstrap resample of the tracks, [n_resamples]; one `seed` and N draw the same tracks for
         any system.
         """
-        key = (metric, n_resamples, seed)
+        key = (metric or self.asked.metrics[0], n_resamples, seed)
         if key not in self._cache:
             folds = [None] * len(self.seeds) if self.folds is None else self.folds
             drawn = [
-                bootstrap_scores(self.targets, p, resamples=n_resamples, seed=seed, folds=fold)
+                resampled(self.task, self.targets, p, self.labels, n_resamples, seed, fold)
                 for p, fold in zip(self.predictions, folds)
             ]
             for name in drawn[0]:
@@ -126,12 +141,15 @@ class SystemScores:
     def summary(self) -> dict[str, Any]:
         """Plain values for json: scores with spread, classes used, and how it was made."""
         out: dict[str, Any] = {"name": self.name, "split": self.split, "n_tracks": len(self.keys), "n_labels": len(self.labels)}
-        for metric in SCORES:
+        out["task"] = self.task
+        for metric in self.asked.metrics:
             out[metric] = {"mean": self.mean(metric), "sd": self.sd(metric), "per_seed": self.scores(metric).tolist()}
-        for metric in ("macro_roc", "macro_ap"):
+        for metric in self.asked.headline:
             out[metric] |= {"n_classes": self.n_classes(metric), "interval_95": list(self.interval(metric))}
-        for metric in ("class_roc", "class_ap"):
+        for metric in self.asked.per_label:
             out[metric] = dict(zip(self.labels, self.scores(metric).mean(axis=0).tolist()))
+        if self.windows:
+            out["windows"] = self.windows
         return out | {"seeds": self.seeds, "validation": self.validation, "settings": self.settings}
 
     def save(self, folder: Path | str) -> Path:
@@ -169,6 +187,8 @@ class SystemScores:
                 history=history,
                 settings=about["settings"],
                 folds=arrays["folds"] if "folds" in arrays.files else None,
+                task=about.get("task", "multi-label"),
+                windows=about.get("windows", {}),
             )
 
 
@@ -186,7 +206,7 @@ class Difference:
 
 
 def compare(
-    a: SystemScores, b: SystemScores, metric: str = "macro_roc", share: float = 0.95, n_resamples: int = 1000
+    a: SystemScores, b: SystemScores, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000
 ) -> Difference:
     """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
     same_folds = (a.folds is None and b.folds is None) or np.array_equal(a.folds, b.folds)
@@ -195,11 +215,13 @@ def compare(
         or a.split != b.split
         or a.keys != b.keys
         or a.labels != b.labels
+        or a.task != b.task
         or not np.array_equal(a.targets, b.targets)
     ):
         raise ConfigError(
             f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks, labels and folds."
         )
-    resampled = a.resampled(metric, n_resamples) - b.resampled(metric, n_resamples)
+    metric = metric or a.asked.metrics[0]
+    differences = a.resampled(metric, n_resamples) - b.resampled(metric, n_resamples)
     mean = a.mean(metric) - b.mean(metric)
-    return Difference(a.name, b.name, metric, mean, interval_of(resampled, mean, share))
+    return Difference(a.name, b.name, metric, mean, interval_of(differences, mean, share))

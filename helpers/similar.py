@@ -121,8 +121,8 @@ def name_among(query: str, audio_dir: str | None) -> str:
     return Path(query).resolve().relative_to(Path(audio_dir).resolve()).as_posix()
 
 
-def print_similar(name: str, found: Sequence[tuple[str, float]], console: Console | None = None) -> None:
-    """The nearest recordings as a list."""
+def print_similar(name: str, found: Sequence[tuple[str, float]], center: bool, console: Console | None = None) -> None:
+    """The nearest recordings as a list. center: whether the collection's mean was taken off."""
     table = Table(
         title=Text(f"Nearest to {readable(name)}", style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
@@ -130,7 +130,10 @@ def print_similar(name: str, found: Sequence[tuple[str, float]], console: Consol
     table.add_column("cosine", justify="right")
     for other, cosine in found:
         table.add_row(Text(readable(other)), f"{cosine:.3f}")
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    if center:
+        console.print("The collection's mean is taken off before the cosine: 0 is as unlike as any two (predict.center).")
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth import Groundtruth
-from models.maest import MAEST
+from models.encoder import AudioEncoder
 
 from .baselines import mel_statistics
 from .comparison import MEL_STATISTICS, compare_systems
 from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
 from .data import Tracks
+from .embeddings import Reduce
 from .extract import extract_embeddings
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import read_split
+from .transfer import Inputs, read_split
 
 log = logging.getLogger(__name__)
 TRAINED, UNTRAINED = "pre-trained", "untrained"
@@ -31,7 +33,7 @@ class Study:
     """What a study found, and what its report shows: scores by system, probes, the network and tracks of the examples, training curves."""
 
     scores: list[SystemScores]
-    network: MAEST
+    network: AudioEncoder
     store: Path
     shown: Groundtruth  # tracks that the network has not seen
     truths: dict[str, Groundtruth]
@@ -42,30 +44,42 @@ class Study:
 
 
 def split_study(
-    trained: MAEST,
-    untrained: MAEST,
+    trained: AudioEncoder,
+    untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
     *,
     seeds: Sequence[int],
     settings: ProbeSettings,
     types: str,
-    reduce: str,
+    reduce: Reduce,
     block: int,
     batch_size: int,
+    mels: Path | None,
 ) -> Study:
-    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings."""
+    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
+
+    mels: mel store of the same tracks, for mel statistics (none: without them).
+    """
     stores: dict[str, str | Path] = {}
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
-    choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=trained.embed_dim)
-    scores, probes = compare_systems(stores, found.truths, settings, seeds=seeds, mels=found.store, data=found.name, **choice)
+    inputs = Inputs(types, reduce, trained.embed_dim)
+    scores, probes = compare_systems(stores, found.truths, settings, inputs=inputs, seeds=seeds, mels=mels, data=found.name)
     return Study(scores, trained, found.store, found.truths["test"], found.truths, folder / "history.json", block, probes)
 
 
+def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
+    """Remove the trained network's embeddings of a run folder where they are older than its last checkpoint: it was trained further."""
+    stored = folder / "embeddings" / TRAINED
+    if stored.is_dir() and stored.stat().st_ctime_ns < checkpoint.stat().st_mtime_ns:
+        log.info("%s are of a network that was trained further since: they are made again.", stored)
+        shutil.rmtree(stored)
+
+
 def folds_study(
-    pretrain: Callable[[Mapping[str, Groundtruth], Path], MAEST],
-    untrained: MAEST,
+    pretrain: Callable[[Mapping[str, Groundtruth], Path], AudioEncoder],
+    untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
     *,
@@ -73,7 +87,7 @@ def folds_study(
     repeats: int,
     settings: ProbeSettings,
     types: str,
-    reduce: str,
+    reduce: Reduce,
     block: int,
     batch_size: int,
 ) -> Study:
@@ -82,9 +96,9 @@ def folds_study(
     pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
     """
     truth = found.truths["all"]
-    choice: dict[str, Any] = dict(types=types, reduce=reduce, token_size=untrained.embed_dim)
+    inputs = Inputs(types, reduce, untrained.embed_dim)
     baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, block, batch_size)
-    everything = read_split("all", baseline, truth, skip_missing=True, data=found.name, **choice)
+    everything = read_split("all", baseline, truth, inputs, skip_missing=True, data=found.name)
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
 
@@ -93,7 +107,7 @@ def folds_study(
         log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
         net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
         path = _embed(net, found.store, where / "embeddings", TRAINED, block, batch_size)
-        parts = [read_split(part.name, path, truth.subset(part.keys), **choice) for part in (train, validation, test)]
+        parts = [read_split(part.name, path, truth.subset(part.keys), inputs) for part in (train, validation, test)]
         last[str(where)] = (net, where, test.keys)
         return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
 
@@ -109,5 +123,5 @@ def folds_study(
     return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", block, notes=notes)
 
 
-def _embed(net: MAEST, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
+def _embed(net: AudioEncoder, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
     return extract_embeddings(net, store, out, [block], model=name, batch_size=batch_size).paths[block]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -11,44 +13,62 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .report import METRICS, over, runs, spread
-from .scores import SystemScores
+from models.errors import ConfigError
+
+from .report import over, runs, spread
+from .scores import SystemScores, compare
+from .tasks import LOWER_IS_BETTER, METRIC_NAMES
 
 
 def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Table:
-    """One row per system: macro ROC-AUC and AP as mean ± sd over seeds, bootstrap interval over tracks, seeds. 80 columns wide."""
+    """One row per system: the task's two scores (tags: macro ROC-AUC and AP) as mean ± sd over seeds, bootstrap interval over tracks, seeds."""
     first = systems[0]
+    metrics = first.asked.headline
     title = Text(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} labels", style="bold")
     table = Table(
         title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
     table.add_column("system", overflow="fold", min_width=14)
-    for name in METRICS.values():
-        table.add_column(f"macro {name}", justify="right", no_wrap=True)
+    for metric in metrics:
+        table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
         if intervals:
             table.add_column("95 %", justify="right", no_wrap=True)
     table.add_column(over(systems), justify="right")
-    best = {metric: max(s.mean(metric) for s in systems) for metric in METRICS}
+    best = {m: (min if m in LOWER_IS_BETTER else max)(s.mean(m) for s in systems) for m in metrics}
     for s in systems:
         cells = [Text(s.name)]  # Text: a name in brackets is no markup
-        for metric in METRICS:
+        for metric in metrics:
             stressed = s.mean(metric) == best[metric] and len(systems) > 1
             cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
             if intervals:
                 low, high = s.interval(metric)
                 cells.append(Text(f"{low:.3f}-{high:.3f}"))
         table.add_row(*cells, runs(s))
-    table.caption = (
-        f"Means over {first.n_classes('macro_roc')} (ROC-AUC) and {first.n_classes('macro_ap')} (AP) of {len(first.labels)} labels; "
-        f"mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
-    )
+    table.caption = f"{_counted(first)}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
+    if any(s.windows for s in systems):
+        metric = metrics[0]
+        levels = "; ".join(
+            f"{s.name} {np.mean(s.windows[metric]):.3f} ({s.settings.get('aggregate')})" for s in systems if s.windows
+        )
+        table.caption += f" Window by window, {METRIC_NAMES[metric]} (and how tracks were put together): {levels}."
     return table
 
 
-def label_table(systems: Sequence[SystemScores], metric: str = "class_roc") -> Table:
+def _counted(scores: SystemScores) -> str:
+    """How many classes the means are over."""
+    n = len(scores.labels)
+    if scores.task == "multi-label":
+        return f"Means over {scores.n_classes('macro_roc')} (ROC-AUC) and {scores.n_classes('macro_ap')} (AP) of {n} labels; "
+    if scores.task == "regression":
+        return f"R2 is the mean over {scores.n_classes()} of {n} values; "
+    return f"{scores.n_classes()} of {n} classes occur; "
+
+
+def label_table(systems: Sequence[SystemScores], metric: str | None = None) -> Table:
     """One row per label: tracks that have it, and its score by each system (mean over seeds or repetitions); '-' where it is undefined."""
     first = systems[0]
-    name = {"class_roc": "ROC-AUC", "class_ap": "AP"}[metric]
+    metric = metric or first.asked.per_label[0]
+    name = {"class_roc": "ROC-AUC", "class_ap": "AP", "class_recall": "Recall", "class_r2": "R2"}[metric]
     table = Table(title=Text(f"{name} per label on {first.split}"), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("label")
     table.add_column("tracks", justify="right")
@@ -57,7 +77,8 @@ def label_table(systems: Sequence[SystemScores], metric: str = "class_roc") -> T
         table.add_column(Text(s.name), justify="right")
     for i in np.argsort(-np.nan_to_num(scores[0], nan=-1.0), kind="stable"):
         cells = ["-" if math.isnan(score[i]) else f"{score[i]:.3f}" for score in scores]
-        table.add_row(Text(first.labels[i]), str(int(first.targets[:, i].sum())), *cells)
+        count = len(first.keys) if first.task == "regression" else int(first.targets[:, i].sum())
+        table.add_row(Text(first.labels[i]), str(count), *cells)
     return table
 
 
@@ -67,3 +88,38 @@ def print_scores(systems: Sequence[SystemScores], console: Console | None = None
     console.print(score_table(systems))
     if per_label:
         console.print(label_table(systems))
+
+
+def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
+    """Scores of result folders, each under a name of its own. Raises ConfigError for fewer than two, and for a folder without scores."""
+    if len(folders) < 2:
+        raise ConfigError("compare.runs names two or more result folders, apart by commas.")
+    systems = []
+    for folder in folders:
+        if not (Path(folder) / "scores.npz").is_file():
+            raise ConfigError(f"{folder} has no scores.json and scores.npz: it is not the folder of a probe's results.")
+        found = SystemScores.load(folder)
+        systems.append(replace(found, name=f"{found.name} ({folder})"))
+    return systems
+
+
+def difference_table(systems: Sequence[SystemScores]) -> Table:
+    """The first system minus each of the others, on the same tracks: paired bootstrap over tracks."""
+    first = systems[0]
+    table = Table(title=Text("Paired differences on the same tracks", style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("difference", overflow="fold")
+    for metric in first.asked.headline:
+        table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
+        table.add_column("95 %", justify="right", no_wrap=True)
+    for other in systems[1:]:
+        cells = [Text(f"{first.name} - {other.name}")]
+        for metric in first.asked.headline:
+            found = compare(first, other, metric)
+            cells += [Text(f"{found.mean:+.3f}"), Text(f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}")]
+        table.add_row(*cells)
+    return table
+
+
+def print_differences(systems: Sequence[SystemScores], console: Console | None = None) -> None:
+    """Print the paired differences. Raises ConfigError for systems that were not scored on the same tracks."""
+    (console or Console()).print(difference_table(systems))

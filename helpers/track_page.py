@@ -42,7 +42,7 @@ _STYLE = """<style>
 .scale i{display:block;width:120px;height:10px;border-radius:3px;
 background:linear-gradient(90deg,#000004,#3b0f70,#8c2981,#de4968,#fe9f6d,#fcfdbf)}
 audio{width:100%;margin:.4rem 0}a{color:var(--s0)}
-td.wrap{min-width:8rem}
+td.wrap{min-width:8rem}td.name{min-width:12rem;overflow-wrap:anywhere}
 .tags .bar i{background:var(--s0)}
 .tags li{grid-template-columns:minmax(6rem,38%) 1fr 3.2rem}
 </style>"""
@@ -57,12 +57,13 @@ o.addEventListener("click",e=>{const r=o.getBoundingClientRect();a.currentTime=d
 
 @dataclass(frozen=True)
 class Row:
-    """A recording on a folder's page. href: of its own page, relative."""
+    """A recording on a folder's page. href: of its own page, relative. remark: what makes its numbers mean less, "" for nothing."""
 
     name: str
     duration: float
     top: Sequence[tuple[str, float]]
     href: str
+    remark: str = ""
 
 
 def readable(name: str) -> str:
@@ -75,7 +76,7 @@ def clock(seconds: float, fine: bool = True) -> str:
     """1:02:03, 4:05, or (fine) 0:07.3 below ten seconds."""
     if fine and round(seconds, 1) < 10:
         return f"0:{seconds:04.1f}"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
@@ -108,7 +109,7 @@ def track_page(
         _STYLE,
         f"<h1>{escape(readable(name))}</h1>",
         paragraph(lead, "lead"),
-        *(paragraph(note, "soft") for note in notes),
+        *(paragraph(note) for note in notes),
         audio,
         _heard(heard, best),
         section(
@@ -123,12 +124,19 @@ def track_page(
     return page(readable(name), body)
 
 
-def folder_page(title: str, rows: Sequence[Row], failed: Sequence[tuple[str, str]], about: Mapping[str, Any]) -> str:
+def folder_page(
+    title: str,
+    rows: Sequence[Row],
+    failed: Sequence[tuple[str, str]],
+    about: Mapping[str, Any],
+    notes: Sequence[str] = (),
+) -> str:
     """The page of a folder: its recordings with links to their pages, and what could not be used."""
     lines = []
     for row in rows:
         cells = [
-            f'<td class="text wrap"><a href="{quote(os.fsencode(row.href))}">{escape(readable(row.name))}</a></td><td>{clock(row.duration)}</td>'
+            f'<td class="text name"><a href="{quote(os.fsencode(row.href))}">{escape(readable(row.name))}</a>{_soft(row.remark)}</td>'
+            f"<td>{clock(row.duration)}</td>"
         ]
         cells += [f'<td class="text wrap">{_style_first(label)} {p:.2f}</td>' for label, p in row.top]
         lines.append(f"<tr>{''.join(cells)}</tr>")
@@ -142,6 +150,7 @@ def folder_page(title: str, rows: Sequence[Row], failed: Sequence[tuple[str, str
         _STYLE,
         f"<h1>{escape(readable(title))}</h1>",
         paragraph(lead, "lead"),
+        *(paragraph(note) for note in notes),
         found,
         section(
             "Not usable",
@@ -187,7 +196,7 @@ def _heard(heard: Tagged, best: Sequence[tuple[str, float]]) -> str:
         f'<div class="heard" style="--n:{len(best)}"><div class="spec">{picture}</div><ol class="names">{names}</ol>'
         f'<div class="heatbox">{heat}</div><ol class="values">{means}</ol><div class="axis">{ticks}</div>'
         f'<div class="overlay" data-seconds="{duration:.3f}"><i></i></div></div>'
-        f'<p class="scale">0 <i></i> {high:.2f} probability; at the right the mean over time</p>'
+        f'<p class="scale">0 <i></i> {high:.2f} probability. A cell is what one window says; at the right the mean over time.</p>'
     )
 
 
@@ -195,6 +204,10 @@ def _style_first(label: str) -> str:
     """Html of a label whose end may be cut off: the style, and softly its genre."""
     genre, separator, style = label.partition(SEPARATOR)
     return f'{escape(style)} <span class="soft">{escape(genre)}</span>' if separator else escape(label)
+
+
+def _soft(text: str) -> str:
+    return f'<br><span class="soft small">{escape(text)}</span>' if text else ""
 
 
 def _bars(entries: Sequence[tuple[str, float]]) -> str:
@@ -218,5 +231,5 @@ def _windows(heard: Tagged, most: int = 500) -> str:
 
 def _neighbours(neighbours: Sequence[tuple[str, float]]) -> str:
     return table(
-        ["recording", "cosine"], [[readable(name), f"{similarity:.3f}"] for name, similarity in neighbours], text_columns=(0,)
+        ["recording", "similarity"], [[readable(name), f"{similarity:.3f}"] for name, similarity in neighbours], text_columns=(0,)
     )

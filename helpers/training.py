@@ -114,7 +114,7 @@ def fit(
     early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
     log_metric(name, value, step) is told every metric; a resumed run tells those from before its checkpoint again.
 
-    SIGTERM and SIGUSR1 are answered by saving last.ckpt behind the batch at hand.
+    SIGTERM, SIGUSR1 and Ctrl-C are answered by saving last.ckpt behind the batch at hand.
 
     Raises ConfigError for what cannot run, WeightsError for a checkpoint that is torn (both before it starts), FloatingPointError
     for a loss that is not finite, naming the tracks, CheckpointError for a full disk, Interrupted after a signal.

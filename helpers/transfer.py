@@ -3,46 +3,125 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from datasets.groundtruth import Groundtruth, match
 from datasets.store import TrackStore
+from datasets.values import Values, z_scored
+from models.errors import ConfigError, GroundtruthError, StoreError
 
-from .embeddings import Reduce, load_embeddings
+from .data import label_files, read_truths
+from .embeddings import MEMORY, Choice, Rows, load_rows
 from .probe import ProbeSettings, Split
+from .tasks import get_task
 
 log = logging.getLogger(__name__)
+LayerReduce = Literal["mean", "stack", "learned"]
 NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all tracks"}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What of the embeddings a probe sees.
+
+    types, reduce, token_size: tokens (helpers.embeddings.Choice). layers: blocks to take from a folder that has a store in a sub-folder per block;
+    none: the source itself. layer_reduce: several layers averaged, stacked, or mixed by weights that the head learns.
+    train, val, test: windows of a track: "mean" (one vector per track), "each" (every window), "random" (train: another one each epoch; val: one,
+    drawn once), "first". seed: of that one draw. memory: bytes above which embeddings stand in a memory map.
+    """
+
+    types: str = "cdt"
+    reduce: Literal["mean", "stack"] = "stack"
+    token_size: int | None = None
+    layers: tuple[int, ...] = ()
+    layer_reduce: LayerReduce = "mean"
+    train: Rows = "mean"
+    val: Rows = "mean"
+    test: Rows = "mean"
+    seed: int = 0
+    memory: float = MEMORY
+
+    def __post_init__(self) -> None:
+        Choice(self.types, self.reduce, self.token_size)
+        if self.layer_reduce not in get_args(LayerReduce):
+            raise ConfigError(f"layer_reduce is '{self.layer_reduce}'; choose one of {', '.join(get_args(LayerReduce))}.")
+        if self.train == "first":
+            raise ConfigError(
+                "Training takes mean, each or random windows of a track: with 'first' it would never hear the rest."
+            )
+        if self.test == "random":
+            raise ConfigError("The test takes mean, each or first windows of a track: a random one would be chance.")
+
+    def read(self, source: str | Path, keys: Sequence[str], part: str) -> tuple[np.ndarray, np.ndarray | None]:
+        """Rows [R, D] (mixed layers: [R, K, D]) of a part ("train", "val", "test", "all"), and the track of each (`load_rows`)."""
+        rows = {"train": self.train, "val": self.val, "test": self.test}.get(part, "mean")
+        loaded = rows if (part, rows) != ("train", "random") else "each"  # the training draws anew every epoch
+        choice = Choice(self.types, self.reduce, self.token_size)
+        options: dict[str, Any] = dict(rows=loaded, seed=self.seed, memory=self.memory)
+        if not self.layers:
+            return load_rows(source, keys, choice, **options)
+        found = [load_rows(place, keys, choice, **options) for place in layer_folders(source, self.layers).values()]
+        shapes = {x.shape for x, _ in found}
+        if len(shapes) > 1:
+            raise StoreError(f"The layers' embeddings in {source} have other shapes: {sorted(shapes)}. Extract them in one pass.")
+        parts = [x for x, _ in found]
+        if len(parts) == 1 and self.layer_reduce != "learned":
+            return found[0]
+        x = np.stack(parts, axis=1)
+        if self.layer_reduce != "learned":
+            x = x.mean(axis=1) if self.layer_reduce == "mean" else x.reshape(len(x), -1)
+        return x, found[0][1]
+
+
+def layer_folders(source: str | Path, layers: Sequence[int] | None = None) -> dict[int, Path]:
+    """The sub-folders of `source` that hold a block's embeddings, by block: what `predict.transformer_block=[0,1,...]` writes.
+
+    layers: those wanted (none: all, ascending; the features after the last norm, -1, are not a block). Raises StoreError for what is not there.
+    """
+    folder = Path(source)
+    there = {int(p.name): p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()} if folder.is_dir() else {}
+    if not there:
+        raise StoreError(
+            f"{source} has no blocks: wanted a folder with a sub-folder per block, as `python ex_maest.py extract_embeddings with ... "
+            "predict.transformer_block=[0,1,2]` writes it (name the folder above them)."
+        )
+    wanted = sorted(there) if layers is None else list(dict.fromkeys(layers))
+    if absent := [k for k in wanted if k not in there]:
+        raise StoreError(
+            f"{source} has the blocks {', '.join(map(str, sorted(there)))}, not {', '.join(map(str, absent))}: extract them."
+        )
+    return {k: there[k] for k in wanted}
 
 
 def read_split(
     name: str,
     source: str | Path,
-    truth: Groundtruth,
-    types: str,
-    reduce: Reduce,
-    token_size: int | None = None,
+    truth: Groundtruth | Values,
+    inputs: Inputs | None = None,
     skip_missing: bool = False,
     data: str = "",
 ) -> Split:
-    """The tracks of `truth` with their embeddings (`load_embeddings`).
+    """The tracks of `truth` with their embeddings.
 
     data: the data set's name, which every score on the split carries.
     skip_missing: tracks without embeddings are left out and counted in the log; else they are an error that lists them.
 
-    Raises GroundtruthError, StoreError or ConfigError as `load_embeddings` does.
+    Raises GroundtruthError, StoreError or ConfigError as `load_rows` does.
     """
+    inputs = inputs or Inputs()
     if skip_missing:
-        found = match(truth.keys, TrackStore.open(source).names)
+        first = next(iter(layer_folders(source, inputs.layers).values())) if inputs.layers else source
+        found = match(truth.keys, TrackStore.open(first).names)
         if found.absent:
             log.warning("%s: %s They are left out.", split_name(data, name), found.message(str(source)))
             truth = truth.subset(np.flatnonzero(found.numbers >= 0))
-    kwargs: dict[str, Any] = dict(types=types, reduce=reduce, token_size=token_size)
-    return Split(split_name(data, name), list(truth.keys), load_embeddings(source, truth.keys, **kwargs), truth.matrix())
+    x, track = inputs.read(source, truth.keys, name)
+    return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), track)
 
 
 def split_name(data: str, part: str) -> str:
@@ -50,17 +129,91 @@ def split_name(data: str, part: str) -> str:
     return f"{data} {NAMES.get(part, part)}".strip()
 
 
+def read_targets(
+    task: str,
+    groundtruth: str | None,
+    metadata_dir: str | None,
+    label_column: str | None,
+    split_seed: int,
+    group_column: str | None = None,
+    folds: int = 0,
+    out_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Groundtruth (or, for a regression, z-scored Values) by split: train, val, test, or {"all": ...} for cross-validation.
+
+    groundtruth: one file for all; metadata_dir: a folder of groundtruth-train, -val and -test files, whose labels.txt, where there is one, gives
+    the labels' order.
+
+    Raises GroundtruthError or ConfigError for what is not there or does not fit.
+    """
+    if (groundtruth is None) == (metadata_dir is None):
+        raise ConfigError(
+            "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
+        )
+    files = label_files(metadata_dir) if metadata_dir else {}
+    if get_task(task).name == "regression":
+        if folds:
+            raise ConfigError("Cross-validation is for labels: leave data.folds out for a regression.")
+        found = {s: Values.read(path) for s, path in files.items()} if files else Values.read(str(groundtruth)).splits
+        if absent := [s for s in ("train", "val", "test") if s not in found]:
+            raise GroundtruthError(
+                f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
+            )
+        if len({tuple(truth.labels) for truth in found.values()}) > 1:
+            raise GroundtruthError(f"The splits in {metadata_dir} have different values: {[t.labels for t in found.values()]}.")
+        return z_scored(found)
+    order = Path(metadata_dir or "") / "labels.txt"
+    names = order if files and order.is_file() else None
+    splits = ("all",) if folds else ("train", "val", "test")
+    return dict(read_truths(groundtruth, files, label_column, split_seed, splits, out_dir, group_column, label_names=names))
+
+
 def probe_settings(
-    trainer: Mapping[str, Any], optimizer: Mapping[str, Any], model: Mapping[str, Any], batch_size: int, standardise: bool
+    trainer: Mapping[str, Any],
+    optimizer: Mapping[str, Any],
+    model: Mapping[str, Any],
+    batch_size: int,
+    standardise: bool,
+    data: Mapping[str, Any] | None = None,
 ) -> ProbeSettings:
-    """ProbeSettings from sections with the published suite's names."""
-    names = ("monitor", "scheduler", "weight_decay", "max_lr", "max_lr_epochs", "warmup_epochs", "base_lr", "gamma")
+    """ProbeSettings from sections with the published names; `data` holds the task and how windows are used (none: tags, one vector per track)."""
+    names = (
+        "monitor", "scheduler", "weight_decay", "max_lr", "max_lr_epochs", "warmup_epochs", "base_lr", "gamma", "warmup_steps", "plateau_patience",
+        "plateau_monitor", "early_stopping", "early_monitor", "keep",
+    )  # fmt: skip
+    asked: dict[str, Any] = {}
+    if data is not None:
+        examples = "random_row" if data["train_windows"] == "random" else "row"
+        asked = {"task": data["task"], "aggregate": data["aggregate"], "examples": examples}
     return ProbeSettings(
         hidden=model["hidden_units"],
         num_layers=model["num_layers"],
         dropout=model["drop_out"],
+        input_dropout=model["input_drop_out"],
+        loss=model["loss"],
         max_epochs=trainer["max_epochs"],
+        max_steps=trainer["max_steps"],
+        precision=str(trainer["precision"]),  # type: ignore[arg-type]
         batch_size=batch_size,
         standardise=standardise,
+        optimizer=optimizer["name"],
+        lr_grid=tuple(optimizer["lr_grid"]),
         **{name: optimizer[name] for name in names},
+        **asked,
+    )
+
+
+def probe_inputs(data: Mapping[str, Any]) -> Inputs:
+    """Inputs from the section `data` of ex_tl.py."""
+    return Inputs(
+        types=data["types"],
+        reduce=data["reduce"],
+        token_size=data["token_size"],
+        layers=tuple(data["layers"] or ()),
+        layer_reduce=data["layer_reduce"],
+        train=data["train_windows"],
+        val=data["val_windows"],
+        test=data["test_windows"],
+        seed=data["split_seed"],
+        memory=data["memory_gb"] * 1e9,
     )

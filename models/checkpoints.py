@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -166,11 +167,24 @@ def _read(path: Path) -> Any:
         AttributeError,
         IndexError,
     ) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"{path} is no readable torch weight file ({reason}). It may be truncated, of another kind, or hold more than tensors, which is "
-            "refused because it could run code: fetch it again, or save its state dict alone."
-        ) from error
+        raise WeightsError(f"{path} is no readable torch weight file: {_why(path, error)}") from error
+
+
+def _why(path: Path, error: Exception) -> str:
+    """What is wrong with a file that torch cannot read, and the cure. (torch's own advice is to let the file run code.)"""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if not head:
+        return "it is empty (0 bytes). Fetch it again."
+    if path.suffix == ".onnx":
+        return "an ONNX file is for running, it is not read back. Export as safetensors too, and load that."
+    if head[:2] != b"PK" and head[:1] != b"\x80":
+        return "its first bytes are not those of a torch file. Is it the right file?"
+    if "weights only" in str(error).lower() or "weights_only" in str(error):
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"{found[1]}, among others" if found else "more than tensors"
+        return f"it holds {what}, which is refused because it could run code. Save its state dict alone."
+    return "it is truncated or damaged. Fetch it again."
 
 
 def _archived(path: Path) -> bytes | None:

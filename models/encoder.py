@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embedded:
     """Embeddings of one recording.
 
@@ -36,6 +36,9 @@ class Embedded:
     vectors: np.ndarray
     times: np.ndarray
     layers: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"Embedded(vectors {list(self.vectors.shape)}, times {list(self.times.shape)}, layers {list(self.layers)})"
 
 
 class AudioEncoder(nn.Module):

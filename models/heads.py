@@ -24,6 +24,8 @@ class ProbeHead(nn.Module):
     activation: "relu", "gelu" or "tanh".
     dropout: share of hidden units that are dropped in training, in [0, 1).
     input_dropout: the same for the embeddings themselves (OMAR-RQ's probe uses it; MAEST's does not).
+    mixed_layers: K > 0: the input is [B, K, in_dim], the vectors of K layers, and the head begins with their learned weighted sum (softmax of
+        `layer_logits` [K], which start equal), as MARBLE and SUPERB have it.
 
     Raises ConfigError for a size below 1, a dropout outside [0, 1) or an unknown activation.
     """
@@ -37,6 +39,7 @@ class ProbeHead(nn.Module):
         activation: Activation = "relu",
         dropout: float = 0.5,
         input_dropout: float = 0.0,
+        mixed_layers: int = 0,
     ):
         super().__init__()
         for name, size in (("in_dim", in_dim), ("out_dim", out_dim), ("hidden", hidden), ("num_layers", num_layers)):
@@ -45,6 +48,8 @@ class ProbeHead(nn.Module):
         for name, share in (("dropout", dropout), ("input_dropout", input_dropout)):
             if not 0 <= share < 1:
                 raise ConfigError(f"A probe's {name} is {share}; it must be at least 0 and below 1.")
+        if mixed_layers < 0:
+            raise ConfigError(f"A probe's mixed_layers is {mixed_layers}; it is 0 (one vector per item) or the number of layers.")
         if activation not in ACTIVATIONS:
             raise ConfigError(
                 f"No activation '{activation}'; there are {', '.join(get_args(Activation))}.{nearest(activation, ACTIVATIONS)}"
@@ -57,13 +62,20 @@ class ProbeHead(nn.Module):
             if i < num_layers - 1:
                 layers += [ACTIVATIONS[activation](), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
+        self.layer_logits = nn.Parameter(torch.zeros(mixed_layers)) if mixed_layers else None
 
     @property
     def linears(self) -> list[nn.Linear]:
         """The Linear layers, from the input on."""
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
+    def mix(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """The learned weighted sum over layers, [B, K, in_dim] -> [B, in_dim]; without mixed layers the embeddings as they are."""
+        if self.layer_logits is None:
+            return embeddings
+        return torch.einsum("k,bkd->bd", self.layer_logits.softmax(dim=0), embeddings)
+
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Embeddings [B, in_dim] -> logits [B, out_dim]."""
-        logits: torch.Tensor = self.layers(embeddings)
+        """Embeddings [B, in_dim] (with mixed layers [B, K, in_dim]) -> logits [B, out_dim]."""
+        logits: torch.Tensor = self.layers(self.mix(embeddings))
         return logits

@@ -57,7 +57,8 @@ def test_every_command_is_known(page, command):
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" and words[1] == "-m":
-        assert (ROOT / (words[2].replace(".", "/") + ".py")).exists() or words[2] == "venv"
+        module = ROOT / words[2].replace(".", "/")
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists() or words[2] == "venv"
     else:
         assert words[0] in ("python", "cd", "source", "pip", "export") or words[0].startswith(".venv")
         assert words[0] != "python" or (ROOT / words[1]).exists()
@@ -67,11 +68,12 @@ def test_every_command_is_known(page, command):
 def test_experiments_name_commands_configs_and_keys_that_exist(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     import ex_maest
+    import ex_ssl
     import ex_tl
 
     handlers = logging.getLogger().handlers
     words = [w for w in shlex.split(command) if w != "..."]
-    ex = {"ex_maest.py": ex_maest.ex, "ex_tl.py": ex_tl.ex}[words[1]]
+    ex = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl.ex}[words[1]]
     before, after = (words[2 : words.index("with")], words[words.index("with") :]) if "with" in words else (words[2:], [])
     for name in ex.without_options(before):
         assert name in ex.commands, f"no command {name}"
@@ -106,7 +108,7 @@ def test_the_training_section_runs_as_it_stands(tmp_path):
         for c in readme
         if re.search(r"with folder|ex_tl.py with data.base_dir", c) and "report" not in c and "maest.embed_dim" not in c
     ]
-    assert len(wanted) == 4  # train, test, extract, probe
+    assert len(wanted) == 5  # train, continue, test, extract, probe
     for command in wanted:
         words = shlex.split(command.replace("...", whole))[1:]
         smoke = ["trainer.max_epochs=1", "data.token_size=48"] if words[0] == "ex_tl.py" else SMOKE

@@ -32,6 +32,7 @@ function say(text) {
 function complain(error) {
   $("message").hidden = !error;
   $("message").textContent = error ? error.message : "";
+  if (error) $("message").scrollIntoView({ block: "nearest" });
 }
 
 function progress(value) {
@@ -133,7 +134,7 @@ function begin(name, source) {
 }
 
 function keep(channels) {
-  if (debug) debug.pcm.push(channels.map((c) => c.slice()));
+  if (debug && query.get("debug") !== "results") debug.pcm.push(channels.map((c) => c.slice()));
 }
 
 function onScores({ windows, scores, dropped }) {

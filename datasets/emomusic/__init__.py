@@ -9,8 +9,6 @@ import hashlib
 import re
 from pathlib import Path
 
-import numpy as np
-
 from models.errors import DataSetError
 
 from ..label_table import LabelTable, read_rows
@@ -27,23 +25,14 @@ def side_of(artist: str) -> str:
     return "train" if int(hashlib.sha1(plain.encode()).hexdigest(), 16) % 10 < 8 else "validation"
 
 
-def standardised(table: LabelTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The values as a probe learns them, with the mean and sd that they are taken to: of all development (train and validation) songs.
-
-    Returns values [N, 2] (arousal, valence), mean [2], sd [2].
-    """
-    values = np.array(table.values, dtype=np.float64)
-    development = values[[split != "test" for split in table.split]]
-    mean, sd = development.mean(axis=0), development.std(axis=0)
-    return (values - mean) / sd, mean, sd
-
-
 class EmoMusic(DataSet):
     """EmoMusic, static."""
 
     name = "emomusic"
     title = "EmoMusic"
     task = "regression"
+    about = "45 s excerpts, two values in 1..9"
+    terms = "audio CC by track; handed out by a form"
     home = "https://cvml.unige.ch/databases/emoMusic/"
     licence = "Audio of the Free Music Archive under each track's Creative Commons licence; the set is handed out for research, by a form."
     citation = """@inproceedings{soleymani20131000,
@@ -56,7 +45,7 @@ class EmoMusic(DataSet):
         "Ask for it at its page and place clips_45seconds/<id>.mp3, songs_info.csv and static_annotations.csv (in annotations/ or beside it) in "
         "datasets/emomusic/data/."
     )
-    overlap = "train and validation: none, by rule; test: see validate"
+    overlap = "train/validation none, by rule; test: validate counts them"
     size = "744 mp3 of 45 s"
     variants = VARIANTS
     audio = "clips_45seconds"

@@ -65,6 +65,8 @@ class GiantStepsKey(DataSet):
     name = "giantsteps_key"
     title = "GiantSteps key"
     task = "key"
+    about = "two-minute previews of dance music, 24 keys"
+    terms = "none stated; audio is Beatport's"
     home = "https://github.com/GiantSteps/giantsteps-key-dataset"
     licence = (
         "Annotations without a stated licence (research); none of them is part of this project. The audio is Beatport's previews: it is not "
@@ -86,7 +88,7 @@ class GiantStepsKey(DataSet):
         "`python -m datasets.giantsteps_key download` gets the two repositories of annotations; their audio_dl.sh gets the audio, to be placed at "
         f"{TRAIN}/audio/<id>.LOFI.mp3 and {TEST}/audio/<id>.LOFI.mp3 of the set's folder (or of --audio_dir)."
     )
-    overlap = "train and validation: none, by rule; test: its annotations name no artist (none of its tracks is in train or validation, measured)"
+    overlap = "train/validation none, by rule; the test's annotations name none (none of its tracks is in train or validation, measured)"
     size = "5 MB, audio apart"
     variants = VARIANTS
     audio = "."

@@ -40,6 +40,8 @@ class Gtzan(DataSet):
     name = "gtzan"
     title = "GTZAN"
     task = "single-label"
+    about = "30 s excerpts, ten genres"
+    terms = "audio: none stated; list MIT"
     home = "http://marsyas.info/downloads/datasets.html"
     licence = (
         "The audio has no licence (commercial recordings, collected without names): it is not downloaded by this command. The list of files "

@@ -33,6 +33,8 @@ class MillionSongs(DataSet):
     name = "msd"
     title = "Million Song Dataset"
     task = "multi-label"
+    about = "lists of tags of a million songs"
+    terms = "research; Last.fm tags not commercial"
     home = "http://millionsongdataset.com"
     licence = (
         "Metadata for research; Last.fm tags for no commercial use. The audio (7digital's previews) cannot be obtained any more."

@@ -69,6 +69,8 @@ class MtgJamendo(DataSet):
     name = "mtg_jamendo"
     title = "MTG-Jamendo"
     task = "multi-label"
+    about = "55 000 full tracks, tags of their makers"
+    terms = "metadata CC BY-NC-SA 4.0, audio CC by track"
     home = "https://github.com/MTG/mtg-jamendo-dataset"
     licence = (
         "Metadata CC BY-NC-SA 4.0 (no commercial use): nothing of it is part of this project. Audio under the Creative Commons licence of each track "
@@ -84,7 +86,7 @@ class MtgJamendo(DataSet):
         "`python -m datasets.mtg_jamendo download` gets the tables and the mono low-quality audio (100 archives; --remove_archives keeps only the "
         "audio). With a copy of your own give --audio_dir, the folder that holds 00/ ... 99/, and --annotations, a clone of the repository."
     )
-    overlap = "none (0 artists in two splits, measured)"
+    overlap = "none (measured)"
     size = "156 GB"
     variants = VARIANTS
     endings = (".mp3", ".low.mp3")

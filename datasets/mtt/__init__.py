@@ -8,7 +8,7 @@ untagged clips: their PR-AUC is not comparable, so a result always carries its v
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from models.errors import DataSetError
@@ -113,12 +113,24 @@ VARIANTS = {
 }  # fmt: skip
 
 
+@cache  # 25 863 clips have few thousand sets of tags
+def _tags(bits: str) -> tuple[str, ...]:
+    return tuple(tag for tag, bit in zip(TAGS, bits) if bit == "1")
+
+
+@cache
+def _bits(tags: tuple[str, ...]) -> str:
+    return "".join("01"[tag in tags] for tag in TAGS)
+
+
 class MagnaTagATune(DataSet):
     """MagnaTagATune with the variants of its groundtruth."""
 
     name = "mtt"
     title = "MagnaTagATune"
     task = "multi-label"
+    about = "29 s clips, tags of listeners"
+    terms = "CC BY-NC-SA (audio)"
     home = "https://mirg.city.ac.uk/codeapps/the-magnatagatune-dataset"
     licence = (
         "Audio of Magnatune under CC BY-NC-SA (no commercial use); the tags were collected by the game TagATune and are published with it. "
@@ -134,7 +146,7 @@ class MagnaTagATune(DataSet):
         "`python -m datasets.mtt download` gets the three parts and annotations_final.csv; with a copy of your own give --audio_dir, "
         "the folder that holds 0/ ... f/."
     )
-    overlap = "train/test 45 artists (3284 of 5329 test clips), train/validation 13, validation/test 8 (measured, variant maest); no track is in two"
+    overlap = "train/test 45 (3284 of 5329 test clips), train/validation 13, validation/test 8 (maest, measured by file names); no track is in two"
     size = "about 3 GB"
     variants = VARIANTS
     audio = "mp3"
@@ -153,7 +165,7 @@ class MagnaTagATune(DataSet):
             [path for _, path, _ in rows],
             [split_of(path) for _, path, _ in rows],
             list(TAGS),
-            labels=[tuple(tag for tag, bit in zip(TAGS, bits) if bit == "1") for _, _, bits in rows],
+            labels=[_tags(bits) for _, _, bits in rows],
             group=[artist_of(path) for _, path, _ in rows],
             ids=[str(clip) for clip, _, _ in rows],
         )
@@ -162,10 +174,8 @@ class MagnaTagATune(DataSet):
         """derive_table's form, which is the one with a published hash."""
         assert table.ids is not None
         assert table.labels is not None
-        rows = sorted(zip(map(int, table.ids), table.keys, table.split, map(set, table.labels)), key=lambda row: row[0])
-        return "".join(
-            f"{clip}\t{path}\t{split}\t{''.join('01'[tag in tags] for tag in TAGS)}\n" for clip, path, split, tags in rows
-        )
+        rows = sorted(zip(map(int, table.ids), table.keys, table.split, table.labels), key=lambda row: row[0])
+        return "".join(f"{clip}\t{path}\t{split}\t{_bits(tags)}\n" for clip, path, split, tags in rows)
 
 
 MTT = SET = MagnaTagATune()

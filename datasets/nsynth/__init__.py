@@ -28,6 +28,8 @@ class NSynth(DataSet):
     name = "nsynth"
     title = "NSynth"
     task = "single-label"
+    about = "notes of 4 s"
+    terms = "CC BY 4.0"
     home = "https://magenta.tensorflow.org/datasets/nsynth"
     licence = "CC BY 4.0 (Google)."
     citation = """@inproceedings{engel2017neural,
@@ -41,7 +43,7 @@ class NSynth(DataSet):
         "examples.json and audio/ each: name the folder that holds them with --data_dir."
     )
     groups = "instruments"
-    overlap = "see validate (the publisher says: none of train's instruments in validation or test)"
+    overlap = "none of train's in validation or test, the publisher says; validate counts them"
     size = "about 25 GB"
     variants = VARIANTS
     audio = "."

@@ -13,7 +13,7 @@ from pathlib import Path
 from models.audio import find_audio
 from models.errors import DataSetError
 
-from ..fetch import Bundle, Remote
+from ..fetch import Bundle, Remote, without_litter
 from ..groundtruth import Groundtruth
 from ..label_table import LabelTable
 from ..sets import DataSet, Variant
@@ -37,6 +37,8 @@ class VocalSet(DataSet):
     name = "vocalset"
     title = "VocalSet"
     task = "single-label"
+    about = "solo singing, 20 singers"
+    terms = "CC BY 4.0"
     home = "https://zenodo.org/records/1442513"
     licence = "CC BY 4.0."
     citation = """@inproceedings{wilkins2018vocalset,
@@ -50,9 +52,7 @@ class VocalSet(DataSet):
         "<singer>/<exercise>/<technique>/ somewhere below it (FULL/ of version 1.0, data_by_singer/ of 1.2)."
     )
     groups = "recordings"
-    overlap = (
-        "recordings: none, by rule; singers: none in technique's test; all singers are in all splits of singer, by its nature"
-    )
+    overlap = "none, by rule; the test singers of technique are in no other split"
     size = "6 GB"
     variants = VARIANTS
     labels_in_audio = True
@@ -62,7 +62,7 @@ class VocalSet(DataSet):
             "VocalSet1-2.zip", "https://zenodo.org/records/1442513/files/VocalSet1-2.zip?download=1",
             md5="c5e5efab412637fc94972b93c343a2f0", size=5_991_573_193,
         )  # fmt: skip
-        return [Bundle((remote,), into=self.audio, max_bytes=20 * 10**9)] if audio else []
+        return [Bundle((remote,), into=self.audio, max_bytes=20 * 10**9, rename=_by_singer)] if audio else []
 
     def read(self, source: Path, variant: str) -> LabelTable:
         if not source.is_dir():
@@ -85,6 +85,11 @@ class VocalSet(DataSet):
             for i, name in zip(open_ones, stratified_split(truth, SEED, shares)):
                 split[i] = {"val": "validation"}.get(name, name)
         return LabelTable(keys, split, list(TECHNIQUES if variant == "technique" else SINGERS), labels=labels, group=groups)
+
+
+def _by_singer(name: str) -> str | None:
+    """Of the archive's views of the same recordings only the one by singer is unpacked."""
+    return None if _OTHER_VIEWS & set(name.split("/")) else without_litter(name)
 
 
 def _recording(name: str) -> tuple[str, str, str] | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from models.cards import find_weights, get_card
+from models.checkpoints import weight_file
 from models.clmr import SampleCNN, build
 from models.clmr.augment import Augmentation
 from models.clmr.objective import ContrastiveObjective, WaveformSupervised
@@ -24,6 +26,18 @@ def rate(config: Config) -> int | None:
 def labelled(config: Config) -> bool:
     """Whether training needs labels."""
     return bool(config["clmr"]["supervised"])
+
+
+def check(config: Config) -> None:
+    """Raise what building network and objective would raise, before hours of preparation: impossible settings, absent weights."""
+    c = config["clmr"]
+    with torch.device("meta"):
+        objective(config, network(config, ["x", "y"], 0, pretrained=False, checkpoint=None, head_checkpoint=None))
+    for path in (c["checkpoint"], c["head_checkpoint"]):
+        if path is not None:
+            weight_file(path)
+    if c["pretrained"] and c["checkpoint"] is None:
+        find_weights(get_card(c["arch"]))
 
 
 def network(config: Config, labels: Sequence[str] | None, seed: int, **changes: Any) -> SampleCNN:

@@ -118,6 +118,28 @@ def _draw_one(s: Augmentation, g: np.random.Generator) -> tuple[Any, ...]:
     )
 
 
+def unchanged(items: int) -> Plan:
+    """The plan that leaves every item as it is; `dataclasses.replace` puts single effects into it."""
+    off = Augmentation(polarity=0, noise=0, gain=0, filters=0, delay=0, pitch=0, reverb=0)
+    return draw(off, [np.random.default_rng(0) for _ in range(items)])
+
+
+def in_words(plan: Plan, row: int) -> str:
+    """What happens to an item, such as "turned, -7.1 dB, low-pass 3012 Hz"."""
+    p = {f.name: getattr(plan, f.name)[row] for f in fields(Plan)}
+    said = [
+        (p["sign"] < 0, "turned"),
+        (p["noise"] > 0, f"noise {20 * np.log10(max(p['noise'], 1e-12)):.0f} dB"),
+        (not np.isnan(p["gain"]), f"{p['gain']:+.1f} dB"),
+        (not np.isnan(p["high_pass"]), f"high-pass {p['high_pass']:.0f} Hz"),
+        (not np.isnan(p["low_pass"]), f"low-pass {p['low_pass']:.0f} Hz"),
+        (p["delay"] > 0, f"delay {p['delay']} ms"),
+        (p["cents"] != 0, f"pitch {p['cents']:+d} cents"),
+        (bool(p["reverb"]), f"reverb {p['reverberance']}, damping {p['damping']}, room {p['room']}"),
+    ]
+    return ", ".join(text for is_so, text in said if is_so) or "nothing"
+
+
 def apply(x: Tensor, plan: Plan, sample_rate: int, timed: Callable[[str], None] | None = None) -> Tensor:
     """Crops [B, N] float32 augmented as planned, a new tensor of the same shape. timed(step) is told when a step is done."""
     out = x.clone()

@@ -44,8 +44,12 @@ def remap_encoder(state: Mapping[str, Tensor], source: str = "The file") -> Stat
 def remap_head(state: Mapping[str, Tensor], source: str = "The head's file") -> State:
     """A head's weights as `fc.*`: linear "fc.weight", "fc.bias", or with a hidden layer "fc.0.*", "fc.2.*".
 
+    A probe of this suite ("layers.*", ex_tl.py's head.safetensors) is one too; the standardisation of its inputs becomes part of it.
+
     Raises WeightsError for another file, such as an encoder given as a head.
     """
+    if any(k.startswith("layers.") for k in state):
+        return _probe(state, source)
     own = {k.removeprefix("model."): v for k, v in state.items()}
     linear, mlp = {"0.weight", "0.bias"}, {"0.weight", "0.bias", "2.weight", "2.bias"}
     if set(own) == linear:
@@ -55,6 +59,44 @@ def remap_head(state: Mapping[str, Tensor], source: str = "The head's file") -> 
     raise WeightsError(
         f"{source} is no CLMR head: wanted {', '.join(sorted(linear))} (and 2.weight, 2.bias of one with a hidden layer); it has {_some(state)}."
     )
+
+
+def _probe(state: Mapping[str, Tensor], source: str) -> State:
+    """A probe's linear layers as `fc.*`. Raises WeightsError for one that SampleCNN's heads cannot be."""
+    numbers = sorted({int(found[1]) for k in state if (found := re.fullmatch(r"layers\.(\d+)\.weight", k))})
+    if "layer_logits" in state or len(numbers) not in (1, 2):
+        raise WeightsError(
+            f"{source} is a probe of several layers' vectors or of {len(numbers)} linear layers; a SampleCNN has one or two."
+        )
+    linears = [(state[f"layers.{k}.weight"], state[f"layers.{k}.bias"]) for k in numbers]
+    weight, bias = linears[0]
+    if len(linears) == 2 and weight.shape[0] != weight.shape[1]:
+        raise WeightsError(
+            f"{source} is a probe with {weight.shape[0]} hidden units on {weight.shape[1]} inputs; a SampleCNN's head has as many as inputs."
+        )
+    if "input_scale" in state:  # (x - shift) / scale, before the first layer
+        weight = weight / state["input_scale"]
+        linears[0] = (weight, bias - weight @ state["input_shift"])
+    names = ["fc."] if len(linears) == 1 else ["fc.0.", "fc.2."]
+    return {f"{name}{kind}": v for name, pair in zip(names, linears) for kind, v in zip(("weight", "bias"), pair)}
+
+
+def _probe_labels(path: str | Path) -> list[str] | None:
+    """Names of the classes that a probe of this suite was trained on; None for any other head.
+
+    Raises WeightsError for a hidden layer whose activation is not ReLU, which a SampleCNN's is.
+    """
+    if Path(path).suffix != ".safetensors":
+        return None
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        about, hidden = file.metadata() or {}, sum(k.endswith(".weight") for k in file.keys()) > 1  # noqa: SIM118 (no mapping)
+    if hidden and about.get("activation") != "relu":
+        raise WeightsError(
+            f"{path} has a hidden layer of activation {about.get('activation', 'unknown')}; a SampleCNN's head has ReLU."
+        )
+    return about["labels"].split("\n") if "labels" in about else None
 
 
 def sizes_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -93,7 +135,8 @@ def load_checkpoint(
     """A SampleCNN from a weight file of any form, as wide as the file says, in eval mode.
 
     path: published encoder (Lightning's form or plain), own training checkpoint, or export. head: file of a published head, linear or
-    with a hidden layer. out_dim: classes of a fresh head, all zeros, for an encoder without one (none: no head, `fc` is the identity).
+    with a hidden layer, or of a probe of this suite (which names the classes). out_dim: classes of a fresh head, all zeros, for an
+    encoder without one (none: no head, `fc` is the identity).
     averaged: of an own training checkpoint the averaged weights, where there are any. settings: of SampleCNN (labels, sample_rate).
 
     Raises WeightsNotFoundError, WeightsError for files that are truncated, hold more than tensors, or do not fit: a head of another width.
@@ -105,6 +148,8 @@ def load_checkpoint(
         fc = remap_head(read_state(head), str(head))
         state = {**{k: v for k, v in state.items() if not k.startswith("fc.")}, **fc}
         own = {k: v for k, v in own.items() if k != "labels"}
+        if (names := _probe_labels(head)) is not None:
+            own["labels"] = names
         width, wanted = fc["fc.0.weight" if "fc.0.weight" in fc else "fc.weight"].shape[1], sizes_of(state)["channels"][-1]
         if width != wanted:
             raise WeightsError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,13 @@ def reverb(
     return x + WET * torch.fft.irfft(spectrum * response, size)[..., :n] / falling
 
 
+@cache
+def _turns(size: int) -> Tensor:
+    """exp(-2 pi i k / size), k = 0 .. size - 1, complex64."""
+    angles = -2 * math.pi * torch.arange(size, dtype=torch.float64) / size
+    return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
+
+
 def room_response(
     reverberance: Sequence[int] | np.ndarray,
     damping: Sequence[int] | np.ndarray,
@@ -136,9 +144,7 @@ def room_response(
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """The wet sound's transfer function at the `size` // 2 + 1 points of the circle of radius rho = 1000^(1 / size), complex64 [B, F]."""
-    turns = torch.polar(
-        torch.ones(size, dtype=torch.float64), -2 * math.pi * torch.arange(size, dtype=torch.float64) / size
-    ).to(torch.complex64).to(device)  # fmt: skip
+    turns = _turns(size).to(device)
     places = torch.arange(size // 2 + 1, device=device, dtype=torch.int32)
     r, d, s = (np.asarray(values, dtype=np.float64) for values in (reverberance, damping, room))
     feedback = 1 - 0.3 * (0.02 / 0.3) ** (r / 100)

@@ -60,7 +60,7 @@ class NTXent(nn.Module):
                 f"The two views are [N, D] each, row by row the same items; got {list(z_i.shape)} and {list(z_j.shape)}."
             )
         share, accuracy = self._among(z_i.float(), *_joined(z_i.float(), z_j.float()))
-        return (_of_all(share) if _processes() > 1 else share), accuracy
+        return (_of_all(share) if processes() > 1 else share), accuracy
 
     def alone(self, z_i: Tensor, z_j: Tensor) -> tuple[Tensor, Tensor]:
         """`parts` of this batch by itself, whatever other processes hold: for validation."""
@@ -86,15 +86,16 @@ class NTXent(nn.Module):
         return share, accuracy
 
 
-def _processes() -> int:
+def processes() -> int:
+    """How many processes train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def _joined(z_i: Tensor, z_j: Tensor) -> tuple[Tensor, Tensor, int]:
     """Both views of all processes, in the order of ranks, and this process's first row."""
-    if _processes() == 1:
+    if processes() == 1:
         return z_i, z_j, 0
-    counts = torch.zeros(_processes(), dtype=torch.int64, device=z_i.device)
+    counts = torch.zeros(processes(), dtype=torch.int64, device=z_i.device)
     counts[dist.get_rank()] = len(z_i)
     dist.all_reduce(counts)
     sizes = counts.tolist()
@@ -105,7 +106,7 @@ def _joined(z_i: Tensor, z_j: Tensor) -> tuple[Tensor, Tensor, int]:
 
 def _of_all(share: Tensor) -> Tensor:
     """The sum of the processes' shares as value; as gradient this share's, times the number of processes, which averaging divides by."""
-    world = _processes()
+    world = processes()
     total = share.detach().clone()
     dist.all_reduce(total)
     return share * world + (total - share.detach() * world)

@@ -16,7 +16,7 @@ from ..errors import ConfigError
 from ..objective import Batch, Objective
 from ..randomness import Randomness
 from .augment import Augmentation, apply, draw
-from .loss import NTXent, Projector, alignment, uniformity
+from .loss import NTXent, Projector, alignment, processes, uniformity
 
 Task = Literal["multilabel", "multiclass"]
 _VALIDATION = Randomness(0)  # the validation's augmentation: the same in every epoch of every run
@@ -52,6 +52,8 @@ class ContrastiveObjective(Objective):
         x, draws = batch["x"].float(), batch["draw"].tolist()
         if x.ndim != 3 or x.shape[1] != 2:
             raise ConfigError(f"Contrastive training takes two crops of each track, [B, 2, N]; got {list(x.shape)}.")
+        if self.training and len(x) < 2 and processes() == 1:
+            raise ConfigError("A batch of one track has no negatives to be told from: make batches of 2 or more.")
         if self.augmentation is None:
             return [x[:, 0], x[:, 1]]
         rate = int(self.net.sample_rate)  # type: ignore[arg-type]

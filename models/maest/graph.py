@@ -21,7 +21,7 @@ from ..errors import WeightsError
 if TYPE_CHECKING:
     from .network import MAEST
 
-TYPE = "Music style classification and embeddings"
+TYPE = "Music auto-tagging and embeddings"
 DESCRIPTION = "Waveform to logits, probabilities and the CLS, DIST and mean tokens of blocks (0-based), front end included."
 CITATION = (
     "Alonso-Jimenez, Serra, Bogdanov: Efficient Supervised Training of Audio Transformers for Music Representation Learning, "

@@ -239,6 +239,62 @@ def test_lightning_chooses_the_epoch_and_leaves_the_loader_alone(data, tmp_path)
         assert indices == [batch["index"].tolist() for batch in loader]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_goes_on_behind_the_batches_that_were_had(data, monkeypatch, workers):
+    whole = module(data).train_dataloader()
+    whole.set_epoch(3)
+    want = as_numbers(whole)
+    broken = module(data).train_dataloader()
+    broken.set_epoch(3)
+    had = iter(broken)
+    assert as_numbers([next(had), next(had)]) == want[:2]
+    state = broken.state_dict()
+    assert state == {"epoch": 3, "batches": 2}
+    again, read = module(data, num_workers=workers).train_dataloader(), []
+    original = ClipReader.__getitem__
+    monkeypatch.setattr(ClipReader, "__getitem__", lambda self, clips: read.append(1) or original(self, clips))
+    again.load_state_dict(state)
+    batches = iter(again)  # as Lightning does it: first the iterator, then the epoch
+    again.set_epoch(3)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    rest = as_numbers(batches)
+    assert torch.equal(torch.get_rng_state(), before)  # whatever else draws from it does not depend on the loading
+    assert rest == want[2:]
+    assert again.state_dict() == {"epoch": 3, "batches": len(want)}
+    assert workers or len(read) == len(want) - 2  # what was had is not read again
+    assert as_numbers(again) == want  # once
+
+
+def test_a_place_in_one_epoch_is_none_in_another(data):
+    loader = module(data).train_dataloader()
+    loader.load_state_dict({"epoch": 0, "batches": len(loader)})  # it had had them all
+    loader.set_epoch(1)
+    assert len(list(loader)) == len(loader)
+
+
+def test_the_fingerprint_is_of_what_is_trained_on_and_not_of_where_it_lies(data, tmp_path):
+    folder, lengths, truth = data
+    own = module(data).fingerprint()
+    (tmp_path / "moved.h5").write_bytes((folder / "mel.h5").read_bytes())
+    assert module(data, store=tmp_path / "moved.h5", batch_size_train=3, num_workers=1).fingerprint() == own
+    rows = truth.matrix().astype(int)
+    rows[4, 1] ^= 1
+    relabelled = Groundtruth.from_rows(truth.keys, list(rows), truth.labels)
+    with TrackStore.create(tmp_path / "longer.h5", (4,), np.float32, ATTRS) as writer:
+        for i, n in enumerate(lengths):
+            writer.append(f"{i:02d}.flac", np.zeros((n + (i == 7), 4), np.float32))
+        writer.seal()
+    others = [
+        module(data, groundtruth_train=relabelled),
+        module(data, groundtruth_train=truth.subset(range(20))),
+        module(data, groundtruth_val=truth.subset(range(20))),
+        module(data, groundtruth_val=None),
+        module(data, store=tmp_path / "longer.h5"),
+    ]
+    assert len({own, *(other.fingerprint() for other in others)}) == 6
+
+
 def test_a_store_of_another_front_end_is_refused(data):
     dm = module(data, require={"kind": "mel", "front_end": "omar-rq"})
     with pytest.raises(StoreError, match="front_end is 'maest-essentia', 'omar-rq' is wanted"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
 import json
@@ -27,22 +28,6 @@ from tests.server import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 N = len(mini_mtt.clips())
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No proxy and no setting of this machine."""
-    for name in (
-        "HF_HUB_OFFLINE",
-        "TRANSFORMERS_OFFLINE",
-        "http_proxy",
-        "https_proxy",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "all_proxy",
-        "ALL_PROXY",
-    ):
-        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -218,6 +203,26 @@ def test_a_broken_archive_says_what_to_do(server, tmp_path, caplog):
     assert "download it again" in caplog.text
 
 
+def test_a_full_disk_stops_it_and_it_goes_on(server, tmp_path, caplog, monkeypatch):
+    from datasets import archives
+
+    real, left = archives._blocks, [20]
+
+    def full(*args):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args)
+
+    monkeypatch.setattr(archives, "_blocks", full)
+    assert run(tmp_path, server, "download") == 2
+    assert "No space left on device" in caplog.text
+    assert len([p for p in (tmp_path / "mp3").rglob("*") if p.is_file()]) == 20
+    monkeypatch.setattr(archives, "_blocks", real)
+    assert run(tmp_path, server, "download") == 0
+    assert len([p for p in (tmp_path / "mp3").rglob("*") if p.is_file()]) == N
+
+
 def test_audio_that_is_there_is_not_downloaded(server, tmp_path):
     assert run(tmp_path / "first", server, "download", "--remove_archives") == 0
     assert not list((tmp_path / "first").glob("mp3.zip.00?"))
@@ -296,3 +301,41 @@ def test_killed_anywhere_it_ends_as_if_nothing_had_been(server, tmp_path):
 
     preload = ["datasets.sets_command", "datasets.mtt", "datasets.features"]
     run_with_kills(job, (str(folder), server.address), check, reset, kills=12, longest=1.5, preload=preload)
+
+
+@pytest.mark.slow
+def test_the_published_lines_from_data_to_probe(server, tmp_path):
+    """`preprocess.py`, `extract_embeddings with ... target_mtt`, `ex_tl.py with target_mtt_tl`: the places that the configs name fit together."""
+
+    def command(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "OMP_NUM_THREADS": "2", "http_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+        return subprocess.run(
+            [sys.executable, str(script), *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600
+        )
+
+    done = command(
+        ROOT / "datasets" / "mtt" / "preprocess.py",
+        *["--data_dir", "datasets/mtt/data", "--mirror", server.address, "--jobs", "1", "--skip", "validate"],
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    done = command(
+        ROOT / "ex_maest.py",
+        "extract_embeddings",
+        "with",
+        "maest_30s_from_passt_inference_smoke",
+        "target_mtt",
+        "predict.transformer_block=1",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name, variant in (("target_mtt_tl", "maest"), ("target_mtt_marble_tl", "marble")):
+        words = [
+            "data.base_dir=outputs/embeddings/mtt/30sec/1/",
+            "data.token_size=48",
+            "trainer.max_epochs=2",
+            f"out_dir=tl/{variant}",
+        ]
+        done = command(ROOT / "ex_tl.py", "with", name, *words)
+        assert done.returncode == 0, done.stderr[-2000:]
+        result = tmp_path / "tl" / variant / "1"
+        assert json.loads((result / "scores.json").read_text())["split"] == f"mtt-{variant} test"
+        assert np.load(result / "scores.npz")["labels"].tolist() == list(TAGS)

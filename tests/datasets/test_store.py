@@ -325,3 +325,21 @@ def test_read_in_a_spawned_process(tmp_path):
     process.start()
     assert queue.get(timeout=60) == expected
     process.join()
+
+
+def test_many_tracks_at_once_are_the_same_as_each_by_itself(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {f"{i}": rng.standard_normal((1 + i % 4, 2)).astype(np.float32) for i in range(9)}
+    for shard in range(2):
+        with TrackStore.create(tmp_path / "s.h5", (2,), "float32", {}, shard=shard) as writer:
+            for name in list(arrays)[shard::2]:
+                writer.append(name, arrays[name])
+            writer.seal()
+    store = TrackStore.open(tmp_path / "s.h5")
+    names = ["7", "0", "3", "8"]
+    numbers = np.array([store.index(name) for name in names])
+    np.testing.assert_array_equal(store.read_many(numbers), np.concatenate([arrays[n] for n in names]))
+    np.testing.assert_array_equal(store.read_many(numbers, stop=1), np.stack([arrays[n][0] for n in names]))
+    assert store.read_many(np.array([], dtype=np.int64)).shape == (0, 2)
+    with pytest.raises(StoreError, match="there are 9 tracks"):
+        store.read_many(np.array([9]))

@@ -77,7 +77,7 @@ def test_everything_is_found_written_and_said(collection, tmp_path):
     text = shown(checked)
     for words in (
         "27 tracks in the table",
-        "copies: the same samples again",
+        "copies: the same samples",
         "2/2.mp3 (test) = copy.flac (train)",
         "24 of 27 tracks can be used",
     ):

@@ -47,9 +47,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(net, folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    return out / folder.name, predict(
-        net, folder, out, tables=["csv", "json", "parquet"], about={"weights": "w.ckpt"}, batch_size=2
-    )
+    return out / folder.name, predict(net, folder, out, tables=["csv", "json", "parquet"], weights="w.ckpt", batch_size=2)
 
 
 def test_what_is_written(found, folder):
@@ -113,6 +111,27 @@ def test_parquet_rows_beyond_one_group(tmp_path):
             one.close()
     content = parquet.read_table(tmp_path / "windows.parquet")
     np.testing.assert_array_equal(np.stack([content["a"], content["b"]], axis=1), windows)
+
+
+def test_what_means_little_is_said(net, tmp_path, caplog):
+    write(tmp_path / "in" / "silence.wav", np.zeros(16000 * 4, np.float32))
+    write(tmp_path / "in" / "blip.wav", tune(0.3))
+    write(tmp_path / "in" / "tune.wav", tune(4))
+    done = predict(net, tmp_path / "in", tmp_path / "out", weights="RANDOM", tables=["csv"])
+    remarks = {row.name: row.remark.split()[0:2] for row in done.rows}
+    assert remarks == {"silence.wav": ["silent"], "blip.wav": ["far", "shorter"], "tune.wav": []}
+    where = tmp_path / "out" / "in"
+    assert "This recording is silent." in (where / "tracks" / "silence.wav.html").read_text()
+    for page in where.rglob("*.html"):
+        assert "RANDOM weights: these numbers say nothing" in page.read_text()
+    with open(where / "predictions.csv", newline="") as file:
+        assert all(row["model"].startswith("RANDOM (") for row in csv.DictReader(file))
+    console = Console(file=io.StringIO(), width=80)
+    print_prediction(done, console)
+    assert "silence.wav is silent." in console.file.getvalue()
+    caplog.clear()
+    predict(net, tmp_path / "in", tmp_path / "out")
+    assert "predictions.csv, windows.csv of an earlier prediction" in caplog.text
 
 
 def test_an_unknown_table_format_is_refused_before_work(net, folder, tmp_path):

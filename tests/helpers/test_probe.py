@@ -8,10 +8,12 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from helpers import head_training as training_module
 from helpers import probe as probe_module
+from helpers.head_step import Draws
+from helpers.head_training import Examples, HeadSpec, Source, epoch_rows, initial_head, train_heads
 from helpers.probe import ProbeSettings, Split, run_probe
 from helpers.scores import SystemScores, compare
-from helpers.stacked_heads import StackedHeads, initial_head
 from models.errors import ConfigError, GroundtruthError
 
 LABELS = ["a", "b", "c", "d", "e", "f"]
@@ -55,23 +57,32 @@ def test_scores_are_scikit_learns(result):
 def plain_training(
     seed: int, settings: ProbeSettings, train: Split, validation: Split
 ) -> tuple[torch.nn.Module, int, np.ndarray]:
-    """The same protocol as an ordinary loop over one ProbeHead, with the same draws."""
+    """The same protocol as an ordinary loop with autograd and torch's optimiser over one ProbeHead, with the same draws."""
     head = initial_head(seed, train.x.shape[1], len(LABELS), **settings.head)
-    draws = StackedHeads([head], [seed])  # only for its generators: order and dropout
-    dropout = next(m for m in head.layers if isinstance(m, torch.nn.Dropout))
-    dropout.forward = lambda x: draws._drop(x[None], settings.dropout)[0]
-    optimizer = torch.optim.AdamW(head.parameters(), lr=1.0, weight_decay=settings.weight_decay, foreach=False)
-    rate, best, kept, step, curve = settings.learning_rate(), -1.0, None, 0, []
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    optimizer = kind(head.parameters(), lr=1.0, weight_decay=settings.weight_decay, foreach=False)
+    per_epoch = -(-len(train.x) // settings.batch_size)
+    rate, best, kept, step, curve = settings.learning_rate(settings.total_steps(per_epoch)), -1.0, None, 0, []
     x, y = torch.from_numpy(train.x), torch.from_numpy(train.y.astype(np.float32))
-    for epoch in range(settings.max_epochs):
-        draws.train()
-        for batch in draws.orders(len(x))[0].split(settings.batch_size):
+    activation = {"relu": torch.relu, "tanh": torch.tanh, "gelu": torch.nn.functional.gelu}[settings.activation]
+    for epoch in range(settings.epochs(per_epoch)):
+        draws = Draws(seed, epoch)
+        for batch in torch.from_numpy(draws.order.permutation(len(x))).split(settings.batch_size):
+            if step == settings.total_steps(per_epoch):
+                break
             optimizer.param_groups[0]["lr"] = rate(epoch, step)
             optimizer.zero_grad()
-            torch.nn.functional.binary_cross_entropy_with_logits(head(x[batch]), y[batch]).backward()
+            z = x[batch]
+            if settings.input_dropout:
+                z = z * draws.keep(z.shape, settings.input_dropout)
+            *hidden, last = head.linears
+            for linear in hidden:
+                z = activation(linear(z))
+                z = z * draws.keep(z.shape, settings.dropout)
+            torch.nn.functional.binary_cross_entropy_with_logits(last(z), y[batch]).backward()
             optimizer.step()
             step += 1
-        draws.eval()
+        head.eval()
         with torch.no_grad():
             roc = roc_auc_score(validation.y, head(torch.from_numpy(validation.x)).numpy())
         curve.append(roc)
@@ -81,31 +92,95 @@ def plain_training(
     return head, kept[0], np.array(curve)
 
 
-@pytest.mark.parametrize("scheduler", ["exp_warmup_linear_down", "cyclic", "exponential"])
-def test_heads_trained_together_equal_each_trained_alone(scheduler):
-    settings = replace(QUICK, max_epochs=6, scheduler=scheduler)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scheduler": "exp_warmup_linear_down"},
+        {"scheduler": "cyclic", "optimizer": "adam", "weight_decay": 0.01},
+        {"scheduler": "exponential", "activation": "gelu"},
+        {"scheduler": "warmup_cosine", "warmup_steps": 5, "input_dropout": 0.2, "num_layers": 3, "max_steps": 21},
+        {"scheduler": "constant", "num_layers": 1, "activation": "tanh"},
+        {"scheduler": "constant", "num_layers": 2, "activation": "tanh", "dropout": 0.2},
+    ],
+)
+def test_a_head_equals_an_ordinary_training_loop(changes):
+    settings = replace(QUICK, max_epochs=6, **changes)
     splits = planted(n=350)
-    together = run_probe("together", *splits, LABELS, seeds=(3, 5, 8), settings=settings)
-    for h, seed in enumerate((3, 5, 8)):
-        alone = run_probe("alone", *splits, LABELS, seeds=(seed,), settings=settings)
-        np.testing.assert_allclose(together.scores.predictions[h], alone.scores.predictions[0], atol=1e-5)
-        plain, epoch, curve = plain_training(seed, settings, *splits[:2])
-        assert together.scores.validation["best_epoch"][h] == epoch
-        np.testing.assert_allclose(together.scores.history["val_roc"][h], curve, atol=1e-3)  # two near scores may change places
-        for got, want in zip(together.heads[h].parameters(), plain.parameters()):
-            torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)
+    found = run_probe("fast", *splits, LABELS, seeds=(3,), settings=settings)
+    plain, epoch, curve = plain_training(3, settings, *splits[:2])
+    assert found.scores.validation["best_epoch"][0] == epoch
+    np.testing.assert_allclose(found.scores.history["val_roc"][0], curve, atol=1e-3)  # two near scores may change places
+    for got, want in zip(found.heads[0].parameters(), plain.parameters()):
+        torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
+
+
+def source(splits) -> Source:
+    return Source(splits[0].examples(), splits[1].examples())
+
+
+def test_heads_trained_side_by_side_equal_each_trained_alone(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # so that they share two threads
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    settings = replace(QUICK, max_epochs=4)
+    splits, other = planted(n=350), planted(seed=1, n=350)
+    specs = [HeadSpec(seed, rate, which) for which in (0, 1) for seed in (3, 5, 8) for rate in (1e-3, 5e-3)]
+    sources = [source(splits), source(other)]
+    before = torch.get_num_threads()
+    together = train_heads(specs, sources, settings, LABELS)
+    assert torch.get_num_threads() == before
+    assert [head.spec for head in together] == specs
+    for head in together:
+        alone = train_heads([head.spec], sources, settings, LABELS)[0]
+        assert alone.kept == head.kept
+        for p, q in zip(alone.head.parameters(), head.head.parameters()):
+            torch.testing.assert_close(p, q, atol=1e-4, rtol=1e-4)
+
+
+def test_bfloat16_is_near_float32():
+    settings = replace(QUICK, max_epochs=8)
+    splits = planted(n=700)
+    full = run_probe("32", *splits, LABELS, seeds=(0, 1), settings=settings).scores
+    low = run_probe("bf16", *splits, LABELS, seeds=(0, 1), settings=replace(settings, precision="bf16")).scores
+    assert not np.array_equal(full.predictions, low.predictions)
+    np.testing.assert_allclose(low.scores("macro_roc"), full.scores("macro_roc"), atol=5e-3)
 
 
 def test_the_order_changes_with_the_seed_and_the_epoch_and_holds_every_item():
-    heads = StackedHeads([initial_head(s, 4, 2, hidden=8) for s in (0, 1)], (0, 1))
-    first, second = heads.orders(50), heads.orders(50)
-    for order in (*first, *second):
-        assert sorted(order.tolist()) == list(range(50))
-        assert order.tolist() != list(range(50))
-    assert first[0].tolist() != first[1].tolist()
-    assert first[0].tolist() != second[0].tolist()
-    again = StackedHeads([initial_head(s, 4, 2, hidden=8) for s in (1, 7)], (1, 7)).orders(50)
-    assert again[0].tolist() == first[1].tolist()
+    examples = Examples(np.zeros((50, 3), np.float32), np.zeros((50, 2), bool))
+    orders = {
+        (seed, epoch): epoch_rows(examples, "row", Draws(seed, epoch).order).tolist() for seed in (0, 1) for epoch in (0, 1)
+    }
+    for order in orders.values():
+        assert sorted(order) == list(range(50))
+        assert order != list(range(50))
+    assert len({tuple(order) for order in orders.values()}) == 4
+    assert epoch_rows(examples, "row", Draws(1, 1).order).tolist() == orders[1, 1]
+
+
+def test_training_visits_the_rows_in_that_order(monkeypatch):
+    """The loop shuffles: what reaches the head is a new order every epoch, all rows of it."""
+    seen: list[float] = []
+    step = training_module.HeadStep.__call__
+    monkeypatch.setattr(
+        training_module.HeadStep, "__call__", lambda self, x, y, d, r: (seen.extend(x[:, 0].tolist()), step(self, x, y, d, r))[1]
+    )
+    splits = planted(n=140)
+    run_probe("x", *splits, LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=2))
+    n, first = len(splits[0].x), splits[0].x[:, 0].tolist()
+    one, two = seen[:n], seen[n:]
+    assert sorted(one) == sorted(two) == sorted(first)
+    assert one != first
+    assert one != two
+
+
+def test_random_windows_are_one_of_each_track_and_change():
+    track = np.repeat(np.arange(30), 4)
+    examples = Examples(np.zeros((120, 3), np.float32), np.zeros((30, 2), bool), track)
+    draws = [epoch_rows(examples, "random_row", Draws(0, epoch).order) for epoch in range(20)]
+    for rows in draws:
+        assert sorted(track[rows]) == list(range(30))
+    assert len(np.unique(np.concatenate(draws))) > 110
+    assert sorted(epoch_rows(examples, "row", Draws(0, 0).order)) == list(range(120))
 
 
 def test_training_leaves_the_global_generator_alone():
@@ -116,37 +191,54 @@ def test_training_leaves_the_global_generator_alone():
     assert torch.equal(torch.rand(3), want)
 
 
+class Sealed(Split):
+    """A split whose embeddings and labels cannot be read while a head is trained or an epoch chosen."""
+
+    training = False
+
+    def __getattribute__(self, name):
+        if name in ("x", "y", "track", "examples") and Sealed.training:
+            raise AssertionError(f"the test split's {name} was read before its time")
+        return super().__getattribute__(name)
+
+
 def test_the_choice_uses_validation_only_and_the_test_split_is_touched_once(monkeypatch):
     train, validation, test = planted(n=350)
-    scored = []
-    logits = StackedHeads.logits
+    grid = replace(QUICK, lr_grid=(1e-3, 5e-3), aggregate="best")
+    real, logits, scored = probe_module.train_heads, probe_module.head_logits, []
 
-    def counted(self, x):
-        scored.append(len(x))
-        return logits(self, x)
+    def sealed(*args):
+        monkeypatch.setattr(Sealed, "training", True)
+        try:
+            return real(*args)
+        finally:
+            monkeypatch.setattr(Sealed, "training", False)
 
-    monkeypatch.setattr(StackedHeads, "logits", counted)
-    first = run_probe("x", train, validation, test, LABELS, seeds=(0, 1), settings=QUICK)
-    assert len(test.keys) == len(validation.keys)
-    assert len(scored) == QUICK.max_epochs + 1  # validation once an epoch, then the test split
-    other = replace(test, x=-test.x[::-1].copy(), y=~test.y)
-    second = run_probe("x", train, validation, other, LABELS, seeds=(0, 1), settings=QUICK)
+    def counted(head, x, source):
+        scored.append(x is test.x)
+        return logits(head, x, source)
+
+    monkeypatch.setattr(probe_module, "train_heads", sealed)
+    monkeypatch.setattr(probe_module, "head_logits", counted)
+    first = run_probe("x", train, validation, Sealed("test", test.keys, test.x, test.y), LABELS, seeds=(0, 1), settings=grid)
+    assert sum(scored) == 2  # once for each seed's chosen head
+    other = replace(test, x=-test.x[::-1].copy(), y=~test.y)  # poisoned: nothing that is chosen may change
+    second = run_probe("x", train, validation, other, LABELS, seeds=(0, 1), settings=grid)
     assert first.scores.validation == second.scores.validation
     assert first.best == second.best
+    assert first.scores.settings["aggregate"] == second.scores.settings["aggregate"]
     for a, b in zip(first.heads, second.heads):
         for p, q in zip(a.parameters(), b.parameters()):
             assert torch.equal(p, q)
 
 
 @pytest.mark.parametrize("monitor", ["val_roc", "val_ap", "val_loss"])
-def test_the_kept_epoch_is_the_best_by_the_monitor(monitor):
+def test_the_best_epoch_by_the_monitor_is_kept(monitor):
+    settings = replace(QUICK, max_epochs=40, max_lr=2e-2, monitor=monitor, dropout=0.0)
     train, validation, test = planted(n=210)
-    small = replace(
-        train, x=train.x[:40], y=train.y[:40], keys=train.keys[:40]
-    )  # overfits: the last epoch is not the best of all seeds
-    result = run_probe("x", small, validation, test, LABELS, settings=replace(QUICK, max_epochs=40, monitor=monitor, max_lr=2e-2))
+    result = run_probe("x", train, validation, test, LABELS, seeds=(0, 1), settings=settings)
     curve = result.scores.history[monitor]
-    want = curve.argmin(1) if monitor == "val_loss" else curve.argmax(1)
+    want = curve.argmin(axis=1) if monitor == "val_loss" else curve.argmax(axis=1)
     assert result.scores.validation["best_epoch"] == want.tolist()
     assert (want < 39).any()
     for h, head in enumerate(result.heads):  # the kept weights are that epoch's
@@ -154,6 +246,56 @@ def test_the_kept_epoch_is_the_best_by_the_monitor(monitor):
             probabilities = head(torch.from_numpy(validation.x)).sigmoid().numpy()
         if monitor == "val_roc":
             assert roc_auc_score(validation.y, probabilities) == pytest.approx(curve[h, want[h]], abs=1e-4)
+
+
+def test_the_last_epoch_is_kept_when_asked():
+    found = run_probe("x", *planted(n=210), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=7, keep="last"))
+    assert found.scores.validation["best_epoch"] == [6]
+
+
+def test_early_stopping_and_the_plateau_follow_their_curves():
+    settings = replace(
+        QUICK,
+        max_epochs=60,
+        max_lr=2e-2,
+        scheduler="plateau",
+        gamma=0.1,
+        plateau_patience=2,
+        early_stopping=6,
+        early_monitor="val_loss",
+    )
+    found = run_probe("x", *planted(n=210), LABELS, seeds=(0, 1), settings=settings).scores
+    for curve in found.history["val_loss"]:
+        losses = curve[np.isfinite(curve)]
+        assert len(losses) < 60
+        assert len(losses) - 1 - losses.argmin() == 6  # six epochs behind the best, no earlier and no later
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", factor=0.1, patience=2)
+    watch, factor = training_module._Watch("val_loss", 1e-4), 1.0
+    rng = np.random.default_rng(0)
+    for value in np.abs(rng.standard_normal(60)).cumsum()[::-1] // 3 / 10 + 0.1:
+        torchs.step(value)
+        if not watch.better(value) and watch.since > 2:
+            factor, watch.since = factor * 0.1, 0
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+def test_each_seed_keeps_its_best_rate():
+    found = run_probe("x", *planted(n=350), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=5, lr_grid=(1e-6, 5e-3)))
+    assert found.scores.validation["max_lr"] == [5e-3, 5e-3]
+    alone = run_probe("x", *planted(n=350), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=5, max_lr=5e-3))
+    np.testing.assert_allclose(found.scores.predictions, alone.scores.predictions, atol=1e-6)
+
+
+def test_a_loss_that_explodes_names_the_learning_rate_and_leaves_a_grid():
+    grid = replace(QUICK, max_epochs=2, scheduler="constant", lr_grid=(1e30, 1e-3))
+    found = run_probe("x", *planted(n=140), LABELS, seeds=(0, 1), settings=grid)
+    assert found.scores.validation["max_lr"] == [1e-3, 1e-3]
+    with pytest.raises(FloatingPointError, match="1e\\+30"):
+        run_probe(
+            "x", *planted(n=140), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=2, scheduler="constant", max_lr=1e30)
+        )
 
 
 def test_standardising_uses_the_training_split_only():
@@ -230,7 +372,7 @@ def test_one_seed_has_no_spread(result):
 class TestRefusals:
     def test_before_training(self, monkeypatch):
         train, validation, test = planted(n=210)
-        monkeypatch.setattr(probe_module, "_train", lambda *a: pytest.fail("trained"))
+        monkeypatch.setattr(probe_module, "train_heads", lambda *a: pytest.fail("trained"))
 
         def refused(match, t=train, v=validation, s=test, **more):
             with pytest.raises((GroundtruthError, ConfigError), match=match):

@@ -57,7 +57,6 @@ class Job:
             ToyData(),
             out_dir=self.folder,
             max_epochs=epochs,
-            optimization=Optimization(lr=1e-2, schedule=lambda epoch: 1.0 / (1 + epoch)),
             averaging=AveragedWeights(1, 1, **decay) if self.average else None,
             callbacks=[stop] if stop else [],
             resume_from=resume_from,
@@ -65,7 +64,7 @@ class Job:
             accelerator="cpu",
             precision="32",
             show_progress=False,
-            **{**self.settings, **more},
+            **{"optimization": Optimization(lr=1e-2, schedule=lambda epoch: 1.0 / (1 + epoch)), **self.settings, **more},
         )
 
     @property
@@ -116,7 +115,7 @@ def test_a_run_that_died_ends_as_an_unbroken_one(tmp_path, average, accumulate, 
 
 # ---- signals
 @pytest.mark.parametrize("place", [*PLACES[:4], ("on_train_epoch_end", 1, None)], ids=lambda p: f"{p[0]}-{p[1]}-{p[2]}")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_signal_saves_and_ends_and_the_next_run_goes_on(tmp_path, number, place):
     whole, broken = Job(tmp_path / "whole"), Job(tmp_path / "broken", save_every_n_steps=None)  # what is saved is for the signal
     whole.run()
@@ -305,3 +304,45 @@ def test_a_request_is_noted_once_and_raised_the_second_time():
     assert request.received == signal.SIGTERM
     with pytest.raises(Interrupted):
         request(signal.SIGUSR1, None)
+
+
+# ---- numbers that are not finite
+@pytest.mark.parametrize("spoiled", ["loss", "gradient"])
+def test_what_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, spoiled):
+    class Spoil(pl.Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if (trainer.current_epoch, batch_idx) == (1, 2) and spoiled == "loss":
+                batch["x"].fill_(float("nan"))
+
+        def on_after_backward(self, trainer, pl_module):
+            if trainer.global_step == STEPS + 2 and spoiled == "gradient":
+                next(pl_module.objective.parameters()).grad.fill_(float("inf"))
+
+    job = Job(tmp_path)
+    words = {"loss": "epoch 1, batch 2. Its tracks: track", "gradient": f"After step {STEPS + 3} the weights net.body.0.weight"}
+    with pytest.raises(FloatingPointError, match=words[spoiled]):
+        job.run(stop=Spoil())
+    assert read_saved(job.last).step == STEPS + 2
+    assert all(torch.isfinite(v).all() for v in read_checkpoint(job.last).values())
+
+
+def test_a_rate_that_follows_the_validation_goes_on(tmp_path):
+    follow = dict(optimization=Optimization(lr=1e-2, plateau=(0.5, 0)), early_stopping=3)
+    whole, broken = Job(tmp_path / "whole", None), Job(tmp_path / "broken", None)
+    whole.run(epochs=8, **follow)
+    with pytest.raises(Killed):
+        broken.run(epochs=8, stop=StopAt("on_train_batch_start", 5, 0), **follow)
+    broken.run(broken.last, epochs=8, **follow)
+    same(whole, broken)
+    history = json.loads((tmp_path / "whole" / "history.json").read_text())
+    assert history[-1]["lr"] < history[0]["lr"]
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    job = Job(tmp_path, None)
+    rising = dict(optimization=Optimization(lr=1e-2), early_stopping=1, monitor="val_loss", monitor_mode="max")  # it never rises
+    done = job.run(epochs=6, **rising)
+    assert len(done.history) == 2
+    left = job.left()
+    assert len(job.run(job.last, epochs=6, **rising).history) == 2
+    assert job.left() == left

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
+import signal
 from dataclasses import dataclass
 
 import pytest
@@ -182,6 +185,53 @@ def test_our_errors_are_one_sentence_others_keep_their_traceback(make, capsys):
         err = capsys.readouterr().err
         assert ("Traceback" in err) is has_trace
         assert "song.wav" in err or "surprise" in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_ends_a_command_and_the_run_says_so(make, tmp_path, capsys, number):
+    def body():
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as ended:
+        make(body).run_commandline(["ex.py"])
+    assert ended.value.code == 128 + number
+    err = capsys.readouterr().err
+    assert f"ex.py: Ended by {number.name}." in err
+    assert "Traceback" not in err
+    assert json.loads((run_files(tmp_path)[0] / "run.json").read_text())["status"] == "INTERRUPTED"
+    assert signal.getsignal(number) is before
+
+
+def test_a_run_goes_on_in_the_folder_that_the_rule_names(make, tmp_path):
+    asked = []
+
+    def continues(command, config, named):
+        asked.append((config["epochs"], named))
+        return (tmp_path / "runs" / "1", 77) if config["epochs"] > 3 else (None, None)
+
+    make(lambda: None, continues=continues).run()
+    ex = make(lambda _run, _config: run_folder(_run, _config["root"]).name, continues=continues)
+    goes_on = ex.run(named_configs=["big"])
+    assert (goes_on.result, goes_on.config["seed"]) == ("1", 77)
+    assert ex.run(named_configs=["big"], config_updates={"seed": 5}).config["seed"] == 5
+    assert ex.continued == tmp_path / "runs" / "1"
+    assert ex.run().result == "2"
+    assert ex.continued is None
+    assert asked == [(3, ()), (30, ("big",)), (30, ("big",)), (3, ())]
+
+
+def test_a_full_disk_is_one_sentence_too(make, tmp_path, capsys):
+    def body():
+        raise OSError(errno.ENOSPC, "No space left on device", "somewhere/history.json")
+
+    with pytest.raises(SystemExit) as ended:
+        make(body).run_commandline(["ex.py"])
+    assert ended.value.code == 1
+    err = capsys.readouterr().err
+    assert "No space left on device: 'somewhere/history.json'. Make room" in err
+    assert "Traceback" not in err
+    assert json.loads((run_files(tmp_path)[0] / "run.json").read_text())["status"] == "FAILED"
 
 
 def test_only_the_first_process_has_a_run_folder_and_all_share_its_seed(make, tmp_path, monkeypatch):

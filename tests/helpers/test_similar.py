@@ -109,6 +109,6 @@ def test_refusals(net, made, tmp_path):
 
 def test_the_list(made):
     console = Console(file=io.StringIO(), width=80)
-    print_similar("a\nb.wav", [("sub 1/1.wav", 0.51234)], console)
+    print_similar("a\nb.wav", [("sub 1/1.wav", 0.51234)], True, console)
     assert "sub 1/1.wav" in console.file.getvalue()
     assert "0.512" in console.file.getvalue()

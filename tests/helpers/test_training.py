@@ -232,7 +232,7 @@ def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, setting
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("wrong", [dict(name="sgd"), dict(interval="day"), dict(lr=0.0), dict(weight_decay=-1.0)])
+@pytest.mark.parametrize("wrong", [dict(name="adagrad"), dict(interval="day"), dict(lr=0.0), dict(weight_decay=-1.0)])
 def test_impossible_optimisers_are_refused(wrong):
     with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
         Optimization(**wrong)

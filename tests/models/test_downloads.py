@@ -223,3 +223,18 @@ def test_a_wrong_file_is_refused_through_the_registry(released, monkeypatch):
     monkeypatch.setitem(cards._CARDS, ARCH, replace(cards.get_card(ARCH), sha256="ab" * 32))
     with pytest.raises(WeightsError, match="not the file it should be"):
         get_maest(ARCH, **SIZE)
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(server, tmp_path):
+    with pytest.raises(WeightsError, match=r"it has 3000000 bytes, wanted 3000001"):
+        downloads.download(f"{server.address}/a.bin", tmp_path / "w.bin", size=3_000_001)
+    assert left(tmp_path) in ([], ["w.bin.part.json"])
+    assert downloads.download(f"{server.address}/a.bin", tmp_path / "w.bin", size=3_000_000).stat().st_size == 3_000_000
+
+
+def test_an_md5_is_held_where_that_is_what_the_publisher_gives(server, tmp_path):
+    with pytest.raises(WeightsError, match=r"its md5 is .*, wanted 0000 \(the page\)"):
+        downloads.download(f"{server.address}/a.bin", tmp_path / "w.bin", md5="0000", known_from="the page")
+    assert left(tmp_path) == []
+    downloads.download(f"{server.address}/a.bin", tmp_path / "w.bin", md5=hashlib.md5(CONTENT).hexdigest())
+    assert (tmp_path / "w.bin").read_bytes() == CONTENT

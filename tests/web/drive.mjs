@@ -86,7 +86,13 @@ const steps = {
   select: (selector, value) => page.selectOption(selector, value).then(() => null),
   press: (key) => page.keyboard.press(key).then(() => null),
   wait: (milliseconds) => page.waitForTimeout(milliseconds).then(() => null),
-  until: (expression, timeout = 60000) => page.waitForFunction(expression, null, { timeout }).then(() => null),
+  /** Poll an expression from outside: the page's content policy forbids evaluating text inside it. */
+  until: async (expression, timeout = 60000) => {
+    for (const end = Date.now() + timeout; !(await page.evaluate(expression)); ) {
+      if (Date.now() > end) throw new Error(`not within ${timeout} ms: ${expression}`);
+      await page.waitForTimeout(50);
+    }
+  },
   text,
   attribute: (selector, name) => page.locator(selector).getAttribute(name),
   evaluate: (expression) => page.evaluate(expression),
@@ -128,7 +134,7 @@ const steps = {
   },
   /** Chooses a file by keyboard: the focused input opens the chooser. */
   keyboardFile: async (file) => {
-    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Enter")]);
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press("Space")]);
     await chooser.setFiles(file);
     return null;
   },

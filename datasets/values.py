@@ -1,0 +1,104 @@
+"""Numbers that tracks have (arousal, valence, ...), for regression: the counterpart of a groundtruth, which holds labels."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import GroundtruthError
+
+from .groundtruth import SPLITS, Groundtruth, listed
+
+PATHS = ("path", "file", "filename", "track")
+OTHERS = ("split", "group", "artist", "id")
+
+
+@dataclass(frozen=True)
+class Values:
+    """keys: the N tracks. labels: names of the L values. numbers: float64 [N, L]. split: each track's, where the table says it.
+
+    Raises GroundtruthError for no tracks, tracks that stand twice, and numbers that are not finite.
+    """
+
+    keys: list[str]
+    labels: list[str]
+    numbers: np.ndarray
+    split: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.keys or not self.labels:
+            raise GroundtruthError("The table of values is empty.")
+        if self.numbers.shape != (len(self.keys), len(self.labels)) or not np.isfinite(self.numbers).all():
+            raise GroundtruthError(
+                f"Each of {len(self.keys)} tracks needs {len(self.labels)} finite values ({listed(self.labels)})."
+            )
+        if len(set(self.keys)) != len(self.keys):
+            raise GroundtruthError("A track stands more than once in the table of values.")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def n_labels(self) -> int:
+        """L."""
+        return len(self.labels)
+
+    def matrix(self) -> np.ndarray:
+        """All numbers, float64 [N, L]."""
+        return self.numbers
+
+    def subset(self, which: Sequence[int] | np.ndarray) -> Values:
+        """These rows, in this order."""
+        rows = [int(i) for i in which]
+        split = None if self.split is None else [self.split[i] for i in rows]
+        return Values([self.keys[i] for i in rows], self.labels, self.numbers[rows], split)
+
+    @property
+    def splits(self) -> dict[str, Values]:
+        """{split: its tracks}; {} where the table does not say."""
+        if self.split is None:
+            return {}
+        rows = {name: [i for i, split in enumerate(self.split) if split == name] for name in SPLITS}
+        return {name: self.subset(chosen) for name, chosen in rows.items() if chosen}
+
+    @staticmethod
+    def read(path: str | Path) -> Values:
+        """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value.
+
+        Raises GroundtruthError naming the file, and the cell that is no number.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise GroundtruthError(f"There is no table of values at {path}.")
+        delimiter = "\t" if path.suffix == ".tsv" else ","
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter=delimiter)
+            columns = list(reader.fieldnames or [])
+            place = next((name for name in PATHS if name in columns), None)
+            names = [name for name in columns if name != place and name not in OTHERS]
+            if place is None or not names:
+                raise GroundtruthError(
+                    f"{path} has the columns {listed(columns)}; wanted one of {', '.join(PATHS)}, and a column per value."
+                )
+            rows = list(reader)
+        numbers = np.empty((len(rows), len(names)))
+        for i, row in enumerate(rows):
+            for j, name in enumerate(names):
+                try:
+                    numbers[i, j] = float(row[name])
+                except (TypeError, ValueError):
+                    raise GroundtruthError(f"{path}, line {i + 2}: {name} is {row[name]!r}, which is no number.") from None
+        split = Groundtruth.split_names([row["split"] for row in rows]) if "split" in columns else None
+        return Values([row[place] for row in rows], names, numbers, split)
+
+
+def z_scored(truths: dict[str, Values], by: Sequence[str] = ("train", "val")) -> dict[str, Values]:
+    """All splits shifted and scaled by mean and sd of the development tracks (`by`); a constant value is left unscaled."""
+    known = np.concatenate([truths[name].numbers for name in by if name in truths])
+    mean, sd = known.mean(axis=0), known.std(axis=0)
+    sd = np.where(sd > 0, sd, 1.0)
+    return {name: replace(truth, numbers=(truth.numbers - mean) / sd) for name, truth in truths.items()}

@@ -1,0 +1,63 @@
+"""Comparing a nested config with the dataclasses that describe it, before a run starts."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from models.errors import ConfigError, nearest
+
+
+def check(schema: type, config: Mapping[str, Any], extra: Iterable[str] = (), prefix: str = "") -> None:
+    """Compare a nested config with its dataclass. Raises ConfigError listing every unknown key (with the nearest) and every wrong type."""
+    problems = list(_problems(schema, config, frozenset(extra), prefix))
+    if problems:
+        raise ConfigError("This config cannot run:\n  " + "\n  ".join(problems))
+
+
+def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], prefix: str) -> Iterable[str]:
+    hints = get_type_hints(schema)
+    known = {f.name: f for f in fields(schema)}
+    for key, value in config.items():
+        if key in extra:
+            continue
+        if key not in known:
+            yield f"{prefix}{key}: there is no such key.{nearest(key, known)}"
+            continue
+        hint = hints[key]
+        if is_dataclass(hint):
+            if isinstance(value, Mapping):
+                yield from _problems(hint, value, frozenset(), f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key} is {value!r}; it is a section with the keys {', '.join(f.name for f in fields(hint))}."
+        elif not _fits(value, hint):
+            yield f"{prefix}{key} is {value!r} ({type(value).__name__}); wanted {_words(hint)}: {known[key].metadata['doc']}."
+        elif (choices := known[key].metadata.get("choices")) and value not in choices:
+            yield f"{prefix}{key} is {value!r}; choose {' or '.join(repr(c) for c in choices)}.{nearest(str(value), map(str, choices))}"
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, h) for h in get_args(hint))
+    if origin is list:
+        return isinstance(value, (list, tuple)) and all(_fits(v, get_args(hint)[0]) for v in value)
+    if hint is type(None):
+        return value is None
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_words(h) for h in get_args(hint))
+    if get_origin(hint) is list:
+        return f"a list of {_words(get_args(hint)[0])}"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(
+        hint, str(hint)
+    )

@@ -1,0 +1,171 @@
+"""Which run folder and which checkpoint `ckpt_path` means, on folders written by hand; and that one process at a time works in one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from helpers.resume import LOCK, RunLock, changes, experiment_of, run_of, run_to_continue
+from helpers.run_folder import RunFolder
+from models.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config(**changed):
+    base = {
+        "seed": 0, "ckpt_path": None, "maest": {"depth": 2, "checkpoint": None}, "predict": {"top": 10},
+        "trainer": {"max_epochs": 4, "devices": 1, "default_root_dir": "x"}, "datamodule": {"base_dir": "mels", "batch_size_train": 8},
+    }  # fmt: skip
+    for key, value in changed.items():
+        part = base
+        *way, last = key.split("__")
+        for name in way:
+            part = part[name]
+        part[last] = value
+    return base
+
+
+def folder(root, number, command="main", named=("demo",), **changed):
+    where = root / str(number)
+    where.mkdir(parents=True)
+    (where / "run.json").write_text(json.dumps({"command": command, "meta": {"named_configs": list(named)}}))
+    (where / "config.json").write_text(json.dumps(config(**changed)))
+    return where
+
+
+def test_the_newest_run_of_the_config_is_meant(tmp_path):
+    assert run_to_continue(tmp_path / "none", "main", config(), ["demo"]) is None
+    folder(tmp_path, 2)
+    newest = folder(tmp_path, 10)
+    folder(tmp_path, 11, named=["other"], maest__depth=3)
+    folder(tmp_path, 12, command="test")
+    (tmp_path / "13").mkdir()  # a run that died while it made its folder
+    (tmp_path / "_sources").mkdir()
+    assert run_to_continue(tmp_path, "main", config(), ["demo"]) == newest
+    assert run_to_continue(tmp_path, "main", config(maest__depth=3), ["other"]) == tmp_path / "11"
+    assert run_to_continue(tmp_path, "report", config(), ["demo"]) is None
+
+
+def test_what_changes_no_number_may_change(tmp_path):
+    where = folder(tmp_path, 1)
+    free = dict(trainer__max_epochs=9, predict__top=3, maest__checkpoint="a.ckpt", ckpt_path="last", trainer__devices=4)
+    assert run_to_continue(tmp_path, "main", config(**free), ["demo"]) == where
+    assert changes(experiment_of(config()), experiment_of(config(**free))) == ([], ["trainer.devices was 1, is 4"])
+
+
+def test_a_run_on_the_same_place_is_preferred(tmp_path):
+    here, elsewhere = folder(tmp_path, 1), folder(tmp_path, 2, datamodule__base_dir="scratch")
+    assert run_to_continue(tmp_path, "main", config(), ["demo"]) == here
+    assert run_to_continue(tmp_path, "main", config(datamodule__base_dir="new place"), ["demo"]) == elsewhere
+
+
+def test_another_setting_of_the_same_config_is_refused_with_the_list(tmp_path):
+    folder(tmp_path, 1, maest__depth=5)
+    with pytest.raises(
+        ConfigError, match=r"1 is the newest run of this config.*\n  maest.depth was 5, is 2\n  seed was 0, is 3\n"
+    ):
+        run_to_continue(tmp_path, "main", config(seed=3), ["demo"])
+    assert run_to_continue(tmp_path, "main", config(seed=3), ["other"]) is None
+    right = folder(tmp_path, 2, seed=3)
+    folder(tmp_path, 3)
+    assert run_to_continue(tmp_path, "main", config(seed=3), ["demo"]) == right
+
+
+def test_only_a_run_folders_newest_checkpoint_continues_it(tmp_path):
+    import torch
+
+    where = folder(tmp_path, 1)
+    (where / "checkpoints").mkdir()
+    state = {"loops": {}, "optimizer_states": [], "epoch": 0}
+    for name, step in (("best", 3), ("last", 6)):
+        torch.save({**state, "global_step": step}, where / "checkpoints" / f"{name}.ckpt")
+    assert run_of(where / "checkpoints" / "last.ckpt") == where.resolve()
+    assert run_of(where / "checkpoints" / "best.ckpt") is None
+    (tmp_path / "copy.ckpt").write_bytes((where / "checkpoints" / "last.ckpt").read_bytes())
+    assert run_of(tmp_path / "copy.ckpt") is None
+
+
+def test_one_process_at_a_time_works_in_a_folder(tmp_path):
+    hold = f"""
+import sys; sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from helpers.resume import RunLock
+lock = RunLock(Path({str(tmp_path)!r})); print("held", flush=True); sys.stdin.read()
+"""
+    other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ConfigError, match=f"is being written by process {other.pid} on .*: wait for it"):
+        RunLock(tmp_path)
+    other.kill()  # no word of farewell
+    other.wait()
+    lock = RunLock(tmp_path)
+    lock.release()
+    assert (tmp_path / LOCK).read_text() == ""
+
+
+# ---- Sacred's side of it
+INFO = dict(
+    ex_info={"name": "toy", "sources": [], "base_dir": "."}, command="main", host_info={}, config={"a": 1}, meta_info={}, _id=None
+)  # fmt: skip
+NOON = datetime(2026, 1, 1, 12)
+
+
+def beat(run, **metrics):
+    told = {}
+    for name, rows in metrics.items():
+        steps, values = zip(*rows)
+        told[name] = {"values": list(values), "steps": list(steps), "timestamps": [NOON] * len(rows)}
+    run.log_metrics(told, {})
+    run.heartbeat_event({}, "said\n", NOON, None)
+
+
+def test_a_continued_folder_keeps_its_past_and_takes_its_metrics_anew(tmp_path):
+    first = RunFolder(tmp_path)
+    assert first.started_event(start_time=NOON, **INFO) == "1"
+    beat(first, loss=[(1, 0.5), (2, 0.4)])
+    del first  # killed
+    again = RunFolder(tmp_path, tmp_path / "1")
+    assert again.started_event(start_time=NOON.replace(hour=13), **{**INFO, "config": {"a": 2}}) == "1"
+    beat(again)
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["loss"]["steps"] == [1, 2]  # until there are new ones
+    beat(again, loss=[(1, 0.5)])
+    beat(again, loss=[(2, 0.3)])
+    again.completed_event(NOON, {"loss": 0.3})
+    run = json.loads((tmp_path / "1" / "run.json").read_text())
+    assert (run["start_time"], run["resumed"], run["status"]) == (NOON.isoformat(), ["2026-01-01T13:00:00"], "COMPLETED")
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["loss"]["values"] == [0.5, 0.3]
+    assert json.loads((tmp_path / "1" / "config.json").read_text()) == {"a": 2}
+    assert (tmp_path / "1" / "cout.txt").read_text() == "said\n" * 2
+    assert [p.name for p in tmp_path.iterdir() if p.name.isdigit()] == ["1"]
+
+
+def test_changed_code_is_said(tmp_path, caplog):
+    source = tmp_path / "code.py"
+    source.write_text("a = 1\n")
+    info = {**INFO, "ex_info": {"name": "toy", "sources": [("code.py", None)], "base_dir": str(tmp_path)}}
+    runs = tmp_path / "runs"
+    RunFolder(runs).started_event(start_time=NOON, **{**info, "ex_info": dict(info["ex_info"])})
+    RunFolder(runs, runs / "1").started_event(start_time=NOON, **{**info, "ex_info": dict(info["ex_info"])})
+    assert "code" not in caplog.text
+    source.write_text("a = 2\n")
+    RunFolder(runs, runs / "1").started_event(start_time=NOON, **{**info, "ex_info": dict(info["ex_info"])})
+    assert "The code is not the one that this run began with: code.py" in caplog.text
+
+
+def test_what_a_full_disk_refused_is_written_later(tmp_path, monkeypatch, caplog):
+    run = RunFolder(tmp_path)
+    run.started_event(start_time=NOON, **INFO)
+    with monkeypatch.context() as patch:
+        patch.setattr("helpers.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        beat(run, loss=[(1, 0.5)])
+    assert "No space left on device. It is tried again." in caplog.text
+    assert json.loads((tmp_path / "1" / "run.json").read_text())["status"] == "RUNNING"
+    beat(run, loss=[(2, 0.4)])
+    assert json.loads((tmp_path / "1" / "metrics.json").read_text())["loss"]["steps"] == [1, 2]
+    assert not list((tmp_path / "1").glob(".*.part"))

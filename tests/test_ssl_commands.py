@@ -1,0 +1,220 @@
+"""ex_ssl.py's commands in a temporary folder: pre-training on bare audio, extraction and CLMR's probe, the supervised baseline, refusals."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import configs
+from tests.sound import folder_of, tune, write
+
+TINY = {
+    "clmr.channels": [4, 4, 6, 6, 8],
+    "clmr.strides": [3, 3, 3],
+    "trainer.accelerator": "cpu",
+    "trainer.precision": "32",
+    "trainer.max_epochs": 2,
+    "datamodule.batch_size_train": 4,
+    "datamodule.demo_tracks": 40,
+}
+SMOKES = [name for name in configs.SSL if name.endswith("_smoke")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("ssl")
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """run("extract_embeddings", "clmr_pretrain", **updates): a command in this process, in the shared folder."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TORCH_HOME", str(folder / "no_weights_here"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("MAEST_WEIGHTS", raising=False)
+    handlers = logging.getLogger().handlers
+    import ex_ssl
+    import ex_tl
+
+    def command(name: str, *named: str, script: str = "ex_ssl", **updates):
+        ex = {"ex_ssl": ex_ssl, "ex_tl": ex_tl}[script].ex
+        base = TINY if script == "ex_ssl" else {}
+        return ex.run(name, config_updates={**base, **updates}, named_configs=named, options={"--loglevel": "INFO"})
+
+    yield command
+    logging.getLogger().handlers = handlers
+
+
+@pytest.fixture(scope="module")
+def audio(folder) -> Path:
+    """Twelve files of any kind, one of them shorter than a crop and one no audio."""
+    root = folder_of(folder / "AUDIO", 10, 0.5, 16000)
+    write(root / "stereo.flac", tune(1.0, 48000, 2), 48000)
+    write(root / "short.wav", tune(0.02, 16000, 1)[:330], 16000)
+    (root / "broken.mp3").write_text("no audio")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pretrained(folder, audio):
+    """The run folder of a pre-training on the folder of audio, without any labels."""
+    import os
+
+    import ex_ssl
+
+    before, handlers = Path.cwd(), logging.getLogger().handlers
+    os.chdir(folder)
+    try:
+        updates = {
+            **TINY,
+            "datamodule.audio_dir": str(audio),
+            "trainer.default_root_dir": "pretrained",
+            "clmr.strides": [3, 3, 2],
+        }
+        result = ex_ssl.ex.run("main", config_updates=updates, named_configs=("clmr_pretrain",)).result
+    finally:
+        os.chdir(before)
+        logging.getLogger().handlers = handlers
+    return folder / "pretrained" / "1", result
+
+
+def test_pre_training_on_a_folder_of_bare_audio(pretrained):
+    where, result = pretrained
+    assert [p.name for p in sorted((where / "checkpoints").iterdir())] == ["best.ckpt", "last.ckpt"]
+    assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_alignment", "val_uniformity"} <= set(result)
+    history = json.loads((where / "history.json").read_text())
+    assert len(history) == 2
+    assert all(np.isfinite(row["val_loss"]) for row in history)
+
+
+def test_the_pre_trained_encoder_is_loaded_by_its_file(pretrained):
+    from models import load_model
+
+    model = load_model(pretrained[0] / "checkpoints" / "best.ckpt")
+    assert (model.channels, model.strides, model.out_dim) == ((4, 4, 6, 6, 8), (3, 3, 2), None)
+    assert model.embed(tune(0.1, 22050, 1)[:, 0], 22050).vectors.shape[2] == 8
+
+
+@pytest.fixture(scope="module")
+def labels(folder, audio) -> Path:
+    """A table of the ten even files' labels."""
+    rows = [
+        f"{p.relative_to(audio).as_posix()},{'x|y' if i % 2 else 'y' if i % 4 else 'x'}"
+        for i, p in enumerate(sorted(audio.glob("*/*.wav")))
+    ]
+    table = folder / "labels.csv"
+    splits = ["train"] * 6 + ["val"] * 2 + ["test"] * 2
+    table.write_text("path,labels,split\n" + "\n".join(f"{row},{split}" for row, split in zip(rows, splits)) + "\n")
+    return table
+
+
+def test_extraction_and_linear_evaluation(run, pretrained, audio, labels, folder):
+    """Out of domain too: what was pre-trained on one folder is extracted and probed on another's labels."""
+    updates = {
+        "datamodule.audio_dir": str(audio),
+        "clmr.checkpoint": str(pretrained[0] / "checkpoints" / "best.ckpt"),
+        "predict.out_dir": "embedded",
+    }
+    done = run("extract_embeddings", **updates).result
+    assert list(done) == ["4"]
+    from datasets.store import TrackStore
+
+    store = TrackStore.open(folder / "embedded" / "4")
+    assert store.item_shape == (8,)
+    assert store.attrs["sample_rate"] == 22050
+    assert len(store) == 12
+    words = {"data.base_dir": "embedded/4", "data.groundtruth": str(labels), "trainer.max_epochs": 3, "seeds": [0, 1]}
+    for name in ("clmr_linear", "clmr_mlp"):
+        result = run("main", name, script="ex_tl", **words).result
+        assert 0 <= result["test_roc"] <= 1
+
+
+def test_the_supervised_baseline_trains_and_is_tested(run, audio, labels, folder):
+    updates = {
+        "datamodule.audio_dir": str(audio),
+        "datamodule.groundtruth": str(labels),
+        "trainer.default_root_dir": "supervised",
+    }
+    result = run("main", "samplecnn_supervised", **updates).result
+    assert {"val_loss", "val_roc", "val_ap"} <= set(result)
+    scored = run("test", "samplecnn_supervised", **updates, ckpt_path="supervised/1/checkpoints/best.ckpt").result
+    assert 0 <= scored["test_track_roc"] <= 1
+    logits = run(
+        "extract_logits", "samplecnn_supervised", **updates, **{"clmr.checkpoint": "supervised/1/checkpoints/best.ckpt"}
+    ).result
+    assert Path(logits["logits"]).is_file()
+
+
+def test_augmentations_are_written_to_be_heard(run, folder):
+    write(folder / "song.wav", tune(3.0, 44100, 2), 44100)
+    written = run("hear_augmentations", **{"hear.audio": "song.wav", "hear.out": "heard", "hear.examples": 2}).result
+    assert [Path(p).name for p in written][-3:] == ["view_1.wav", "view_2.wav", "index.html"]
+    original, rate = soundfile.read(folder / "heard" / "original.wav")
+    assert (len(original), rate) == (81, 22050)
+    turned, _ = soundfile.read(folder / "heard" / "polarity.wav")
+    np.testing.assert_allclose(turned, -original, atol=1e-4)
+    page = (folder / "heard" / "index.html").read_text()
+    assert page.count("<audio") == 17
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "named", "updates", "words"),
+    [
+        ("main", "clmr_pretrain", {"datamodule.audio_dir": "nowhere"}, "nowhere, which is not a folder"),
+        ("main", "clmr_pretrain", {"clmr.temperature": 0.0}, "temperature"),
+        ("main", "clmr_pretrain", {"datamodule.batch_size_train": 1}, "no negatives"),
+        ("main", "clmr_pretrain", {"clmr.channels": [4, 4]}, "two more blocks"),
+        ("main", "clmr_pretrain", {"augment.pitch": 2.0}, "augment.pitch"),
+        ("main", "clmr_pretrain", {"clmr.checkpoint": "nothing.pt"}, "nothing.pt"),
+        ("main", "clmr_pretrain", {"clmr.temprature": 1.0}, "Did you mean 'temperature'"),
+        (
+            "main",
+            "clmr_pretrain",
+            {"datamodule.audio_dir": "AUDIO", "datamodule.batch_size_train": 64},
+            "do not fill one batch of 64",
+        ),
+        ("test", "clmr_pretrain", {}, "trained on labels"),
+        ("extract_embeddings", "clmr_inference", {}, "clmr_magnatagatune_mlp.zip"),
+        ("extract_embeddings", "clmr_pretrain", {"predict.transformer_block": 99}, "99"),
+        ("hear_augmentations", "clmr_pretrain", {"hear.audio": "nothing.wav"}, "nothing.wav"),
+    ],
+)
+def test_what_cannot_run_says_why(run, audio, command, named, updates, words):
+    with pytest.raises(ValueError, match=words):
+        run(command, named, **updates)
+
+
+def test_a_head_that_does_not_fit_is_refused(run, pretrained, folder):
+    torch.save({"0.weight": torch.zeros(3, 7), "0.bias": torch.zeros(3)}, folder / "head.pt")
+    updates = {
+        "clmr.checkpoint": str(pretrained[0] / "checkpoints" / "best.ckpt"),
+        "clmr.head_checkpoint": str(folder / "head.pt"),
+    }
+    with pytest.raises(ValueError, match="reads 7 numbers"):
+        run("extract_logits", "clmr_pretrain", **updates)
+
+
+# ---- every named config
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMOKES)
+def test_every_smoke_twin_runs(run, name):
+    import ex_ssl
+
+    command = "extract_embeddings" if "inference" in name else "main"
+    result = ex_ssl.ex.run(command, named_configs=(name,), config_updates={"predict.out_dir": f"smoke/{name}"}).result
+    assert result if command != "main" else np.isfinite(result["train_loss"])
+
+
+@pytest.mark.slow
+def test_the_report_command_runs(run, folder):
+    result = run("report", "clmr_demo", **{"report.path": "page.html", "report.trainer.max_epochs": 2}).result
+    assert set(result) == {"pre-trained", "untrained", "mel statistics + logistic regression"}
+    page = (folder / "page.html").read_text()
+    assert "validation, other view found" in page
