@@ -12,7 +12,9 @@ import functools
 import logging
 import pickle
 import queue
+import signal
 import statistics
+import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -95,6 +97,7 @@ def connect(scheduler: str, workers: int | None = None) -> Iterator[Client]:
 
 def _slurm(jobs: int) -> contextlib.AbstractContextManager:
     """A cluster of SLURM jobs that run in this checkout."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         import dask
         from dask_jobqueue import SLURMCluster
@@ -102,6 +105,10 @@ def _slurm(jobs: int) -> contextlib.AbstractContextManager:
         raise ClusterError(
             "SLURM is reached through dask-jobqueue, which is not installed: pip install dask-jobqueue."
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():  # importing it replaces them: Ctrl-C would no longer be a KeyboardInterrupt
+                signal.signal(number, handler)
     prologue = [
         *(dask.config.get("jobqueue.slurm.job-script-prologue", None) or []),
         f"cd '{ROOT}'",

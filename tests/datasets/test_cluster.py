@@ -161,8 +161,10 @@ def test_what_a_scheduler_needs_is_named(tmp_path, monkeypatch):
         list(run_tasks(cluster_jobs.nothing, [1], scheduler="tcp://127.0.0.1:9", workers=3))
     import dask
 
+    handler = signal.getsignal(signal.SIGINT)
     with dask.config.set({"jobqueue.slurm.cores": None}), pytest.raises(ClusterError, match=r"jobqueue\.yaml.*docs/scale\.md"):
         list(run_tasks(cluster_jobs.nothing, [1], scheduler="slurm"))
+    assert signal.getsignal(signal.SIGINT) is handler  # importing dask_jobqueue replaces it
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
     with pytest.raises(ClusterError, match="pip install dask-jobqueue"):
         list(run_tasks(cluster_jobs.nothing, [1], scheduler="slurm"))
