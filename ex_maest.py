@@ -53,11 +53,13 @@ ex = Experiment(
 # ---- config -> objects
 def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, asked: Sequence[int] = ()) -> Any:
     """The mel store and the groundtruths that the config names; `asked`: blocks that the network must have."""
-    from helpers.build import check_before_work
+    from helpers.build import check_before_work, check_teacher
     from helpers.data import find_tracks
 
     c, t = config["datamodule"], config["trainer"]
     check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
+    if "train" in splits:
+        check_teacher(c["teacher_student"])
     names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     labels = {split: c[f"groundtruth_{split}"] for split in ("train", "val", "test", "predict")}
     return find_tracks(**{n: c[n] for n in names}, labels=labels, splits=splits, out_dir=out_dir)

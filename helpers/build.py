@@ -40,11 +40,6 @@ def build_data_module(found: Tracks, datamodule: Section, dataset: Section, inpu
     """The found tracks as batches."""
     c = datamodule
     student = c["teacher_student"]
-    if student["do"] and student["teacher_target_base_dir"] is None:
-        raise ConfigError(
-            "Teacher-student training needs the teacher's logits: run `python ex_maest.py extract_logits with ...` on the same tracks and name its "
-            "folder in datamodule.teacher_student.teacher_target_base_dir."
-        )
     return TrackDataModule(
         found.store,
         **{f"groundtruth_{split}": truth for split, truth in found.truths.items()},
@@ -112,6 +107,18 @@ def sized_by_checkpoint(config: Section, defaults: Section) -> dict[str, Any]:
     return {**config, "maest": maest, "datamodule": {**config["datamodule"], "clip_length": clip}}
 
 
+def check_teacher(student: Section) -> None:
+    """Raise ConfigError where training from a teacher would find no logits."""
+    where = student["teacher_target_base_dir"]
+    if not student["do"] or (where is not None and Path(where).exists()):
+        return
+    raise ConfigError(
+        "Teacher-student training needs the teacher's logits: run `python ex_maest.py extract_logits with ...` on the same tracks and name its "
+        "folder in datamodule.teacher_student.teacher_target_base_dir"
+        + (f" ({where} is not there)." if where is not None else ".")
+    )
+
+
 def check_before_work(
     maest: Section, datamodule: Section, accelerator: str, devices: int | str, blocks: Sequence[int] = ()
 ) -> None:
@@ -176,6 +183,8 @@ def build_optimization(optimizer: Section) -> Optimization:
 def build_averaging(module: Section) -> AveragedWeights | None:
     """Averaged weights, or None."""
     if not module["do_swa"]:
+        if module["ema_decay"] is not None:
+            raise ConfigError(f"module.ema_decay={module['ema_decay']} averages nothing without module.do_swa=True: set both.")
         return None
     if module["ema_decay"] is not None:
         return AveragedWeights(module["swa_epoch_start"], kind="ema", decay=module["ema_decay"], lr=module["swa_lrs"])

@@ -121,9 +121,26 @@ class LastCheckpoints(Checkpoint):
         if told:
             self._stop(trainer)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find out how many batches all processes have: where their numbers differ, they cannot agree behind each."""
+        count = torch.tensor(sum(trainer.num_val_batches), device=trainer.strategy.root_device)
+        if trainer.world_size > 1:
+            torch.distributed.all_reduce(count, torch.distributed.ReduceOp.MIN)
+        self._common = int(count)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
         """Validation is not continued, but begun again; the training before it is not lost."""
-        if not trainer.sanity_checking and self._agreed(trainer, self.request.received is not None):
+        if trainer.sanity_checking or batch_idx >= self._common:
+            return
+        if self._agreed(trainer, self.request.received is not None):
             self._save(trainer)
             self._stop(trainer)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError
 
+from .processes import is_first_process
 from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue, seed_of
 
 if TYPE_CHECKING:
@@ -51,14 +52,18 @@ def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[s
         if chosen is None or command not in commands:
             return None, None
         if chosen != LAST:
-            return run_of(chosen), read_saved(chosen).experiment.get("seed")
-        folder = run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
-        return folder, None if folder is None else seed_of(folder)
+            folder, seed = run_of(chosen), read_saved(chosen).experiment.get("seed")
+        else:
+            folder = run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+            seed = None if folder is None else seed_of(folder)
+        if is_first_process():  # refused before the folder is touched
+            starting_point({"seed": seed, **config}, folder, say=False)
+        return folder, seed
 
     return continues
 
 
-def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | None:
+def starting_point(config: Mapping[str, Any], continued: Path | None, say: bool = True) -> Path | None:
     """The checkpoint to continue from; None for a training from the beginning. continued: the run folder that is gone on in.
 
     Raises ConfigError or WeightsError, before any work, for one that is torn or belongs to another experiment.
@@ -73,6 +78,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None) -> Path | 
     else:
         saved = None if continued is None else newest(continued / CHECKPOINTS)
     if saved is None:
+        if not say:
+            return None
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None

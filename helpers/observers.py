@@ -36,9 +36,12 @@ class FolderObserver(FileStorageObserver):
             part.write_text(json.dumps(flatten(obj), sort_keys=True, indent=2))
 
     def _make_run_dir(self, _id: Any) -> None:
-        """A new folder: the next number, or the run's own number where a database chose one that is free here too."""
-        if _id is not None and os.path.exists(os.path.join(self.basedir, str(_id))):
-            log.info("Run %s of the database gets a folder of its own number: %s has a run %s already.", _id, self.basedir, _id)
+        """A new folder: the next number, or one that a database or the command chose, where it is above all that are here."""
+        there = [int(name) for name in os.listdir(self.basedir) if name.isdigit()] if os.path.isdir(self.basedir) else []
+        if str(_id).isdigit() and int(_id) <= max(there, default=0):
+            log.info(
+                "Run %s of the database gets the next number here: %s goes up to %s.", _id, self.basedir, max(there, default=0)
+            )
             _id = None
         super()._make_run_dir(_id)
 

@@ -280,7 +280,11 @@ def _failed_elsewhere(error: BaseException) -> str:
     until = time.monotonic() + (GRACE if _job.others else 2.0) * echo
     while not (why := _job.words() or _job.fallen()) and time.monotonic() < until:
         time.sleep(LOOK)
-    return why or ("Another process of this job is gone; its own output says why." if echo else "")
+    return why or (
+        "Another process of this job is gone: it was killed, or its own output says why. ckpt_path=last continues a training."
+        if echo
+        else ""
+    )
 
 
 def _end_others(patience: float) -> None:

@@ -55,7 +55,9 @@ def read_saved(path: str | Path) -> Saved:
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"There is no checkpoint {path} to continue from.{_instead(path)}")
+        inner = path / CHECKPOINTS / "last.ckpt"
+        hint = f" Its last checkpoint is ckpt_path={inner}." if inner.is_file() else _instead(path)
+        raise ConfigError(f"There is no checkpoint {path} to continue from.{hint}")
     try:
         return _read(path)
     except WeightsError as error:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .files import remove_parts
+from .files import atomic, remove_parts
 from .observers import FolderObserver
 from .resume import RunLock
 
@@ -28,6 +28,7 @@ class RunFolder(FolderObserver):
     def __init__(self, root: str | Path, continues: Path | None = None):
         super().__init__(Path(root) if continues is None else continues.parent)
         self.continues = continues
+        self._before: dict[str, str] = {}  # files of the run that is continued, until that has begun
         self._lock: RunLock | None = None
         self._metrics: dict[str, dict[str, list[Any]]] = {}
 
@@ -44,7 +45,8 @@ class RunFolder(FolderObserver):
         self.dir = str(self.continues)
         self._lock = RunLock(self.continues)
         remove_parts(self.continues)
-        before = json.loads((self.continues / "run.json").read_text(encoding="utf-8"))
+        self._before = {name: (self.continues / name).read_text(encoding="utf-8") for name in ("run.json", "config.json")}
+        before = json.loads(self._before["run.json"])
         ex_info["sources"] = self.save_sources(ex_info)
         _say_changed_code(before["experiment"].get("sources", []), ex_info["sources"])
         kept = {k: v for k, v in before.items() if k not in ("stop_time", "fail_trace", "result")}
@@ -66,6 +68,7 @@ class RunFolder(FolderObserver):
             known["steps"] += new["steps"]
             known["timestamps"] += [at.isoformat() for at in new["timestamps"]]
         if metrics_by_name:
+            self._before = {}
             self._unless_full(lambda: self.save_json(self._metrics, "metrics.json"))
 
     def heartbeat_event(self, info: Any, captured_out: str, beat_time: datetime, result: Any) -> None:
@@ -86,13 +89,22 @@ class RunFolder(FolderObserver):
 
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
         """The run was ended."""
-        super().interrupted_event(interrupt_time, status)
+        if not self._restored():
+            super().interrupted_event(interrupt_time, status)
         self._release()
 
     def failed_event(self, fail_time: datetime, fail_trace: Any) -> None:
         """The run has failed."""
-        super().failed_event(fail_time, fail_trace)
+        if not self._restored() and self.run_entry is not None:  # none: another process works in the folder
+            super().failed_event(fail_time, fail_trace)
         self._release()
+
+    def _restored(self) -> bool:
+        """A run that was not taken up again after all is left as it was: what ended is the attempt."""
+        for name, text in self._before.items():
+            with atomic(Path(self.dir) / name) as part:
+                part.write_text(text, encoding="utf-8")
+        return bool(self._before)
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -23,6 +23,11 @@ DEAD_AFTER = 120.0  # s without a heartbeat; Sacred's beats are 10 s apart
 SCORES = ("test_track_ap", "test_ap", "val_ap", "val_roc", "test_roc", "val_loss", "train_loss")
 
 
+def is_loss(name: str) -> bool:
+    """Whether less of the metric is better."""
+    return name.removesuffix("_swa").endswith("loss")
+
+
 @dataclass(frozen=True)
 class Record:
     """One run. number: as its observer counts. status: Sacred's, see `state`. place: the folder or database it was found in.
@@ -75,7 +80,7 @@ class Record:
         """(name, value, step) of the best value of a metric: the largest, of a loss the smallest. name None: the first of SCORES that it has."""
         for one in SCORES if name is None else (name,):
             if values := [(v, s) for s, v in self.metrics.get(one, ()) if v == v]:
-                value, step = (min if one.endswith("loss") else max)(values, key=lambda pair: pair[0])
+                value, step = (min if is_loss(one) else max)(values, key=lambda pair: pair[0])
                 return one, value, step
         return None
 

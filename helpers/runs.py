@@ -23,7 +23,7 @@ from rich.text import Text
 
 from models.errors import ConfigError
 
-from .run_records import DEAD_AFTER, Record, differences, read_runs
+from .run_records import DEAD_AFTER, Record, differences, is_loss, read_runs
 
 PLACES = ("exp_logs", "exp_out/tl")
 COLOURS = {"COMPLETED": "green", "RUNNING": "cyan", "FAILED": "red", "DEAD": "red", "INTERRUPTED": "yellow", "TIMEOUT": "yellow"}
@@ -74,13 +74,15 @@ def compare_table(records: Sequence[Record], dead_after: float = DEAD_AFTER) -> 
     row("lock", [((r.host.get("lock") or {}).get("sha256") or "-")[:8] for r in records])
     table.add_section()
     names = [
-        n for n in dict.fromkeys(n for r in records for n in r.metrics) if not n.endswith(("_classes", "_step")) and n != "lr"
+        n
+        for n in dict.fromkeys(n for r in records for n in r.metrics)
+        if not n.endswith(("_classes", "_classes_swa", "_step")) and n != "lr"
     ]
     for name in names:
         found = [r.best(name) for r in records]
         values = [math.nan if one is None else one[1] for one in found]
         known = [v for v in values if not math.isnan(v)]
-        top = (min if name.endswith("loss") else max)(known) if len(known) > 1 else None
+        top = (min if is_loss(name) else max)(known) if len(known) > 1 else None
         cells = [Text("-" if math.isnan(v) else f"{v:.4f}", style="bold" if v == top else "") for v in values]
         table.add_row(Text(name), *cells)
     table.add_section()
@@ -136,7 +138,10 @@ def _only(word: str, found: list[Record], problem: str) -> list[Record]:
 def main(argv: Sequence[str] | None = None, places: Sequence[str] = PLACES, console: Console | None = None) -> int:
     """The command. places: where to look when none is named. Returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    comparing = words[:1] == ["compare"]
+    comparing = "compare" in words
+    if comparing:  # `runs PLACE compare A B` is `runs compare A B --in PLACE`
+        i = words.index("compare")
+        words = ["compare", *words[i + 1 :], *(word for place in words[:i] for word in ("--in", place))]
     parser = argparse.ArgumentParser(
         prog="runs compare" if comparing else "runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -112,6 +112,7 @@ class Experiment(sacred.Experiment):
         settings.setdefault("base_dir", str(self.file.parent))
         # Sacred asks git again for every source file, 3 s in all: provenance.py asks once
         super().__init__(name, save_git_info=False, additional_host_info=machine, **settings)
+        self.doc = sys._getframe(1).f_globals["__doc__"]  # what `--help` begins with
         self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()

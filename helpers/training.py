@@ -165,7 +165,7 @@ def fit(
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
     log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
     if saved is not None:
-        log.info("Going on from %s: epoch %d, step %d.", saved.path, saved.epoch, saved.step)
+        log.info("Going on from %s: in or behind epoch %d of %d, step %d.", saved.path, saved.epoch + 1, max_epochs, saved.step)
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with quiet(), answered_by(request):

@@ -143,6 +143,8 @@ def test_what_would_be_another_training_is_refused(folder):
     assert "Traceback" not in done.stderr
     assert sorted(p.name for p in (folder / "whole").iterdir()) == ["1", "_sources"]
     assert (folder / "whole" / "1" / "checkpoints" / "last.ckpt").read_bytes() == before
+    assert json.loads((folder / "whole" / "1" / "run.json").read_text())["status"] == "COMPLETED"
+    assert json.loads((folder / "whole" / "1" / "config.json").read_text())["maest"]["depth"] == 2
 
 
 @pytest.mark.parametrize("what", ["batch", "term0"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from configs.schema import ExMaest, defaults
-from helpers.build import build_network, sized_by_checkpoint
+from helpers.build import build_averaging, build_network, check_teacher, sized_by_checkpoint
 from models import export_model
 from models.errors import ConfigError, WeightsError
 from models.maest import MAEST
@@ -48,6 +48,20 @@ def test_a_window_that_was_chosen_stays(own):
 def test_sizes_that_contradict_the_file_are_refused(own):
     with pytest.raises(ConfigError, match=r"maest.depth is 2 in the file, 6 in the config.*Leave these"):
         sized_by_checkpoint(config(own[1], maest__depth=6), defaults(ExMaest))
+
+
+def test_an_average_without_averaging_is_refused():
+    module = {**defaults(ExMaest)["module"], "ema_decay": 0.9, "do_swa": False}
+    with pytest.raises(ConfigError, match="averages nothing without module.do_swa=True"):
+        build_averaging(module)
+
+
+def test_a_teacher_that_is_not_there_is_said_before_work(tmp_path):
+    student = {"do": True, "teacher_target_base_dir": str(tmp_path / "nowhere")}
+    with pytest.raises(ConfigError, match=r"extract_logits.*nowhere is not there"):
+        check_teacher(student)
+    check_teacher({**student, "do": False})
+    check_teacher({**student, "teacher_target_base_dir": str(tmp_path)})
 
 
 def test_other_files_change_nothing(tmp_path):

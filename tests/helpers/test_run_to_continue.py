@@ -145,6 +145,34 @@ def test_a_continued_folder_keeps_its_past_and_takes_its_metrics_anew(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.isdigit()] == ["1"]
 
 
+@pytest.mark.parametrize("how", ["failed", "interrupted"])
+def test_an_attempt_that_takes_nothing_up_leaves_the_run_as_it_was(tmp_path, how):
+    first = RunFolder(tmp_path)
+    first.started_event(start_time=NOON, **INFO)
+    beat(first, loss=[(1, 0.5)])
+    first.completed_event(NOON, {"loss": 0.5})
+    names = ("run.json", "config.json", "metrics.json")
+    before = [(tmp_path / "1" / name).read_text() for name in names]
+    again = RunFolder(tmp_path, tmp_path / "1")
+    again.started_event(start_time=NOON, **{**INFO, "config": {"a": 2}})
+    beat(again)
+    if how == "failed":
+        again.failed_event(NOON, ["refused"])
+    else:
+        again.interrupted_event(NOON, "INTERRUPTED")
+    assert [(tmp_path / "1" / name).read_text() for name in names] == before
+    RunFolder(tmp_path, tmp_path / "1").started_event(start_time=NOON, **INFO)  # the lock is free
+
+
+def test_a_database_does_not_choose_a_number_below_the_folders(tmp_path):
+    def folder(number):
+        one = RunFolder(tmp_path)
+        one.started_event(start_time=NOON, **{**INFO, "_id": number})
+        return one.dir.rsplit("/", 1)[-1]
+
+    assert [folder(number) for number in (None, None, 0, 2, 9, None)] == ["1", "2", "3", "4", "9", "10"]
+
+
 def test_changed_code_is_said(tmp_path, caplog):
     source = tmp_path / "code.py"
     source.write_text("a = 1\n")
