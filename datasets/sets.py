@@ -112,17 +112,23 @@ class DataSet:
         open_up: bool = True,
         remove_archives: bool = False,
         audio: bool = True,
+        labels: bool = True,
     ) -> int:
         """Download and unpack what is lacking; returns how many parts of it needed work (datasets/fetch.py).
 
-        mirror: an address that serves the same names. known: sha256 by name. get, open_up: leave one of the two out. audio: False leaves the
-        audio out (labels and lists only).
+        mirror: an address that serves the same names. known: sha256 by name. get, open_up: leave one of the two out. audio, labels: False leaves
+        the audio out, or the labels and lists.
 
         Raises DataSetError where the set cannot be downloaded, saying how to get it; else as `fetch`.
         """
         bundles = self.bundles(audio)
         if not bundles:
             raise DataSetError(f"{self.title} cannot be downloaded by this command. {self.get_it}")
+        if not labels:
+            lists = {remote.name for bundle in self.bundles(False) for remote in bundle.parts}
+            bundles = [bundle for bundle in bundles if not lists.issuperset(remote.name for remote in bundle.parts)]
+        if not bundles:
+            return 0
         log.info("Licence: %s", self.licence)
         target, worked = self.folder(folder), 0
         for bundle in bundles:  # the list of checksums may be one of them

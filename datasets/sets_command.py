@@ -111,6 +111,7 @@ def _download(data: DataSet, args: argparse.Namespace, steps: Sequence[str]) -> 
         open_up="unpack" in steps or args.verb == "download",
         remove_archives=args.remove_archives,
         audio=args.audio_dir is None,
+        labels=args.annotations is None,
     )
 
 

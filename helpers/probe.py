@@ -232,6 +232,8 @@ def check_splits(
         n, rows = len(split.keys), len(split.keys) if split.track is None else len(split.track)
         if n == 0:
             raise GroundtruthError(f"The {split.name} split has no tracks.")
+        if n == 1 and split is test:
+            raise GroundtruthError(f"The {split.name} split has one track, {split.keys[0]}: scores compare tracks, give it more.")
         if split.x.shape != (rows, *train.x.shape[1:]) or split.y.shape != (n, len(labels)):
             raise GroundtruthError(
                 f"The {split.name} split has embeddings {split.x.shape} and labels {split.y.shape}; {n} tracks, {len(labels)} labels "

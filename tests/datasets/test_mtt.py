@@ -233,6 +233,15 @@ def test_audio_that_is_there_is_not_downloaded(server, tmp_path):
     assert len(TrackStore.open(tmp_path / "second" / "mtt" / "melspec")) == N - 1
 
 
+def test_annotations_that_are_there_are_not_downloaded(server, tmp_path, annotations):
+    assert run(tmp_path / "first", server, "download") == 0
+    server.log.clear()
+    words = ["--audio_dir", str(tmp_path / "first" / "mp3"), "--annotations", str(annotations)]
+    assert run(tmp_path / "second", server, *words) == 3  # a miniature
+    assert server.log == []
+    assert (tmp_path / "second" / "groundtruth").exists()
+
+
 def test_steps_can_be_left_out_and_done_alone(server, tmp_path, capsys):
     assert run(tmp_path, server, "--skip", "prepare", "validate") == 0
     assert not (tmp_path / "mtt").exists()
