@@ -104,7 +104,10 @@ def sized_by_checkpoint(config: Section, defaults: Section) -> dict[str, Any]:
         clip = round(frames * HOP_SECONDS, 1)
         clip, maest["input_t"] = (int(clip) if clip == int(clip) else clip), frames
     log.info("The network is what %s says: %d wide, %d blocks, windows of %g s.", path, maest["embed_dim"], maest["depth"], clip)
-    return {**config, "maest": maest, "datamodule": {**config["datamodule"], "clip_length": clip}}
+    predict, block = config["predict"], config["predict"]["transformer_block"]
+    if block == defaults["predict"]["transformer_block"] >= maest["depth"]:
+        predict = {**predict, "transformer_block": maest["depth"] - 1}  # the last one, as the default is of the published depth
+    return {**config, "maest": maest, "datamodule": {**config["datamodule"], "clip_length": clip}, "predict": predict}
 
 
 def check_teacher(student: Section) -> None:

@@ -34,6 +34,7 @@ def test_sizes_and_window_come_from_the_file(own):
     net, path = own
     sized = sized_by_checkpoint(config(path), defaults(ExMaest))
     assert sized["datamodule"]["clip_length"] == 5
+    assert sized["predict"]["transformer_block"] == 1  # the last
     made = build_network(sized["maest"], sized["datamodule"], None, 0)
     for name, tensor in net.state_dict().items():
         torch.testing.assert_close(made.state_dict()[name], tensor, rtol=0, atol=0)
