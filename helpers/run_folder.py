@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-from datetime import datetime
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from .files import atomic, remove_parts
 from .observers import FolderObserver
+from .provenance import process_is_gone
 from .resume import RunLock
 
 log = logging.getLogger(__name__)
@@ -109,6 +111,27 @@ class RunFolder(FolderObserver):
     def _release(self) -> None:
         if self._lock is not None:
             self._lock.release()
+
+
+def record_orphaned(folder: Path, why: str, patience: float = 5.0) -> bool:
+    """Write FAILED into the folder of a run whose own process is gone without a word; another process of its job does it. Whether it was so.
+
+    patience: s to wait for the end of that process. A run that says how it ended, or whose process lives on or elsewhere, is left alone.
+    """
+    until = time.monotonic() + patience
+    while True:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if run.get("status") != "RUNNING":
+            return False
+        if process_is_gone(run["host"].get("hostname"), run["host"].get("process")):
+            break
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
+    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat()
+    with atomic(folder / "run.json") as part:
+        part.write_text(json.dumps({**run, "status": "FAILED", "stop_time": now, "fail_trace": [why]}, sort_keys=True, indent=2))
+    return True
 
 
 def _say_changed_code(before: list[list[str]], now: list[list[str]]) -> None:

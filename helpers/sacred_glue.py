@@ -7,6 +7,7 @@ errors of this suite shown as one sentence.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import os
@@ -28,14 +29,14 @@ from sacred.run import Run
 from sacred.stdout_capturing import CapturedStdout
 from sacred.utils import SacredError, apply_backspaces_and_linefeeds, convert_to_nested_dict
 
-from models.errors import ConfigError, nearest
+from models.errors import ConfigError, JobError, nearest
 
 from .devices import count_devices, resolve_accelerator, resolve_devices
 from .interrupts import Interrupted, answered_by, end_at_once
 from .log_lines import root_logger
 from .processes import check_world, first_goes_first, is_first_process, join, on_failure, place, share
 from .provenance import git_state, lock_state, packages, process_state
-from .run_folder import RunFolder
+from .run_folder import RunFolder, record_orphaned
 from .runs import main as list_runs
 from .typed_config import check
 
@@ -179,6 +180,8 @@ class Experiment(sacred.Experiment):
         except (ValueError, FloatingPointError) as error:
             if type(error) is ValueError and not str(error):
                 raise
+            if isinstance(error, JobError):
+                _for_the_first(str(error))
             if type(error).__module__ == "models.errors" or isinstance(error, FloatingPointError):
                 raise CommandError(str(error)) from error
             raise
@@ -305,8 +308,19 @@ def _record_failures(_run: Run) -> None:
     def record(why: str) -> None:
         for observer in _run.observers:
             observer.failed_event(fail_time=datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None), fail_trace=[why])
+        _for_the_first(why)
 
     on_failure.append(record)
+
+
+def _for_the_first(why: str) -> None:
+    """Where the first process was killed, another one writes down that the run has failed."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder and not is_first_process():
+        words = f"The first process of this job was killed. {why}"
+        with contextlib.suppress(OSError, ValueError):
+            if record_orphaned(Path(folder), words):
+                sys.stderr.write(f"{words}\n")
 
 
 def enter_job(

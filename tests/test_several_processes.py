@@ -198,7 +198,7 @@ def planted(folder: Path, name: str, faults: str, launcher: tuple[str, ...] = ()
         assert job.poll() is None, job.stdout.read()
         assert time.monotonic() < until, "no fault was planted"
         time.sleep(0.1)
-    output, _ = job.communicate(timeout=60)  # the limit
+    output, _ = job.communicate(timeout=60)
     (run,) = read_runs(where / "exp_logs")
     left = [p for p in where.glob("fault-*") if Path(f"/proc/{p.name.split('-')[2]}").exists()]
     return output, job.returncode, run, left
@@ -232,8 +232,8 @@ def nobody_is_left(folder: Path) -> bool:
         ("1:kill", "FAILED", "Process 1 of this job was ended by SIGKILL"),
         ("1:kill,0:hang", "FAILED", "Process 1 of this job was ended by SIGKILL"),
         ("0:raise", "FAILED", "a planted fault"),
-        ("0:kill", "DEAD", ""),
-        ("0:kill,1:hang", "DEAD", ""),
+        ("0:kill", "FAILED", "The first process of this job was killed"),
+        ("0:kill,1:hang", "FAILED", "The first process of this job was killed"),
     ],
 )
 def test_who_dies_takes_the_job_along(trained, folder, faults, status, words):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from datetime import datetime
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from helpers.resume import LOCK, RunLock, changes, experiment_of, run_of, run_to_continue
-from helpers.run_folder import RunFolder
+from helpers.provenance import process_state
+from helpers.run_folder import RunFolder, record_orphaned
 from models.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +164,22 @@ def test_an_attempt_that_takes_nothing_up_leaves_the_run_as_it_was(tmp_path, how
         again.interrupted_event(NOON, "INTERRUPTED")
     assert [(tmp_path / "1" / name).read_text() for name in names] == before
     RunFolder(tmp_path, tmp_path / "1").started_event(start_time=NOON, **INFO)  # the lock is free
+
+
+def test_only_a_run_whose_process_is_gone_is_written_off(tmp_path):
+    def status(**changes):
+        path = tmp_path / "run.json"
+        host = {"hostname": platform.node(), "process": process_state()}
+        path.write_text(json.dumps({"status": "RUNNING", "host": host, **changes}))
+        done = record_orphaned(tmp_path, "killed", patience=0.0)
+        return done, json.loads(path.read_text())["status"]
+
+    assert status() == (False, "RUNNING")  # this process lives
+    assert status(status="COMPLETED") == (False, "COMPLETED")
+    gone = {**process_state(), "started": 1}
+    assert status(host={"hostname": "elsewhere", "process": gone}) == (False, "RUNNING")
+    assert status(host={"hostname": platform.node(), "process": gone}) == (True, "FAILED")
+    assert json.loads((tmp_path / "run.json").read_text())["fail_trace"] == ["killed"]
 
 
 def test_a_database_does_not_choose_a_number_below_the_folders(tmp_path):
