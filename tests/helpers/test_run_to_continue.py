@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from helpers.resume import LOCK, RunLock, changes, experiment_of, run_of, run_to_continue
 from helpers.provenance import process_state
+from helpers.resume import LOCK, RunLock, changes, experiment_of, run_of, run_to_continue
 from helpers.run_folder import RunFolder, record_orphaned
 from models.errors import ConfigError
 
