@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -35,11 +36,12 @@ from .tasks import LOWER_IS_BETTER, loss_of, score
 log = logging.getLogger(__name__)
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _CHUNK = 4096  # items scored at once
+_global_generator = threading.Lock()  # torch's, from which modules take their first weights: heads begin in several threads
 
 
 def initial_head(seed: int, in_dim: int, out_dim: int, **head: Any) -> ProbeHead:
     """A freshly initialised ProbeHead that depends on its seed only; torch's global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with _global_generator, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ProbeHead(in_dim, out_dim, **head)
 

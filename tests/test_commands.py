@@ -84,7 +84,7 @@ def test_absent_weights_name_the_file(run):
         ("main", "demo", {"maest.n_classes": 7}, "n_classes"),
         ("main", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
         ("test", "demo", {"ckpt_path": "nothing.ckpt"}, "nothing.ckpt"),
-        ("report", "demo", {"ckpt_path": "x.ckpt", "report.folds": 3}, "ckpt_path does not go with report.folds"),
+        ("report", "demo", {"ckpt_path": "last", "report.folds": 3}, "ckpt_path does not go with report.folds"),
         ("extract_embeddings", "demo", {"predict.transformer_block": 99}, "99"),
         ("predict", "demo", {}, "predict.audio"),
         ("predict", "demo", {"predict.audio": "nowhere.mp3"}, "nowhere.mp3"),

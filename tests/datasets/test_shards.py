@@ -143,10 +143,12 @@ def test_only_bad_files(tmp_path):
 def test_a_shard_that_another_process_holds_is_made_apart_and_is_the_same(folder, whole, tmp_path, monkeypatch):
     """As after a lost connection: the worker goes on, and its task is given to another."""
     out, real = tmp_path, features.mel_of_file
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background may be deaf to it
     with monkeypatch.context() as patch:
         patch.setattr(features, "mel_of_file", lambda path, max_seconds: os.kill(os.getpid(), signal.SIGINT) or time.sleep(9))
         with pytest.raises(KeyboardInterrupt):
             prepare(folder, out, jobs=1, shard_tracks=5)
+    signal.signal(signal.SIGINT, before)
     assert features.mel_of_file is real
     with open(out / "mel.shard-00000.h5.journal", "r+b") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

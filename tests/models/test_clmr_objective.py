@@ -74,7 +74,7 @@ def test_a_few_steps_lower_the_loss_and_find_the_other_view():
         optimizer.step()
     after = judged()
     assert after["loss"] < before["loss"] - 0.5
-    assert after["accuracy"] > 0.25 > 5 * (1 / 23)
+    assert after["accuracy"] > 0.15 > 3 * (1 / 23)  # chance is 1 / 23
 
 
 def test_validation_is_over_groups_of_all_items_and_always_the_same():
