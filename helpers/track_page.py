@@ -42,7 +42,7 @@ _STYLE = """<style>
 .scale i{display:block;width:120px;height:10px;border-radius:3px;
 background:linear-gradient(90deg,#000004,#3b0f70,#8c2981,#de4968,#fe9f6d,#fcfdbf)}
 audio{width:100%;margin:.4rem 0}a{color:var(--s0)}
-td.wrap{min-width:8rem}td.name{min-width:12rem;overflow-wrap:anywhere}
+td.wrap{min-width:8rem}td.name{min-width:12rem;max-width:24rem;overflow-wrap:anywhere}
 .tags .bar i{background:var(--s0)}
 .tags li{grid-template-columns:minmax(6rem,38%) 1fr 3.2rem}
 </style>"""
@@ -135,7 +135,7 @@ def folder_page(
     lines = []
     for row in rows:
         cells = [
-            f'<td class="text name"><a href="{quote(os.fsencode(row.href))}">{escape(readable(row.name))}</a>{_soft(row.remark)}</td>'
+            f'<td class="text wrap name"><a href="{quote(os.fsencode(row.href))}">{escape(readable(row.name))}</a>{_soft(row.remark)}</td>'
             f"<td>{clock(row.duration)}</td>"
         ]
         cells += [f'<td class="text wrap">{_style_first(label)} {p:.2f}</td>' for label, p in row.top]
