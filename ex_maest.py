@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import configs
-from configs.schema import ExMaest, defaults, docs
+from configs.options import defaults, docs
+from configs.schema import ExMaest
 from helpers.commands import (
     HARDWARE,
+    asked_audio,
+    check_family,
     continued_by,
     demo_without_data,
     export_network,
@@ -25,10 +28,12 @@ from helpers.commands import (
     placed,
     report_study,
     run_extraction,
+    run_prediction,
     starting_point,
     test_lines,
     tested_checkpoint,
     to_extract,
+    what_is_heard,
 )
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
@@ -107,7 +112,6 @@ def train(
 ) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
     from helpers.build import build_averaging, build_experiment, build_optimization
-    from helpers.resume import experiment_of
     from helpers.training import fit
 
     data = data_module(config, found, seed)
@@ -120,7 +124,7 @@ def train(
         averaging=build_averaging(config["module"]),
         seed=seed,
         resume_from=start,
-        experiment=build_experiment(experiment_of(config), data, config["trainer"]),
+        experiment=build_experiment(config, data),
         log_metric=metric_logger(run, prefix),
         **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
@@ -142,6 +146,7 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     from helpers.training import evaluate
 
     checkpoint = tested_checkpoint(_config)
+    check_family(checkpoint, {"clmr": "ex_ssl.py"}, "maest")
     found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
@@ -228,43 +233,11 @@ def _told(done: Any) -> dict[str, str]:
 @ex.command
 def predict(_config: Mapping[str, Any], seed: int) -> list[str]:
     """What is this music? The classes heard in predict.audio, a file or folder: on the screen, and as pages in <out_dir>/predictions/<name>/."""
-    from helpers.predict import check_audio, print_prediction
-
     config = as_trained(_config)
-    check_audio(_audio(config))
-    net, weights, precision = trained(config, seed)
-    found = _predicted(config, net, weights, precision)
-    print_prediction(found)
-    if net.card is not None:
-        _say(f"Weights: {net.card.name}, {net.card.licence}.")
-    _say(*map(str, found.written))
+    size = config["datamodule"]["batch_size_test"]
+    found, lines = what_is_heard(lambda: trained(config, seed), config["predict"], size)
+    _say(*lines)
     return [str(path) for path in found.written]
-
-
-def _audio(config: Mapping[str, Any]) -> str:
-    from models.errors import ConfigError
-
-    if config["predict"]["audio"] is None:
-        raise ConfigError("predict.audio names an audio file, or a folder of them. It is not set.")
-    return str(config["predict"]["audio"])
-
-
-def _predicted(config: Mapping[str, Any], net: Any, weights: str, precision: str, **more: Any) -> Any:
-    from helpers.predict import predict
-
-    p = config["predict"]
-    return predict(
-        net,
-        p["audio"],
-        Path(p["out_dir"]) / ("similar" if "neighbours" in more else "predictions"),
-        weights=weights,
-        hop_seconds=p["hop"],
-        batch_size=config["datamodule"]["batch_size_test"],
-        precision=precision,
-        tables=[kind for kind in ("csv", "json", "parquet") if p[kind]],
-        **{key: p[key] for key in ("top", "html", "player_minutes")},
-        **more,
-    )
 
 
 @ex.command
@@ -277,7 +250,8 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
     from models.errors import ConfigError
 
     config = as_trained(_config)
-    p, query, block = config["predict"], _audio(config), blocks(config)[0]
+    p, block = config["predict"], blocks(config)[0]
+    query = asked_audio(p)
     if p["format"] != "store" or len(blocks(config)) > 1 or block < 0 or Path(query).is_dir():
         raise ConfigError(
             "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
@@ -300,7 +274,8 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
             ", the collection's mean taken off." if p["center"] else "."
         )
         more = {"neighbours": lambda name: found, "notes": [note]}
-        _say(*map(str, _predicted(config, net, weights, precision, **more).written))
+        size, out = config["datamodule"]["batch_size_test"], Path(p["out_dir"]) / "similar"
+        _say(*map(str, run_prediction(net, weights, precision, p, out, size, **more).written))
     return [name for name, _ in found]
 
 
@@ -310,7 +285,8 @@ def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
 
     Looks at datamodule.audio_dir (or base_dir) and datamodule.groundtruth. Exit code: 0 nothing to mend, 3 there is, 1 it could not look.
     """
-    from helpers.check import check_collection, print_findings
+    from helpers.check import check_collection
+    from helpers.check_screen import print_findings
     from helpers.data import audio_and_table
 
     c = _config["datamodule"]
@@ -413,8 +389,6 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
     r = config["report"]
     return dict(
         settings=probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"]),
-        types=r["types"],
-        reduce=r["reduce"],
         block=blocks(config)[0],
         batch_size=config["datamodule"]["batch_size_test"],
     )
@@ -422,11 +396,13 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path, weights: str) -> Any:
     from helpers.study import split_study
+    from helpers.transfer import Inputs
 
-    labels = found.truths["test"].labels
+    labels, r = found.truths["test"].labels, config["report"]
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
     trained = network(config, labels, seed, pretrained=False, checkpoint=weights)
-    return split_study(trained, untrained, found, folder, seeds=config["report"]["seeds"], mels=found.store, **_probe(config))
+    inputs = Inputs(r["types"], r["reduce"], trained.embed_dim)
+    return split_study(trained, untrained, found, folder, seeds=r["seeds"], inputs=inputs, mels=found.store, **_probe(config))
 
 
 def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
@@ -442,7 +418,17 @@ def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -
         return network(config, labels, seed, pretrained=False, checkpoint=str(result.best or result.last))
 
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
-    return folds_study(pretrain, untrained, found, folder, folds=r["folds"], repeats=r["repeats"], **_probe(config))
+    return folds_study(
+        pretrain,
+        untrained,
+        found,
+        folder,
+        folds=r["folds"],
+        repeats=r["repeats"],
+        types=r["types"],
+        reduce=r["reduce"],
+        **_probe(config),
+    )
 
 
 def _say(*lines: str) -> None:

@@ -3,6 +3,7 @@
 python ex_ssl.py                                               a small CLMR on the embedded demo music
 python ex_ssl.py with clmr_pretrain datamodule.audio_dir=DIR   any formats, rates and channels
 python ex_ssl.py extract_embeddings with clmr_inference datamodule.audio_dir=DIR
+python ex_ssl.py predict with clmr_pretrain clmr.checkpoint=CKPT clmr.head_checkpoint=HEAD predict.audio=SONG
 python ex_ssl.py print_named_configs | print_config | help COMMAND
 """
 
@@ -10,12 +11,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import configs
-from configs.schema import defaults, docs
+from configs.options import defaults, docs
 from configs.schema_ssl import ExSsl
 from helpers.commands import (
     HARDWARE,
@@ -30,6 +31,7 @@ from helpers.commands import (
     test_lines,
     tested_checkpoint,
     to_extract,
+    what_is_heard,
 )
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
@@ -59,6 +61,8 @@ def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> A
 
     c, kind = config["datamodule"], family(config["family"])
     kind.check(config)
+    if "train" in splits:
+        kind.check_enough(config)
     names = ("audio_dir", "base_dir", "base_dir_val", "groundtruth", "label_column", "group_column", "demo_tracks", "split_seed")
     return find_tracks(
         **{n: c[n] for n in names},
@@ -106,18 +110,24 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
     """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
     from helpers.build import build_experiment
     from helpers.families import family, settings
-    from helpers.resume import experiment_of
+    from helpers.silence import warn_of_silence
     from helpers.training import fit
 
     t, o = config["trainer"], config["optimizer"]
     labels = found.truths["train"].labels or None
     net = network(config, labels, seed)
     data = data_module(config, found, net, seed)
-    experiment = build_experiment(experiment_of(config), data, t)
+    experiment = build_experiment(config, data)
     if o["schedule"] == "cosine":  # it ends with the last epoch
         experiment["trainer.max_epochs"] = t["max_epochs"]
-    return fit(
-        family(config["family"]).objective(config, net),
+    kind, n_val = family(config["family"]), int(data.summary().get("tracks of val", 0))
+    kind.say_validation(config, n_val)
+    if is_first_process():
+        for split, what in (("train", "training"), ("val", "validation")):
+            if split in found.truths:
+                warn_of_silence(data.split(split).reader.store, data.split(split).tracks, what)
+    result = fit(
+        kind.objective(config, net),
         data,
         out_dir=folder,
         optimization=settings.optimization(o, t, config["datamodule"]["batch_size_train"]),
@@ -129,6 +139,8 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
         log_metric=metric_logger(run),
         **{k: v for k, v in t.items() if k != "default_root_dir"},
     )
+    kind.warn_of_chance(config, n_val, result.metrics)
+    return result
 
 
 # ---- commands
@@ -154,12 +166,14 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
             "test scores a network that was trained on labels (samplecnn_supervised); embeddings are scored by ex_tl.py."
         )
     checkpoint = tested_checkpoint(_config)
-    found, folder, seed, _ = job(_run, _config, seed, ("test",))
+    config = kind.sized_by_checkpoint(_config, checkpoint)
+    found, folder, seed, _ = job(_run, config, seed, ("test",))
     labels = found.truths["test"].labels
-    net = network(_config, labels, seed)
+    kind.check_classes(checkpoint, labels)
+    net = network(config, labels, seed)
     result = evaluate(
-        kind.objective(_config, net),
-        data_module(_config, found, net, seed),
+        kind.objective(config, net),
+        data_module(config, found, net, seed),
         checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
@@ -169,10 +183,11 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     return result.metrics
 
 
-def extraction(config: Mapping[str, Any], run: Run, seed: int) -> dict[str, Any]:
-    """What extract_embeddings and extract_logits share: network, store, tracks and windows."""
+def extraction(config: Mapping[str, Any], run: Run, seed: int, of: Callable[[Any], object]) -> dict[str, Any]:
+    """What extract_embeddings and extract_logits share: network, store, tracks and windows. of: raises for a network that lacks what is asked for."""
     section, c, p = config[config["family"]], config["datamodule"], config["predict"]
     net, _, precision = placed(network(config, None, seed), weights_name(config), config["trainer"])
+    of(net)  # before hours of preparation
     asked = ("predict",) if c["groundtruth_predict"] else ()
     return dict(
         network=net,
@@ -194,9 +209,27 @@ def weights_name(config: Mapping[str, Any]) -> str | None:
 
 
 def layers(config: Mapping[str, Any], net: Any) -> list[int]:
-    """The layers to extract, 0-based."""
+    """The layers to extract, 0-based. Raises ConfigError for one that the network has not."""
+    from models.errors import ConfigError
+
     chosen = config["predict"]["transformer_block"]
-    return list(net.resolve_layers([chosen] if isinstance(chosen, int) else chosen))
+    try:
+        return list(net.resolve_layers([chosen] if isinstance(chosen, int) else chosen))
+    except ValueError as error:
+        raise ConfigError(f"predict.transformer_block={chosen}: {error}") from error
+
+
+def classes(config: Mapping[str, Any], net: Any) -> list[str]:
+    """The network's classes. Raises ConfigError for one without a head, naming the keys that give it one."""
+    from models.errors import ConfigError
+
+    if net.out_dim is None:
+        key = f"{config['family']}.head_checkpoint"
+        raise ConfigError(
+            f"The network of {weights_name(config) or 'this config'} has no head, and so no classes: name one by {key}=HEAD "
+            "(the head.safetensors of a probe of its embeddings, or a published head), or a checkpoint that was trained on labels."
+        )
+    return list(net.label_names)
 
 
 def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, Any], out: Path, **more: Any) -> dict[str, str]:
@@ -210,7 +243,7 @@ def extracted(kind: str, config: Mapping[str, Any], seed: int, job: dict[str, An
 @ex.command
 def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Vectors of predict.transformer_block for every window of every track, [windows, C] each, into <out_dir>/<layer>/. Resumes."""
-    job, p = extraction(_config, _run, seed), _config["predict"]
+    job, p = extraction(_config, _run, seed, lambda net: layers(_config, net)), _config["predict"]
     more = {"blocks": layers(_config, job["network"]), "pool": p["pool"]}
     return extracted("embeddings", _config, seed, job, Path(p["out_dir"]), **more)
 
@@ -218,7 +251,30 @@ def extract_embeddings(_run: Run, _config: Mapping[str, Any], seed: int) -> dict
 @ex.command
 def extract_logits(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, str]:
     """Logits of every window of every track, of a network with a head, into <out_dir>/logits/. Resumes."""
-    return extracted("logits", _config, seed, extraction(_config, _run, seed), Path(_config["predict"]["out_dir"]) / "logits")
+    job = extraction(_config, _run, seed, lambda net: classes(_config, net))
+    return extracted("logits", _config, seed, job, Path(_config["predict"]["out_dir"]) / "logits")
+
+
+@ex.command
+def predict(_config: Mapping[str, Any], seed: int) -> list[str]:
+    """What is this music? Classes heard in predict.audio, a file or folder: on the screen, and as pages in <out_dir>/predictions/<name>/.
+
+    The network's head is its checkpoint's own (samplecnn_supervised), or clmr.head_checkpoint: a probe's head.safetensors.
+    """
+    from models.errors import ConfigError
+
+    def make() -> tuple[Any, str, str]:
+        net = network(_config, None, seed)
+        classes(_config, net)
+        return placed(net, weights_name(_config), _config["trainer"])
+
+    if _config[_config["family"]]["task"] == "multiclass":
+        raise ConfigError(
+            "predict gives each class a probability of its own; the classes of a multiclass network share one: extract_logits gives its logits."
+        )
+    found, lines = what_is_heard(make, _config["predict"], _config["datamodule"]["batch_size_test"])
+    _say(*lines)
+    return [str(path) for path in found.written]
 
 
 @ex.command
@@ -226,7 +282,10 @@ def export(_config: Mapping[str, Any], seed: int) -> str:
     """Write the config's network to export.out: export.format=safetensors, or onnx (waveform -> tags; it needs a head: clmr.head_checkpoint)."""
 
     def make() -> Any:
-        return placed(network(_config, None, seed), weights_name(_config), _config["trainer"])[0]
+        net = network(_config, None, seed)
+        if _config["export"]["format"] == "onnx":
+            classes(_config, net)
+        return placed(net, weights_name(_config), _config["trainer"])[0]
 
     path, lines = export_network(make, _config["export"])
     _say(*lines)
@@ -237,7 +296,7 @@ def export(_config: Mapping[str, Any], seed: int) -> str:
 def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
     """Write wav files before and after each augmentation, and views as training draws them, with a page of players and spectrograms."""
     from helpers.data import demo_data
-    from helpers.hear import hear_augmentations
+    from helpers.listening_page import hear_augmentations
     from models.audio import find_audio
     from models.clmr.augment import Augmentation
 
@@ -256,6 +315,7 @@ def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list
         crop=net.window_length,
         examples=h["examples"],
         seed=seed,
+        config=" ".join(ex.named) or "the recipe",
     )
     _say(*map(str, written))
     return [str(path) for path in written]
@@ -265,7 +325,7 @@ def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list
 def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train without labels, extract, probe with them (beside the untrained encoder and mel statistics); one page of it: report.html."""
     from helpers.study import forget_older_embeddings, split_study
-    from helpers.transfer import probe_settings
+    from helpers.transfer import Inputs, probe_settings
 
     found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"))
     r = _config["report"]
@@ -275,22 +335,27 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
     forget_older_embeddings(folder, result.last)
     weights = str(result.best or result.last)
     trained, untrained = (network(_config, None, seed, pretrained=False, checkpoint=path) for path in (weights, None))
-    layer = layers(_config, trained)[0]
+    layer, data = layers(_config, trained)[0], {**r["data"], "task": "multi-label"}
+    windows = {part: data[f"{part}_windows"] for part in ("train", "val", "test")}
     study = split_study(
         trained,
         untrained,
         found,
         folder,
         seeds=r["seeds"],
-        settings=probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"]),
-        types="t",
-        reduce="mean",
+        settings=probe_settings(r["trainer"], r["optimizer"], r["model"], r["batch_size"], r["standardise"], data),
+        inputs=Inputs("t", "mean", trained.summary_shapes([layer])[layer][0], **windows),
+        z_scored=r["z_scored"],
         block=layer,
         batch_size=_config["datamodule"]["batch_size_test"],
         mels=mel_store(_config),
     )
-    note = "Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors."
-    path, scores = report_study(study, folder, r, seed, {**trained.settings, "layer probed": layer}, notes=[note])
+    notes = ["Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors."]
+    if r["z_scored"]:
+        notes.append(
+            "Inputs z-scored: by the training tracks' mean and deviation. An untrained network's vectors hardly vary, and gain most by it."
+        )
+    path, scores = report_study(study, folder, r, seed, {**trained.settings, "layer probed": layer}, notes=notes)
     _say(f"Report: {path}")
     for name, score in scores.items():
         _run.log_scalar(f"test_roc.{name}", score, 0)

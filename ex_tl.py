@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import configs
-from configs.schema import ExTl, defaults, docs
+from configs.options import defaults, docs
+from configs.schema_probe import ExTl
 from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,9 @@
 
 CPU seconds stand beside the wall's: on a machine that others use they say what two free cores would take (half of them).
 
-Measured on 2 cores under a load of 9 to 17, so in CPU seconds of one thread and scaled, not timed whole: an epoch of one head costs 0.57-0.69 s (768
-inputs, float32), 0.47-0.51 s (bfloat16), 1.4-1.5 s (2304, float32), 1.0 s (2304, bfloat16), validation included. Two such cores: 60 epochs of
-2304 inputs in 43-46 s (bfloat16 30 s); the sweep in 17-21 minutes (bfloat16 14-15) at 768 and 43-46 (31) at 2304. bfloat16 changed the validation
-ROC-AUC of a head by 0.00001 after 3 epochs. Idle figures are to be taken by running this file on an idle machine.
+Measured on 2 otherwise idle cores of an AMD EPYC (`--heads 8 --sweep-epochs 2 --loop-batches 5`; the sweeps and the loop scaled): 60 epochs of
+2304 inputs 46.8 s (bfloat16 51.1 s), the loop 247 s with its files in the page cache; the sweep at 768 inputs 15.1 minutes (bfloat16 11.5; one
+batched model 23.7), at 2304 36.2 (27.7; 58.2). bfloat16 changed a head's validation ROC-AUC by 0.00004 at most.
 """
 
 from __future__ import annotations

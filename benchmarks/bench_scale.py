@@ -1,12 +1,13 @@
 """The data side at Discogs' size: the sampler over a million tracks, and crops of 625 frames from a store of 40 000 tracks, cached and not.
 
 The first batch is timed in a process of its own, from the table's file and the store's on disk to the tensors of the first batch, and again from
-the opened ones; memory is that process's peak. Its million tracks have 16 frames each (3 GB in eight shards), its clips as many. Crops come
-from 40 000 tracks of 10 s (4.8 GB, written into FOLDER and removed afterwards): "not cached" reads after the files were dropped from the page cache
-(posix_fadvise), which also counts what the disk delivers; "cached" reads after every page was touched. The plain way is a memory map opened per item.
+the opened ones; memory is that process's peak. Its million tracks have 16 to 18 frames (3.3 GB in eight shards), its clips 16. Crops come from
+40 000 tracks of 10 to 11.2 s (625 to 700 frames, of which a crop of 625 begins anywhere in 75; 5.1 GB, written into FOLDER and removed afterwards):
+"not cached" reads after the files were dropped from the page cache (posix_fadvise), which also counts what the disk delivers; "cached" reads after
+every page was touched. The plain way is a memory map opened per item.
 
-Measured on 2 cores of an AMD EPYC with a virtual disk, busy (load 15: one process had an eighth of a core): first batch 2.5 s (0.51 s of CPU), peak
-0.80 GB with 0.50 GB of imports; crops 4 840/s cached (38 300 per second of CPU; a map opened per item 1 300 and 8 900), 235/s not cached.
+Measured on 2 cores of an AMD EPYC with a virtual disk, otherwise idle: first batch 0.42 s, 2.4 s with reading the table (cached), opening the
+store and finding its rows; peak 0.80 GB with 0.50 GB of imports; crops 54 600/s cached (a map opened per item 13 200/s), 472/s not cached.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from synthetic_discogs import BANDS, write_store, write_table  # noqa: E402
+from synthetic_discogs import BANDS, check_room, write_store, write_table  # noqa: E402
 
 from datasets import store_files  # noqa: E402
 from datasets.store import TrackStore  # noqa: E402
 
-FRAMES, CLIP, BATCH = 625, 625, 12
+FRAMES, LONGEST, CLIP, BATCH = 625, 700, 625, 12
 FIRST_BATCH = """
 import json, resource, sys, time
 import h5py, numpy, pyarrow.csv
@@ -72,7 +73,7 @@ def first_batch(folder: Path, n_tracks: int, rounds: int) -> dict[str, float]:
     """Medians of the seconds of each step, and GB."""
     frames = 16
     table = write_table(folder / "labels.csv", n_tracks)
-    store = write_store(folder / "index", n_tracks, frames)
+    store = write_store(folder / "index", n_tracks, frames, frames + 2)
     runs = []
     for _ in range(rounds + 1):  # the first leaves the table's cache
         run = subprocess.run(
@@ -98,12 +99,18 @@ def forget(store: Path) -> None:
         os.close(handle)
 
 
+def starts_of(store: TrackStore, tracks: np.ndarray) -> np.ndarray:
+    """A random first frame for each, the same for both ways."""
+    return np.random.default_rng(2).integers(0, store.lengths[tracks] - CLIP + 1)
+
+
 def crops(store: Path, tracks: np.ndarray) -> tuple[float, float]:
     """Crops per second, and per second of CPU, of batches of 12 through the store."""
     opened = TrackStore.open(store)
-    starts = np.zeros(BATCH, dtype=np.int64)
+    places = starts_of(opened, tracks)
     began, cpu = time.perf_counter(), time.process_time()
     for begin in range(0, len(tracks), BATCH):
+        starts = places[begin : begin + BATCH]
         opened.read_windows(tracks[begin : begin + BATCH], starts, starts + CLIP, CLIP)
     return len(tracks) / (time.perf_counter() - began), len(tracks) / (time.process_time() - cpu)
 
@@ -111,19 +118,17 @@ def crops(store: Path, tracks: np.ndarray) -> tuple[float, float]:
 def plain_crops(store: Path, tracks: np.ndarray) -> tuple[float, float]:
     """The same by a memory map opened per item."""
     opened = TrackStore.open(store)
-    index = {}
-    for path in opened.paths:
-        one = store_files.read_sealed(path)
-        index[path] = (one.data_offset, len(one.names))
-    counts = np.cumsum([0, *(n for _, n in index.values())])
-    paths = list(index)
+    shards = [store_files.read_sealed(path) for path in opened.paths]
+    counts = np.cumsum([0, *(len(one.names) for one in shards)])
+    starts = starts_of(opened, tracks).tolist()
     began, cpu = time.perf_counter(), time.process_time()
     for begin in range(0, len(tracks), BATCH):
         batch = []
-        for i in tracks[begin : begin + BATCH].tolist():
+        for i, start in zip(tracks[begin : begin + BATCH].tolist(), starts[begin : begin + BATCH]):
             shard = int(np.searchsorted(counts, i, side="right")) - 1
-            place = index[paths[shard]][0] + int(i - counts[shard]) * FRAMES * BANDS * 2
-            batch.append(np.array(np.memmap(paths[shard], np.float16, "r", place, (CLIP, BANDS))))
+            one = shards[shard]
+            place = one.data_offset + (int(one.offsets[i - counts[shard]]) + start) * BANDS * 2
+            batch.append(np.array(np.memmap(one.data_path, np.float16, "r", place, (CLIP, BANDS))))
         np.stack(batch)
     return len(tracks) / (time.perf_counter() - began), len(tracks) / (time.process_time() - cpu)
 
@@ -139,6 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     console = Console(width=110)
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        check_room(Path(name), args.tracks, LONGEST)
         figures = first_batch(Path(name), args.index, args.rounds)
         table = Table(title=f"First batch of 12 over {args.index:,} tracks, 400 labels; median of {args.rounds}")
         table.add_column("step")
@@ -148,7 +154,7 @@ def main() -> None:
         for step in ("table", "store", "matching", "first batch", "next epoch"):
             table.add_row(words.get(step, step), f"{figures[step]:.2f}", f"{figures[f'{step} cpu']:.2f}")
         console.print(table, f"Peak memory {figures['peak']:.2f} GB, of it {figures['imports']:.2f} GB for the imports.")
-        store = write_store(Path(name) / "crops", args.tracks, FRAMES)
+        store = write_store(Path(name) / "crops", args.tracks, FRAMES, LONGEST)
         rng = np.random.default_rng(1)
         cold, rates = [], {"TrackStore.read_windows": [], "a memory map opened per item": []}
         for _ in range(args.rounds):

@@ -24,8 +24,8 @@ WINDOW = 1875  # frames of 30 s
 FRAME_RATE, FRAME_BYTES = 62.5, 96 * 2  # float16 log-mels
 # Measured: CPU seconds per file, one thread
 PREPARE = {"29 s, 16 kHz mono MP3": 0.0186, "240 s, 44.1 kHz stereo MP3": 0.374, "the middle 30 s of it": 0.131}
-# Measured: CPU seconds per window of 30 s up to block 7, the full-size network, one thread, bfloat16 (float32: 3.5)
-EXTRACT_30 = 2.3
+# Measured: CPU seconds per window of 30 s up to block 7, the full-size network, one thread, in bfloat16 and in float32
+EXTRACT_30 = (2.3, 3.5)
 EMBEDDING_BYTES = 3 * 768 * 4
 
 
@@ -46,9 +46,11 @@ class Collection:
 
 COLLECTIONS = (
     Collection("MagnaTagATune, clips of 29 s", 25_860, 29, PREPARE["29 s, 16 kHz mono MP3"]),
-    Collection("MTG-Jamendo, whole tracks (mean 244 s)", 55_094, 244, PREPARE["240 s, 44.1 kHz stereo MP3"] * 244 / 240),
-    Collection("3.3 M tracks, the middle 30 s", 3_300_000, 30, PREPARE["the middle 30 s of it"]),
-    Collection("3.3 M tracks, whole (mean 240 s)", 3_300_000, 240, PREPARE["240 s, 44.1 kHz stereo MP3"]),
+    Collection(
+        "MTG-Jamendo, whole tracks (--max-seconds 0; mean 244 s)", 55_094, 244, PREPARE["240 s, 44.1 kHz stereo MP3"] * 244 / 240
+    ),
+    Collection("3.3 M tracks, the middle 30 s (--max-seconds 30)", 3_300_000, 30, PREPARE["the middle 30 s of it"]),
+    Collection("3.3 M tracks, whole (--max-seconds 0; mean 240 s)", 3_300_000, 240, PREPARE["240 s, 44.1 kHz stereo MP3"]),
 )
 
 
@@ -62,7 +64,7 @@ def hours(cpu_seconds: float, machines: int, cores: int) -> str:
         if found >= 0.1
         else f"{60 * found:.0f} min"
         if found > 1 / 60
-        else "1 min"
+        else "< 1 min"
     )
 
 
@@ -80,7 +82,14 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2, help="of a machine")
     args = parser.parse_args()
     table = Table(title=f"Computed: hours on {', '.join(map(str, MACHINES))} machines of {args.cores} cores, and disk")
-    for column in ("collection", "mels: hours", "mels: disk", "embeddings (30 s, block 7): hours", "disk"):
+    for column in (
+        "collection",
+        "mels: hours",
+        "mels: disk",
+        "embeddings (30 s, block 7), bfloat16: hours",
+        "float32: hours",
+        "disk",
+    ):
         table.add_column(column, justify="left" if column == "collection" else "right")
     for one in COLLECTIONS:
         windows = one.tracks * one.windows
@@ -88,10 +97,10 @@ def main() -> None:
             one.name,
             " / ".join(hours(one.tracks * one.prepare, n, args.cores) for n in MACHINES),
             size(one.tracks * one.seconds * FRAME_RATE * FRAME_BYTES),
-            " / ".join(hours(windows * EXTRACT_30, n, args.cores) for n in MACHINES),
+            *(" / ".join(hours(windows * seconds, n, args.cores) for n in MACHINES) for seconds in EXTRACT_30),
             size(windows * EMBEDDING_BYTES),
         )
-    Console(width=150).print(table)
+    Console(width=190).print(table)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .schema import Export, Predict, ProbeModel, ProbeOptimizer, ProbeTrainer, Trainer, opt, section
+from .options import opt, section
+from .schema import Export, Predict, Trainer
+from .schema_probe import ProbeModel, ProbeOptimizer, ProbeTrainer
 
 
 @dataclass
@@ -110,6 +112,18 @@ class SslPredict(Predict):
 
 
 @dataclass
+class SslWindows:
+    """Which windows of a track the report's probe sees, as in the section data of ex_tl.py."""
+
+    train_windows: str = opt(
+        "mean", "mean: one vector per track; each; random: another one each epoch", ("mean", "each", "random")
+    )
+    val_windows: str = opt("mean", "the same in validation; random: drawn once", ("mean", "each", "random", "first"))
+    test_windows: str = opt("mean", "the same in the test", ("mean", "each", "first"))
+    aggregate: str = opt("mean_prob", "from scores of windows to a track's", ("mean_prob", "mean_logit", "prob_of_mean_logit"))
+
+
+@dataclass
 class SslReport:
     """The command `report`: pre-train, extract, probe beside the untrained encoder and mel statistics, one page of it all."""
 
@@ -118,6 +132,10 @@ class SslReport:
     seeds: list[int] = opt([0, 1, 2], "a probe is trained with each; scores are their mean and spread")
     batch_size: int = opt(48, "tracks per step of the probe")
     standardise: bool = opt(False, "z-score the probe's inputs by the training tracks' statistics")
+    z_scored: bool = opt(
+        False, "beside it the same probe on z-scored inputs: the stricter comparison, an untrained network gains most by them"
+    )
+    data: SslWindows = section(SslWindows)
     trainer: ProbeTrainer = section(ProbeTrainer)
     optimizer: ProbeOptimizer = section(ProbeOptimizer)
     model: ProbeModel = section(ProbeModel)

@@ -1,8 +1,8 @@
-"""`python -m datasets`: the published data sets that there are."""
+"""`python -m datasets`: the published data sets that there are, one of them in full, and their steps."""
 
 import sys
 
-from .sets import overview
+from .sets_overview import main
 
 if __name__ == "__main__":
-    sys.stdout.write(overview())
+    sys.exit(main())

@@ -33,6 +33,8 @@ MAX_RATIO = (
     200  # a member that claims to grow by more, and beyond RATIO_FROM bytes, is taken for a bomb; audio grows by less than 2
 )
 RATIO_FROM = 64 << 20
+# of a name that is too long, of odd characters, or a file where another name needs a folder
+_NAME_ERRORS = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,12 @@ def unpack(
         except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
             raise DataSetError(
                 f"{name} cannot be unpacked: {error or type(error).__name__}. Remove it (all its parts) and download it again."
+            ) from error
+        except OSError as error:
+            if error.errno not in _NAME_ERRORS:
+                raise
+            raise DataSetError(
+                f"{name} holds a name that cannot be a file here: {str(error.filename)[-60:]!r} ({error.strerror})."
             ) from error
 
 

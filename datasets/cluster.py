@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 import pickle
 import queue
 import signal
+import socket
 import statistics
 import threading
 import time
@@ -37,62 +39,123 @@ SLOW = 3.0  # times the median after which a task is begun a second time ...
 SLOW_SECONDS = 60.0  # ... and no sooner than this
 LOOK = 2.0  # s between two looks at who is slow and which workers there are
 TELL = 30.0  # s between two lines that say that there is no worker
-ANSWER = 15.0  # s in which a scheduler must answer
+ANSWER = 15.0  # s in which a scheduler must answer ...
+KNOCK = 5.0  # ... and in which someone must listen at its address
 
 
 def run_tasks(
     function: Callable[[Task], Value],
     tasks: Sequence[Task],
     *,
-    scheduler: str | None = None,
-    workers: int | None = None,
+    client: Client | None = None,
     jobs: int | None = None,
+    alone: Callable[[Task], Task] | None = None,
     again: Callable[[Task], Task] | None = None,
 ) -> Generator[Outcome[Task, Value], None, None]:
-    """`function` of every task, one Outcome each, as they are done: in processes of this machine (`jobs`), or on a cluster (`scheduler`).
+    """`function` of every task, one Outcome each, as they are done: in processes of this machine (`jobs`), or on a cluster (`client`, of `connect`).
 
-    scheduler: see `connect`. again: makes of a slow task the one to begin a second time; it must not disturb the first. None: never.
+    alone: of parallel_map. again: on a cluster, makes of a slow task the one to begin a second time; it must not disturb the first. None: never.
     Function and tasks must be importable on the workers, which run in the same checkout and see the same files.
 
-    Raises ClusterError when the cluster cannot be reached or used.
+    Raises ClusterError when the cluster cannot be used, or is lost.
     """
-    if scheduler is None:
-        yield from parallel_map(function, tasks, jobs, ordered=False)
-        return
-    with connect(scheduler, workers) as client:
+    if client is None:
+        yield from parallel_map(function, tasks, jobs, ordered=False, alone=alone)
+    else:
         yield from _Run(client, function, again).run(tasks)
 
 
+def check_place(scheduler: str | None, workers: int | None, jobs: int | None) -> None:
+    """Raises ClusterError for a number that would say nothing: workers are SLURM's jobs, jobs are processes of this machine."""
+    if workers is not None and scheduler != "slurm":
+        has = f"{scheduler} has its own" if scheduler else "on this machine give the number of processes (jobs)"
+        raise ClusterError(f"The number of workers is asked of SLURM only (scheduler slurm); {has}.")
+    if jobs is not None and scheduler is not None:
+        raise ClusterError(
+            f"jobs={jobs} is a number of processes of this machine; the work is done by the workers of {scheduler}. Give one of the two."
+        )
+
+
 @contextlib.contextmanager
-def connect(scheduler: str, workers: int | None = None) -> Iterator[Client]:
+def connect(scheduler: str | None, workers: int | None = None) -> Iterator[Client | None]:
     """A client of a dask scheduler: its address (tcp://host:8786), its scheduler file (NAME.json), or "slurm": SLURM jobs by dask-jobqueue.
+
+    None: no cluster, and no client. Enter it before anything is written: what cannot be reached then leaves nothing behind.
 
     workers: of "slurm", how many jobs are asked for (1); their cores, memory, queue, ... come from dask's configuration
     (~/.config/dask/jobqueue.yaml, section jobqueue.slurm). They end with the context.
 
     Raises ClusterError when dask is not installed, nothing answers, or the configuration does not do.
     """
+    if scheduler is None:
+        yield None
+        return
     try:
         from distributed import Client
     except ImportError as error:
         raise ClusterError("A scheduler was named, and dask is not installed: pip install distributed dask-jobqueue.") from error
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_quiet())
         target: object = scheduler
         if scheduler == "slurm":
             target = stack.enter_context(_slurm(workers or 1))
-        elif workers is not None:
-            raise ClusterError(f"The number of workers is asked of SLURM only; {scheduler} has its own.")
         try:
-            if scheduler.endswith(".json"):
-                client = Client(scheduler_file=scheduler, timeout=ANSWER, set_as_default=False)
-            else:
-                client = Client(target, timeout=ANSWER, set_as_default=False)
+            if scheduler != "slurm":
+                target = _address(scheduler)
+                _knock(str(target))
+            client = Client(target, timeout=ANSWER, set_as_default=False)
         except (OSError, TimeoutError, ValueError, ImportError) as error:
             raise ClusterError(
                 f"No dask scheduler answers at {scheduler!r} ({type(error).__name__}: {error}). Start one (`dask scheduler`) and workers "
                 "(`dask worker tcp://HOST:8786` in this checkout), or name another."
             ) from error
         yield stack.enter_context(client)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Dask writes a traceback for a scheduler that is lost; the ClusterError says it in a sentence."""
+    loggers = [logging.getLogger(f"distributed.{part}") for part in ("client", "utils", "comm.core")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+def _address(scheduler: str) -> str:
+    """The scheduler's address, out of its file where it is one. Raises OSError without that file, ValueError for another kind of file."""
+    if not scheduler.endswith(".json"):
+        return scheduler
+    try:
+        return str(json.loads(Path(scheduler).read_bytes())["address"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no scheduler's file: it lacks {error}") from None
+
+
+def _knock(address: str) -> None:
+    """Raises OSError when no scheduler listens there: dask itself would take half a minute to say so, or wait for ever for the first word."""
+    protocol, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if protocol not in ("", "tcp", "tls"):
+        return
+    if not host or not port.isdigit():
+        raise ValueError("an address is tcp://HOST:PORT")
+    until = time.monotonic() + KNOCK
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK) as other:
+                other.settimeout(ANSWER)
+                if protocol != "tls" and not other.recv(1):  # a scheduler speaks first
+                    raise ConnectionResetError("it hung up")
+            return
+        except ConnectionRefusedError:  # perhaps it is only just starting
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def _slurm(jobs: int) -> contextlib.AbstractContextManager:
@@ -126,7 +189,10 @@ def _slurm(jobs: int) -> contextlib.AbstractContextManager:
 
 
 def _by_value() -> Callable[[bytes], object]:
-    """What runs a pickled call. A function within a function is sent as it is: the scheduler, which looks at it, need not know this project."""
+    """What runs a pickled call. A function within a function is sent as it is: the scheduler, which looks at it, need not know this project.
+
+    The bytes are this process's own, and come over the connection by which dask itself sends pickled calls: nothing is read from a file.
+    """
 
     def run(payload: bytes) -> object:
         import pickle

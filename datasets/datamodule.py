@@ -24,6 +24,7 @@ from models.windows import Tail
 from .groundtruth import Groundtruth, listed, match
 from .loaders import ClipLoader, TrainBatches, share_windows
 from .sampler import WeightedDraws, sample_weights
+from .split_names import CHECK
 from .store import TrackStore
 from .tracks import ClipReader, Teacher, WindowRule, plan_all_windows, plan_crops
 
@@ -159,6 +160,22 @@ class TrackDataModule(pl.LightningDataModule):
                 digest.update(json.dumps([name, teacher.store.attrs.get("weights_sha256")]).encode())
         return digest.hexdigest()
 
+    def summary(self) -> dict[str, int | str]:
+        """The same in figures that a person can compare: tracks, items (frames or samples), labels, and how often any label is set."""
+        found: dict[str, int | str] = {}
+        for name in ("train", "val"):
+            if self._labels[name] is None:
+                continue
+            split = self.split(name)
+            truth, store, teacher = split.groundtruth, split.reader.store, split.reader.teacher
+            found |= {f"tracks of {name}": len(split.index), f"items of {name}": int(store.lengths[split.tracks].sum())}
+            if truth.n_labels:
+                counts = truth.subset(np.asarray(split.index)).counts
+                found |= {f"labels of {name}": truth.n_labels, f"labels set in {name}": int(counts.sum())}
+            if teacher is not None:
+                found[f"teacher of {name}"] = str(teacher.store.attrs.get("weights_sha256"))
+        return found
+
     def _store(self, name: str) -> TrackStore:
         side = "train" if name in ("train", "predict") else "val"
         source = self._sources[side]
@@ -188,10 +205,10 @@ class TrackDataModule(pl.LightningDataModule):
         if len(index) == 0:
             raise GroundtruthError(
                 f"None of the {len(truth)} tracks of the {name} groundtruth is in {store.paths[0]}: it has tracks like {store.names[0]!r}, "
-                f"the groundtruth like {truth.keys[0]!r}. Paths are relative to the audio folder."
+                f"the groundtruth like {truth.keys[0]!r}. Paths are relative to the audio folder. {CHECK}"
             )
         if found.absent:
-            log.warning("%s: %s They are left out.", name, found.message(str(store.paths[0])))
+            log.warning("%s: %s They are left out. %s", name, found.message(str(store.paths[0])), CHECK)
         if self.views is not None:
             index = self._long_enough(name, store, index, found.numbers)
         tracks = found.numbers[index]

@@ -74,6 +74,11 @@ class Failures:
             write_whole(self.table, content)
 
 
+def failed_before(folder: Path) -> dict[str, str]:
+    """The reason of each file that a preparation into `folder` left out, as its failed.csv says; {} where there is none."""
+    return {name: row[0] for name, row in _read(folder / "failed.csv").items()}
+
+
 def _read(table: Path) -> dict[str, list[str]]:
     """The rows of an earlier table by file; a table that is not there, or not one of these, says nothing."""
     try:

@@ -20,16 +20,11 @@ import numpy as np
 from models.errors import GroundtruthError
 
 from .names import Names, chosen, compact, finder, positions
+from .split_names import CHECK, SPLITS, split_names
 
 log = logging.getLogger(__name__)
 MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
 SHOWN = 10  # names listed in a message before "and N more"
-SPLITS = ("train", "val", "test")
-_SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training", "tr"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "va"), "val"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation", "te"), "test"),
-}
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(
     np.int64
 )  # which labels a packed byte holds [256, 8]
@@ -47,7 +42,8 @@ class Groundtruth:
 
     keys: [N] names of tracks. labels: [L] names of columns. packed: [N, ceil(L / 8)] uint8, np.packbits of the boolean rows.
     split: [N] 'train', 'val' or 'test'. group: [N] what must not be torn apart by a split (artist, album).
-    checked: no track or label stands twice, as the caller knows.
+    checked: no track or label stands twice, as the caller knows. faulty: taken as it is, for those who look for faults (collection.py): tracks
+    may stand twice, and a split may be anything.
 
     Raises GroundtruthError for no tracks, keys or labels that stand twice, and parts that do not fit one another.
     """
@@ -60,6 +56,7 @@ class Groundtruth:
         split: Sequence[str] | None = None,
         group: Sequence[str] | None = None,
         checked: bool = False,
+        faulty: bool = False,
     ):
         self.keys: Sequence[str] = compact(keys)
         self.labels = list(labels)
@@ -67,8 +64,9 @@ class Groundtruth:
         if not self.keys:
             raise GroundtruthError("The groundtruth is empty: it names no track.")
         for what, names in () if checked else (("tracks", self.keys), ("labels", self.labels)):
-            if twice := _twice(names):
-                raise GroundtruthError(f"{len(twice)} {what} stand more than once in the groundtruth: {listed(twice)}.")
+            if not (faulty and what == "tracks") and (twice := _twice(names)):
+                cure = f" {CHECK}" if what == "tracks" else ""
+                raise GroundtruthError(f"{len(twice)} {what} stand more than once in the groundtruth: {listed(twice)}.{cure}")
         if packed.shape != (len(self.keys), (len(self.labels) + 7) // 8) or packed.dtype != np.uint8:
             raise GroundtruthError(
                 f"{len(self.keys)} tracks and {len(self.labels)} labels do not fit a packed matrix of {packed.shape} {packed.dtype}."
@@ -77,14 +75,9 @@ class Groundtruth:
             if values is not None and len(values) != len(self.keys):
                 raise GroundtruthError(f"{len(self.keys)} tracks, but {len(values)} values of {what}.")
         self.group = None if group is None else list(group)
-        self.split = None if split is None else self.split_names(split)
+        self.split = None if split is None else split_names(split, self.keys, faulty)
 
     # -- making
-
-    @staticmethod
-    def split_names(values: Sequence[str]) -> list[str]:
-        """'train', 'val' or 'test' for the names that tables use. Raises GroundtruthError for others."""
-        return _split_names(values)
 
     @staticmethod
     def read(path: str | Path, **options: object) -> Groundtruth:
@@ -117,8 +110,9 @@ class Groundtruth:
         labels: Sequence[str] | None = None,
         split: Sequence[str] | None = None,
         group: Sequence[str] | None = None,
+        faulty: bool = False,
     ) -> Groundtruth:
-        """As from_mapping, with keys and values apart."""
+        """As from_mapping, with keys and values apart. faulty: as of Groundtruth."""
         labels = None if labels is None else list(labels)
         values = [[value] if isinstance(value, str) else value for value in values]
         if _are_vectors(values, labels):
@@ -127,7 +121,7 @@ class Groundtruth:
             labels, packed = _pack_lists(keys, values, labels)
         if not labels:
             raise GroundtruthError("The groundtruth has no labels.")
-        return cls(keys, labels, packed, split, group)
+        return cls(keys, labels, packed, split, group, faulty=faulty)
 
     @classmethod
     def unlabelled(cls, keys: Sequence[str], split: Sequence[str] | None = None) -> Groundtruth:
@@ -208,14 +202,6 @@ def _twice(names: Sequence[str]) -> list[str]:
     if isinstance(names, Names):
         return names.twice()
     return [] if len(set(names)) == len(names) else [name for name, n in Counter(names).items() if n > 1]
-
-
-def _split_names(values: Sequence[str]) -> list[str]:
-    known = {value: _SPLIT_NAMES.get(str(value).strip().lower()) for value in set(values)}
-    wrong = sorted(repr(value) for value, name in known.items() if name is None)
-    if wrong:
-        raise GroundtruthError(f"Splits are train, val (valid, validation, dev) and test; got {', '.join(wrong)}.")
-    return [known[value] for value in values]
 
 
 def _are_vectors(values: list, labels: list[str] | None) -> bool:
@@ -341,12 +327,13 @@ def match(keys: Sequence[str], names: Sequence[str]) -> Match:
     numbers, several = find(keys, names)
     for row, found in several.items():
         raise GroundtruthError(
-            f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix."
+            f"{keys[row]!r} may mean {listed([names[i] for i in found])}. Write the audio file's full name with its suffix. "
+            + CHECK
         )
     there = numbers[numbers >= 0]
     if len(there) and np.bincount(there).max() > 1:
         rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0])
         raise GroundtruthError(
-            f"{listed([keys[i] for i in rows])} mean the same track of the store, {names[numbers[rows[0]]]!r}."
+            f"{listed([keys[i] for i in rows])} mean the same track of the store, {names[numbers[rows[0]]]!r}. {CHECK}"
         )
     return Match(numbers, [keys[i] for i in np.flatnonzero(numbers < 0)])

@@ -21,7 +21,7 @@ from .names import Names
 
 log = logging.getLogger(__name__)
 FROM_BYTES = 16 << 20  # smaller tables are read in no time
-VERSION = 1
+VERSION = 2
 
 
 def cached(table: Path, options: object, read: Callable[[], Groundtruth]) -> Groundtruth:
@@ -64,7 +64,7 @@ def _load(path: Path, wanted: str) -> Groundtruth | None:
             columns = [_repeated(file, name) for name in ("split", "group")]
             if len(ends) != len(packed) or (len(ends) and ends[-1] != len(blob)) or (np.diff(ends) < 0).any():
                 raise ValueError("its parts do not fit one another")
-        return Groundtruth(Names(blob, ends), labels, packed, *columns, checked=True)
+        return Groundtruth(Names(blob, ends), labels, packed, *columns, checked=True, faulty=True)
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:  # damaged: the table itself is at hand
         log.info("%s cannot be used (%s); the table is read.", path, error)
         return None

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import logging
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from models.errors import GroundtruthError, nearest
+from models.errors import GroundtruthError
 
 from . import groundtruth_arrow
+from .columns import PATH_COLUMNS, Columns
 from .groundtruth import Groundtruth, listed
 from .names import NamesBuilder
 
 log = logging.getLogger(__name__)
-PATH_COLUMNS = (
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "filepath",
-    "file_path",
-    "key",
-    "audio",
-    "audio_path",
-    "mp3_path",
-    "track",
-    "name",
-)
-LABEL_COLUMNS = ("labels", "label", "tags", "tag", "classes", "class", "genres", "genre", "styles", "style", "category", "target")
-SPLIT_COLUMNS = ("split", "subset", "partition")
-GROUP_COLUMNS = ("group", "artist", "artist_id", "album", "album_id")
 SEPARATORS = ("|", ";", ",")
 
 
@@ -42,22 +27,22 @@ LINES = 16384  # handled at a time
 ONES, ZEROS = frozenset({"1", "1.0", "True", "true"}), frozenset({"0", "0.0", "False", "false"})
 
 
-def read_table(path: Path, labels: list[str] | None, columns: dict[str, str | None], separator: str | None) -> Groundtruth:
-    """See groundtruth_files.read. columns: "path", "label", "split", "group" -> the chosen column, or None."""
-    table = _Table(path)
-    header = table.header
-    key = choose(header, columns["path"], PATH_COLUMNS, "path", "the track's path")
+def read_table(
+    table: Table, columns: Columns, labels: list[str] | None, separator: str | None, faulty: bool = False
+) -> Groundtruth:
+    """See groundtruth_files.read."""
+    header, key, label, split, group = table.header, columns.path, columns.label, columns.split, columns.group
     if key is None:
         raise GroundtruthError(
             f"no column is known to hold the track's path: rename it to {' or '.join(PATH_COLUMNS[:4])} (in Python: path_column=). "
             f"The columns are {', '.join(header)}."
         )
-    split = choose(header, columns["split"], SPLIT_COLUMNS, "split", "the split")
-    group = choose(header, columns["group"], GROUP_COLUMNS, "group", "the group", ambiguous=False)
-    label = choose(header, columns["label"], LABEL_COLUMNS, "label", "the labels")
-    if group is not None:
-        log.info("Tracks that share their %s are a group: a split keeps them together.", group)
-    others = [name for name in header if name not in (key, split, group)]
+    others = columns.others
+    if label is None and not others:
+        raise GroundtruthError(
+            f"there is no column of labels: the columns are {', '.join(header)}. A column named labels (or tags, genre; cells as rock|guitar), or a "
+            "column of 0 and 1 for each label, is wanted."
+        )
     if label is not None and separator is None:
         separator = table.separator(header.index(label))
     place = header.index(key)
@@ -75,8 +60,8 @@ def read_table(path: Path, labels: list[str] | None, columns: dict[str, str | No
         return NamesBuilder(), _Repeated(header, split), _Repeated(header, group), values
 
     names, splits, groups, values = begin()
-    large = label is not None and path.stat().st_size >= ARROW_FROM
-    found = groundtruth_arrow.batches(path, table.delimiter, header, texts) if large else None
+    large = label is not None and table.large
+    found = groundtruth_arrow.batches(table.path, table.delimiter, header, texts) if large else None
     try:
         for batch in found or ():
             groundtruth_arrow.add_names(names, batch[key])
@@ -84,7 +69,7 @@ def read_table(path: Path, labels: list[str] | None, columns: dict[str, str | No
             groups.add_column(batch.get(group))
             values.add_column(batch[label])
     except groundtruth_arrow.Uneven as error:
-        log.debug("%s is read line by line: %s", path, error)
+        log.debug("%s is read line by line: %s", table.path, error)
         found = None
         names, splits, groups, values = begin()
     for rows in table.chunks() if found is None else ():
@@ -95,10 +80,10 @@ def read_table(path: Path, labels: list[str] | None, columns: dict[str, str | No
     if not len(names):
         raise GroundtruthError(f"there is a header ({', '.join(header)}) but no track.")
     found_labels, packed = values.finish(labels)
-    return Groundtruth(names.names(), found_labels, packed, splits.values, groups.values)
+    return Groundtruth(names.names(), found_labels, packed, splits.values, groups.values, faulty=faulty)
 
 
-class _Table:
+class Table:
     """The lines of a csv or tsv file, without the empty ones."""
 
     def __init__(self, path: Path):
@@ -112,6 +97,15 @@ class _Table:
         self.header = [cell.strip() for cell in header]
         if len(set(self.header)) != len(self.header):
             raise GroundtruthError(f"a column's name stands twice in the header: {', '.join(self.header)}.")
+
+    @property
+    def large(self) -> bool:
+        """Whether one more reading of it takes a while."""
+        return self.path.stat().st_size >= ARROW_FROM
+
+    def columns(self, chosen: Mapping[str, str | None]) -> Columns:
+        """Which column holds what. Of a large table the first lines tell which column holds splits. Raises GroundtruthError as `Columns.of`."""
+        return Columns.of(self.header, chosen, itertools.islice(self.chunks(), 1 if self.large else None))
 
     def _rows(self) -> Iterator[list[str]]:
         with open(self.path, newline="", encoding="utf-8-sig") as file:
@@ -262,11 +256,8 @@ class _Marked:
             usable = labels
         if not usable:
             raise GroundtruthError(
-                f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {', '.join(self._names) or 'nothing'}."
+                f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {', '.join(self._names)}."
             )
-        ignored = [name for name in self._names if name not in usable]
-        if ignored:
-            log.info("%d columns are labels; %d are not and are left aside: %s.", len(usable), len(ignored), listed(ignored))
         parts = []
         for i, n in enumerate(self._lengths):
             dense = np.stack([np.unpackbits(self._bits[name][i], count=n) for name in usable], axis=1)
@@ -274,23 +265,17 @@ class _Marked:
         return usable, np.concatenate(parts) if parts else np.zeros((0, 1), np.uint8)
 
 
-def choose(
-    header: list[str], chosen: str | None, usual: Sequence[str], kind: str, what: str, ambiguous: bool = True
-) -> str | None:
-    """The column that was chosen, or the one whose name says `what`; None when none does. Raises GroundtruthError."""
-    if chosen is not None:
-        if chosen not in header:
-            raise GroundtruthError(
-                f"there is no column {chosen!r} for {what}; there are {', '.join(header)}.{nearest(chosen, header)}"
-            )
-        return chosen
-    found = [name for name in header if name.lower() in usual]
-    if len(found) > 1 and ambiguous and kind != "path":
-        raise GroundtruthError(
-            f"several columns may hold {what}: {', '.join(found)}. Choose one with {kind}_column"
-            f"{' (datamodule.label_column=... of ex_maest.py, data.label_column=... of ex_tl.py)' if kind == 'label' else ''}."
-        )
-    return min(found, key=lambda name: usual.index(name.lower())) if found else None
+def line_numbers(path: Path) -> list[int]:
+    """The line of a csv or tsv file, from 1, on which each track's row begins."""
+    table = Table(path)
+    numbers, before = [], 0
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, delimiter=table.delimiter)
+        for row in reader:
+            if row and (row[0] or any(cell.strip() for cell in row)):
+                numbers.append(before + 1)
+            before = reader.line_num
+    return numbers[1:]
 
 
 def part(texts: Sequence[str], separator: str | None) -> list[list[str]]:

@@ -46,13 +46,20 @@ class Outcome(Generic[Item, Value]):
 
 
 def parallel_map(
-    function: Callable[[Item], Value], items: Iterable[Item], jobs: int | None = None, ordered: bool = True
+    function: Callable[[Item], Value],
+    items: Iterable[Item],
+    jobs: int | None = None,
+    ordered: bool = True,
+    alone: Callable[[Item], Item] | None = None,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """`function` of every item, in `jobs` processes (None: one per usable core), one Outcome per item.
 
     ordered: in the order of `items`, so that what is made of them does not depend on `jobs`; else as they are done. `items` is
     read as it is needed. Workers compute with one thread each, start fresh (spawned), and end when this process does, even when
     it is killed. With jobs=1 all happens in this process: nothing is started, but a crash is then this process's.
+
+    alone: makes of an item that is done again alone, after some worker died, the one that says so: where a worker dies all are ended, and only
+    of an item alone in its process is it known that the death was its own (with jobs=1 each is; it is applied to none).
 
     `function` must be importable in a worker (a module's function, or functools.partial of one); what it needs that is heavy it
     should import itself. Closing the iterator ends the workers.
@@ -65,7 +72,7 @@ def parallel_map(
     numbered = enumerate(items)
     if jobs == 1:
         return (_outcome(index, item, attempt(function, item)) for index, item in numbered)
-    return _Pool(function, jobs).run(numbered, ordered)
+    return _Pool(function, jobs, alone).run(numbered, ordered)
 
 
 Answer = tuple[Any, str | None, bool]  # value, error in words, whether the error is lasting
@@ -100,8 +107,8 @@ def _begin_worker(parent: int) -> None:
 class _Pool:
     """The worker processes of one parallel_map and what to do when one of them dies."""
 
-    def __init__(self, function: Callable, jobs: int):
-        self.function, self.jobs = function, jobs
+    def __init__(self, function: Callable, jobs: int, alone: Callable | None = None):
+        self.function, self.jobs, self.alone = function, jobs, alone
         self._executor: ProcessPoolExecutor | None = None
 
     def _start(self, jobs: int) -> ProcessPoolExecutor:
@@ -163,7 +170,7 @@ class _Pool:
             if future.done() and not future.cancelled() and future.exception() is None:
                 yield _outcome(index, item, future.result())
                 continue
-            again = self._executor.submit(attempt, self.function, item)
+            again = self._executor.submit(attempt, self.function, item if self.alone is None else self.alone(item))
             error = again.exception()
             if isinstance(error, BrokenProcessPool):
                 self._end()

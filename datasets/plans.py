@@ -1,8 +1,8 @@
 """Work shared by many: which tracks make which shard of a store, what became of each shard, and the manifest of all.
 
-The plan (plan.jsonl, a line per shard with its names) is written before the work and only added to, so that a shard holds the same tracks
-whoever makes it and however often the work is interrupted. A shard's record (records/NAME.json) is written by who made it, before the
-shard is sealed: a shard is done when its record stands and, unless none of its tracks could be used, its sealed file.
+The plan (plan.jsonl, a line per shard with its names, and their files' marks: sources.py) is written before the work and only added to, so that a
+shard holds the same tracks whoever makes it and however often the work is interrupted. A shard's record (records/NAME.json) is written by who
+made it, before the shard is sealed: a shard is done when its record stands and, unless none of its tracks could be used, its sealed file.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.errors import StoreError
 
 from . import store_files
 from .files import write_whole
+from .sources import SIZE
 from .store import TrackStore, shard_path
 
 PLAN_FILE = "plan.jsonl"
@@ -27,11 +28,17 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Planned:
-    """One shard of a plan: its number, its tracks, and the byte of the plan at which its line begins."""
+    """One shard of a plan: its number, its tracks, the byte of the plan at which its line begins, and the marks of its files ("": not kept)."""
 
     shard: int
     names: list[str]
     place: int
+    marks: str = ""
+
+    @property
+    def marked(self) -> Iterator[tuple[str, str]]:
+        """(name, mark of its file), where they were kept."""
+        return zip(self.names, (self.marks[at : at + SIZE] for at in range(0, len(self.marks), SIZE)))
 
 
 class Plan:
@@ -51,7 +58,7 @@ class Plan:
                     raise StoreError(
                         f"{folder} was begun with {entry['of']} tracks to a shard, now {size}. Go on with {entry['of']}, or choose another folder."
                     )
-                self.shards.append(Planned(number, entry["names"], place))
+                self.shards.append(Planned(number, entry["names"], place, entry.get("marks", "")))
                 place += len(line)
             self._end = place
 
@@ -65,13 +72,26 @@ class Plan:
             line = file.readline()
         return int(_entry(path, line, 0)["of"]) if line else None
 
-    def add(self, names: Sequence[str]) -> None:
-        """New shards of these tracks, in their order, behind what there is. Written at once or not at all."""
+    def add(self, names: Sequence[str], mark: Callable[[str], str] | None = None) -> None:
+        """New shards of these tracks, in their order, behind what there is. Written at once or not at all. mark: of a track's file, as it is now."""
         if not names:
             return
         for begin in range(0, len(names), self.size):
-            self.shards.append(Planned(len(self.shards), list(names[begin : begin + self.size]), 0))
+            part = list(names[begin : begin + self.size])
+            self.shards.append(Planned(len(self.shards), part, 0, "".join(map(mark, part)) if mark else ""))
         self._write()
+
+    def mark_again(self, marks: Mapping[int, Mapping[str, str]]) -> None:
+        """Other marks for tracks {shard: {name: mark}} that are still to be made."""
+        before = self.shards
+        self.shards = [
+            replace(one, marks="".join(marks[one.shard].get(name, mark) for name, mark in one.marked))
+            if one.shard in marks
+            else one
+            for one in before
+        ]
+        if self.shards != before:
+            self._write()
 
     def drop_last(self, n: int) -> None:
         """Forget the last `n` shards."""
@@ -82,8 +102,9 @@ class Plan:
     def _write(self) -> None:
         lines, place, placed = [], 0, []
         for one in self.shards:
-            line = (json.dumps({"shard": one.shard, "of": self.size, "names": one.names}) + "\n").encode()
-            placed.append(Planned(one.shard, one.names, place))
+            entry = {"shard": one.shard, "of": self.size, "names": one.names, **({"marks": one.marks} if one.marks else {})}
+            line = (json.dumps(entry) + "\n").encode()
+            placed.append(replace(one, place=place))
             lines.append(line)
             place += len(line)
         write_whole(self.path, b"".join(lines))
@@ -95,6 +116,8 @@ def _entry(path: Path, line: bytes, number: int) -> dict:
         entry = json.loads(line)
         if entry["shard"] != number or not isinstance(entry["of"], int) or not isinstance(entry["names"], list):
             raise ValueError("another shard's line")
+        if not isinstance(entry.get("marks", ""), str) or len(entry.get("marks", "")) not in (0, SIZE * len(entry["names"])):
+            raise ValueError("its marks are not as many as its names")
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(f"{path} is damaged at line {number + 1} ({error}). Restore it, or choose another folder.") from None
     return entry

@@ -1,10 +1,11 @@
 """Preparation: a folder of audio to a track store, `python -m datasets.prepare AUDIO_DIR OUT`.
 
 OUT is a folder that holds the store (mel.h5 or waveform.h5; further shards beside it when audio was added later), prepare.json
-(the settings it was made with) and, when files were bad, failed.csv. The same command goes on where a killed one stopped, and
-does nothing when all is done. Files that failed are tried again when they have changed, or when the reason was none of theirs (a
-disk, a missing library, a kill); tracks that stand are not made again, even when their file has changed since. Tracks stand in
-the order of their names, whatever the number of processes and however often the work was interrupted.
+(the settings it was made with), sources.json (by which a file that has changed since is known) and, when files were bad,
+failed.csv. The same command goes on where a killed one stopped, and does nothing when all is done. Files that failed are tried
+again when they have changed, or when the reason was none of theirs (a disk, a missing library, a kill); tracks that stand are not
+made again: when their file has changed since, it is said. Tracks stand in the order of their names, whatever the number of
+processes and however often the work was interrupted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from models.audio import AUDIO_SUFFIXES, find_audio
 from models.errors import AudioError, ClusterError, StoreError
 
 from . import features, store_files
+from .cluster import check_place
 from .failures import Failures
 from .features import MAX_SECONDS, Kind
 from .files import write_whole
@@ -34,6 +36,7 @@ from .parallel import parallel_map
 from .plans import Plan
 from .progress import JobProgress
 from .shards import SHARD_TRACKS, discard, prepare_shards
+from .sources import changed, mark_of, read_marks, tell, write_marks
 from .store import TrackStore, shard_path
 from .store_writer import StoreWriter
 
@@ -45,18 +48,26 @@ EXIT_OK, EXIT_STOPPED, EXIT_SOME_BAD, EXIT_INTERRUPTED = 0, 2, 3, 130
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a preparation did: the store to open, tracks made now and found made already, and why files failed (by name)."""
+    """What a preparation did: the store to open, tracks made now and found made already, why files failed (by name), and which files have
+    changed since their tracks were made.
+    """
 
     store: Path
     made: int = 0
     already: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    changed: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
-        """0 when every file is in the store, 3 when some could not be."""
-        return EXIT_SOME_BAD if self.failed else EXIT_OK
+        """0 when every file is in the store as it is now; 3 when some could not be, or have changed since."""
+        return EXIT_SOME_BAD if self.failed or self.changed else EXIT_OK
+
+    def summary(self) -> str:
+        """One line: the store (of shards: their folder), tracks made and found."""
+        place = self.store if self.store.is_file() else self.store.parent
+        return f"{place}: {self.made} tracks made in {self.seconds:.1f} s, {self.already} were there already."
 
 
 def prepare(
@@ -87,6 +98,7 @@ def prepare(
     same call goes on from there. ClusterError when the scheduler cannot be reached.
     """
     began = time.monotonic()
+    check_place(scheduler, workers, jobs)
     audio_dir, out = Path(audio_dir), Path(out)
     kind = features.kind_of(waveform, max_seconds)
     names = find_audio(audio_dir)
@@ -103,29 +115,36 @@ def prepare(
             raise StoreError(f"shard_tracks is {shard_tracks}; a shard has 1 file or more.")
         with _alone(out):
             size = shard_tracks or planned or SHARD_TRACKS
-            made, already = prepare_shards(
+            made, already, other = prepare_shards(
                 base, audio_dir, kind, names, failures, size=size, scheduler=scheduler, workers=workers, jobs=jobs
             )
         failures.write()
-        return Preparation(base, made, already, failures.reasons, time.monotonic() - began)
+        return Preparation(base, made, already, failures.reasons, time.monotonic() - began, other)
     made_before, shard = _look(base, kind)
+    marks = read_marks(out)
     todo = [name for name in names if name not in made_before and not failures.known(name)]
     made = 0
     if todo or TrackStore.state(base, shard) == "parts":
         with TrackStore.create(base, kind.item_shape, kind.dtype, kind.attrs, shard) as writer:
             resumed = len(writer)
             todo = [name for name in todo if name not in writer]
+            marks |= {name: mark_of(audio_dir / name) for name in todo}
+            write_marks(out, marks)
             if resumed:
                 log.info("Going on after %d of %d tracks.", len(made_before) + resumed, len(names))
             _fill(writer, audio_dir, todo, len(names), kind.function, jobs, failures)
             made = len(writer) - resumed
             made_before |= set(list(writer.names)[:resumed])
+            if not made_before and not made:
+                write_marks(out, {})
             _finish(writer)
     failures.write()
+    other = changed(audio_dir, sorted((name, mark) for name, mark in marks.items() if name in made_before))
+    tell(other, base)
     gone = len(made_before - set(names))
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
-    return Preparation(base, made, len(made_before), failures.reasons, time.monotonic() - began)
+    return Preparation(base, made, len(made_before), failures.reasons, time.monotonic() - began, other)
 
 
 def _settle(out: Path, settings: dict) -> None:
@@ -217,8 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m datasets.prepare",
         description="Turn a folder of audio (searched through) into a track store that training, extraction and probes read.",
-        epilog="Exit code: 0 every file is in the store; 3 some files were bad, see OUT/failed.csv; 2 it could not start or go on, "
-        "the message says why; 130 interrupted. After a kill or a full disk the same command goes on where it stopped.",
+        epilog="Exit code: 0 every file is in the store; 3 some files were bad (see OUT/failed.csv) or have changed since; 2 it could not "
+        "start or go on, the message says why; 130 interrupted. After a kill or a full disk the same command goes on where it stopped.",
     )
     parser.add_argument("audio_dir", metavar="AUDIO_DIR", help="folder of audio files: wav, flac, ogg, opus, mp3, m4a, ...")
     parser.add_argument("out", metavar="OUT", help="folder for the store; made when absent")
@@ -267,7 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("Interrupted. The same command goes on where it stopped.")
         return EXIT_INTERRUPTED
-    log.info("%s: %d tracks made in %.1f s, %d were there already.", done.store, done.made, done.seconds, done.already)
+    log.info("%s", done.summary())
     if done.failed:
         log.warning("%d files could not be used: %s.", len(done.failed), Path(args.out) / FAILED_FILE)
     return done.exit_code

@@ -53,9 +53,9 @@ class JobProgress:
         console = console or Console(stderr=True)
         self._bar: Progress | None = None
         if console.is_terminal:
-            columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeElapsedColumn()]
-            left = TimeRemainingColumn()
-            self._bar = Progress(*columns, TextColumn("left"), left, TextColumn("{task.fields[note]}"), console=console)
+            columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(unit)]
+            clocks = [TimeElapsedColumn(), TextColumn("gone,"), TimeRemainingColumn(), TextColumn("left")]
+            self._bar = Progress(*columns, *clocks, TextColumn("{task.fields[note]}"), console=console)
             self._task = self._bar.add_task(what, total=total, completed=done, note="")
 
     def __enter__(self) -> JobProgress:
@@ -79,6 +79,14 @@ class JobProgress:
             self._bar.update(self._task, advance=n, total=self.total, note=note)
         elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
             self._say()
+
+    def end_early(self, why: str) -> None:
+        """The rest is not wanted, as `why` says; nothing is left."""
+        left, self.total = self.total - self.before - self.done, self.before + self.done
+        if left:
+            self._note = f"{why} ({left} {self.unit} fewer)"
+            if self._bar is not None:
+                self._bar.update(self._task, total=self.total, note=self._note)
 
     def _say(self) -> None:
         self._said = time.monotonic()

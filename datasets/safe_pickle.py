@@ -7,7 +7,9 @@ not called: `numpy.dtype` with a crafted state makes an array whose bytes are ta
 
 from __future__ import annotations
 
+import os
 import pickle
+import pickletools
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +19,7 @@ import numpy as np
 from models.errors import GroundtruthError
 
 KINDS = "biuf"  # truth values, integers, floating point: what labels are kept in
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 _ORDERS = ("<", ">", "=", "|")
 
 
@@ -27,6 +30,7 @@ def load(path: str | Path) -> object:
     """
     with open(path, "rb") as file:
         try:
+            _check_memo(file)
             return _plain(_Unpickler(file).load())
         except GroundtruthError:
             raise
@@ -44,6 +48,16 @@ def load(path: str | Path) -> object:
             RecursionError,
         ) as error:
             raise GroundtruthError(f"the pickle cannot be read ({type(error).__name__}: {error}).") from None
+
+
+def _check_memo(file: BinaryIO) -> None:
+    """Raises GroundtruthError for a number under which nothing honest is remembered: Python's reader makes room up to it, 64 GB for nine bytes."""
+    most = max(file.seek(0, os.SEEK_END), 1 << 20)
+    file.seek(0)
+    for code, argument, _ in pickletools.genops(file):
+        if code.name in _PUTS and not 0 <= argument <= most:  # type: ignore[operator]
+            raise GroundtruthError(f"the pickle remembers something as number {argument}, which is meant to exhaust the memory.")
+    file.seek(0)
 
 
 class _Named:

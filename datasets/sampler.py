@@ -66,7 +66,10 @@ class WeightedDraws:
             )
         self.n = n if epoch_len is None else epoch_len
         if not replace and self.n > n:
-            log.info("epoch_len is %d, but only %d tracks can be drawn: an epoch has %d draws.", self.n, n, n)
+            log.info(
+                "epoch_len is %d, but only %d tracks can be drawn: an epoch has %d draws (datamodule.sampler.epoch_len of ex_maest.py, "
+                "datamodule.epoch_len of ex_ssl.py).", self.n, n, n,
+            )  # fmt: skip
             self.n = n
 
     def __len__(self) -> int:
@@ -106,8 +109,9 @@ def share_batches(n: int, batch_size: int, rank: int = 0, world: int = 1, drop_l
     rest = n - steps * whole
     if drop_last:
         if not steps:
+            each = f" on each of {world} devices" if world > 1 else ""
             raise ConfigError(
-                f"{n} tracks do not fill one batch of {batch_size}{f' on each of {world} devices' if world > 1 else ''}: make batches smaller."
+                f"{n} tracks do not fill one batch of {batch_size}{each}: datamodule.batch_size_train={n // world} does, or more tracks."
             )
         rest = 0
     if steps and 0 < rest < world:  # joins the last whole step

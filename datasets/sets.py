@@ -84,6 +84,7 @@ class DataSet:
     melspec: ClassVar[str] = "melspec"  # the mel store's
     broken: ClassVar[frozenset[str]] = frozenset()  # audio files that are known to be broken
     endings: ClassVar[tuple[str, ...]] = ()  # of audio files' names; users' copies have one of them
+    layout: ClassVar[tuple[str, str]] = ("", "")  # of audio files' paths: in words, and the pattern that a path fits; "": any
     labels_in_audio: ClassVar[bool] = False  # labels are read off the audio's folders and names
 
     # -- what a set says of itself
@@ -122,8 +123,8 @@ class DataSet:
         Raises DataSetError where the set cannot be downloaded, saying how to get it; else as `fetch`.
         """
         bundles = self.bundles(audio)
-        if not bundles:
-            raise DataSetError(f"{self.title} cannot be downloaded by this command. {self.get_it}")
+        if not bundles and (audio or not self.bundles()):
+            raise DataSetError(f"{self.title} cannot be downloaded by this command. {self.how(folder)}")
         if not labels:
             lists = {remote.name for bundle in self.bundles(False) for remote in bundle.parts}
             bundles = [bundle for bundle in bundles if not lists.issuperset(remote.name for remote in bundle.parts)]
@@ -148,7 +149,7 @@ class DataSet:
         """The mel store of the set's audio, `melspec/` in its folder: resumable, on one machine or many, as `datasets.prepare`."""
         audio = self.audio_folder(folder, audio_dir)
         if not audio.is_dir():
-            raise AudioError(f"There is no audio in {audio}. {self.get_it}")
+            raise AudioError(f"There is no audio in {audio}. {self.how(folder)}")
         return prepare(audio, self.mel_folder(folder), jobs=jobs, scheduler=scheduler, workers=workers)
 
     def groundtruth(
@@ -224,7 +225,10 @@ class DataSet:
         if len(overlaps) < 3:  # of some splits the groups are not known
             found.facts.append(f"{self.groups} in two splits: {self.overlap}")
         audio = self.audio_folder(folder, audio_dir)
-        self._check_audio(found, self.as_on_disk(table, audio), audio)
+        if audio.is_dir():
+            self._check_audio(found, self.as_on_disk(table, audio), audio)
+        else:
+            found.problems.append(f"there is no audio in {audio}. {self.how(folder)}")
         return found
 
     def cite(self) -> str:
@@ -234,6 +238,10 @@ class DataSet:
     def license(self) -> str:
         """The licence, and what follows from it."""
         return f"{self.title} ({self.home})\n{self.licence}\n{self.get_it}\n"
+
+    def how(self, folder: str | Path | None = None) -> str:
+        """How to get it, with the set's folder as it is."""
+        return self.get_it.replace(f"datasets/{self.name}/data", str(folder)) if folder is not None else self.get_it
 
     # -- places
 
@@ -281,9 +289,6 @@ class DataSet:
         return hashlib.sha256(self.text(table).encode("utf-8", errors="surrogateescape")).hexdigest()
 
     def _check_audio(self, found: Validation, table: LabelTable, folder: Path) -> None:
-        if not folder.is_dir():
-            found.problems.append(f"there is no audio in {folder}. {self.get_it}")
-            return
         missing, empty = [], []
         if known := sorted(self.broken & set(table.keys)):
             found.facts.append(f"{len(known)} clips that are known to be broken belong to it: {listed(known)}")
@@ -303,41 +308,6 @@ class DataSet:
 
 def _counted(counts: tuple[int | None, ...]) -> str:
     return "/".join("?" if n is None else str(n) for n in counts) + " tracks (train/validation/test)"
-
-
-def overview() -> str:
-    """All sets as a table in Markdown: docs/datasets.md carries it."""
-    head = [
-        "set",
-        "what",
-        "task",
-        "variant: tracks in train/validation/test, labels",
-        "groups in two splits",
-        "terms",
-        "size",
-        "get it",
-    ]
-    lines = [head, ["---"] * len(head)]
-    for name in NAMES:
-        data = get_set(name)
-        variants = []
-        for variant, v in data.variants.items():
-            counts = "/".join("?" if n is None else f"{n}" for n in v.counts) if any(v.counts) else "by rule"
-            total = f" of {v.total}" if v.total else ""
-            variants.append(f"{variant}: {counts}{total}, {v.n_labels}{'' if v.measured else ' *'}")
-        how = f"`python -m datasets.{name}`" if data.bundles() else f"by hand, then `python -m datasets.{name}`"
-        cells = [
-            f"[{name}]({data.home})",
-            data.about,
-            data.task,
-            "<br>".join(variants),
-            f"{data.groups}: {data.overlap}",
-            data.terms,
-            data.size,
-            how,
-        ]
-        lines.append([cell.replace("|", "\\|") for cell in cells])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def get_set(name: str) -> DataSet:

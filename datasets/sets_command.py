@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from models.audio import find_audio
 from models.errors import AudioError, ClusterError, DataSetError, StoreError
 
 from .fetch import read_sums
@@ -70,6 +73,7 @@ def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
 
 
 def _run(data: DataSet, args: argparse.Namespace) -> int:
+    _check_copy(data, args.audio_dir, args.annotations)
     source = {"annotations": args.annotations, "audio_dir": args.audio_dir}
     if args.table:
         table = data.groundtruth(args.data_dir, args.variant, **source)
@@ -98,10 +102,28 @@ def _run(data: DataSet, args: argparse.Namespace) -> int:
     return code
 
 
+def _check_copy(data: DataSet, audio_dir: str | None, annotations: str | None) -> None:
+    """Before any work: the user's copy is where it is said to be. Raises AudioError or DataSetError."""
+    if annotations is not None and not Path(annotations).exists():
+        raise DataSetError(f"--annotations is {annotations}, and there is nothing.")
+    if audio_dir is None:
+        return
+    words, pattern = data.layout
+    if not Path(audio_dir).is_dir():
+        raise AudioError(
+            f"--audio_dir is {audio_dir}, which is not a folder. Wanted is the one with {words or 'the audio files'}."
+        )
+    names = find_audio(audio_dir)
+    fits = re.compile(pattern).search
+    if not any(fits(name) for name in names):
+        there = f"it has files like {names[0]!r}" if names else "it holds no audio at all"
+        raise AudioError(f"--audio_dir is {audio_dir}, and no file in it is {words or 'audio'} ({data.title}); {there}.")
+
+
 def _download(data: DataSet, args: argparse.Namespace, steps: Sequence[str]) -> None:
     """Download and unpack; of a set that may not be downloaded `all` goes on with the user's copy."""
     if args.verb == "all" and not data.bundles():
-        log.info("%s is not downloaded. %s", data.title, data.get_it)
+        log.info("%s is not downloaded.%s", data.title, "" if args.audio_dir else " " + data.how(args.data_dir))
         return
     data.download(
         args.data_dir,
@@ -117,7 +139,7 @@ def _download(data: DataSet, args: argparse.Namespace, steps: Sequence[str]) -> 
 
 def _prepare(data: DataSet, args: argparse.Namespace) -> int:
     done = data.prepare(args.data_dir, audio_dir=args.audio_dir, jobs=args.jobs, scheduler=args.scheduler, workers=args.workers)
-    log.info("%s: %d tracks made in %.1f s, %d were there already.", done.store, done.made, done.seconds, done.already)
+    log.info("%s", done.summary())
     unknown = sorted(set(done.failed) - data.broken)
     if known := sorted(set(done.failed) & data.broken):
         log.info("%d files are known to be broken: %s.", len(known), ", ".join(known))
@@ -125,4 +147,4 @@ def _prepare(data: DataSet, args: argparse.Namespace) -> int:
         log.warning("%s: %s", name, done.failed[name])
     if unknown:
         log.warning("%d files could not be used: %s.", len(unknown), done.store.parent / "failed.csv")
-    return EXIT_SOME_BAD if unknown else EXIT_OK
+    return EXIT_SOME_BAD if unknown or done.changed else EXIT_OK

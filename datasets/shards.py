@@ -2,43 +2,52 @@
 
 A worker takes a shard of the plan (plans.py), appends its tracks in order, and seals it. What a worker left that was killed, the next one goes
 on with. A file that ends its worker's process again and again (a crash in a decoder, no memory) is given up, and named; the others of its
-shard are not lost. A shard that another process seems to be writing still is made in a folder of its own and moved into place: both are the
-same, bit for bit.
+shard are not lost (deaths.py). A shard that another process seems to be writing still is made in a folder of its own and moved into place: both
+are the same, bit for bit.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import shutil
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from joblib import cpu_count
 
 from models.errors import StoreError
 
 from . import store_files
-from .cluster import run_tasks
+from .cluster import connect, run_tasks
+from .deaths import DEATHS, Deaths, deaths_path
 from .failures import Failures
 from .features import Kind
 from .parallel import attempt
 from .plans import MANIFEST, Plan, Record, drop_record, planned_names, read_record, write_manifest
 from .progress import JobProgress
+from .sources import changed, mark_of, tell
 from .store import TrackStore, shard_path
 from .store_writer import StoreWriter
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 log = logging.getLogger(__name__)
 SHARD_TRACKS = 256
-DEATHS = 3  # times that a file may end its process before it is given up
 ATTEMPTS = ".attempts"
+IDLE_ROUNDS = 3  # rounds that bring nothing before it is given up: the death of a shard that is made apart is not counted
 
 
 @dataclass(frozen=True)
 class ShardTask:
-    """One shard to make: of the store `base`, planned at byte `place` of the plan. private: in a folder of its own, whoever else is at it."""
+    """One shard to make: of the store `base`, planned at byte `place` of the plan. private: in a folder of its own, whoever else is at it.
+    alone: no other shard's crash can end the process that makes it.
+    """
 
     base: str
     shard: int
@@ -46,6 +55,7 @@ class ShardTask:
     audio_dir: str
     kind: Kind
     private: bool = False
+    alone: bool = True
 
 
 def make_shard(task: ShardTask) -> int:
@@ -84,7 +94,7 @@ def _make(task: ShardTask, names: list[str], writer: StoreWriter, target: Path |
     """Fill and seal; `target`: where the sealed file goes."""
     before = len(writer)
     failed: dict[str, tuple[str, bool]] = {}
-    with _Deaths(writer.path.with_name(writer.path.name + ".deaths")) as deaths:
+    with Deaths(deaths_path(writer.path), task.alone) as deaths:
         for name in names:
             if name in writer:
                 continue
@@ -97,16 +107,16 @@ def _make(task: ShardTask, names: list[str], writer: StoreWriter, target: Path |
                 writer.append(name, value)
             else:
                 failed[name] = error or "no result", lasting
-        deaths.end()
-    made = len(writer) - before
-    Record(len(writer), failed).write(Path(task.base), task.shard)
-    if len(writer):
-        sealed = writer.seal()
-        if target is not None:
-            os.replace(sealed, target)
-            store_files.sync_folder(target.parent)
-    else:
-        discard(writer)
+        made = len(writer) - before
+        Record(len(writer), failed).write(Path(task.base), task.shard)
+        if len(writer):
+            sealed = writer.seal()
+            if target is not None:
+                os.replace(sealed, target)
+                store_files.sync_folder(target.parent)
+        else:
+            discard(writer)
+        deaths.end()  # last: who goes on after a kill in between would count from nothing again
     return made
 
 
@@ -132,57 +142,6 @@ def discard(writer: StoreWriter) -> None:
     store_files.journal_path(writer.path).unlink(missing_ok=True)
 
 
-class _Deaths:
-    """How often each file of a shard ended the process that was at it, kept in a file beside the shard while it is made."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._counts: dict[str, int] = {}
-        self._handle = -1
-
-    def __enter__(self) -> _Deaths:
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # torn, or new
-            there = json.loads(os.read(self._handle, 1 << 22))
-            self._counts = there["deaths"]
-            at = there["at"]
-            if at is not None:
-                self._counts[at] = self._counts.get(at, 0) + 1
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._handle >= 0:  # an error, such as a full disk: nobody died
-            with contextlib.suppress(OSError):
-                self._write(None)
-            os.close(self._handle)
-
-    def of(self, name: str) -> int:
-        return self._counts.get(name, 0)
-
-    def begin(self, name: str) -> None:
-        self._write(name)
-
-    def _write(self, name: str | None) -> None:
-        data = json.dumps({"at": name, "deaths": self._counts}).encode()
-        os.pwrite(self._handle, data, 0)
-        os.ftruncate(self._handle, len(data))
-
-    def end(self) -> None:
-        """The shard is through."""
-        os.close(self._handle)
-        self._handle = -1
-        self.path.unlink(missing_ok=True)
-
-    @staticmethod
-    def total(path: Path) -> int:
-        """All deaths so far, of a shard that is not done."""
-        try:
-            there = json.loads(path.read_bytes())
-            return sum(there["deaths"].values()) + (there["at"] is not None)
-        except (OSError, ValueError, TypeError, KeyError):
-            return 0
-
-
 # -- the whole
 
 
@@ -197,28 +156,37 @@ def prepare_shards(
     scheduler: str | None = None,
     workers: int | None = None,
     jobs: int | None = None,
-) -> tuple[int, int]:
+) -> tuple[int, int, list[str]]:
     """All of `names` (files under audio_dir) into shards of the store `base`, `size` files to a shard, then the manifest. Returns how many were made
-    now, and how many stood already.
+    now, how many stood already (those of shards that are not done included), and which files have changed since.
 
-    scheduler, workers, jobs: see cluster.run_tasks. What is done is the same whoever does it.
+    scheduler, workers: of cluster.connect; jobs: of cluster.run_tasks. What is done is the same whoever does it.
 
-    Raises StoreError for a plan of another size, a full disk; ClusterError.
+    Raises StoreError for a plan of another size, a full disk; ClusterError, and then nothing is planned that was not before.
     """
     plan = Plan(base.parent, size)
     there = set(names)
     records = {one.shard: read_record(base, one.shard) for one in plan.shards}
     made = _made(plan, records)
-    already = len(made & there)
+    other = _changed(plan, records, audio_dir)
+    tell(other, base)
+    begun_tracks = {one.shard: _written(base, one.shard) for one in plan.shards if records[one.shard] is None}
+    stood = made.union(*begun_tracks.values()) & there
     for record in records.values():
         for name, (why, lasting) in record.failed.items() if record else ():
             if lasting and name in there and name not in made:
                 failures.keep(name, why)
     begun = {name for one in plan.shards if records[one.shard] is None for name in one.names}
     n_before = len(plan.shards)
-    plan.add([name for name in names if name not in made and name not in begun and not failures.known(name)])
-    todo = [ShardTask(str(base), one.shard, one.place, str(audio_dir), kind) for one in plan.shards if not records.get(one.shard)]
-    new = _make_all(todo, plan, already, scheduler, workers, jobs) if todo else 0
+    fresh = [name for name in names if name not in made and name not in begun and not failures.known(name)]
+    with connect(scheduler if fresh or begun_tracks else None, workers) as client:
+        plan.mark_again(_marks_now(plan, begun_tracks, audio_dir))
+        plan.add(fresh, lambda name: mark_of(audio_dir / name))
+        alone = client is not None or (jobs or cpu_count()) == 1
+        open_ = [one for one in plan.shards if not records.get(one.shard)]
+        todo = [ShardTask(str(base), one.shard, one.place, str(audio_dir), kind, alone=alone) for one in open_]
+        if todo:
+            _make_all(todo, plan, len(made & there), client, jobs)
     for task in todo:
         record = records[task.shard] = read_record(base, task.shard)
         if record is None:
@@ -234,7 +202,36 @@ def prepare_shards(
     gone = len(made - there)
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
-    return new, already
+    return len((made & there) - stood), len(stood), other
+
+
+def _changed(plan: Plan, records: dict[int, Record | None], audio_dir: Path) -> list[str]:
+    """Files that have changed since the shard with their track was done."""
+    marked = (
+        (name, mark)
+        for one in plan.shards
+        if (record := records[one.shard])
+        for name, mark in one.marked
+        if name not in record.failed
+    )
+    return changed(audio_dir, marked)
+
+
+def _marks_now(plan: Plan, begun: dict[int, set[str]], audio_dir: Path) -> dict[int, dict[str, str]]:
+    """Of the shards that were begun: marks of the files that are still to be read."""
+    return {
+        shard: {name: mark_of(audio_dir / name) for name, _ in plan.shards[shard].marked if name not in written}
+        for shard, written in begun.items()
+    }
+
+
+def _written(base: Path, shard: int) -> set[str]:
+    """Tracks that stand of a shard that is not done: in its parts, or sealed without a record."""
+    path = shard_path(base, shard)
+    with contextlib.suppress(StoreError, FileNotFoundError):  # a damaged one is for who goes on with it to name
+        index = store_files.read_sealed(path) if path.is_file() else store_files.read_parts(path)
+        return set() if index is None else set(index.names)
+    return set()
 
 
 def _made(plan: Plan, records: dict[int, Record | None]) -> set[str]:
@@ -242,37 +239,34 @@ def _made(plan: Plan, records: dict[int, Record | None]) -> set[str]:
     return {name for one in plan.shards if (record := records.get(one.shard)) for name in one.names if name not in record.failed}
 
 
-def _make_all(
-    todo: list[ShardTask], plan: Plan, already: int, scheduler: str | None, workers: int | None, jobs: int | None
-) -> int:
-    """Run the tasks until all shards are done; those whose workers died again as long as that leads on."""
+def _make_all(todo: list[ShardTask], plan: Plan, already: int, client: Client | None, jobs: int | None) -> None:
+    """Run the tasks until all shards are done; those whose workers died again as long as that leads on. already: files that stand."""
     base = Path(todo[0].base)
     sizes = {one.shard: len(one.names) for one in plan.shards}
-    made, progressed = 0, -1
+    progressed, idle = -1, 0
     with JobProgress("Preparing", already + sum(sizes[task.shard] for task in todo), "files", done=already) as progress:
         while todo:
             errors: dict[int, str] = {}
             for outcome in run_tasks(
-                make_shard, todo, scheduler=scheduler, workers=workers, jobs=jobs, again=lambda task: replace(task, private=True)
+                make_shard,
+                todo,
+                client=client,
+                jobs=jobs,
+                alone=lambda task: replace(task, alone=True),
+                again=lambda task: replace(task, private=True),
             ):
                 if outcome.error is None:
-                    made += outcome.value or 0
                     progress.advance(sizes[outcome.item.shard])
                 elif outcome.lasting or "worker process" not in outcome.error:
                     raise StoreError(f"Shard {outcome.item.shard}: {outcome.error}")
                 else:
                     errors[outcome.item.shard] = outcome.error
             todo = [task for task in todo if task.shard in errors]
-            now = sum(_Deaths.total(_deaths_path(base, task.shard)) for task in todo) - 1000 * len(todo)
-            if todo and now <= progressed != -1:
+            now = sum(Deaths.total(deaths_path(shard_path(base, task.shard))) for task in todo) - 1000 * len(todo)
+            idle = idle + 1 if now <= progressed != -1 else 0
+            if todo and idle == IDLE_ROUNDS:
                 raise StoreError(f"Shard {todo[0].shard}: {errors[todo[0].shard]} Nothing comes of trying on.")
             progressed = now
-    return made
-
-
-def _deaths_path(base: Path, shard: int) -> Path:
-    path = shard_path(base, shard)
-    return path.with_name(path.name + ".deaths")
 
 
 def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | None]) -> None:
@@ -292,6 +286,7 @@ def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | Non
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 store_files.part_path(path).unlink(missing_ok=True)
                 journal.unlink(missing_ok=True)
-                _deaths_path(base, one.shard).unlink(missing_ok=True)
+        if path.is_file() or records[one.shard]:
+            deaths_path(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (base.parent / ATTEMPTS).rmdir()

@@ -204,7 +204,9 @@ def ensure_split(
         return read_split(path, groundtruth)
     done = groundtruth.with_split(stratified_split(groundtruth, seed, fractions))
     counts = {name: done.split.count(name) for name in SPLITS}
-    log.info("Split of %d tracks with seed %d: %s.", len(done), seed, ", ".join(f"{n} {name}" for name, n in counts.items()))
+    together = "" if groundtruth.group is None else " (tracks of one group stay together)"
+    sizes = ", ".join(f"{n} {name}" for name, n in counts.items())
+    log.info("Split of %d tracks with seed %d%s: %s.", len(done), seed, together, sizes)
     if path is not None:
         write_split(path, done)
         log.info("The split was written to %s.", path)

@@ -10,6 +10,7 @@ between (M - n) // 2 frames of silence before and the rest behind.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -54,8 +55,8 @@ class WindowRule:
     tail: Tail = "pad"
 
     def plan(self, n: int) -> np.ndarray:
-        """Windows of a track of n frames, [W, 2]."""
-        return plan_windows(n, self.length, self.hop, self.tail)
+        """Windows of a track of n frames, [W, 2]; not to be written to: tracks of one length share them."""
+        return _plan(n, self)
 
     def attrs(self) -> dict:
         """As the attributes of a store of logits or embeddings say it."""
@@ -71,6 +72,13 @@ class WindowRule:
             raise StoreError(
                 f"{store.paths[0]} does not say how its windows were cut (attributes clip_frames, hop_frames, tail). Extract it again."
             ) from None
+
+
+@lru_cache(maxsize=4096)
+def _plan(n: int, rule: WindowRule) -> np.ndarray:
+    windows = plan_windows(n, rule.length, rule.hop, rule.tail)
+    windows.flags.writeable = False
+    return windows
 
 
 def random_crops(lengths: np.ndarray, clip_frames: int, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

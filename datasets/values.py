@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import GroundtruthError
+from models.errors import GroundtruthError, nearest
 
-from .groundtruth import SPLITS, Groundtruth, listed
+from .groundtruth import SPLITS, listed
+from .split_names import split_names
 
 PATHS = ("path", "file", "filename", "track")
 OTHERS = ("split", "group", "artist", "id")
@@ -66,10 +67,10 @@ class Values:
         return {name: self.subset(chosen) for name, chosen in rows.items() if chosen}
 
     @staticmethod
-    def read(path: str | Path) -> Values:
-        """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value.
+    def read(path: str | Path, column: str | None = None) -> Values:
+        """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value; column: the one taken.
 
-        Raises GroundtruthError naming the file, and the cell that is no number.
+        Raises GroundtruthError naming the file, and the line of a cell that is no finite number.
         """
         path = Path(path)
         if not path.is_file():
@@ -84,15 +85,29 @@ class Values:
                 raise GroundtruthError(
                     f"{path} has the columns {listed(columns)}; wanted one of {', '.join(PATHS)}, and a column per value."
                 )
-            rows = list(reader)
+            if column is not None and column not in names:
+                raise GroundtruthError(
+                    f"{path} has no column {column!r} of values; it has {listed(names)} (data.label_column=...).{nearest(column, names)}"
+                )
+            names = names if column is None else [column]
+            rows, lines = [], []
+            for row in reader:
+                rows.append(row)
+                lines.append(reader.line_num)
         numbers = np.empty((len(rows), len(names)))
         for i, row in enumerate(rows):
             for j, name in enumerate(names):
                 try:
                     numbers[i, j] = float(row[name])
                 except (TypeError, ValueError):
-                    raise GroundtruthError(f"{path}, line {i + 2}: {name} is {row[name]!r}, which is no number.") from None
-        split = Groundtruth.split_names([row["split"] for row in rows]) if "split" in columns else None
+                    raise GroundtruthError(
+                        f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is no number. Give one, or take the line out."
+                    ) from None
+                if not np.isfinite(numbers[i, j]):
+                    raise GroundtruthError(
+                        f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is not finite. Give a number, or take the line out."
+                    )
+        split = split_names([row["split"] for row in rows]) if "split" in columns else None
         return Values([row[place] for row in rows], names, numbers, split)
 
 

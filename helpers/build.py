@@ -26,7 +26,7 @@ from .averaging import AveragedWeights
 from .data import Tracks
 from .devices import count_processes, resolve_accelerator
 from .lit import Optimization
-from .resume import BATCH, DATA
+from .resume import BATCH, DATA, about_data, experiment_of
 from .schedules import cosine_cycle, exp_warmup_linear_down
 
 log = logging.getLogger(__name__)
@@ -194,9 +194,10 @@ def build_averaging(module: Section) -> AveragedWeights | None:
     return AveragedWeights(module["swa_epoch_start"], module["swa_freq"], lr=module["swa_lrs"])
 
 
-def build_experiment(settings: Mapping[str, Any], data: TrackDataModule, trainer: Section) -> dict[str, Any]:
+def build_experiment(config: Mapping[str, Any], data: TrackDataModule) -> dict[str, Any]:
     """What a run that continues this one's checkpoints must have in common with it: its settings, its data, and items per batch."""
-    return {**settings, DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(trainer)}
+    own = {DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(config["trainer"])}
+    return {**experiment_of(config), **about_data(config, data.summary()), **own}
 
 
 def output_folder(out_dir: str | Path, clip_length: float, maest: Section) -> Path:

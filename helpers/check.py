@@ -1,63 +1,71 @@
-"""The command check_data: listen to a collection, compare it with its table, say what was found, write the cleaned table."""
+"""The command check_data: listen to a collection, compare it with its table, write what was found and the cleaned table."""
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
-import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from datasets.collection import Findings, examine, write_table
-from datasets.groundtruth import SPLITS, Groundtruth
-from datasets.sounds import listen_to_all, sounds_of_store
+from datasets.collection import Findings, examine, torn_groups, write_table
+from datasets.failures import failed_before
+from datasets.groundtruth import Groundtruth
+from datasets.groundtruth_files import TABLES
+from datasets.groundtruth_tables import line_numbers
+from datasets.sounds import Heard, Sound, listen_to_all, sounds_of_store
 from datasets.splits import stratified_split
 from datasets.store import TrackStore
 from models.audio import find_audio
-from models.errors import GroundtruthError, StoreError
+from models.errors import ConfigError, GroundtruthError, StoreError
 
 from .files import atomic, plain
 
-log = logging.getLogger(__name__)
-EDGES = (1, 5, 10, 30, 60, 300, 900, 3600)  # seconds
-SHOWN = 8
+REPORT = ("clean.csv", "problems.csv", "report.json")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The findings, the cleaned table (None: nothing is left), and where the files stand."""
+    """The findings, the cleaned table (None: nothing is left), where the files stand, and where the audio does. unsplit: why no split was made."""
 
     findings: Findings
     cleaned: Groundtruth | None
     folder: Path
     new_split: bool
+    source: Path
+    unsplit: str = ""
 
     def counts(self) -> dict[str, int]:
         """Numbers of everything found, and the exit code."""
         f = self.findings
         return {
-            "tracks": len(f.table),
+            "rows": len(f.table),
             "files": len(f.names),
             "kept": 0 if self.cleaned is None else len(self.cleaned),
             "missing": len(f.missing),
             "unusable": len(f.unusable),
             "unreadable": len(f.unreadable),
-            "copies": sum(len(rows) - 1 for rows in f.copies),
-            "copies_with_other_labels": sum(len(rows) - 1 for rows in f.conflicting_copies),
-            "copies_across_splits": sum(len(rows) - 1 for rows in f.leaking_copies),
+            "without_split": len(f.unsplit),
+            "absolute_paths": len(f.absolute),
+            "repeated_rows": sum(len(rows) - 1 for rows in f.repeated),
+            "copies": sum(len(rows) - 1 for rows in f.copied),
+            "copies_with_other_labels": len(f.conflicting_copies),
+            "copies_across_splits": len(f.leaking_copies),
+            "copies_across_groups": len(f.copies_across_groups),
             "groups_across_splits": len(f.torn),
+            "groups_across_splits_left": len(self.torn_still),
             "files_without_row": len(f.unlisted),
             "remarks": len(f.remarks),
             "exit_code": f.exit_code,
         }
+
+    @property
+    def torn_still(self) -> dict[str, dict[str, int]]:
+        """Groups that stand in several splits of the cleaned table: a table's own splits are kept as they are."""
+        return {} if self.cleaned is None else torn_groups(self.cleaned)
 
 
 def check_collection(
@@ -74,38 +82,68 @@ def check_collection(
 ) -> Checked:
     """Listen to all audio under `source` (or read a store of mels or waveforms), examine it against `table`, and write into the folder `out`:
 
-    clean.csv: the rows that can be used, copies once, with the table's splits, or new ones (stratified, whole groups together, by split_seed)
-    where it has none or with new_split;
-    problems.csv: path, problem, detail; report.json: counts, lengths, labels; sounds.jsonl: what was heard, so that only new and changed
-    files are listened to the next time.
+    clean.csv: the rows that can be used, copies once, with the table's splits as they are (groups that stand in several of them included: a
+    published split is not changed unasked), or new ones (stratified, whole groups together, by split_seed) where it has none or with new_split;
+    problems.csv: path, problem, detail, and the table's line (csv and tsv); report.json: counts, lengths, labels; sounds.jsonl: what was heard,
+    so that only new and changed files are listened to the next time.
 
-    Raises GroundtruthError for a table that cannot be read, AudioError or StoreError for audio that is not there.
+    Raises ConfigError where the report would take the place of the table, or of another table's report; GroundtruthError for a table that cannot
+    be read, AudioError or StoreError for audio that is not there.
     """
-    truth = Groundtruth.read(table, label_column=label_column, group_column=group_column)  # before hours of listening
+    _refuse_to_overwrite(out, table)
+    truth = Groundtruth.read(
+        table, label_column=label_column, group_column=group_column, faulty=True
+    )  # before hours of listening
     if is_store:
-        heard = dict(sounds_of_store(TrackStore.open(source)))
+        store = TrackStore.open(source)
+        left_out = {name: Heard(None, why) for name, why in failed_before(Path(store.paths[0]).parent).items()}
+        heard = left_out | dict(sounds_of_store(store))
     else:
         heard = listen_to_all(source, find_audio(source), out / "sounds.jsonl", jobs)
-    found = examine(truth, heard)
-    cleaned, made = found.cleaned(), False
-    if cleaned is not None and (cleaned.split is None or new_split):
+    heard = {name: Heard(h.sound, h.error and h.error.replace(f"{source}/", "")) for name, h in heard.items()}
+    found = examine(truth, heard, None if is_store else source)
+    cleaned, made, why = found.cleaned(), False, ""
+    if (truth.split is None or new_split) and (bare := found.cleaned(without_split=True)) is not None:
         try:
-            cleaned, made = cleaned.with_split(stratified_split(cleaned, split_seed)), True
+            cleaned, made = bare.with_split(stratified_split(bare, split_seed)), True
         except GroundtruthError as error:
-            log.warning("The cleaned table gets no new splits: %s", error)
-    checked = Checked(found, cleaned, out, made)
+            why = str(error)
+    checked = Checked(found, cleaned, out, made, source, why)
     _write(checked, source, table)
     return checked
+
+
+def _refuse_to_overwrite(out: Path, table: Path) -> None:
+    """Raise ConfigError where a file that is not this table's report would be lost."""
+    if table.resolve() in [(out / name).resolve() for name in REPORT]:
+        raise ConfigError(
+            f"check.out is {out}, and its {table.name} is the table itself, which would be overwritten: choose another check.out."
+        )
+    there = [name for name in REPORT if (out / name).exists()]
+    if not there:
+        return
+    try:
+        of = str(json.loads((out / "report.json").read_text(encoding="utf-8"))["table"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"{out} holds {', '.join(there)}, and no report.json that says of which table: choose another check.out, or remove them."
+        ) from None
+    if Path(of).resolve() != table.resolve():
+        raise ConfigError(f"{out} holds the report of another table, {of}: choose another check.out, or remove that folder.")
 
 
 def _write(checked: Checked, source: Path, table: Path) -> None:
     found, out = checked.findings, checked.folder
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["path", "problem", "detail"])
-    lines.writerows(found.problems())
-    about = {"audio": str(source), "table": str(table), **checked.counts(), "labels": _labels(found.table)}
-    seconds = np.array([sound.seconds for sound in found.sounds.values()])
+    lines.writerow(["path", "problem", "detail", "line"])
+    located = found.located()
+    of_row = line_numbers(table) if located and table.suffix.lower() in TABLES else None
+    lines.writerows([*line, "" if of_row is None or row is None else of_row[row]] for row, line in located)
+    about = {"audio": str(source), "table": str(table.resolve()), **checked.counts(), "labels": _labels(found.table)}
+    about["labels_kept"] = {} if checked.cleaned is None else _labels(checked.cleaned)
+    about |= {what: dict(counts) for what, counts in formats(found).items()}
+    seconds = np.array([sound.seconds for sound in heard_sounds(found)])
     if len(seconds):
         about["seconds"] = {"min": seconds.min(), "median": np.median(seconds), "max": seconds.max(), "sum": seconds.sum()}
     if checked.cleaned is not None and checked.cleaned.split is not None:
@@ -128,114 +166,17 @@ def _labels(table: Groundtruth) -> dict[str, int]:
     return dict(zip(table.labels, table.counts.tolist()))
 
 
-# -- on the screen
+def heard_sounds(found: Findings) -> list[Sound]:
+    """The sounds of the table's files, each once."""
+    return list({int(found.files[i]): sound for i, sound in found.sounds.items()}.values())
 
 
-def print_findings(checked: Checked, console: Console | None = None) -> None:
-    """A summary that fits a screen; problems.csv has every line."""
-    console = console or Console()
-    found, counts = checked.findings, checked.counts()
-    for titled in (_faults(found, counts, console.width), _lengths(found), _label_table(found.table, checked.cleaned)):
-        if titled is not None:
-            console.print(Text(titled[0], style="bold"), titled[1])
-    if checked.cleaned is None:
-        console.print(Text("No track can be used.", style="bold red"))
-        return
-    clean = f"{len(checked.cleaned)} of {len(found.table)} tracks can be used: {checked.folder / 'clean.csv'}"
-    if checked.new_split:
-        clean += " (split 80/10/10 by its labels" + (", whole groups together)" if found.table.group is not None else ")")
-    console.print(Text(clean, style="bold green" if found.exit_code == 0 else "bold yellow"))
-    if found.problems():
-        console.print(Text(f"Every problem by line: {checked.folder / 'problems.csv'}"))
-
-
-def _table(*columns: str) -> Table:
-    """A plain table."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, name in enumerate(columns):
-        table.add_column(name, justify="right" if i and name not in ("such as", "") else "left", no_wrap=True)
-    return table
-
-
-def _faults(found: Findings, counts: dict[str, int], width: int) -> tuple[str, Table]:
-    key = found.table.keys
-    split = found.table.split
-
-    def where(rows: list[int]) -> str:
-        return " = ".join(f"{key[i]} ({split[i]})" if split is not None else key[i] for i in rows[:3])
-
-    lines: list[tuple[str, int, str, str]] = [
-        (
-            "missing: no such file",
-            counts["missing"],
-            "red",
-            key[found.missing[0]] if found.missing else "",
-        ),
-        ("no file of their own", counts["unusable"], "red", next(iter(found.unusable.values()), "")),
-        ("unreadable audio", counts["unreadable"], "red", next(iter(found.unreadable.values()), "")),
-        ("copies: the same samples", counts["copies"], "red", where(found.copies[0]) if found.copies else ""),
-        ("  with other labels", counts["copies_with_other_labels"], "red", _first(found.conflicting_copies, where)),
-        ("  across splits: a leak", counts["copies_across_splits"], "red", _first(found.leaking_copies, where)),
-        (
-            "groups across splits: a leak",
-            counts["groups_across_splits"],
-            "red",
-            next((f"{name}: {', '.join(parts)}" for name, parts in found.torn.items()), ""),
-        ),
-        ("odd sound", counts["remarks"], "yellow", _remark(found)),
-        ("files without a row", counts["files_without_row"], "yellow", found.unlisted[0] if found.unlisted else ""),
-    ]
-    table = _table("what", "number", "such as")
-    room = max(width - 48, 20)
-    for what, n, style, example in lines:
-        table.add_row(
-            Text(what),
-            Text(str(n), style=style if n else "green"),
-            Text(example if len(example) <= room else example[: room - 1] + "…"),
-        )
-    return f"{counts['tracks']} tracks in the table, {counts['files']} audio files", table
-
-
-def _first(groups: list[list[int]], where: object) -> str:
-    return where(groups[0]) if groups else ""  # type: ignore[operator]
-
-
-def _remark(found: Findings) -> str:
-    return next((f"{found.table.keys[i]}: {'; '.join(words)}" for i, words in found.remarks.items()), "")
-
-
-def _lengths(found: Findings) -> tuple[str, Table] | None:
-    seconds = np.array([sound.seconds for sound in found.sounds.values()])
-    if not len(seconds):
-        return None
-    title = f"Lengths: {seconds.sum() / 3600:.1f} h; shortest {seconds.min():.2f} s, median {np.median(seconds):.1f} s, longest {seconds.max():.1f} s"
-    table = _table("seconds", "tracks", "")
-    counts = np.bincount(np.searchsorted(EDGES, seconds, side="right"), minlength=len(EDGES) + 1)
-    names = [f"below {EDGES[0]}", *(f"{a} to {b}" for a, b in itertools.pairwise(EDGES)), f"{EDGES[-1]} and more"]
-    for name, n in zip(names, counts.tolist()):
-        if n:
-            table.add_row(name, str(n), "#" * max(1, round(40 * n / counts.max())))
-    return title, table
-
-
-def _label_table(table: Groundtruth, cleaned: Groundtruth | None) -> tuple[str, Table]:
-    """The most and least frequent labels, and how many tracks of each every split of the cleaned table has."""
-    order = np.argsort(-table.counts, kind="stable").tolist()
-    shown = order if len(order) <= 2 * SHOWN else [*order[:SHOWN], None, *order[-SHOWN:]]
-    parts = {} if cleaned is None else cleaned.splits
-    title = f"{table.n_labels} labels, {table.n_unlabelled} tracks without any"
-    lacking = [name for name, part in parts.items() if (part.counts[table.counts > 0] == 0).any()]
-    if lacking:
-        title += f"; some labels have no track in {', '.join(lacking)}"
-    columns = {name: parts[name].counts for name in SPLITS if name in parts}
-    out = _table("label", "tracks", *columns)
-    for c in shown:
-        if c is None:
-            out.add_row("...")
-            continue
-        cells = [Text(str(n[c]), style="red" if n[c] == 0 and table.counts[c] else "") for n in columns.values()]
-        out.add_row(Text(table.labels[c]), str(table.counts[c]), *cells)
-    return title, out
-
-
-__all__ = ["Checked", "check_collection", "print_findings"]
+def formats(found: Findings) -> dict[str, Counter[str]]:
+    """How many of the heard files have each format, sampling rate (Hz) and number of channels, the most frequent first."""
+    sounds = heard_sounds(found)
+    kinds = {
+        "formats": (sound.format for sound in sounds),
+        "sample_rates": (str(sound.sample_rate) for sound in sounds),
+        "channels": (str(sound.channels) for sound in sounds),
+    }
+    return {what: Counter(dict(Counter(values).most_common())) for what, values in kinds.items()}

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import ConfigError
+from models.checkpoints import read_settings
+from models.errors import ConfigError, WeightsError
 
 from .processes import is_first_process
 from .resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue, seed_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from .data import Tracks
     from .extraction_job import Extraction
+    from .predict import Prediction
     from .study import Study
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,16 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any
 
 
 def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]]:
-    """The rule which run folder one of `commands` goes on in (that of ckpt_path, or for `last` this config's newest), and with which seed."""
+    """The rule which run folder one of `commands` goes on in (that of ckpt_path, or for `last` this config's newest), and with which seed.
+
+    `test` goes on in none: it takes the seed of the training that `last` means.
+    """
 
     def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> tuple[Path | None, int | None]:
         chosen = config["ckpt_path"]
+        if command == "test" and chosen == LAST:  # Sacred draws another seed for it than for the training that it means
+            trained = run_to_continue(config["trainer"]["default_root_dir"], "main", config, named)
+            return None, None if trained is None else seed_of(trained)
         if chosen is None or command not in commands:
             return None, None
         if chosen != LAST:
@@ -100,6 +108,17 @@ def tested_checkpoint(config: Mapping[str, Any]) -> Path | None:
     return saved.path
 
 
+def check_family(path: Path | None, families: Mapping[str, str], own: str) -> None:
+    """Raise WeightsError, before any work, where a checkpoint holds a network of another family than a script's.
+
+    families: family -> the script that takes it. own: the script's family, and that of files that name none.
+    """
+    found = own if path is None else read_settings(path).get("family", own)
+    if found != own:
+        where = f": use {families[found]}" if found in families else ""
+        raise WeightsError(f"{path} holds a network of the family {found}{where}.")
+
+
 def placed(net: AudioEncoder, weights: str | None, trainer: Mapping[str, Any]) -> tuple[AudioEncoder, str, str]:
     """The network on its device in eval mode, the name of its weights, and the precision to compute in. Random weights (None) are said."""
     from .devices import resolve_accelerator
@@ -140,19 +159,65 @@ def run_extraction(
 
     kind: "embeddings" or "logits". job, more: arguments of helpers.extract. sections: of the config, from which a worker builds the network.
     """
+    from datasets.cluster import check_place
     from datasets.plans import Plan
 
     from .extract import extract_embeddings, extract_logits
     from .extract_shards import Recipe, extract_in_shards
 
+    check_place(predict["scheduler"], predict["workers"], predict["jobs"])
     if not any((predict["jobs"], predict["scheduler"], predict["shard_tracks"], Plan.size_of(out))):
         return {"embeddings": extract_embeddings, "logits": extract_logits}[kind](**job, out=out, **more)
     recipe = Recipe.of(job["network"], sections, accelerator, seed)
     where = {name: predict[name] for name in ("scheduler", "workers")} | {
-        "jobs": predict["jobs"] or 1,
+        "jobs": predict["jobs"] or (None if predict["scheduler"] else 1),
         "size": predict["shard_tracks"],
     }
     return extract_in_shards(kind, **job, out=out, recipe=recipe, **where, **more)
+
+
+def asked_audio(section: Mapping[str, Any]) -> str:
+    """predict.audio. Raises ConfigError where it is not set."""
+    if section["audio"] is None:
+        raise ConfigError("predict.audio names an audio file, or a folder of them. It is not set.")
+    return str(section["audio"])
+
+
+def run_prediction(
+    net: AudioEncoder, weights: str, precision: str, section: Mapping[str, Any], out: Path, batch_size: int, **more: Any
+) -> Prediction:
+    """Tag the audio that the config's section `predict` names, as it says; pages and tables below `out`. more: for helpers.predict.predict."""
+    from .predict import predict
+
+    return predict(
+        net,
+        asked_audio(section),
+        out,
+        weights=weights,
+        hop_seconds=section["hop"],
+        batch_size=batch_size,
+        precision=precision,
+        tables=[kind for kind in ("csv", "json", "parquet") if section[kind]],
+        **{key: section[key] for key in ("top", "html", "player_minutes")},
+        **more,
+    )
+
+
+def what_is_heard(
+    make: Callable[[], tuple[AudioEncoder, str, str]], section: Mapping[str, Any], batch_size: int
+) -> tuple[Prediction, list[str]]:
+    """The command `predict` of every experiment: what was found, printed as a table, and the lines to be printed behind it.
+
+    make: gives the network, its weights' name and the precision (`placed`), and is called when the audio is known to be there.
+    """
+    from .predict import check_audio, print_prediction
+
+    check_audio(asked_audio(section))
+    net, weights, precision = make()
+    found = run_prediction(net, weights, precision, section, Path(section["out_dir"]) / "predictions", batch_size)
+    print_prediction(found)
+    lines = [] if net.card is None else [f"Weights: {net.card.name}, {net.card.licence}."]
+    return found, [*lines, *map(str, found.written)]
 
 
 def extraction_lines(done: Extraction) -> list[str]:
@@ -197,7 +262,7 @@ def report_study(
 
     section: the config's `report`. about: of the network. page: more for helpers.report.write_report.
     """
-    from .report import versions, write_report
+    from .report import write_report
     from .tables import print_scores
 
     for one in study.scores:
@@ -207,11 +272,11 @@ def report_study(
         title=section["title"],
         systems=study.scores,
         curves=study.curves,
+        compared=study.compared,
         class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
         about={
             "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
             "Network": about,
-            "Versions": versions(),
         },
         **page,
     )

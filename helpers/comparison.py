@@ -15,9 +15,10 @@ from models.errors import ConfigError, GroundtruthError
 
 from .baselines import mel_statistics, run_logistic_regression
 from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+from .head_origin import origin_of
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import Inputs, read_split
+from .transfer import Inputs, check_tracks, read_split
 
 MEL_STATISTICS = "mel statistics + logistic regression"
 
@@ -47,14 +48,17 @@ def compare_systems(
     inputs = inputs or Inputs()
     if (mels is not None or folds) and settings.task != "multi-label":
         raise ConfigError(
-            f"Mel statistics and cross-validation are for the task multi-label; this is {settings.task}: leave them out."
+            f"Cross-validation (data.folds, which small_data sets) and mel statistics (data.mel_dir) are for data.task=multi-label; this is "
+            f"{settings.task}: leave them out (data.folds=0)."
         )
     if folds and (inputs.train, inputs.val, inputs.test) != ("mean", "mean", "mean"):
         raise ConfigError(
-            "Cross-validation takes one vector per track: leave train_windows, val_windows and test_windows at mean."
+            "Cross-validation takes one vector per track: leave data.train_windows, data.val_windows and data.test_windows at mean."
         )
     labels = next(iter(truths.values())).labels
     loaded: dict[str, dict[str, Split]] = {}
+    for source in embeddings.values():
+        check_tracks(source, truths, inputs, skip_missing)
     for name, source in embeddings.items():
         loaded[name] = {part: read_split(part, source, truth, inputs, skip_missing, data) for part, truth in truths.items()}
     if mels is not None:
@@ -79,6 +83,7 @@ def compare_systems(
             else:
                 told = log if not results else None
                 more = {**about, "embeddings": str(embeddings[name]), "train_tracks": len(parts["train"].keys)}
+                more |= origin_of(embeddings[name], inputs.layers)
                 results[name] = run_probe(
                     name, parts["train"], parts["val"], parts["test"], labels, seeds, settings, log=told, about=more, tell=tell
                 )
@@ -98,7 +103,7 @@ def _windows(inputs: Inputs) -> dict[str, object]:
 
 @contextmanager
 def probe_progress(settings: ProbeSettings, heads: int, trains: Sequence[Split]) -> Iterator[Callable[[], object] | None]:
-    """A bar over the epochs of all heads, `heads` on each training split; what it yields is called after each. Early stops leave it short."""
+    """A bar over the epochs of all heads, `heads` on each training split; what it yields is called after each. Early stops are told."""
     epochs = 0
     for split in trains:
         items = len(split.keys) if settings.examples == "random_row" else len(split.x)
@@ -108,6 +113,7 @@ def probe_progress(settings: ProbeSettings, heads: int, trains: Sequence[Split])
         return
     with JobProgress("Probing", epochs, "epochs") as progress:
         yield lambda: progress.advance(1)
+        progress.end_early("stopped early")
 
 
 def _same_tracks(loaded: Mapping[str, Mapping[str, Split]]) -> None:

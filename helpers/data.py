@@ -159,15 +159,19 @@ def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:
 def audio_and_table(
     audio_dir: str | None, base_dir: str | None, groundtruth: str | None, demo_tracks: int | None
 ) -> tuple[Path, Path]:
-    """What check_data looks at: a folder of audio (or a store), and the table. Nothing named: the demo data, made now where it is not yet.
+    """What check_data looks at: a folder of audio (or a store), and the table. Only demo_tracks named: that many of the demo data.
 
     Raises ConfigError when one of the two is not named, AudioError when the folder is none.
     """
     if audio_dir is None and base_dir is None and groundtruth is None:
+        if demo_tracks is None:
+            raise ConfigError(
+                "check_data looks at a collection: give datamodule.audio_dir=AUDIO (or datamodule.base_dir=STORE) and "
+                "datamodule.groundtruth=labels.csv. To see it at work on demo music: datamodule.demo_tracks=200."
+            )
         from datasets.demo import make
 
-        folder = DEMO if demo_tracks is None else DEMO.with_name(f"{DEMO.name}-{demo_tracks}")
-        return make(folder, demo_tracks)
+        return make(DEMO.with_name(f"{DEMO.name}-{demo_tracks}"), demo_tracks)
     if groundtruth is None:
         raise ConfigError("check_data compares audio with a table of labels: give datamodule.groundtruth.")
     if audio_dir is None and base_dir is None:

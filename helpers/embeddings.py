@@ -144,8 +144,7 @@ def load_rows(
     """
     if rows not in get_args(Rows):
         raise ConfigError(f"Windows are taken as '{rows}'; choose one of {', '.join(get_args(Rows))}.")
-    files = not isinstance(source, TrackStore) and Path(source).is_dir() and not any(Path(source).glob("*.h5*"))
-    there: Any = _Files(Path(str(source)), choice) if files else _Store(source, choice)
+    there = _opened(source, choice)
     numbers = np.array([there.number[name] for name in find_names(keys, there.names, there.where)], dtype=np.int64)
     lengths = there.lengths(numbers)
     counts = lengths if rows == "each" else np.ones(len(numbers), dtype=np.int64)
@@ -170,6 +169,40 @@ def load_rows(
         out[ends[first] - counts[first] : ends[last - 1]] = vectors
     assert out is not None
     return out, np.repeat(np.arange(len(counts)), counts) if rows == "each" else None
+
+
+def embedding_names(source: str | Path) -> Sequence[str]:
+    """The names of all tracks that have embeddings there. Raises StoreError where there are none."""
+    return _opened(source, Choice()).names
+
+
+def _opened(source: str | Path | TrackStore, choice: Choice) -> Any:
+    """A store or a folder of files, to be read. Raises StoreError for a place without embeddings."""
+    if isinstance(source, TrackStore):
+        return _Store(source, choice)
+    place = Path(source)
+    if place.is_dir() and not any(place.glob("*.h5*")):
+        if not any(place.rglob(f"*{NPY_SUFFIX}")):
+            raise StoreError(_no_store(place))
+        return _Files(place, choice)
+    if not place.exists() and not any(place.parent.glob(f"{place.stem}*")):  # the parts of a store need not have its name
+        raise StoreError(
+            f"There are no embeddings at {place} (data.base_dir): `python ex_maest.py extract_embeddings` writes them. A folder of "
+            f"<track>{NPY_SUFFIX} files, of any network, will do too."
+        )
+    return _Store(source, choice)
+
+
+def _no_store(folder: Path) -> str:
+    """That a folder holds no embeddings, and where some are below it."""
+    below = sorted({path.parent for path in folder.rglob("embeddings*.h5*")})
+    there = (
+        f"there {'is one' if len(below) == 1 else 'are some'} at {', '.join(map(str, below[:3]))}: name that folder"
+        if below
+        else ""
+    )
+    made = "`python ex_maest.py extract_embeddings` writes them"
+    return f"{folder} holds no store of embeddings, and no files *{NPY_SUFFIX}; {there or made}."
 
 
 def _room(shape: tuple[int, ...], memory: float) -> np.ndarray:
@@ -261,6 +294,7 @@ def find_names(keys: Sequence[str], names: Sequence[str], where: str, what: str 
     if found.absent:
         raise GroundtruthError(
             f"{len(found.absent)} of {len(keys)} tracks of the groundtruth have no {what} in {where}: {listed(found.absent)}. "
-            "Make them, or leave them out of the groundtruth."
+            "Make them. For audio that cannot be used (failed.csv beside the prepared store says why, `python ex_maest.py check_data` "
+            "lists it), leave them out by data.skip_missing=True, or out of the groundtruth."
         )
     return [names[i] for i in found.numbers]

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from datasets.cluster import run_tasks
+from datasets.cluster import check_place, connect, run_tasks
 from datasets.plans import Plan, planned_names, write_manifest
 from datasets.progress import JobProgress
 from datasets.store import TrackStore, shard_path
@@ -133,12 +133,13 @@ def extract_in_shards(
 ) -> Extraction:
     """`extract_embeddings` or `extract_logits` into shards of `size` tracks (1024, or as begun), and a manifest.json beside each output.
 
-    network: the one of this process, made by `recipe`. scheduler, workers, jobs: datasets.cluster.run_tasks. settings: further arguments of the
-    extracting function. The paths returned are those of the stores, which TrackStore.open opens with all their shards.
+    network: the one of this process, made by `recipe`. scheduler, workers: datasets.cluster.connect; jobs: of run_tasks. settings: further
+    arguments of the extracting function. The paths returned are those of the stores, which TrackStore.open opens with all their shards.
 
     Raises ConfigError for format npy, StoreError for outputs of other settings or begun as one store, ClusterError.
     """
     began = time.monotonic()
+    check_place(scheduler, workers, jobs)
     if settings.get("format", "store") != "store":
         raise ConfigError(
             "Shards are track stores: extract in shards with predict.format=store (datasets.layouts writes .npy of it afterwards)."
@@ -157,15 +158,20 @@ def extract_in_shards(
     out.mkdir(parents=True, exist_ok=True)
     plan = Plan(out, size or Plan.size_of(out) or SHARD_TRACKS)
     planned = {name for one in plan.shards for name in one.names}
-    plan.add([name for name in ordered if name not in planned])
+    fresh = [name for name in ordered if name not in planned]
     paths = tuple(str(path.resolve()) for path in source.paths)
     given = tuple(sorted((key, tuple(value) if isinstance(value, list) else value) for key, value in settings.items()))
-    tasks = [ExtractTask(kind, str(out.resolve()), one.shard, one.place, paths, recipe, given) for one in plan.shards]
-    done = [task for task in tasks if all(_is_sealed(base, task.shard) for base in bases.values())]
+    done = {one.shard for one in plan.shards if all(_is_sealed(base, one.shard) for base in bases.values())}
     if done:
-        _refuse_others(kind, network, source, out, plan, done[0], settings)
-    todo = [task for task in tasks if task not in done]
-    new = _run(todo, {one.shard: len(one.names) for one in plan.shards}, scheduler, workers, jobs)
+        _refuse_others(kind, network, source, out, plan, min(done), settings)
+    with connect(scheduler if fresh or len(done) < len(plan.shards) else None, workers) as client:
+        plan.add(fresh)  # only now: a scheduler that cannot be reached leaves no plan behind, and one store may still be chosen
+        todo = [
+            ExtractTask(kind, str(out.resolve()), one.shard, one.place, paths, recipe, given)
+            for one in plan.shards
+            if one.shard not in done
+        ]
+        new = _run(todo, {one.shard: len(one.names) for one in plan.shards}, client, jobs)
     for base in bases.values():
         if todo:
             write_manifest(base, TrackStore.open([shard_path(base, 0)]).attrs, (one.shard for one in plan.shards))
@@ -188,22 +194,20 @@ def _is_sealed(base: Path, shard: int) -> bool:
 
 
 def _refuse_others(
-    kind: Kind, network: Any, source: TrackStore, out: Path, plan: Plan, done: ExtractTask, settings: Mapping[str, Any]
+    kind: Kind, network: Any, source: TrackStore, out: Path, plan: Plan, shard: int, settings: Mapping[str, Any]
 ) -> None:
     """A shard that is done is opened as if to be extracted: that refuses other weights and settings, and computes nothing."""
     extract = extract_embeddings if kind == "embeddings" else extract_logits
-    extract(network, source, out, names=plan.shards[done.shard].names, shard=done.shard, **settings)  # type: ignore[operator]
+    extract(network, source, out, names=plan.shards[shard].names, shard=shard, **settings)  # type: ignore[operator]
 
 
-def _run(todo: list[ExtractTask], sizes: Mapping[int, int], scheduler: str | None, workers: int | None, jobs: int | None) -> int:
+def _run(todo: list[ExtractTask], sizes: Mapping[int, int], client: Any, jobs: int | None) -> int:
     new = 0
     with JobProgress("Extracting", sum(sizes[task.shard] for task in todo), "tracks") as progress:
         for _ in range(ROUNDS):
             died: dict[int, str] = {}
             again = lambda task: replace(task, private=True)  # noqa: E731
-            for outcome in (
-                run_tasks(extract_shard, todo, scheduler=scheduler, workers=workers, jobs=jobs, again=again) if todo else ()
-            ):
+            for outcome in run_tasks(extract_shard, todo, client=client, jobs=jobs, again=again) if todo else ():
                 if outcome.error is None:
                     new += outcome.value or 0
                     progress.advance(sizes[outcome.item.shard])

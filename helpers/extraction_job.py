@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,14 +18,15 @@ import torch
 from datasets.groundtruth import listed
 from datasets.progress import JobProgress
 from datasets.store import TrackStore, shard_path
-from datasets.tracks import samples_of
+from datasets.tracks import WindowRule, samples_of
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError
-from models.windows import Tail, plan_windows
+from models.windows import Tail
 
 from .devices import autocast, resolve_precision
-from .outputs import NpyOutput, Output, Pool, StoreOutput
+from .outputs import OTHER_DATA, NpyOutput, Output, Pool, StoreOutput
 
+log = logging.getLogger(__name__)
 Format = Literal["store", "npy"]
 CODE_VERSION = 1  # raised when a change here, or in the network, changes the numbers: older outputs are then not resumed
 
@@ -39,24 +40,6 @@ class Extraction:
     n_new: int
     n_windows: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How tracks are cut into windows, in frames or samples: models/windows.py."""
-
-    length: int
-    hop: int
-    tail: Tail
-
-    def windows(self, frames: int) -> np.ndarray:
-        """Start and stop of each window of a track, [W, 2]."""
-        return _plan(frames, self.length, self.hop, self.tail)
-
-
-@lru_cache(maxsize=4096)
-def _plan(frames: int, length: int, hop: int, tail: Tail) -> np.ndarray:
-    return plan_windows(frames, length, hop, tail)
 
 
 def weights_sha256(network: torch.nn.Module) -> str:
@@ -102,21 +85,20 @@ class Job:
             raise ConfigError(f"tail is '{tail}'; choose one of {', '.join(get_args(Tail))}.")
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more.")
-        self.cut = Cut(length, max(length // 2, 1) if half_overlap else length, tail)
+        self.cut = WindowRule(length, max(length // 2, 1) if half_overlap else length, tail)
         self.device = next(network.parameters()).device
         self.precision = resolve_precision(precision, "cpu" if self.device.type == "cpu" else "gpu")
         if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
             raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {precision}.")
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks]
+        self._heard = np.zeros(len(self.names), bool)  # of each track, whether a window of it was not all zeros
         self.attrs = {
             **{key: value for key, value in network.stored.items() if key != "kind"},
             "model": model,
             "weights_sha256": weights_sha256(network),
             **network.about_extraction,
-            "clip_frames": self.cut.length,
-            "hop_frames": self.cut.hop,
-            "tail": tail,
+            **self.cut.attrs(),
             "precision": self.precision,
             "code_version": CODE_VERSION,
         }
@@ -151,11 +133,7 @@ class Job:
                 raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")
             made = [StoreOutput(shard_path(folder / f"{kind}.h5", self.shard), item_shape, dtype, attrs, self.names)]
             stack.callback(made[0].close)
-            about = {
-                "kind": "windows",
-                "of": kind,
-                **{key: self.attrs[key] for key in ("hop", "clip_frames", "hop_frames", "tail") if key in self.attrs},
-            }
+            about = {"kind": "windows", "of": kind, **{k: v for k, v in self.attrs.items() if k == "hop"}, **self.cut.attrs()}
             made.append(StoreOutput(shard_path(folder / "windows" / "windows.h5", self.shard), (2,), "int64", about, self.names))
         else:
             raise ConfigError(f"format is '{format}'; choose one of {', '.join(get_args(Format))}.")
@@ -173,11 +151,30 @@ class Job:
             outputs = open_outputs(stack)
             every = [output for group in outputs.values() for output in group]
             lacking = np.array([any(name not in output.names for output in every) for name in self.names])
-            counts = np.array([len(self.cut.windows(int(n))) for n in self.store.lengths[self.tracks]])
+            counts = np.array([len(self.cut.plan(int(n))) for n in self.store.lengths[self.tracks]])
+            self._refuse_other_data(every, counts)
             n_windows = self._compute(outputs, lacking, counts, compute) if lacking.any() else 0
+            if silent := [self.names[i] for i in np.flatnonzero(lacking & ~self._heard)]:
+                log.warning(
+                    "%d of %d tracks are silent in every window: %s. What comes of them says nothing.",
+                    len(silent),
+                    lacking.sum(),
+                    listed(silent),
+                )
             finished = {key: [output.finish() for output in group] for key, group in outputs.items()}
             paths = {key: written[0] for key, written in finished.items()}
         return Extraction(paths, len(self.names), int(lacking.sum()), n_windows, time.monotonic() - started)
+
+    def _refuse_other_data(self, outputs: Sequence[Output], counts: np.ndarray) -> None:
+        """Raises StoreError where a complete output has other numbers of windows than these tracks give: it was made of others of their names."""
+        for output in outputs:
+            held = output.windows(self.names)
+            if held is not None and (other := np.flatnonzero(held != counts)).size:
+                i = int(other[0])
+                raise StoreError(
+                    f"{output.path} has {held[i]} windows of {self.names[i]!r}, {self.store.paths[0]} gives {counts[i]}, and so of "
+                    f"{len(other)} of {len(counts)} tracks: it was made of other data. {OTHER_DATA}"
+                )
 
     def _compute(
         self,
@@ -201,6 +198,7 @@ class Job:
             while read is not None:
                 (tracks, found), upcoming = read.result(), next(batches, None)
                 read = reader.submit(self._read, upcoming, first) if upcoming is not None else None  # while this one computes
+                self._heard[tracks[found.reshape(len(found), -1).any(axis=1)]] = True
                 results = self._forward(found, compute)
                 n_computed += len(tracks)
                 for track in np.unique(tracks):
@@ -227,9 +225,7 @@ class Job:
         """The track (row of `names`) of each window, [B], and what is stored of it, padded with silence, [B, length, *item]."""
         tracks = np.searchsorted(first, windows, side="right") - 1
         numbers = self.tracks[tracks]
-        spans = np.stack(
-            [self.cut.windows(int(self.store.lengths[n]))[w - first[t]] for n, w, t in zip(numbers, windows, tracks)]
-        )
+        spans = np.stack([self.cut.plan(int(self.store.lengths[n]))[w - first[t]] for n, w, t in zip(numbers, windows, tracks)])
         found = self.store.read_windows(numbers, spans[:, 0], spans[:, 1], self.cut.length)
         return tracks, found if self.store.item_shape else samples_of(found, self.store)
 
@@ -239,7 +235,7 @@ class Job:
             return [y.float().cpu().numpy() for y in compute(x)]
 
     def _write(self, track: int, outputs: dict[int | str, list[Output]], arrays: list[np.ndarray]) -> None:
-        name, windows = self.names[track], self.cut.windows(int(self.store.lengths[self.tracks[track]]))
+        name, windows = self.names[track], self.cut.plan(int(self.store.lengths[self.tracks[track]]))
         weights = (windows[:, 1] - windows[:, 0]).astype(np.float64)
         for group, array in zip(outputs.values(), arrays):
             for output, content in zip(group, (array, windows)):

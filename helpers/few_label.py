@@ -31,17 +31,18 @@ from .scores import SystemScores
 from .sweep_page import Figure, Line, write_page, write_pictures
 from .sweep_report import what_was_scored
 from .tasks import METRIC_NAMES
-from .transfer import Inputs, read_split
+from .transfer import Inputs, check_tracks, read_split
 
 
 @dataclass(frozen=True)
 class Point:
-    """One draw of one share: tracks that were trained on, and the scores of all seeds."""
+    """One draw of one share: tracks that were trained on, the scores of all seeds, and how many labels no track of the draw has."""
 
     share: float
     draw: int
     n_tracks: int
     scores: SystemScores
+    unseen: int = 0
 
 
 def drawn(n: int, share: float, draw: int) -> np.ndarray:
@@ -73,6 +74,7 @@ def run_few_label(
     """
     if not shares or len(set(shares)) != len(shares) or draws < 1:
         raise ConfigError(f"few_label wants different shares and one draw or more; got shares {list(shares)}, draws {draws}.")
+    check_tracks(source, truths, inputs, skip_missing)
     labels = next(iter(truths.values())).labels
     parts = {part: read_split(part, source, truth, inputs, skip_missing, data) for part, truth in truths.items()}
     n = len(parts["train"].keys)
@@ -98,9 +100,9 @@ def run_few_label(
         }  # fmt: skip
         own = [head for head in heads if head.spec.source == i]
         name = f"{share:.4g} of the labels, draw {draw}"
-        points.append(
-            Point(share, draw, len(train.keys), score_test(name, own, sources[i], parts["test"], labels, settings, about).scores)
-        )
+        unseen = 0 if settings.task == "regression" else int((~train.y.any(axis=0)).sum())
+        scores = score_test(name, own, sources[i], parts["test"], labels, settings, about).scores
+        points.append(Point(share, draw, len(train.keys), scores, unseen))
     return points
 
 
@@ -124,7 +126,24 @@ def _by_share(points: Sequence[Point], metric: str) -> dict[float, np.ndarray]:
 
 
 def _spread(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    """The sd of several scores; nan of one."""
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _cell(values: np.ndarray) -> str:
+    """'0.912 ± 0.003', or without a spread where there is one result."""
+    return f"{values.mean():.3f}" + (f" ± {_spread(values):.3f}" if len(values) > 1 else "")
+
+
+def _unseen(points: Sequence[Point]) -> str:
+    """Labels without a track in the draws of one share: '3-5 of 50'."""
+    low, high = min(p.unseen for p in points), max(p.unseen for p in points)
+    return f"{low if low == high else f'{low}-{high}'} of {len(points[0].scores.labels)}"
+
+
+def _what(points: Sequence[Point], metric: str) -> str:
+    """Split, classes, seeds and draws of all points."""
+    return what_was_scored(points[0].scores, metric, draws=max(p.draw for p in points) + 1)
 
 
 def report_few_label(points: Sequence[Point], folder: Path, title: str = "Score by share of the training labels") -> list[Path]:
@@ -133,15 +152,30 @@ def report_few_label(points: Sequence[Point], folder: Path, title: str = "Score 
     metrics, monitor = first.asked.metrics, str(first.settings["chosen_by"])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["share", "draw", "train_tracks", "seed", "split", "best_epoch", monitor, *(f"test_{m}" for m in metrics)])
+    writer.writerow(
+        [
+            "share",
+            "draw",
+            "train_tracks",
+            "labels_without_tracks",
+            "seed",
+            "split",
+            "best_epoch",
+            monitor,
+            *(f"test_{m}" for m in metrics),
+        ]
+    )
     for p in points:
         for i, seed in enumerate(p.scores.seeds):
             values = [f"{p.scores.scores(m)[i]:.6f}" for m in metrics]
-            row = [p.share, p.draw, p.n_tracks, seed, first.split, int(p.scores.validation["best_epoch"][i])]
+            row = [p.share, p.draw, p.n_tracks, p.unseen, seed, first.split, int(p.scores.validation["best_epoch"][i])]
             writer.writerow([*row, f"{p.scores.validation[monitor][i]:.6f}", *values])
     with atomic(folder / "few_label.csv") as part:
         part.write_text(text.getvalue())
-    found = [{"share": p.share, "draw": p.draw, "train_tracks": p.n_tracks, **p.scores.summary()} for p in points]
+    found = [
+        {"share": p.share, "draw": p.draw, "train_tracks": p.n_tracks, "labels_without_tracks": p.unseen, **p.scores.summary()}
+        for p in points
+    ]
     with atomic(folder / "few_label.json") as part:
         part.write_text(json.dumps(plain({"points": found}), indent=1) + "\n")
     figures, cells = [], {}
@@ -150,20 +184,20 @@ def report_few_label(points: Sequence[Point], folder: Path, title: str = "Score 
         shares = [100 * share for share in cells[name]]
         values = list(cells[name].values())
         line = Line(METRIC_NAMES[name], shares, [float(v.mean()) for v in values], [_spread(v) for v in values])
-        caption = f"{METRIC_NAMES[name]} by share of the training labels: {what_was_scored(first, name)} and draws."
+        caption = f"{METRIC_NAMES[name]} by share of the training labels: {_what(points, name)}."
         figures.append(Figure([line], "training labels, %", METRIC_NAMES[name], caption, log=True))
-    header = ["Labels", "Tracks", "Draws", "Seeds", *(METRIC_NAMES[name] for name in cells)]
+    header = ["Labels", "Tracks", "Labels without a track", "Draws", "Seeds", *(METRIC_NAMES[name] for name in cells)]
     rows = []
     for share in next(iter(cells.values())):
         own = [p for p in points if p.share == share]
-        scores = [f"{c[share].mean():.3f} ± {_spread(c[share]):.3f}" for c in cells.values()]
-        rows.append([f"{100 * share:g} %", str(own[0].n_tracks), str(len(own)), str(len(first.seeds)), *scores])
+        scores = [_cell(c[share]) for c in cells.values()]
+        rows.append([f"{100 * share:g} %", str(own[0].n_tracks), _unseen(own), str(len(own)), str(len(first.seeds)), *scores])
     notes = [
-        f"All scores are on {what_was_scored(first, first.asked.metrics[0])} and draws. Validation and test tracks are the same for every share.",
+        f"All scores are on {_what(points, first.asked.metrics[0])}. 100 % has one draw. Validation and test tracks are the same for all.",
         "A draw is a random sample of the training tracks; draws of one number lie within each other. Labels that no track of a draw has can only "
         "be guessed: they stay in the mean.",
     ]
-    lead = f"{METRIC_NAMES[metrics[0]]}: " + ", ".join(f"{row[0]} of the labels {row[4]}" for row in rows) + "."
+    lead = f"{METRIC_NAMES[metrics[0]]}: " + ", ".join(f"{row[0]} of the labels {row[5]}" for row in rows) + "."
     page = write_page(
         folder / "few_label.html", title, figures, header, rows, None, lead, notes, {**first.settings, "seeds": first.seeds}
     )
@@ -178,12 +212,13 @@ def print_few_label(points: Sequence[Point], console: Console | None = None) -> 
     )
     table.add_column("labels", justify="right")
     table.add_column("tracks", justify="right")
+    table.add_column("labels without a track", justify="right")
     for name in first.asked.headline:
         table.add_column(METRIC_NAMES[name], justify="right")
     columns = [_by_share(points, name) for name in first.asked.headline]
     for share in columns[0]:
-        n = next(p.n_tracks for p in points if p.share == share)
-        table.add_row(f"{100 * share:g} %", str(n), *(f"{c[share].mean():.3f} ± {_spread(c[share]):.3f}" for c in columns))
-    table.caption = f"{what_was_scored(first, first.asked.metrics[0])} and draws."
+        own = [p for p in points if p.share == share]
+        table.add_row(f"{100 * share:g} %", str(own[0].n_tracks), _unseen(own), *(_cell(c[share]) for c in columns))
+    table.caption = f"{_what(points, first.asked.metrics[0])}."
     table.caption_justify = "left"
     (console or Console()).print(table)

@@ -29,7 +29,7 @@ from models.errors import ConfigError
 from models.heads import ProbeHead
 
 from .aggregation import aggregate
-from .head_step import Draws, HeadStep
+from .head_step import Draws, HeadStep, threads
 from .probe_settings import ProbeSettings
 from .tasks import LOWER_IS_BETTER, loss_of, score
 
@@ -181,12 +181,13 @@ def train_head(
     for epoch in range(settings.epochs(per_epoch)):
         draws, loss_sum, seen = Draws(spec.seed, epoch), 0.0, 0
         order = torch.from_numpy(epoch_rows(source.train, settings.examples, draws.order))
-        for rows in order.split(settings.batch_size):
-            if step == total:
-                break
-            batch, of = x.index_select(0, rows), rows if track is None else track[rows]
-            loss = learn(source.scaled(batch), y.index_select(0, of), draws, factor * rate(epoch, step))
-            loss_sum, seen, step = loss_sum + loss * len(rows), seen + len(rows), step + 1
+        with threads(1):  # `learn` takes more where they help
+            for rows in order.split(settings.batch_size):
+                if step == total:
+                    break
+                batch, of = x.index_select(0, rows), rows if track is None else track[rows]
+                loss = learn(source.scaled(batch), y.index_select(0, of), draws, factor * rate(epoch, step))
+                loss_sum, seen, step = loss_sum + loss * len(rows), seen + len(rows), step + 1
         if not np.isfinite(loss_sum) or not all(torch.isfinite(p).all() for p in net.parameters()):
             raise FloatingPointError(
                 f"The probe's loss is not finite with learning rate {spec.rate:g} (seed {spec.seed}, epoch {epoch}): lower optimizer.max_lr."
@@ -247,15 +248,11 @@ def train_heads(
     _keep_freed_memory()
     for source in {spec.source for spec in specs}:
         sources[source].tensors(settings.precision)  # once, before threads ask for it
-    threads = min(torch.get_num_threads(), os.cpu_count() or 1)
-    if threads == 1 or len(specs) < 2 * threads:
+    workers = min(torch.get_num_threads(), os.cpu_count() or 1)
+    if workers == 1 or len(specs) < 2 * workers:
         return _whole(specs, [one(spec) for spec in specs])
-    try:
-        torch.set_num_threads(1)  # new threads begin with it
-        with ThreadPoolExecutor(threads) as pool:
-            return _whole(specs, list(pool.map(one, specs)))
-    finally:
-        torch.set_num_threads(threads)
+    with threads(1), ThreadPoolExecutor(workers) as pool:  # new threads begin with the number of their maker
+        return _whole(specs, list(pool.map(one, specs)))
 
 
 @cache

@@ -22,16 +22,21 @@ from .files import atomic, plain
 
 Pool = Literal["none", "mean"]
 SETTINGS = "settings.json"
+OTHER_DATA = "Give each collection a predict.out_dir of its own, or remove the old output."
 log = logging.getLogger(__name__)
 
 
 class Output(Protocol):
     """What extraction needs of a place to write to."""
 
+    path: Path
     names: Collection[str]
 
     def write(self, name: str, array: np.ndarray, weights: np.ndarray) -> None:
         """Add one track: array [windows, *item_shape] float32, weights [windows] (valid frames)."""
+
+    def windows(self, names: Sequence[str]) -> np.ndarray | None:
+        """How many windows it holds of each, of an output that is complete; None where that is not known."""
 
     def finish(self) -> Path:
         """All tracks are there. Returns where they stand."""
@@ -50,6 +55,7 @@ class StoreOutput:
     def __init__(self, path: Path, item_shape: Sequence[int], dtype: str, attrs: dict[str, Any], wanted: Sequence[str]):
         self.path, self.dtype = path, np.dtype(dtype)
         self._writer = None
+        self._sealed: TrackStore | None = None
         if TrackStore.state(path) == "sealed":
             remove_leftovers(path)  # of a run that was killed between sealing and tidying up
             store = TrackStore.open([path])
@@ -62,7 +68,10 @@ class StoreOutput:
             self.names: Collection[str] = set(store.names)
             lacking = sum(name not in self.names for name in wanted)
             if lacking:
-                raise StoreError(f"{path} is complete and lacks {lacking} of the {len(wanted)} tracks asked for. {cure}")
+                raise StoreError(
+                    f"{path} is complete and lacks {lacking} of the {len(wanted)} tracks asked for: it was made of other data. {OTHER_DATA}"
+                )
+            self._sealed = store
         else:
             self._writer = TrackStore.create(path, tuple(item_shape), self.dtype, attrs)
             self.names = self._writer.names
@@ -71,6 +80,11 @@ class StoreOutput:
         """See Output."""
         assert self._writer is not None
         self._writer.append(name, _as_type(name, array, self.dtype))
+
+    def windows(self, names: Sequence[str]) -> np.ndarray | None:
+        """See Output."""
+        store = self._sealed
+        return None if store is None else store.lengths[[store.index(name) for name in names]]
 
     def finish(self) -> Path:
         """See Output."""
@@ -132,6 +146,10 @@ class NpyOutput:
         path = self.path / f"{name}.{self.kind}.npy"
         with _told(f"write {path}"), atomic(path) as part, open(part, "wb") as file:
             np.save(file, _as_type(name, array, self.dtype), allow_pickle=False)
+
+    def windows(self, names: Sequence[str]) -> np.ndarray | None:
+        """See Output: the shape of a pooled file does not tell."""
+        return None
 
     def finish(self) -> Path:
         """See Output."""

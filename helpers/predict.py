@@ -19,14 +19,14 @@ from rich.text import Text
 
 from datasets.progress import JobProgress
 from models.audio import find_audio, info
+from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
-from models.maest import MAEST
 from models.tagging import Tagged, tag_many
 
 from .devices import autocast
 from .extraction_job import weights_sha256
 from .files import atomic
-from .prediction_tables import open_tables, table_files
+from .prediction_tables import open_tables, table_files, write_unusable
 from .track_page import Row, clock, folder_page, player, readable, shown, track_page
 
 log = logging.getLogger(__name__)
@@ -37,11 +37,15 @@ ON_SCREEN = 3  # classes per recording in a folder's table
 
 @dataclass(frozen=True)
 class Prediction:
-    """What `predict` did: recordings with their most probable classes, files that could not be used and why, and what was written."""
+    """What `predict` did: recordings with their most probable classes, files that could not be used and why, what was written.
+
+    unusable: the table of those files; none: there are none, or nothing was to be written.
+    """
 
     rows: list[Row]
     failed: list[tuple[str, str]]
     written: list[Path]
+    unusable: Path | None = None
 
 
 def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
@@ -68,7 +72,7 @@ def check_audio(audio: str | Path) -> None:
 
 
 def predict(
-    network: MAEST,
+    network: AudioEncoder,
     audio: str | Path,
     out: str | Path,
     *,
@@ -86,9 +90,10 @@ def predict(
     """Tag an audio file, or all in a folder.
 
     Writes into the folder `<out>/<name of audio>`: with `html` index.html and for a folder a page per recording below tracks/; as `tables` (any
-    of csv, json, parquet) predictions.csv (a row per recording) and windows.csv (a row per window), a column per label, and so on.
+    of csv, json, parquet) predictions.csv (a row per recording) and windows.csv (a row per window), a column per label, and so on. Files
+    that cannot be used stand in unusable.csv.
 
-    network: on the device that shall compute. weights: where its weights come from, RANDOM for none. top: classes shown.
+    network: with named classes, on the device that shall compute. weights: where its weights come from, RANDOM for none. top: classes shown.
     hop_seconds: between two windows' starts (default: their length).
     precision: as in extraction. player_minutes: recordings up to this length are part of their pages, to be played.
     neighbours: nearest recordings of a name, for its page. notes: lines for the pages.
@@ -102,12 +107,12 @@ def predict(
     where = Path(out) / Path(audio).resolve().name
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
-    digest = weights_sha256(network)
-    settings = {"labels": network.n_classes, "window": f"{network.max_seconds:g} s", "weights": weights, "weights_sha256": digest}
+    digest, labels = weights_sha256(network), network.label_names
+    settings = {"labels": len(labels), "window": f"{network.max_seconds:g} s", "weights": weights, "weights_sha256": digest}
     if weights == RANDOM:
         notes = (*notes, "RANDOM weights: these numbers say nothing about the music.")
     with ExitStack() as stack:
-        opened = stack.enter_context(open_tables(where, tables, network.label_names, settings))
+        opened = stack.enter_context(open_tables(where, tables, labels, settings))
         _say_older(where, tables)
         progress = stack.enter_context(JobProgress("Listening", _count(root, names, network, hop_seconds), "windows"))
         stack.enter_context(autocast(network.device.type, precision))
@@ -127,7 +132,7 @@ def predict(
             remark = _remark(heard, network)
             rows.append(Row(name, heard.duration, heard.top(top if single else ON_SCREEN), href, remark))
             for one in opened:
-                one.write(name, heard)
+                one.write(name, heard, remark)
             if html:
                 said = (*notes, f"This recording is {remark}.") if remark else notes
                 near = neighbours(name) if neighbours is not None else ()
@@ -145,7 +150,8 @@ def predict(
                 part.write_text(folder_page(Path(audio).resolve().name, rows, failed, settings, notes), encoding="utf-8")
     written = [where / "index.html"] if html else []
     written += table_files(where, tables)
-    return Prediction(rows, failed, written)
+    unusable = write_unusable(where, failed) if html or tables else None
+    return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable)
 
 
 def _say_older(where: Path, tables: Sequence[str]) -> None:
@@ -180,11 +186,13 @@ def print_prediction(found: Prediction, console: Console | None = None) -> None:
         if row.remark:
             console.print(Text(f"{readable(row.name)} is {row.remark}."))
     if found.failed:
-        console.print(f"{len(found.failed)} files could not be used.", style="bold")
+        number = "1 file" if len(found.failed) == 1 else f"{len(found.failed)} files"
+        where = f": {found.unusable} says why." if found.unusable is not None else "."
+        console.print(Text(f"{number} could not be used{where}", style="bold"), soft_wrap=True)
 
 
 # ---- how
-def _remark(heard: Tagged, network: MAEST) -> str:
+def _remark(heard: Tagged, network: AudioEncoder) -> str:
     """What makes the numbers of a recording mean less than they seem to; "" for nothing."""
     if not heard.overview.any():
         return "silent"
@@ -193,7 +201,7 @@ def _remark(heard: Tagged, network: MAEST) -> str:
     return ""
 
 
-def _count(root: Path, names: Sequence[str], network: MAEST, hop_seconds: float | None) -> int:
+def _count(root: Path, names: Sequence[str], network: AudioEncoder, hop_seconds: float | None) -> int:
     """About how many windows there are, from the files' headers."""
     total = 0
     for name in names:

@@ -18,15 +18,16 @@ from models.tagging import Tagged
 
 from .files import atomic, plain
 
-TRACKS, WINDOWS = ("path", "seconds", "model", "licence"), ("path", "start", "end")
+TRACKS, WINDOWS = ("path", "seconds", "model", "licence", "remark"), ("path", "start", "end")
+UNUSABLE = "unusable.csv"
 ROWS_PER_GROUP = 256  # of a parquet file: 400 float32 columns are 0.4 MB
 
 
 class Table(Protocol):
     """Something that takes one recording after the other."""
 
-    def write(self, name: str, heard: Tagged) -> None:
-        """Take a recording."""
+    def write(self, name: str, heard: Tagged, remark: str = "") -> None:
+        """Take a recording. remark: what makes its numbers mean less than they seem to; "" for nothing."""
 
     def close(self) -> None:
         """What stands behind the last recording."""
@@ -54,9 +55,22 @@ def table_files(folder: Path, formats: Sequence[str]) -> list[Path]:
     return [folder / name for one in formats for name in names[one]]
 
 
+def write_unusable(folder: Path, failed: Sequence[tuple[str, str]]) -> Path | None:
+    """The table unusable.csv, of path and reason; where nothing failed there is none, and one of an earlier prediction goes."""
+    path = folder / UNUSABLE
+    if not failed:
+        path.unlink(missing_ok=True)
+        return None
+    with _text(path) as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "reason"])
+        rows.writerows([text_name(name), text_name(reason)] for name, reason in failed)
+    return path
+
+
 # ---- the columns
-def _track_row(name: str, heard: Tagged) -> list[Any]:
-    return [text_name(name), round(heard.duration, 3), heard.model, heard.licence]
+def _track_row(name: str, heard: Tagged, remark: str) -> list[Any]:
+    return [text_name(name), round(heard.duration, 3), heard.model, heard.licence, remark or None]
 
 
 def _window_rows(name: str, heard: Tagged) -> Iterator[tuple[list[Any], Any]]:
@@ -82,8 +96,8 @@ class _CsvTracks:
         self._rows = csv.writer(file)
         self._rows.writerow([*TRACKS, *labels])
 
-    def write(self, name: str, heard: Tagged) -> None:
-        path, seconds, *rest = _track_row(name, heard)
+    def write(self, name: str, heard: Tagged, remark: str = "") -> None:
+        path, seconds, *rest = _track_row(name, heard, remark)
         self._rows.writerow([path, f"{seconds:.3f}", *rest, *_digits(heard.probabilities)])
 
     def close(self) -> None:
@@ -95,7 +109,7 @@ class _CsvWindows:
         self._rows = csv.writer(file)
         self._rows.writerow([*WINDOWS, *labels])
 
-    def write(self, name: str, heard: Tagged) -> None:
+    def write(self, name: str, heard: Tagged, remark: str = "") -> None:
         for (path, start, end), row in _window_rows(name, heard):
             self._rows.writerow([path, f"{start:.3f}", f"{end:.3f}", *_digits(row)])
 
@@ -118,13 +132,13 @@ class _Json:
         head = json.dumps({"about": plain(dict(about)), "labels": list(labels)}, ensure_ascii=False)
         file.write(f'{head[:-1]}, "tracks": [')
 
-    def write(self, name: str, heard: Tagged) -> None:
+    def write(self, name: str, heard: Tagged, remark: str = "") -> None:
         windows = [
             {**dict(zip(WINDOWS[1:], span[1:])), "probabilities": [round(float(p), 6) for p in row]}
             for span, row in _window_rows(name, heard)
         ]
         entry = {
-            **dict(zip(TRACKS, _track_row(name, heard))),
+            **dict(zip(TRACKS, _track_row(name, heard, remark))),
             "probabilities": {label: round(float(p), 6) for label, p in zip(heard.labels, heard.probabilities)},
             "genres": {genre: round(p, 6) for genre, p in heard.genres()},
             "windows": windows,
@@ -151,7 +165,7 @@ class _Parquet:
         import pyarrow as pa
         from pyarrow import parquet
 
-        kinds = {"path": pa.string(), "model": pa.string(), "licence": pa.string()}
+        kinds = {"path": pa.string(), "model": pa.string(), "licence": pa.string(), "remark": pa.string()}
         fields = [pa.field(name, kinds.get(name, pa.float64())) for name in columns]
         fields += [pa.field(label, pa.float32()) for label in labels]
         about_json = json.dumps(plain(dict(about)), ensure_ascii=False)
@@ -160,8 +174,8 @@ class _Parquet:
         self._per_window = columns is WINDOWS
         self._rows: list[list[Any]] = []
 
-    def write(self, name: str, heard: Tagged) -> None:
-        rows = _window_rows(name, heard) if self._per_window else [(_track_row(name, heard), heard.probabilities)]
+    def write(self, name: str, heard: Tagged, remark: str = "") -> None:
+        rows = _window_rows(name, heard) if self._per_window else [(_track_row(name, heard, remark), heard.probabilities)]
         for row, probabilities in rows:
             self._rows.append([*row, *probabilities.tolist()])
             if len(self._rows) == ROWS_PER_GROUP:

@@ -6,6 +6,7 @@ learning rates, blocks, token types) train side by side (helpers/head_training.p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from datasets.groundtruth import listed
 from models.errors import ConfigError, GroundtruthError
 from models.heads import ProbeHead
 
 from .aggregation import AGGREGATIONS, aggregate
 from .embeddings import load_embeddings, select_tokens
 from .files import atomic
+from .head_origin import LAYER, SHA
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .probe_settings import ProbeSettings
 from .scores import SystemScores
@@ -26,6 +29,7 @@ from .tasks import LOWER_IS_BETTER, check_targets, score
 
 __all__ = ["ProbeResult", "ProbeSettings", "Split", "initial_head", "load_embeddings", "run_probe", "select_tokens"]
 
+log = logging.getLogger(__name__)
 Log = Callable[[str, float, int], None]
 
 
@@ -62,8 +66,8 @@ class ProbeResult:
     scale: np.ndarray | None = None
 
     def save(self, folder: Path | str) -> Path:
-        """Write scores.json, scores.npz and head.safetensors (the best seed's head by validation, and the standardisation) into
-        `folder`.
+        """Write scores.json, scores.npz and head.safetensors (the best seed's head by validation, the standardisation, and which
+        encoder's which layer it was trained on where that is known) into `folder`.
         """
         from safetensors.torch import save_file
 
@@ -72,6 +76,7 @@ class ProbeResult:
             state |= {"input_shift": torch.from_numpy(self.shift), "input_scale": torch.from_numpy(self.scale)}
         with atomic(Path(folder) / "head.safetensors") as part:
             about = {"seed": str(self.scores.seeds[self.best]), "labels": "\n".join(self.scores.labels)}
+            about |= {name: self.scores.settings[name] for name in (SHA, LAYER) if name in self.scores.settings}
             save_file(state, str(part), metadata={**about, "activation": self.heads[self.best].activation})
         return self.scores.save(folder)
 
@@ -188,7 +193,7 @@ def score_test(
             **{**asdict(settings), "lr_grid": list(settings.lr_grid)},
             "in_dim": int(test.x.shape[-1]),
             "chosen_by": monitor,
-            "aggregate": how if test.track is not None else "one vector per track",
+            "aggregate": "one vector per track" if test.track is None else "mean" if task == "regression" else how,
             **shares,
             **(about or {}),
         },
@@ -248,20 +253,45 @@ def check_splits(
             raise GroundtruthError(
                 f"{len(named)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
             )
-    for split in (train, validation, test):
-        check_targets(task, split.y, split.keys, labels)
+    splits = (train, validation, test)
+    check_targets(task, np.concatenate([split.y for split in splits]), [key for split in splits for key in split.keys], labels)
     used = {*train.keys, *validation.keys}
     shared = [key for key in test.keys if key in used]
     if shared:
         raise GroundtruthError(f"{len(shared)} test tracks are also used in training or validation: {', '.join(shared[:5])}.")
+    if task in ("single-label", "key"):
+        _check_classes(splits, labels)
     if task != "multi-label":
         return
     y = validation.y.astype(bool)
     usable = y.any(axis=0) & ~y.all(axis=0) if monitor == "val_roc" else y.any(axis=0)
     if monitor != "val_loss" and not usable.any():
+        wanted = "a track with it and one without" if monitor == "val_roc" else "a track with it"
+        found = "; ".join(f"{split.name} ({len(split.keys)} tracks): {_uneven(split.y, labels)}" for split in splits)
         raise GroundtruthError(
-            f"No label has what {monitor} needs among the {len(y)} validation tracks; use more, or monitor val_loss."
+            f"No label has what {monitor} needs among the {len(y)} validation tracks: {wanted}. {found}. Give validation more tracks, or choose "
+            "the epoch by the loss: optimizer.monitor=val_loss."
         )
+
+
+def _check_classes(splits: Sequence[Split], labels: Sequence[str]) -> None:
+    """One class in all splits is refused, in one of them told: a head that always names it is right there."""
+    of = [[label for label, there in zip(labels, split.y.any(axis=0)) if there] for split in splits]
+    if len({label for found in of for label in found}) == 1:
+        raise GroundtruthError(
+            f"All tracks are of the class '{of[0][0]}': there is nothing to tell apart. Add tracks of other classes, or choose another column "
+            "(data.label_column)."
+        )
+    for split, found in zip(splits, of):
+        if len(found) == 1:
+            log.warning("All %d %s tracks are of the class '%s'.", len(split.keys), split.name, found[0])
+
+
+def _uneven(y: np.ndarray, labels: Sequence[str]) -> str:
+    """Which labels no track has, and which every track has."""
+    none, every = ([label for label, odd in zip(labels, which) if odd] for which in (~y.any(axis=0), y.all(axis=0)))
+    said = [f"{what} {listed(found, 5)}" for what, found in (("no track has", none), ("every track has", every)) if found]
+    return ", ".join(said) or "each label on some tracks"
 
 
 def _finite_rows(x: np.ndarray) -> np.ndarray:

@@ -104,6 +104,7 @@ class _Job:
     def __init__(self) -> None:
         self.place: Place | None = None
         self.base: Any = None  # the store, of the main thread
+        self.watched: Any = None  # its twin for the watching thread: a store is one thread's
         self.left = threading.Event()  # the main thread is out of the job, or on its way
         self.failed = self.ran = False
         self.others: list[subprocess.Popen[bytes]] = []
@@ -153,6 +154,7 @@ def join(gpu: bool) -> None:
         where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         try:
             _job.base = dist.TCPStore(*where, here.world, here.rank == 0 and not hosted, MEETING, wait_for_workers=False)
+            _job.watched = _job.base.clone()  # here, while who holds it lives: the watch would wait for a dead one
         except (RuntimeError, dist.DistError) as error:
             raise JobError(f"Process {here.rank} of {here.world} did not find the first one at {where}: {error}") from error
     _job.place = here
@@ -253,6 +255,7 @@ def job(devices: int, num_nodes: int, accelerator: str) -> Iterator[None]:
 def _start(devices: int) -> None:
     """Start ranks 1.. on this machine, and be rank 0."""
     _job.base = dist.TCPStore("127.0.0.1", 0, devices, True, MEETING, wait_for_workers=False)
+    _job.watched = _job.base.clone()
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_job.base.port), "WORLD_SIZE": str(devices), "NODE_RANK": "0"}
     if sys.platform == "linux":
         shared["GLOO_SOCKET_IFNAME"] = "lo"  # or gloo looks for a network that a laptop may not have
@@ -305,15 +308,10 @@ def _end_others(patience: float) -> None:
 
 def _watch(here: Place) -> None:
     """Runs beside the main thread: ends this process when another of the job is gone and the main thread does not notice."""
-    base = None
     while not _job.left.wait(LOOK):
         if here.parent is not None and os.getppid() != here.parent:
             _end_now("The process that started this one is gone.", 0.0)
-        elif why := _job.fallen():
-            _end_now(why, GRACE)
-        elif base is None:
-            base = None if _job.base is None else _job.base.clone()  # a store is one thread's
-        elif why := _job.words(base):
+        elif why := _job.fallen() or (_job.words(_job.watched) if _job.watched is not None else ""):
             _end_now(why, GRACE)
 
 

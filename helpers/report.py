@@ -59,10 +59,12 @@ def write_report(
     notes: Sequence[str] = (),
     intro: str = "",
     reference: str | None = None,
+    compared: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Write the page, whole or not at all.
 
-    systems: scored on the same split, best known first; the others are compared with `reference` (a system's name; default: the first).
+    systems: scored on the same split, best known first; the others are compared with `reference` (a system's name; default: the first),
+    or where `compared` names pairs the two of each.
     curves: the pre-training's history: rows of {"epoch", "train_loss", "val_loss", "val_roc", "val_ap", ...}, or the JSON file of them.
     class_counts: split -> tracks per label [L]. about: what was run, section -> settings. notes: further sentences on how to read the numbers.
     intro: a sentence or two under the title.
@@ -82,12 +84,14 @@ def write_report(
         if len(counts) != len(first.labels):
             raise ConfigError(f"{len(counts)} counts of the {split} split for {len(first.labels)} labels.")
     rows = json.loads(Path(curves).read_text()) if isinstance(curves, (str, Path)) else list(curves or ())
-    against = next((s for s in systems if s.name == reference), first)
+    by_name = {s.name: s for s in systems}
+    against = by_name.get(reference or "", first)
+    pairs = [(by_name[a], by_name[b]) for a, b in compared] or [(against, s) for s in systems if s is not against]
     body = [
         f"<h1>{escape(title)}</h1>",
         html.paragraph(intro, "lead") if intro else "",
         html.paragraph(_headline(systems)),
-        html.section("Scores", _score_table(systems), _score_chart(systems), _differences(systems, against)),
+        html.section("Scores", _score_table(systems), _score_chart(systems), _differences(pairs)),
         html.section(
             "Per label", _label_chart(systems), html.folded("All labels as a table", _label_table(systems, class_counts))
         ),
@@ -141,7 +145,7 @@ def _score_table(systems: Sequence[SystemScores]) -> str:
         cells = [s.name]
         for metric in METRICS:
             low, high = s.interval(metric)
-            cells += [spread(s, metric), f"{low:.3f} to {high:.3f}"]
+            cells += [spread(s, metric), "too few tracks" if math.isnan(low) else f"{low:.3f} to {high:.3f}"]
         rows.append([*cells, runs(s)])
     best = int(np.argmax([s.mean() for s in systems]))
     first = systems[0]
@@ -167,15 +171,14 @@ def _score_chart(systems: Sequence[SystemScores]) -> str:
     return f'<div class="panels">{"".join(panels)}</div>'
 
 
-def _differences(systems: Sequence[SystemScores], against: SystemScores) -> str:
-    others = [s for s in systems if s is not against]
-    if not others:
+def _differences(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> str:
+    if not pairs:
         return ""
     rows = []
-    for other in others:
-        cells = [f"{against.name} − {other.name}"]
+    for one, other in pairs:
+        cells = [f"{one.name} − {other.name}"]
         for metric in METRICS:
-            found = compare(against, other, metric)
+            found = compare(one, other, metric)
             cells += [f"{found.mean:+.3f}", f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}"]
         rows.append(cells)
     header = ["Difference", "ROC-AUC", "95 % interval", "AP", "95 % interval"]
@@ -230,10 +233,13 @@ def _curves(rows: Sequence[Mapping[str, Any]], systems: Sequence[SystemScores]) 
             Series(s.name, range(s.history["val_roc"].shape[1]), s.history["val_roc"].mean(axis=0).tolist(), i) for i, s in probes
         ]
         summary = "Probes, validation macro ROC-AUC by epoch, mean over seeds"
-        panels.append(
-            html.figure(line_chart(lines, "epoch", "ROC-AUC", summary), f"{summary}. The best epoch of each seed was kept.")
-        )
+        panels.append(html.figure(line_chart(lines, "epoch", "ROC-AUC", summary), f"{summary}. {_kept([s for _, s in probes])}"))
     return f'<div class="panels">{"".join(panels)}</div>' if panels else ""
+
+
+def _kept(probes: Sequence[SystemScores]) -> str:
+    last = all(s.settings.get("keep") == "last" for s in probes)
+    return f"The {'last' if last else 'best'} epoch of each seed was kept."
 
 
 _LOSSES = ("train_loss", "val_loss", "val_loss_swa")

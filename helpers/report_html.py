@@ -7,6 +7,8 @@ from html import escape
 from string import Template
 from typing import Any
 
+from .typed_config import flat
+
 STYLE = """
 :root{color-scheme:light dark;--bg:#fff;--fg:#1b1f24;--soft:#5b6470;--line:#d9dee5;--panel:#f5f7f9;
 --s0:#0b62b5;--s1:#b45309;--s2:#3f7d3a;--s3:#8b3fa8;--s4:#a3324a;--s5:#4b5563}
@@ -24,7 +26,7 @@ table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-num
 th,td{padding:.32rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;vertical-align:bottom}thead th{border-bottom:2px solid var(--line)}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--bg)}
-td.text,th.text{text-align:left}td.wrap{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
+td.text,th.text{text-align:left}td.wrap,th.wrap{white-space:normal;overflow-wrap:anywhere;min-width:12rem}
 tr.best td{font-weight:600}
 .panels{display:flex;flex-wrap:wrap;gap:8px 28px}.panels>figure{flex:1 1 300px;max-width:450px}
 svg.chart{display:block;width:100%;max-width:560px;height:auto}
@@ -45,7 +47,7 @@ img.spectrogram{display:block;width:100%;height:clamp(120px,24vw,190px);object-f
 .bar i{display:block;height:100%;background:var(--s5)}.true .bar i{background:var(--s0)}.true .name{font-weight:600}
 .num{text-align:right;font-variant-numeric:tabular-nums}
 details{margin:.6rem 0}summary{cursor:pointer;font-weight:600;padding:.2rem 0}
-.notes li{margin:.3rem 0}code{font-size:.9em;overflow-wrap:anywhere}
+.notes li{margin:.3rem 0;overflow-wrap:anywhere}code{font-size:.9em;overflow-wrap:anywhere}
 @media(max-width:560px){th,td{padding:.3rem .4rem}table{font-size:.86rem}h1{font-size:1.4rem}}
 @media print{details{display:block}}
 """
@@ -101,7 +103,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Se
 def settings_table(settings: Mapping[str, Any]) -> str:
     """Nested settings as two columns, `section.key` and value."""
     rows = "".join(
-        f'<tr><td><code>{escape(key)}</code></td><td class="text wrap">{escape(value)}</td></tr>' for key, value in flat(settings)
+        f'<tr><td><code>{escape(key)}</code></td><td class="text wrap">{escape(_text(value))}</td></tr>'
+        for key, value in flat(settings).items()
     )
     return f'<div class="scroll" tabindex="0"><table><tbody>{rows}</tbody></table></div>' if rows else ""
 
@@ -116,17 +119,10 @@ def notes(lines: Sequence[str]) -> str:
     return f'<ul class="notes small">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """[('a.b', '1'), ...] of nested mappings."""
-    out = []
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            out += flat(value, f"{prefix}{key}.")
-        elif isinstance(value, (list, tuple)):
-            out.append((f"{prefix}{key}", ", ".join(map(str, value))))
-        else:
-            out.append((f"{prefix}{key}", "none" if value is None else str(value)))
-    return out
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return "none" if value is None else str(value)
 
 
 def _kind(column: int, text_columns: Sequence[int]) -> str:

@@ -10,10 +10,13 @@ import socket
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigError, WeightsError
+
+from .typed_config import flat
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"  # folder of a run folder
@@ -35,6 +38,7 @@ SAID = (
 )  # fmt: skip
 BATCH = "items per batch, over all processes"
 DATA = "tracks and labels"
+ABOUT_DATA = "data: "  # begins keys that say what the data are, where those differ; they are not compared by themselves
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,16 @@ def _instead(path: Path) -> str:
 
 
 def _read(path: Path) -> Saved:
+    """As read_saved. A file that has not changed is read through once in a process: a start asks several times, checkpoints have gigabytes."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise WeightsError(f"The checkpoint {path} cannot be read: {error}.") from error
+    return _read_whole(path, state.st_ino, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read_whole(path: Path, *_identity: int) -> Saved:
     import torch
 
     try:
@@ -121,24 +135,41 @@ def _read(path: Path) -> Saved:
 # ---- the same experiment
 def experiment_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a command's config, by their dotted names, that a continuation is compared by."""
-    flat = _flat(json.loads(json.dumps(config)))
-    return {key: value for key, value in flat.items() if not key.startswith(FREE) and not key.endswith(FREE_ENDS)}
+    keys = flat(json.loads(json.dumps(config)))
+    return {key: value for key, value in keys.items() if not key.startswith(FREE) and not key.endswith(FREE_ENDS)}
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in tree.items():
-        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return out
+def about_data(config: Mapping[str, Any], summary: Mapping[str, int | str]) -> dict[str, Any]:
+    """What a run says of its data, to be told apart from others': the settings that name them, and their `summary`."""
+    named = {
+        key: value
+        for key, value in flat(json.loads(json.dumps({"datamodule": config["datamodule"]}))).items()
+        if key.startswith(FREE) and key not in ("datamodule.num_workers", "datamodule.batch_size_test")
+    }
+    return {ABOUT_DATA + key: value for key, value in {**summary, **named}.items()}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """'key: was, is now' of what differs: what would make it another training, and what is only to be said."""
     refused, said = [], []
     for key in sorted(set(before) & set(now)):
-        if before[key] != now[key]:
+        if before[key] == now[key] or key.startswith(ABOUT_DATA):
+            continue
+        if key == DATA:
+            refused.append(_other_data(before, now))
+        else:
             (said if key in SAID else refused).append(f"{key} was {before[key]!r}, is {now[key]!r}")
     return refused, said
+
+
+def _other_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is known of the difference between two data."""
+    known = [key for key in before if key.startswith(ABOUT_DATA) and key in now]
+    other = [key for key in known if before[key] != now[key]]
+    differ = [f"{key.removeprefix(ABOUT_DATA)} was {before[key]!r}, is {now[key]!r}" for key in other]
+    if all(key.startswith(f"{ABOUT_DATA}datamodule.") for key in other):  # no figure does
+        differ.append("names of tracks, or which labels they have" if known else "names, lengths or labels")
+    return f"the {DATA} are others: " + "; ".join(differ)
 
 
 def check_same(saved: Saved, experiment: Mapping[str, Any], max_epochs: int, say: bool = True) -> None:

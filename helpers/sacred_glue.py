@@ -8,6 +8,7 @@ errors of this suite shown as one sentence.
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime
 import errno
 import os
@@ -61,6 +62,11 @@ CommandError.__module__ = "builtins"  # Sacred prints the class by its full path
 
 
 # ---- the experiment
+def nested(updates: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a.b": 1} -> {"a": {"b": 1}}, as Sacred reads a command line's words."""
+    return dict(convert_to_nested_dict(dict(updates)))
+
+
 class _Documented(ConfigDict):
     """Sacred's config from a dict, with the texts that print_config and print_named_configs show."""
 
@@ -70,7 +76,14 @@ class _Documented(ConfigDict):
         self._docs = dict(docs or {})
 
     def __call__(self, fixed: Any = None, preset: Any = None, fallback: Any = None) -> Any:
-        summary = super().__call__(fixed, preset, fallback)
+        stored = self._conf
+        self._conf = copy.deepcopy(
+            stored
+        )  # Sacred fills a run's other settings into it: they would be those of the process's next run
+        try:
+            summary = super().__call__(fixed, preset, fallback)
+        finally:
+            self._conf = stored
         summary.docs = dict(self._docs)
         return summary
 
@@ -141,6 +154,11 @@ class Experiment(sacred.Experiment):
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
         return {"seed": seed} if seed is not None and "seed" not in config else {}
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The named configs that the present command runs with, an implied one included."""
+        return self._named
+
     def _root_of(self, config: Mapping[str, Any]) -> str:
         for part in self.root.split("."):
             config = config[part]
@@ -166,7 +184,7 @@ class Experiment(sacred.Experiment):
         self, command_name: Any = None, config_updates: Any = None, named_configs: Any = (), *args: Any, **kwargs: Any
     ) -> Run:
         """As sacred.Experiment.run; aliases are translated first. Raises CommandError (a ValueError) where the suite says what is wrong."""
-        updates = self._translated(convert_to_nested_dict(dict(config_updates or {})))
+        updates = self._translated(nested(config_updates or {}))
         named = (named_configs,) if isinstance(named_configs, str) else tuple(named_configs)
         command = command_name or self.default_command
         if self.implied is not None:

@@ -205,22 +205,30 @@ class Difference:
     interval: tuple[float, float]
 
 
-def compare(
-    a: SystemScores, b: SystemScores, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000
-) -> Difference:
-    """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
+def check_comparable(a: SystemScores, b: SystemScores) -> None:
+    """Raises ConfigError for systems that were not scored on the same task, tracks and labels."""
+    if a.task != b.task:
+        raise ConfigError(
+            f"'{a.name}' is {a.task}, '{b.name}' {b.task}: results of different tasks have no scores in common and cannot be compared."
+        )
     same_folds = (a.folds is None and b.folds is None) or np.array_equal(a.folds, b.folds)
     if (
         not same_folds
         or a.split != b.split
         or a.keys != b.keys
         or a.labels != b.labels
-        or a.task != b.task
         or not np.array_equal(a.targets, b.targets)
     ):
         raise ConfigError(
             f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks, labels and folds."
         )
+
+
+def compare(
+    a: SystemScores, b: SystemScores, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000
+) -> Difference:
+    """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
+    check_comparable(a, b)
     metric = metric or a.asked.metrics[0]
     differences = a.resampled(metric, n_resamples) - b.resampled(metric, n_resamples)
     mean = a.mean(metric) - b.mean(metric)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Study:
     block: int
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    compared: Sequence[tuple[str, str]] = ()  # systems whose difference is of interest (none: the first and each other)
 
 
 def split_study(
@@ -51,22 +52,30 @@ def split_study(
     *,
     seeds: Sequence[int],
     settings: ProbeSettings,
-    types: str,
-    reduce: Reduce,
+    inputs: Inputs,
     block: int,
     batch_size: int,
     mels: Path | None,
+    z_scored: bool = False,
 ) -> Study:
     """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
 
-    mels: mel store of the same tracks, for mel statistics (none: without them).
+    inputs: what of the embeddings the probe sees. mels: mel store of the same tracks, for mel statistics (none: without them).
+    z_scored: beside them both networks once more, under the same probe on z-scored inputs.
     """
     stores: dict[str, str | Path] = {}
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
-    inputs = Inputs(types, reduce, trained.embed_dim)
-    scores, probes = compare_systems(stores, found.truths, settings, inputs=inputs, seeds=seeds, mels=mels, data=found.name)
-    return Study(scores, trained, found.store, found.truths["test"], found.truths, folder / "history.json", block, probes)
+    common: dict[str, Any] = dict(inputs=inputs, seeds=seeds, data=found.name)
+    scores, probes = compare_systems(stores, found.truths, settings, mels=mels, **common)
+    compared = [(TRAINED, one.name) for one in scores[1:]]
+    if z_scored:
+        named = {f"{name}, inputs z-scored": path for name, path in stores.items()}
+        more, more_probes = compare_systems(named, found.truths, replace(settings, standardise=True), **common)
+        scores, probes = [*scores, *more], {**probes, **more_probes}
+        compared += [(more[0].name, one) for one in (more[1].name, *([MEL_STATISTICS] if mels is not None else []))]
+    truths = found.truths
+    return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", block, probes, compared=compared)
 
 
 def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:

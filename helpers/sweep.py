@@ -30,7 +30,7 @@ from .head_training import HeadSpec, TrainedHead, train_heads
 from .probe import ProbeResult, ProbeSettings, Split, chosen_rates, prepare, score_test
 from .scores import SystemScores
 from .tasks import LOWER_IS_BETTER
-from .transfer import Inputs, layer_folders, read_split
+from .transfer import Inputs, check_tracks, layer_folders, read_split
 
 log = logging.getLogger(__name__)
 CODE_VERSION = 1  # raised when a change here, or in the probe, changes numbers: older cells are then made anew
@@ -81,6 +81,8 @@ def run_sweep(
         raise ConfigError(f"sweep.types names each kind of token once, such as c,d,t,cdt; got {','.join(types)}.")
     chosen = {kind: replace(inputs, types=kind) for kind in types}  # refuses unknown letters
     folders = layer_folders(source, layers)
+    for folder in folders.values():
+        check_tracks(folder, truths, skip_missing=skip_missing)
     labels = next(iter(truths.values())).labels
     done: dict[tuple[int, str], SystemScores] = {}
     for block, folder in folders.items():

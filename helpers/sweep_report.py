@@ -37,15 +37,17 @@ def known_metric(scores: SystemScores, metric: str | None) -> str:
     return metric
 
 
-def what_was_scored(scores: SystemScores, metric: str) -> str:
-    """Split, classes, seeds: what every figure says of its numbers."""
+def what_was_scored(scores: SystemScores, metric: str, draws: int = 0) -> str:
+    """Split, classes, seeds: what every figure says of its numbers. draws: most samples of the training tracks that one number is over."""
     if scores.task == "regression":
         over = f"{scores.n_classes()} values"
     elif metric.startswith("macro"):
         over = f"mean over {scores.n_classes(metric)} of {len(scores.labels)} labels"
     else:
-        over = f"{len(scores.labels)} labels"
-    return f"{scores.split}, {len(scores.keys)} tracks, {over}; mean and standard deviation over {len(scores.seeds)} seeds"
+        over = f"{len(scores.labels)} {'classes' if scores.asked.one_class else 'labels'}"
+    runs = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((len(scores.seeds), "seed"), (draws, "draw")) if n]
+    of = "mean and standard deviation over" if len(scores.seeds) > 1 or draws > 1 else "of"
+    return f"{scores.split}, {len(scores.keys)} tracks, {over}; {of} {' and '.join(runs)}"
 
 
 def report_sweep(cells: Sequence[Cell], folder: Path, title: str, metric: str | None = None) -> list[Path]:

@@ -16,7 +16,7 @@ from rich.text import Text
 from models.errors import ConfigError
 
 from .report import over, runs, spread
-from .scores import SystemScores, compare
+from .scores import SystemScores, check_comparable, compare
 from .tasks import LOWER_IS_BETTER, METRIC_NAMES
 
 
@@ -24,7 +24,14 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
     """One row per system: the task's two scores (tags: macro ROC-AUC and AP) as mean ± sd over seeds, bootstrap interval over tracks, seeds."""
     first = systems[0]
     metrics = first.asked.headline
-    title = Text(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} labels", style="bold")
+    noun = (
+        ("value", "values")
+        if first.task == "regression"
+        else ("class", "classes")
+        if first.asked.one_class
+        else ("label", "labels")
+    )
+    title = Text(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} {noun[len(first.labels) != 1]}", style="bold")
     table = Table(
         title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
@@ -42,7 +49,7 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
             cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
             if intervals:
                 low, high = s.interval(metric)
-                cells.append(Text(f"{low:.3f}-{high:.3f}"))
+                cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}-{high:.3f}"))
         table.add_row(*cells, runs(s))
     table.caption = f"{_counted(first)}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
     if any(s.windows for s in systems):
@@ -60,7 +67,10 @@ def _counted(scores: SystemScores) -> str:
     if scores.task == "multi-label":
         return f"Means over {scores.n_classes('macro_roc')} (ROC-AUC) and {scores.n_classes('macro_ap')} (AP) of {n} labels; "
     if scores.task == "regression":
-        return f"R2 is the mean over {scores.n_classes()} of {n} values; "
+        return (
+            f"R2 is the mean over {scores.n_classes()} of {n} values; MSE is of values z-scored by the training and validation tracks (1: as far off "
+            "as their mean); "
+        )
     return f"{scores.n_classes()} of {n} classes occur; "
 
 
@@ -91,7 +101,10 @@ def print_scores(systems: Sequence[SystemScores], console: Console | None = None
 
 
 def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
-    """Scores of result folders, each under a name of its own. Raises ConfigError for fewer than two, and for a folder without scores."""
+    """Scores of result folders, each under a name of its own.
+
+    Raises ConfigError for fewer than two, for a folder without scores, and for results of different tasks, tracks or labels.
+    """
     if len(folders) < 2:
         raise ConfigError("compare.runs names two or more result folders, apart by commas.")
     systems = []
@@ -100,6 +113,8 @@ def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
             raise ConfigError(f"{folder} has no scores.json and scores.npz: it is not the folder of a probe's results.")
         found = SystemScores.load(folder)
         systems.append(replace(found, name=f"{found.name} ({folder})"))
+    for other in systems[1:]:
+        check_comparable(systems[0], other)
     return systems
 
 

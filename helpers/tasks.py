@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from datasets.groundtruth import listed
 from models.errors import ConfigError, GroundtruthError, nearest
 
 from .metrics import bootstrap_scores, sigmoid, tagging_scores
@@ -144,12 +145,17 @@ def check_targets(task: str, y: np.ndarray, keys: Sequence[str], labels: Sequenc
             raise GroundtruthError("Values to be predicted are NaN or infinite: take these tracks out.")
         return
     if task in ("single-label", "key"):
-        wrong = np.flatnonzero(y.sum(axis=1) != 1)
+        wrong = np.flatnonzero(y.sum(axis=1) > 1)
         if len(wrong):
             shown = ", ".join(f"{keys[i]} ({int(y[i].sum())})" for i in wrong[:5])
             raise GroundtruthError(
-                f"The task {task} wants one class per track; {len(wrong)} of {len(keys)} tracks have another number: {shown}. For several "
+                f"The task {task} wants one class per track; {len(wrong)} of {len(keys)} tracks have several: {shown}. For several "
                 "labels per track the task is multi-label (data.task=multi-label)."
+            )
+        if len(bare := np.flatnonzero(~y.any(axis=1))):
+            raise GroundtruthError(
+                f"The task {task} wants one class per track; {len(bare)} of {len(keys)} tracks have none: {listed([keys[i] for i in bare], 5)}. "
+                "Give them one, or take them out of the groundtruth."
             )
     if task == "key":
         key_weights(tuple(labels))
@@ -247,5 +253,7 @@ def _key_name(label: str) -> str:
     tonic = words[0][:1].upper() + words[0][1:].lower() if words else ""
     known = {f"{letter}{sign}" for letter in "ABCDEFG" for sign in ("", "#", "b")} - {"B#", "E#", "Cb", "Fb"}
     if len(words) != 2 or words[1].lower() not in modes or tonic not in known:
-        raise GroundtruthError(f"The label '{label}' is no key: the task key wants names such as 'C major' and 'Eb minor'.")
+        raise GroundtruthError(
+            f"The label '{label}' is no key: the task key wants names such as 'C major' and 'Eb minor'; data.label_column=... takes another column."
+        )
     return f"{tonic} {modes[words[1].lower()]}"

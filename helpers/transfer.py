@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from datasets.groundtruth import Groundtruth, match
-from datasets.store import TrackStore
+from datasets.groundtruth import Groundtruth, listed, match, without_suffix
 from datasets.values import Values, z_scored
 from models.errors import ConfigError, GroundtruthError, StoreError
 
 from .data import label_files, read_truths
-from .embeddings import MEMORY, Choice, Rows, load_rows
+from .embeddings import MEMORY, NPY_SUFFIX, Choice, Rows, embedding_names, load_rows
+from .label_column import check_labels, column_of, cure
 from .probe import ProbeSettings, Split
 from .tasks import get_task
 
@@ -85,10 +85,19 @@ def layer_folders(source: str | Path, layers: Sequence[int] | None = None) -> di
     """
     folder = Path(source)
     there = {int(p.name): p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()} if folder.is_dir() else {}
-    if not there:
+    wanted_here = "wanted is a folder with a sub-folder per block, as `python ex_maest.py extract_embeddings with ... "
+    wanted_here += "predict.transformer_block=[0,1,2]` writes it"
+    if any(folder.glob("*.h5*")) or any(folder.glob(f"*{NPY_SUFFIX}")):
+        above = f": name the one above it, data.base_dir={folder.parent}" if folder.name.isdigit() else ""
         raise StoreError(
-            f"{source} has no blocks: wanted a folder with a sub-folder per block, as `python ex_maest.py extract_embeddings with ... "
-            "predict.transformer_block=[0,1,2]` writes it (name the folder above them)."
+            f"{source} is a single block's folder{above}; {wanted_here}. A single block is probed without data.layers."
+        )
+    if not there:
+        raise StoreError(f"{source} has no blocks: {wanted_here} (name the folder above them).")
+    if not _are_blocks(list(there.values())):
+        raise StoreError(
+            f"The folders {', '.join(map(str, sorted(there)))} in {source} hold different tracks, and so are not blocks: {wanted_here}. One "
+            "block's embeddings are probed without data.layers."
         )
     wanted = sorted(there) if layers is None else list(dict.fromkeys(layers))
     if absent := [k for k in wanted if k not in there]:
@@ -96,6 +105,44 @@ def layer_folders(source: str | Path, layers: Sequence[int] | None = None) -> di
             f"{source} has the blocks {', '.join(map(str, sorted(there)))}, not {', '.join(map(str, absent))}: extract them."
         )
     return {k: there[k] for k in wanted}
+
+
+def _are_blocks(folders: Sequence[Path]) -> bool:
+    """Whether folders with numbers for names hold the same tracks block by block, and are not folders of tracks that happen to be called so."""
+    bare = [folder for folder in folders if not any(folder.glob("*.h5*")) and not (folder / "settings.json").is_file()]
+    if len(bare) < 2 or len(bare) < len(folders):
+        return True
+    first, second = ({path.relative_to(folder) for path in folder.rglob(f"*{NPY_SUFFIX}")} for folder in bare[:2])
+    return not first or not second or bool(first & second)
+
+
+def check_tracks(
+    source: str | Path,
+    truths: Mapping[str, Groundtruth | Values],
+    inputs: Inputs | None = None,
+    skip_missing: bool = False,
+) -> None:
+    """Refuse tracks without embeddings, of all splits at once, before anything is read; with skip_missing only a split that has none at all.
+
+    Raises GroundtruthError that counts them and shows how the tracks that are there are named; StoreError where there are no embeddings.
+    """
+    layers = inputs.layers if inputs is not None else ()
+    place = next(iter(layer_folders(source, layers).values())) if layers else source
+    names = embedding_names(place)
+    absent = {part: match(truth.keys, names).absent for part, truth in truths.items()}
+    refused = [part for part, keys in absent.items() if (len(keys) == len(truths[part]) if skip_missing else keys)]
+    if not refused:
+        return
+    keys = [key for part in refused for key in absent[part]]
+    counts = ", ".join(f"{len(absent[part])} of {len(truths[part])} {NAMES.get(part, part)}" for part in refused)
+    stem = Path(without_suffix(keys[0])).name
+    like = next((name for name in names if Path(without_suffix(name)).name == stem), names[0])
+    empty = any(len(absent[part]) == len(truths[part]) for part in refused)
+    cures = "Let the names be the same, or extract these tracks" + ("." if empty else "; data.skip_missing=True leaves them out.")
+    raise GroundtruthError(
+        f"{counts} tracks of the groundtruth have no embeddings in {place}: {listed(keys, 5)}. A track that is there is named {like!r}. "
+        f"{cures}"
+    )
 
 
 def read_split(
@@ -116,7 +163,7 @@ def read_split(
     inputs = inputs or Inputs()
     if skip_missing:
         first = next(iter(layer_folders(source, inputs.layers).values())) if inputs.layers else source
-        found = match(truth.keys, TrackStore.open(first).names)
+        found = match(truth.keys, embedding_names(first))
         if found.absent:
             log.warning("%s: %s They are left out.", split_name(data, name), found.message(str(source)))
             truth = truth.subset(np.flatnonzero(found.numbers >= 0))
@@ -144,6 +191,8 @@ def read_targets(
     groundtruth: one file for all; metadata_dir: a folder of groundtruth-train, -val and -test files, whose labels.txt, where there is one, gives
     the labels' order.
 
+    label_column: of the labels, or of the one value; of the task key a column named key is found. Labels that are numbers in truth are refused.
+
     Raises GroundtruthError or ConfigError for what is not there or does not fit.
     """
     if (groundtruth is None) == (metadata_dir is None):
@@ -154,7 +203,8 @@ def read_targets(
     if get_task(task).name == "regression":
         if folds:
             raise ConfigError("Cross-validation is for labels: leave data.folds out for a regression.")
-        found = {s: Values.read(path) for s, path in files.items()} if files else Values.read(str(groundtruth)).splits
+        read = {s: Values.read(path, label_column) for s, path in files.items()}
+        found = read or Values.read(str(groundtruth), label_column).splits
         if absent := [s for s in ("train", "val", "test") if s not in found]:
             raise GroundtruthError(
                 f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
@@ -165,7 +215,14 @@ def read_targets(
     order = Path(metadata_dir or "") / "labels.txt"
     names = order if files and order.is_file() else None
     splits = ("all",) if folds else ("train", "val", "test")
-    return dict(read_truths(groundtruth, files, label_column, split_seed, splits, out_dir, group_column, label_names=names))
+    first = str(groundtruth or files["train"])
+    column = column_of(task, first, label_column)
+    try:
+        truths = read_truths(groundtruth, files, column, split_seed, splits, out_dir, group_column, label_names=names)
+    except GroundtruthError as error:
+        raise GroundtruthError(f"{error}{cure(error, first)}") from None
+    check_labels(task, truths, str(groundtruth or metadata_dir), column)
+    return dict(truths)
 
 
 def probe_settings(

@@ -12,24 +12,46 @@ from models.errors import ConfigError, nearest
 
 def check(schema: type, config: Mapping[str, Any], extra: Iterable[str] = (), prefix: str = "") -> None:
     """Compare a nested config with its dataclass. Raises ConfigError listing every unknown key (with the nearest) and every wrong type."""
-    problems = list(_problems(schema, config, frozenset(extra), prefix))
+    problems = list(_problems(schema, config, frozenset(extra), prefix, list(_paths(schema, prefix))))
     if problems:
         raise ConfigError("This config cannot run:\n  " + "\n  ".join(problems))
 
 
-def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], prefix: str) -> Iterable[str]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return out
+
+
+def _paths(schema: type, prefix: str) -> Iterable[str]:
+    """The full names of all keys and sections."""
+    for name, hint in get_type_hints(schema).items():
+        yield prefix + name
+        if is_dataclass(hint):
+            yield from _paths(hint, f"{prefix}{name}.")
+
+
+def _hint(key: str, known: Iterable[str], prefix: str, paths: list[str]) -> str:
+    """' Did you mean X?': a key of this name in another section (one below this section first), else the nearest name in this section."""
+    elsewhere = sorted((path for path in paths if f".{path}".endswith(f".{key}")), key=lambda path: not path.startswith(prefix))
+    return f" Did you mean '{elsewhere[0]}'?" if elsewhere else nearest(key, known)
+
+
+def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], prefix: str, paths: list[str]) -> Iterable[str]:
     hints = get_type_hints(schema)
     known = {f.name: f for f in fields(schema)}
     for key, value in config.items():
         if key in extra:
             continue
         if key not in known:
-            yield f"{prefix}{key}: there is no such key.{nearest(key, known)}"
+            yield f"{prefix}{key}: there is no such key.{_hint(key, known, prefix, paths)}"
             continue
         hint = hints[key]
         if is_dataclass(hint):
             if isinstance(value, Mapping):
-                yield from _problems(hint, value, frozenset(), f"{prefix}{key}.")
+                yield from _problems(hint, value, frozenset(), f"{prefix}{key}.", paths)
             else:
                 yield f"{prefix}{key} is {value!r}; it is a section with the keys {', '.join(f.name for f in fields(hint))}."
         elif not _fits(value, hint):

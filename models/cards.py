@@ -143,24 +143,42 @@ def default_labels(n_classes: int) -> tuple[str, ...] | None:
     return load_labels(f"discogs_{n_classes}") if n_classes in (400, 519) else None
 
 
-def find_weights(card: ModelCard) -> Path:
-    """The card's file, or a folder of its weights: in MAEST_WEIGHTS, in a cache, or downloaded.
-
-    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository).
-
-    Raises WeightsNotFoundError naming the file to place and where, WeightsError when the network gives another file than it should.
-    """
+def weight_folders() -> list[Path]:
+    """Where files of weights are looked for, the first one first. Raises WeightsNotFoundError where MAEST_WEIGHTS names no folder."""
     import torch
 
     named = os.environ.get(WEIGHTS_VARIABLE)
     if named and not Path(named).is_dir():
         raise WeightsNotFoundError(f"{WEIGHTS_VARIABLE} is '{named}', which is not a folder. Create it, or unset the variable.")
-    cache_folder = Path(torch.hub.get_dir()) / "checkpoints"
-    for folder in ([Path(named)] if named else []) + [cache_folder]:
+    return ([Path(named)] if named else []) + [Path(torch.hub.get_dir()) / "checkpoints"]
+
+
+def local_weights(card: ModelCard) -> Path | None:
+    """The card's file, or a folder of its weights, where it is on this machine; the network is not asked.
+
+    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository).
+    """
+    for folder in weight_folders():
         if (folder / card.file).is_file():
             return folder / card.file
-        if named and (folder / card.name).is_dir():
+        if os.environ.get(WEIGHTS_VARIABLE) and (folder / card.name).is_dir():
             return folder / card.name
+    if card.hub is not None:
+        with suppress(downloads.DownloadError):
+            return downloads.from_hub(card.hub, cached_only=True)
+    return None
+
+
+def find_weights(card: ModelCard) -> Path:
+    """The card's file, or a folder of its weights: on this machine (`local_weights`), or downloaded.
+
+    Raises WeightsNotFoundError naming the file to place and where, WeightsError when the network gives another file than it should.
+    """
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    found = local_weights(card)
+    if found is not None:
+        return found
+    cache_folder = weight_folders()[-1]
     reasons = []
     for attempt in _attempts(card, cache_folder):
         try:
@@ -177,11 +195,7 @@ def find_weights(card: ModelCard) -> Path:
 
 
 def _attempts(card: ModelCard, folder: Path) -> Iterator[Callable[[], Path]]:
-    """Ways to the card's weights, the cheapest first."""
-    if card.hub is not None:
-        with suppress(downloads.DownloadError):
-            found = downloads.from_hub(card.hub, cached_only=True)
-            yield lambda: found
+    """Ways to the card's weights on the network, the first one first."""
     if downloads.offline():
         return
     mirror = os.environ.get(MIRROR_VARIABLE)

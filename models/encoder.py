@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .errors import AudioError
+from .errors import AudioError, ConfigError
 from .prefetch import ahead
 from .windows import Tail, stream_windows
 
@@ -68,6 +68,11 @@ class AudioEncoder(nn.Module):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return next(self.parameters()).dtype
 
     # ---- frozen encoders stay in eval mode, whatever a trainer's recursive train() does
     def freeze(self) -> AudioEncoder:
@@ -132,6 +137,11 @@ class AudioEncoder(nn.Module):
         """The value of a window's padding."""
         return 0.0
 
+    @property
+    def least_tail(self) -> int:
+        """Units behind a recording's last full window that are not worth one more: 1 % of a window unless a family says otherwise."""
+        return self.window_length // 100
+
     def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
         """Blocks of samples [n] -> blocks of what a window holds [..., m]: the samples themselves unless a family says otherwise."""
         return blocks
@@ -164,6 +174,15 @@ class AudioEncoder(nn.Module):
     def window_logits(self, windows: Tensor) -> Tensor:
         """Windows as `pooled` takes them -> logits [W, L]. Raises ValueError for a network without classes."""
         raise ValueError(f"This {type(self).__name__} has no classes: it gives vectors, no logits.")
+
+    def window_probabilities(self, windows: Tensor) -> Tensor:
+        """Windows as `pooled` takes them -> a probability of each class [W, L]: sigmoids, classes do not exclude each other."""
+        return self.window_logits(windows).sigmoid()
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the L classes, in column order. Raises ValueError for a network without classes."""
+        raise ConfigError(f"This {type(self).__name__} has no named classes: it gives vectors.")
 
     def summary_shapes(self, layers: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """Shape of what extraction keeps of one window, by asked layer. Raises ValueError for layers that are not there."""

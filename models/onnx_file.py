@@ -5,6 +5,7 @@ Each family brings its graph (maest/graph.py, clmr/graph.py); what is written is
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,18 +46,22 @@ def write(
     import onnxruntime
 
     names = [one["name"] for one in outputs]
-    torch.onnx.export(
-        graph,
-        (torch.from_numpy(_trial(2, n_samples)),),
-        str(path),
-        dynamo=True,
-        external_data=False,
-        opset_version=OPSET,
-        input_names=[INPUT],
-        output_names=names,
-        dynamic_shapes={"wave": {0: torch.export.Dim("batch")}},
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", r".*`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
+        )  # torch's own call
+        torch.onnx.export(
+            graph,
+            (torch.from_numpy(_trial(2, n_samples)),),
+            str(path),
+            dynamo=True,
+            external_data=False,
+            opset_version=OPSET,
+            input_names=[INPUT],
+            output_names=names,
+            dynamic_shapes={"wave": {0: torch.export.Dim("batch")}},
+            verbose=False,
+        )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for batch in (1, 3):
         wave = _trial(batch, n_samples)

@@ -1,13 +1,14 @@
 """What a network hears in recordings: probabilities of its named classes over time, for files of any length, in bounded memory.
 
 Windows follow the rule of models/windows.py, here with a last window that ends at the last frame ("shift"), so that every second is heard. Windows of
-many recordings share batches; decoding and front end run in a thread ahead of the network. Letters: W windows, L classes, F mel bands.
+many recordings share batches; decoding and front end run in a thread ahead of the network. Any AudioEncoder with named classes tags: what is told
+apart here is only where a recording's picture comes from. Letters: W windows, L classes, F mel bands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +17,16 @@ import torch
 from torch import Tensor
 
 from .errors import AudioError
+from .frontend import MaestMel
+from .mel_settings import MAEST as MAEST_MEL
 from .prefetch import ahead
 from .windows import Tail, stream_windows
 
 if TYPE_CHECKING:
     from .encoder import AudioEncoder
-    from .maest import MAEST
 
 SEPARATOR = "---"  # between genre and style in the published labels
 OVERVIEW_COLUMNS = 1000  # an overview has fewer than twice as many
-SURPLUS = 2  # mel frames at a recording's end that stand for no sound of their own (the front end's partial and last ones)
 Source = str | Path | np.ndarray | Tensor
 
 
@@ -34,7 +35,8 @@ class Tagged:
     """Classes heard in one recording.
 
     labels: L names, in column order. windows: [W, L] float32, probabilities. times: [W, 2] float32, start and end of each window in seconds.
-    duration: s. overview: [columns, F] float32, the raw log-mel averaged to at most 2000 columns (silence is 0).
+    duration: s. overview: [columns, F] float32, the raw log-mel averaged to at most 2000 columns (silence is 0);
+    of a network that reads samples one that is made for the picture.
     model: name of the weights, None for own ones. licence: of the weights, None when not stated.
     """
 
@@ -108,31 +110,30 @@ def tag_many(
     """What the network hears in each recording, in their order; the AudioError of one that cannot be used stands in its place.
 
     Args:
+        model: any encoder with named classes: MAEST, a SampleCNN with its head.
         sources: paths, or samples [N] or [N, channels] (with `sample_rate`, Hz).
         hop_seconds: between the starts of two windows (default: their length; less: finer in time, and slower in proportion).
         batch_size: windows per pass; they may come from several recordings.
         tail: what becomes of a recording's end (models/windows.py).
         on_windows: called with the number of windows behind every pass, for progress.
 
-    Raises ValueError for a hop below one mel frame, a batch below one window, or a network without named classes.
+    Raises ValueError for a hop below one mel frame (of a network that reads samples: one sample), a batch below one window, or a network without
+    named classes.
     """
-    from .maest import MAEST
-
-    if not isinstance(model, MAEST):
-        raise ValueError(f"A {type(model).__name__} has no named classes to hear; MAEST has.")
-    rate = model.units_per_second
+    labels, rate = model.label_names, model.units_per_second  # a network without classes is refused here
     hop = model.window_length if hop_seconds is None else round(hop_seconds * rate)
     if hop < 1:
-        raise ValueError(f"hop_seconds is {hop_seconds}; two windows are at least one mel frame ({1 / rate:.3f} s) apart.")
+        unit = "sample" if rate == model.sample_rate else "mel frame"
+        raise ValueError(f"hop_seconds is {hop_seconds}; two windows are at least one {unit} ({1 / rate:.3g} s) apart.")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
-    return _tagged(model, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size, on_windows)
+    return _tagged(model, labels, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size, on_windows)
 
 
 # ---- the producer: one event per window, one behind a recording's last
 @dataclass(frozen=True)
 class _Window:
-    mel: np.ndarray  # [F, M]
+    content: np.ndarray  # mel [F, M], or samples [N]
     span: tuple[float, float]
 
 
@@ -143,24 +144,24 @@ class _End:
     error: AudioError | None = None
 
 
-def _stream(model: MAEST, sources: Iterable[Source], sample_rate: int | None, hop: int, tail: Tail) -> Iterator[_Window | _End]:
-    settings, rate = model.melspectrogram.settings, model.units_per_second
+def _stream(
+    model: AudioEncoder, sources: Iterable[Source], sample_rate: int | None, hop: int, tail: Tail
+) -> Iterator[_Window | _End]:
+    rate = model.units_per_second
     for source in sources:
-        overview, counter = _Overview(model.input_f), _Counter()
+        counter, picture = _Counter(), _picture(model)
         try:
-            mels = overview.watch(model.window_blocks(counter.watch(model._blocks(source, sample_rate))))
+            samples = picture.watch_samples(counter.watch(model._blocks(source, sample_rate)))
+            windows = picture.watch_windows(model.window_blocks(samples))
             heard = 0
-            for window, start, stop in stream_windows(mels, model.window_length, hop, tail, model.silence):
-                if not (
-                    start % hop and stop - heard <= SURPLUS
-                ):  # a clip of exactly one window has a frame more, and is one window
+            for window, start, stop in stream_windows(windows, model.window_length, hop, tail, model.silence):
+                if not (start % hop and stop - heard <= model.least_tail):  # a clip of exactly one window is one window
                     yield _Window(window.copy(), (start / rate, stop / rate))  # a view would keep the whole block alive
                 heard = stop
         except AudioError as error:
-            yield _End(0.0, np.zeros((0, model.input_f), np.float32), error)
+            yield _End(0.0, np.zeros((0, picture.bands), np.float32), error)
             continue
-        raw = overview.columns() * settings.std_divisor + settings.mean
-        yield _End(counter.samples / model.sample_rate, raw.astype(np.float32))
+        yield _End(counter.samples / model.sample_rate, picture.columns())
 
 
 class _Counter:
@@ -173,6 +174,63 @@ class _Counter:
             yield block
 
 
+class _MelPicture:
+    """The overview of a recording whose windows are log-mels [F, n] themselves, normalised by `mean` and `divisor`."""
+
+    def __init__(self, bands: int, mean: float, divisor: float):
+        self.bands, self._mean, self._divisor = bands, mean, divisor
+        self._overview = _Overview(bands)
+
+    def watch_samples(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+        return blocks
+
+    def watch_windows(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+        return self._overview.watch(blocks)
+
+    def columns(self) -> np.ndarray:
+        """[columns, F] float32, raw log-mel."""
+        raw: np.ndarray = self._overview.columns() * self._divisor + self._mean
+        return raw.astype(np.float32)
+
+
+class _SamplePicture(_MelPicture):
+    """The overview of a recording whose windows are samples: a log-mel of its own, made of them at the network's rate."""
+
+    def __init__(self, sample_rate: int):
+        settings = replace(
+            MAEST_MEL, family="overview", sample_rate=sample_rate, n_fft=1024, hop=512, f_max=min(8000.0, sample_rate / 2)
+        )
+        super().__init__(settings.n_mels, 0.0, 1.0)
+        self._front_end, self._hop = MaestMel(normalize=False, settings=settings), settings.hop
+        self._rest = np.zeros(0, np.float32)
+
+    def watch_samples(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            joined = np.concatenate([self._rest, block])
+            whole = len(joined) // self._hop * self._hop
+            self._add(joined[:whole])
+            self._rest = joined[whole:]
+            yield block
+        self._add(self._rest)
+
+    def watch_windows(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+        return blocks
+
+    def _add(self, samples: np.ndarray) -> None:
+        """A frame per hop. Blocks are long, so that a picture does not show that each was padded by itself."""
+        if len(samples):
+            frames = -(-len(samples) // self._hop)
+            self._overview.add(self._front_end(torch.from_numpy(samples)[None])[0, :, :frames].numpy())
+
+
+def _picture(model: AudioEncoder) -> _MelPicture:
+    front_end = getattr(model, "melspectrogram", None)
+    if front_end is None:
+        return _SamplePicture(model.sample_rate)
+    settings = front_end.settings
+    return _MelPicture(settings.n_mels, settings.mean, settings.std_divisor)
+
+
 class _Overview:
     """A mel of any length averaged to a bounded number of columns: whenever there are twice as many as wanted, each two become one."""
 
@@ -183,10 +241,11 @@ class _Overview:
 
     def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
-            self._add(block)
+            self.add(block)
             yield block
 
-    def _add(self, block: np.ndarray) -> None:
+    def add(self, block: np.ndarray) -> None:
+        """Frames [F, n] that follow."""
         frames = np.concatenate([self._rest, block], axis=1)
         whole = frames.shape[1] // self._per_column * self._per_column
         self._done.append(frames[:, :whole].reshape(self._bands, -1, self._per_column).mean(axis=2))
@@ -220,7 +279,11 @@ class _Open:
 
 
 def _tagged(
-    model: MAEST, events: Iterator[_Window | _End], batch_size: int, on_windows: Callable[[int], None] | None
+    model: AudioEncoder,
+    labels: list[str],
+    events: Iterator[_Window | _End],
+    batch_size: int,
+    on_windows: Callable[[int], None] | None,
 ) -> Iterator[Tagged | AudioError]:
     recordings: list[_Open] = [_Open()]
     waiting: list[tuple[_Open, np.ndarray]] = []
@@ -234,34 +297,34 @@ def _tagged(
     for event in events:
         if isinstance(event, _Window):
             recordings[-1].spans.append(event.span)
-            waiting.append((recordings[-1], event.mel))
+            waiting.append((recordings[-1], event.content))
         else:
             recordings[-1].end = event
             recordings.append(_Open())
         if len(waiting) == batch_size:
             pass_()
         while recordings[0].done:
-            yield _result(model, recordings.pop(0))
+            yield _result(model, labels, recordings.pop(0))
     if waiting:
         pass_()
     while recordings[0].done:
-        yield _result(model, recordings.pop(0))
+        yield _result(model, labels, recordings.pop(0))
 
 
 @torch.no_grad()
-def _score(model: MAEST, waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
+def _score(model: AudioEncoder, waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
     was_training = model.training
     model.eval()
     try:
-        mel = torch.from_numpy(np.stack([window for _, window in waiting])).to(model.device, model.cls_token.dtype)
-        scores = model.probabilities(mel).float().cpu().numpy()
+        windows = torch.from_numpy(np.stack([window for _, window in waiting])).to(model.device, model.dtype)
+        scores = model.window_probabilities(windows).float().cpu().numpy()
     finally:
         model.train(was_training)
     for (recording, _), row in zip(waiting, scores):
         recording.scores.append(row)
 
 
-def _result(model: MAEST, recording: _Open) -> Tagged | AudioError:
+def _result(model: AudioEncoder, labels: list[str], recording: _Open) -> Tagged | AudioError:
     end: Any = recording.end
     if end.error is not None:
         error: AudioError = end.error
@@ -270,7 +333,7 @@ def _result(model: MAEST, recording: _Open) -> Tagged | AudioError:
     times = np.minimum(times, np.float32(end.duration))  # the front end's last frame reaches behind the last sample
     card = model.card
     return Tagged(
-        model.label_names,
+        labels,
         np.stack(recording.scores),
         times,
         end.duration,

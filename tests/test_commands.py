@@ -206,7 +206,7 @@ def test_predict_writes_pages_of_a_trained_networks_words(run, trained, folder):
     }
     written = run("predict", "demo", **updates).result
     assert [Path(path).name for path in written] == ["index.html", "predictions.csv", "windows.csv"]
-    names = (folder / written[1]).read_text().splitlines()[0].split(",")[4:]
+    names = (folder / written[1]).read_text().splitlines()[0].split(",")[5:]
     from models.checkpoints import read_settings
 
     assert names == read_settings(checkpoint)["labels"]

@@ -17,7 +17,7 @@ ALLOWED = {  # folder -> project packages that it may import
     "datasets": {"models"},
     "helpers": {"models", "datasets"},
 }
-PROJECT = {"models", "maest", "datasets", "helpers", "configs", "ex_maest", "ex_tl", "tests", "benchmarks"}
+PROJECT = {"models", "maest", "datasets", "helpers", "configs", "ex_maest", "ex_ssl", "ex_tl", "ex_paper", "tests", "benchmarks"}
 CLOSED = {  # library -> the only files below ex_* that may import it
     "sacred": {"helpers/observers.py", "helpers/run_folder.py", "helpers/sacred_glue.py"},
     "pytorch_lightning": {

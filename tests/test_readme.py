@@ -68,12 +68,13 @@ def test_every_command_is_known(page, command):
 def test_experiments_name_commands_configs_and_keys_that_exist(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     import ex_maest
+    import ex_paper
     import ex_ssl
     import ex_tl
 
     handlers = logging.getLogger().handlers
-    words = [w for w in shlex.split(command) if w != "..."]
-    ex = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl.ex}[words[1]]
+    words = ex_paper.arguments([w for w in shlex.split(command) if w != "..."])
+    ex = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl.ex, "ex_paper.py": ex_paper.ex}[words[1]]
     before, after = (words[2 : words.index("with")], words[words.index("with") :]) if "with" in words else (words[2:], [])
     for name in ex.without_options(before):
         assert name in ex.commands, f"no command {name}"

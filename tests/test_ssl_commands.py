@@ -151,6 +151,92 @@ def test_the_supervised_baseline_trains_and_is_tested(run, audio, labels, folder
     assert Path(logits["logits"]).is_file()
 
 
+def test_a_supervised_network_predicts(run, audio, labels, folder):
+    """Its checkpoint says sizes, rate and classes: nothing of the training's config is repeated."""
+    updates = {"datamodule.audio_dir": str(audio), "datamodule.groundtruth": str(labels), "trainer.default_root_dir": "taught"}
+    run("main", "samplecnn_supervised", **updates, **{"clmr.sample_rate": 11025})
+    import ex_ssl
+
+    words = {"clmr.checkpoint": "taught/1/checkpoints/best.ckpt", "predict.audio": str(audio), "predict.csv": True}
+    written = ex_ssl.ex.run("predict", named_configs=("samplecnn_supervised",), config_updates=words).result
+    assert [Path(p).name for p in written] == ["index.html", "predictions.csv", "windows.csv", "unusable.csv"]
+    lines = Path(written[1]).read_text().splitlines()
+    assert lines[0] == "path,seconds,model,licence,remark,x,y"
+    assert len(lines) == 13  # of the thirteen files one is no audio
+    from models import load_model
+
+    model = load_model("taught/1/checkpoints/best.ckpt")
+    assert (model.sample_rate, model.label_names) == (11025, ["x", "y"])
+    row = next(line for line in lines if line.startswith("stereo.flac")).split(",")
+    np.testing.assert_allclose([float(v) for v in row[-2:]], model.tag(audio / "stereo.flac").probabilities, atol=2e-6)
+
+
+def test_a_checkpoint_of_another_rate_and_width_needs_no_words(run, audio, labels, caplog):
+    """What it was trained with decides what is prepared, in extraction and in the test."""
+    from datasets.store import TrackStore
+
+    data = {"datamodule.audio_dir": str(audio), "datamodule.groundtruth": str(labels), "trainer.default_root_dir": "own_rate"}
+    run("main", "samplecnn_supervised", **data, **{"clmr.sample_rate": 16000, "clmr.channels": [4, 4, 4, 6, 6]})
+    checkpoint = "own_rate/1/checkpoints/best.ckpt"
+    words = {**data, "clmr.checkpoint": checkpoint, "datamodule.groundtruth": None, "predict.out_dir": "own_rate/out"}
+    done = run("extract_embeddings", "clmr_pretrain", **words).result
+    assert TrackStore.open(Path(done["4"])).attrs["sample_rate"] == 16000
+    scored = run("test", "samplecnn_supervised", **data, ckpt_path=checkpoint).result
+    assert 0 <= scored["test_track_roc"] <= 1
+    assert "clmr.channels as the file says, [4, 4, 4, 6, 6]" in caplog.text
+    import ex_maest
+
+    with pytest.raises(ValueError, match=r"clmr.*ex_ssl\.py"):
+        ex_maest.ex.run("test", named_configs=("demo",), config_updates={"ckpt_path": checkpoint})
+    assert not Path("exp_out/demo_data").exists()
+
+
+def test_a_test_on_other_classes_is_refused(run, audio, labels, pretrained, folder):
+    data = {"datamodule.audio_dir": str(audio), "trainer.default_root_dir": "classes"}
+    run("main", "samplecnn_supervised", **data, **{"datamodule.groundtruth": str(labels)})
+    other = folder / "other_labels.csv"
+    other.write_text(labels.read_text().replace("y", "z"))
+    with pytest.raises(ValueError, match=r"only one of the two has y, z"):
+        run(
+            "test",
+            "samplecnn_supervised",
+            **data,
+            **{"datamodule.groundtruth": str(other)},
+            ckpt_path="classes/1/checkpoints/best.ckpt",
+        )
+    bare = str(pretrained[0] / "checkpoints" / "best.ckpt")
+    with pytest.raises(ValueError, match="trained without labels"):
+        run("test", "samplecnn_supervised", **data, **{"datamodule.groundtruth": str(labels)}, ckpt_path=bare)
+
+
+def test_a_probe_makes_an_encoder_predict(run, pretrained, audio, labels, folder):
+    where = {"clmr.checkpoint": str(pretrained[0] / "checkpoints" / "best.ckpt")}
+    run("extract_embeddings", **where, **{"datamodule.audio_dir": str(audio), "predict.out_dir": "heads"})
+    run("main", "clmr_linear", script="ex_tl", **{
+        "data.base_dir": "heads/4", "data.groundtruth": str(labels), "trainer.max_epochs": 3, "seeds": [0], "out_dir": "heads/tl",
+    })  # fmt: skip
+    (head,) = (folder / "heads" / "tl").rglob("head.safetensors")
+    words = {**where, "clmr.head_checkpoint": str(head), "predict.audio": str(audio / "stereo.flac"), "predict.json": True}
+    written = run("predict", **words).result
+    found = json.loads(Path(written[1]).read_text())
+    assert found["labels"] == ["x", "y"]
+    saved = torch.load(where["clmr.checkpoint"], weights_only=True)
+    saved["state_dict"]["net.sequential.0.0.bias"] += 0.01
+    torch.save(saved, folder / "other.ckpt")
+    with pytest.raises(ValueError, match=r"embeddings of other weights.*other\.ckpt"):
+        run("predict", **{**words, "clmr.checkpoint": "other.ckpt"})
+    with pytest.raises(ValueError, match="embeddings of other weights"):
+        run("export", **{**words, "clmr.checkpoint": "other.ckpt", "export.format": "onnx", "export.out": "never.onnx"})
+    with pytest.raises(ValueError, match=r"no head.*clmr\.head_checkpoint"):
+        run("predict", **{**words, "clmr.head_checkpoint": None})
+    with pytest.raises(ValueError, match="extract_logits"):
+        run("predict", **words, **{"clmr.task": "multiclass"})
+    with pytest.raises(ValueError, match=r"predict\.audio"):
+        run("predict", **where)
+    with pytest.raises(ValueError, match=r"nothing\.wav"):
+        run("predict", **where, **{"predict.audio": "nothing.wav"})
+
+
 def test_augmentations_are_written_to_be_heard(run, folder):
     write(folder / "song.wav", tune(3.0, 44100, 2), 44100)
     written = run("hear_augmentations", **{"hear.audio": "song.wav", "hear.out": "heard", "hear.examples": 2}).result
@@ -161,14 +247,28 @@ def test_augmentations_are_written_to_be_heard(run, folder):
     np.testing.assert_allclose(turned, -original, atol=1e-4)
     page = (folder / "heard" / "index.html").read_text()
     assert page.count("<audio") == 17
+    assert "Crops and chain of clmr_demo: 0.00 s at 22050 Hz; polarity 0.8, noise 0.01, gain 0.3, filters 0.4" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_what_is_heard_says_what_cannot_be_heard(run, folder, caplog):
+    write(folder / "quiet.wav", np.zeros((4000, 1)), 22050)
+    run("hear_augmentations", "clmr_pretrain", **{"hear.audio": "quiet.wav", "hear.out": "quiet", "hear.examples": 1})
+    assert "quiet.wav is silent" in caplog.text
+    page = (folder / "quiet" / "index.html").read_text()
+    assert "This recording is silent." in page
+    assert "Crops and chain of clmr_pretrain" in page
+    assert "filters 0.8" in page
+    write(folder / "brief.wav", tune(0.1, 22050, 1)[:50], 22050)
+    with pytest.raises(ValueError, match=r"a crop of clmr_pretrain is .*hear\.audio.*clmr\.strides"):
+        run("hear_augmentations", "clmr_pretrain", **{"hear.audio": "brief.wav"})
 
 
 @pytest.mark.parametrize(
     ("command", "named", "updates", "words"),
     [
         ("main", "clmr_pretrain", {"datamodule.audio_dir": "nowhere"}, "nowhere, which is not a folder"),
-        ("main", "clmr_pretrain", {"clmr.temperature": 0.0}, "temperature"),
+        ("main", "clmr_pretrain", {"clmr.temperature": 0.0}, r"clmr\.temperature"),
         ("main", "clmr_pretrain", {"datamodule.batch_size_train": 1}, "no negatives"),
         ("main", "clmr_pretrain", {"clmr.channels": [4, 4]}, "two more blocks"),
         ("main", "clmr_pretrain", {"augment.pitch": 2.0}, "augment.pitch"),
@@ -178,11 +278,12 @@ def test_augmentations_are_written_to_be_heard(run, folder):
             "main",
             "clmr_pretrain",
             {"datamodule.audio_dir": "AUDIO", "datamodule.batch_size_train": 64},
-            "do not fill one batch of 64",
+            "13 files of .* do not fill one batch of 64: datamodule.batch_size_train=13",
         ),
         ("test", "clmr_pretrain", {}, "trained on labels"),
         ("extract_embeddings", "clmr_inference", {}, "clmr_magnatagatune_mlp.zip"),
-        ("extract_embeddings", "clmr_pretrain", {"predict.transformer_block": 99}, "99"),
+        ("extract_embeddings", "clmr_pretrain", {"predict.transformer_block": 99}, r"predict\.transformer_block=99: Layer 99"),
+        ("extract_logits", "clmr_pretrain", {}, r"clmr\.head_checkpoint=HEAD"),
         ("hear_augmentations", "clmr_pretrain", {"hear.audio": "nothing.wav"}, "nothing.wav"),
     ],
 )
@@ -213,8 +314,40 @@ def test_every_smoke_twin_runs(run, name):
 
 
 @pytest.mark.slow
-def test_the_report_command_runs(run, folder):
-    result = run("report", "clmr_demo", **{"report.path": "page.html", "report.trainer.max_epochs": 2}).result
-    assert set(result) == {"pre-trained", "untrained", "mel statistics + logistic regression"}
-    page = (folder / "page.html").read_text()
+def test_from_bare_audio_to_tags(run, folder):
+    """The whole chain, small: the loss falls, the report scores the network, encoder and head in one file answer as in Python."""
+    words = {
+        "clmr.channels": [8, 16, 16, 32, 32, 32, 32, 32, 32],
+        "clmr.strides": [3] * 7,
+        "trainer.max_epochs": 10,
+        "trainer.default_root_dir": "learned",
+        "augment.do": False,  # crops alone: enough is learned in 70 steps
+        "datamodule.batch_size_train": 16,
+        "datamodule.demo_tracks": 160,
+        "report.trainer.max_epochs": 20,
+        "report.seeds": [0],
+    }
+    result = run("report", "clmr_demo", **words).result
+    assert len(result) == 5
+    assert {"pre-trained, inputs z-scored", "untrained, inputs z-scored"} < set(result)
+    where = folder / "learned" / "1"
+    losses = [row["train_loss"] for row in json.loads((where / "history.json").read_text())]
+    assert losses[-1] < losses[0] - 0.1
+    assert losses[-1] < np.log(2 * 16 - 1) - 0.1  # chance
+    page = (where / "report.html").read_text()
     assert "validation, other view found" in page
+    assert "pre-trained, inputs z-scored − untrained, inputs z-scored" in page
+    checkpoint, head = where / "checkpoints" / "best.ckpt", where / "probe" / "pre-trained" / "head.safetensors"
+    run("export", **{
+        "clmr.checkpoint": str(checkpoint), "clmr.head_checkpoint": str(head), "export.format": "onnx", "export.out": "tagger.onnx",
+    })  # fmt: skip
+    import onnxruntime
+
+    from models.clmr import load_checkpoint
+
+    model = load_checkpoint(checkpoint, head)
+    assert json.loads((folder / "tagger.json").read_text())["classes"] == model.label_names
+    wave = tune(1.0, 22050, 1)[: model.window_length].T
+    (found,) = onnxruntime.InferenceSession(folder / "tagger.onnx").run(["activations"], {"waveform": wave})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, model(torch.from_numpy(wave)).sigmoid().numpy(), atol=1e-5)

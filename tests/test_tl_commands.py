@@ -126,7 +126,12 @@ def test_sweep_finds_the_block_and_compares(run, folder):
     places = [run("main", **{**SMALL, "data.groundtruth": "tags.csv", "data.base_dir": f"emb/{b}"})[1] for b in (1, 0)]
     means, _ = run("compare", **{"compare.runs": ",".join(map(str, places))})
     assert len(means) == 2
-    for runs, words in ((str(places[0]), "two or more"), (f"{places[0]},nowhere", "nowhere has no scores")):
+    other = run("main", **{**SMALL, "data.groundtruth": "values.csv", "data.task": "regression"})[1]
+    for runs, words in (
+        (str(places[0]), "two or more"),
+        (f"{places[0]},nowhere", "nowhere has no scores"),
+        (f"{places[0]},{other}", "is multi-label, .* regression: results of different tasks"),
+    ):
         with pytest.raises(ValueError, match=words):
             run("compare", **{"compare.runs": runs})
 

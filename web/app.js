@@ -18,6 +18,7 @@ const limits = debug && query.has("piece") ? { wholeBytes: 0, pieceSeconds: Numb
 
 let listener = null;
 let model = null; // the loaded network's description
+let loaded = null; // the last one that was: { model, about, choice (in the list), own (its file's name, or nothing) }
 let offered = []; // of the list
 let running = null; // { kind: "file" | "live", stop }
 let result = null;
@@ -34,6 +35,9 @@ function complain(error) {
   $("message").textContent = error ? error.message : "";
   if (error) $("message").scrollIntoView({ block: "nearest" });
 }
+
+const many = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
+const leftOut = (n) => `${many(n, "window")} ${n === 1 ? "was" : "were"} left out`;
 
 function progress(value) {
   $("progress").hidden = value === null;
@@ -64,7 +68,7 @@ async function startWorker() {
     onScores,
     onCrash: (error) => {
       complain(error);
-      listener = model = null;
+      listener = model = loaded = null;
       finish("Stopped. Load the page again.");
     },
   });
@@ -73,11 +77,19 @@ async function startWorker() {
 async function listModels() {
   const answer = await fetch(LIST);
   offered = answer.ok ? (await answer.json()).models : [];
-  $("model").replaceChildren(...offered.map(({ name }, i) => new Option(name, String(i))));
-  if (!offered.length) $("model").replaceChildren(new Option("none in web/models yet", ""));
+  list("0");
   return offered.length > 0;
 }
 
+/** The list of networks with `choice` chosen, and behind them one of the user's own. */
+function list(choice, own) {
+  const options = offered.map(({ name }, i) => new Option(name, String(i)));
+  if (own) options.push(new Option(own, "own"));
+  $("model").replaceChildren(...(options.length ? options : [new Option("none in web/models yet", "")]));
+  if (options.length) $("model").value = choice;
+}
+
+/** Load a network. One that cannot be used leaves the one before in its place. load: gives { metadata, onnx, choice, own }. */
 async function useModel(load) {
   halt();
   complain(null);
@@ -86,33 +98,38 @@ async function useModel(load) {
   say("Loading the network …");
   progress(undefined);
   try {
-    const { metadata, onnx } = await load();
+    const { metadata, onnx, choice, own } = await load();
     const found = describe(metadata);
     const { threads } = await listener.load(onnx, found);
-    model = found;
-    $("model-about").textContent = `${found.name}: ${found.about}. Computing with ${threads} ${threads === 1 ? "thread" : "threads"}.`;
+    const about = `${found.name}: ${found.about}. Computing with ${many(threads, "thread")}.`;
+    loaded = { model: found, about, choice, own };
     say("Ready: choose a file, or listen to the microphone.");
   } catch (error) {
-    $("model-about").textContent = "";
     complain(error);
-    say("No network is loaded.");
+    say(loaded ? `That network cannot be used. ${loaded.model.name} is still loaded.` : "No network is loaded.");
   }
+  if (loaded) {
+    model = loaded.model;
+    list(loaded.choice, loaded.own);
+  }
+  $("model-about").textContent = loaded?.about ?? "";
   progress(null);
   enable();
 }
 
-async function fetchModel({ onnx, metadata }) {
+async function fetchModel(choice) {
+  const { onnx, metadata } = offered[Number(choice)];
   const answer = await fetch(`models/${encodeURIComponent(metadata)}`);
   if (!answer.ok) throw new ModelError(`models/${metadata} cannot be fetched: ${answer.status} ${answer.statusText}.`);
-  return { metadata: parsed(await answer.text(), metadata), onnx: new URL(`models/${encodeURIComponent(onnx)}`, location.href).href };
+  const address = new URL(`models/${encodeURIComponent(onnx)}`, location.href).href;
+  return { metadata: parsed(await answer.text(), metadata), onnx: address, choice };
 }
 
 async function ownModel(files) {
   const [onnx, json] = [".onnx", ".json"].map((suffix) => files.find((file) => file.name.toLowerCase().endsWith(suffix)));
   if (!onnx || !json) throw new ModelError("Choose two files together: the network (.onnx) and its metadata (.json), as `export` writes them.");
   const metadata = parsed(await json.text(), json.name);
-  $("model").replaceChildren(...offered.map(({ name }, i) => new Option(name, String(i))), new Option(onnx.name, "own", true, true));
-  return { metadata, onnx: await onnx.arrayBuffer() };
+  return { metadata, onnx: await onnx.arrayBuffer(), choice: "own", own: onnx.name };
 }
 
 function parsed(text, name) {
@@ -141,7 +158,7 @@ function onScores({ windows, scores, dropped }) {
   result.add(windows, scores);
   view.show(result);
   if (running?.kind === "live") {
-    const left = dropped ? ` ${dropped} windows were left out: this device is slower than the sound.` : "";
+    const left = dropped ? ` ${leftOut(dropped)}: this device is slower than the sound.` : "";
     say(`Listening, ${clock(result.seconds)}.${left}`);
     view.now(result, result.seconds);
   } else if (running?.expected) {
@@ -247,11 +264,11 @@ function settle({ seconds, peak, short, dropped }) {
   const notices = [];
   if (peak < SILENCE) notices.push("This recording is silent: the tags are what the network answers to silence, and say nothing of music.");
   if (short) notices.push(`It is shorter than one window (${seconds.toFixed(2)} of ${window} s): it was set in the middle of silence.`);
-  if (dropped) notices.push(`${dropped} windows were left out, because this device is slower than the sound.`);
+  if (dropped) notices.push(`${leftOut(dropped)}, because this device is slower than the sound.`);
   view.settle(result, notices.join(" "));
   if (debug) debug.done = { seconds, peak, short, dropped };
   const best = Result.largest(result.mean(), 3).map((k) => result.classes[k]);
-  finish(`Done: ${result.windows.length} windows, ${clock(seconds)}. Strongest: ${best.join(", ")}.`);
+  finish(`Done: ${many(result.windows.length, "window")}, ${clock(seconds)}. Strongest: ${best.join(", ")}.`);
 }
 
 function finish(text) {
@@ -285,7 +302,7 @@ function save() {
 
 // ---- wiring
 $("model").addEventListener("change", ({ target }) => {
-  if (target.value !== "own" && target.value !== "") useModel(() => fetchModel(offered[Number(target.value)]));
+  if (target.value !== "own" && target.value !== "") useModel(() => fetchModel(target.value));
 });
 $("own").addEventListener("change", ({ target }) => target.files.length && useModel(() => ownModel([...target.files])));
 $("file").addEventListener("change", ({ target }) => target.files[0] && useFile(target.files[0]));
@@ -319,7 +336,7 @@ addEventListener("drop", (event) => {
 
 try {
   await startWorker();
-  if (await listModels()) await useModel(() => fetchModel(offered[0]));
+  if (await listModels()) await useModel(() => fetchModel("0"));
   else {
     say("No network is loaded.");
     complain(new Error(`There is no exported network in web/models yet. Make one with: ${EXPORT}. Or choose files from this device.`));

@@ -39,24 +39,25 @@ self.onmessage = ({ data }) => {
 const actions = {
   async load({ onnx, model: wanted }) {
     const began = performance.now();
-    await session?.release();
-    session = null;
     await startRuntime();
     const bytes = typeof onnx === "string" ? await download(onnx) : new Uint8Array(onnx);
+    let found; // the network before stays until this one has shown that it can be used
     try {
-      session = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
+      found = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
     } catch (error) {
       throw new Error(`The network cannot be read: ${error.message ?? error}`);
     }
     for (const [kind, name, names] of [
-      ["input", wanted.input, session.inputNames],
-      ["output", wanted.output, session.outputNames],
+      ["input", wanted.input, found.inputNames],
+      ["output", wanted.output, found.outputNames],
     ]) {
       if (!names.includes(name)) {
+        await found.release();
         throw new Error(`The .onnx file does not belong to its .json: it has no ${kind} ${name} (it has ${names.join(", ")}).`);
       }
     }
-    model = wanted;
+    await session?.release();
+    [session, model] = [found, wanted];
     self.postMessage({ type: "loaded", threads: ort.env.wasm.numThreads, seconds: (performance.now() - began) / 1000 });
   },
 

@@ -49,6 +49,7 @@ class EmoMusic(DataSet):
     size = "744 mp3 of 45 s"
     variants = VARIANTS
     audio = "clips_45seconds"
+    layout = ("<song id>.mp3", r"^\d+\.mp3$")
 
     def read(self, source: Path, variant: str) -> LabelTable:
         songs = {
@@ -73,7 +74,7 @@ class EmoMusic(DataSet):
 def _find(source: Path, name: str) -> Path:
     found = next((path for path in (source / name, source / "annotations" / name) if path.is_file()), None)
     if found is None:
-        raise DataSetError(f"There is no {name} in {source} (nor in annotations/ of it). {SET.get_it}")
+        raise DataSetError(f"There is no {name} in {source} (nor in annotations/ of it). {SET.how(source)}")
     return found
 
 

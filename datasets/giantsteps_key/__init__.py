@@ -92,6 +92,7 @@ class GiantStepsKey(DataSet):
     size = "5 MB, audio apart"
     variants = VARIANTS
     audio = "."
+    layout = (f"{TRAIN}/audio/<id>.LOFI.mp3 or {TEST}/audio/<id>.LOFI.mp3", rf"^({TRAIN}|{TEST})/audio/[^/]+\.LOFI\.mp3$")
 
     def bundles(self, audio: bool = True) -> list[Bundle]:
         found = []

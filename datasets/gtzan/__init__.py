@@ -67,6 +67,7 @@ class Gtzan(DataSet):
     size = "about 1.2 GB"
     variants = VARIANTS
     audio = "genres"
+    layout = ("<genre>/<genre>.NNNNN.wav (or .au, .mp3, .flac)", r"^([a-z]+)/\1\.\d{5}\.(wav|au|mp3|flac)$")
     broken = frozenset({BROKEN})
     endings = (".wav", ".au", ".mp3", ".flac")
 

@@ -59,7 +59,7 @@ class MillionSongs(DataSet):
         elif variant == "standard" and (source / "filtered_list_train.cP").is_file():
             keys, split, labels, names = _from_pickles(source)
         else:
-            raise DataSetError(f"There is no {variant}-train.tsv in {source}. {self.get_it}")
+            raise DataSetError(f"There is no {variant}-train.tsv in {source}. {self.how(source)}")
         if odd := [key for key in keys if not _ID.fullmatch(key)]:
             raise DataSetError(f"{source}: {odd[0]!r} is no id of the Million Song Dataset ({len(odd)} are not).")
         paths = _preview_paths(source)

@@ -90,6 +90,7 @@ class MtgJamendo(DataSet):
     size = "156 GB"
     variants = VARIANTS
     endings = (".mp3", ".low.mp3")
+    layout = ("<00 to 99>/<id>.mp3 (or .low.mp3)", r"^\d\d/\d+(\.low)?\.mp3$")
 
     def bundles(self, audio: bool = True) -> list[Bundle]:
         tables = [Bundle((Remote(name, f"{LISTS}splits/split-0/{name}", sha256),)) for name, sha256 in SHA256.items()]

@@ -150,6 +150,7 @@ class MagnaTagATune(DataSet):
     size = "about 3 GB"
     variants = VARIANTS
     audio = "mp3"
+    layout = ("<0 to f>/<name>.mp3", r"^[0-9a-f]/[^/]+\.mp3$")
     broken = frozenset(BROKEN.values())
     melspec = "mtt/melspec"  # where the published configs look
 

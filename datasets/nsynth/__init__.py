@@ -47,6 +47,7 @@ class NSynth(DataSet):
     size = "about 25 GB"
     variants = VARIANTS
     audio = "."
+    layout = ("nsynth-<train, valid or test>/audio/<note>.wav", r"^nsynth-(train|valid|test)/audio/[^/]+\.wav$")
 
     def bundles(self, audio: bool = True) -> list[Bundle]:
         if not audio:

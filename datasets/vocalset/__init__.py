@@ -56,6 +56,7 @@ class VocalSet(DataSet):
     size = "6 GB"
     variants = VARIANTS
     labels_in_audio = True
+    layout = ("<singer>/<exercise>/<technique>/<name>.wav", r"(?i)(^|/)(female|male)\d+/(.+/)?[^/]+/[^/]+$")
 
     def bundles(self, audio: bool = True) -> list[Bundle]:
         remote = Remote(
@@ -71,7 +72,7 @@ class VocalSet(DataSet):
         if variant == "technique":
             rows = [row for row in rows if row[2] in TECHNIQUES]
         if not rows:
-            raise DataSetError(f"{source} holds no recordings of VocalSet. {self.get_it}")
+            raise DataSetError(f"{source} holds no recordings of VocalSet: there is no {self.layout[0]} below it. {self.get_it}")
         keys, singers, techniques = ([row[i] for row in rows] for i in range(3))
         groups = [f"{singer}/{key.rsplit('/', 1)[-1]}" for key, singer in zip(keys, singers)]
         labels = [(value,) for value in (techniques if variant == "technique" else singers)]

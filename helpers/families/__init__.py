@@ -1,7 +1,7 @@
 """The self-supervised families that ex_ssl.py trains: from their config section to network, objective and kind of batches.
 
-A family is a module of this package with `rate`, `labelled`, `check`, `network`, `objective` and `batches`, as clmr.py has them; its models are a
-folder of models/, its section a dataclass of configs/schema_ssl.py, its named configs stand in configs/.
+A family is a module of this package with the public functions of clmr.py (`rate`, `labelled`, `check`, `network`, `objective`, `batches`, ...);
+its models are a folder of models/, its section a dataclass of configs/schema_ssl.py, its named configs stand in configs/.
 """
 
 from __future__ import annotations

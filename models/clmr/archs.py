@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cards import ModelCard, find_weights, get_card, load_labels, register
+from ..checkpoints import read_settings
 from ..errors import ConfigError
 from .checkpoints import load_checkpoint
 from .network import SAMPLE_RATE, SampleCNN
@@ -79,13 +80,14 @@ def build(
         if head is not None and labels is None and card.labels and head_checkpoint is None:
             labels = load_labels(card.labels)
     more: dict[str, Any] = {} if labels is None else {"labels": list(labels)}
+    known = read_settings(path)  # an own file says its rate, a published one does not
     for key in ("supervised", "sample_rate"):
-        if key in settings:
+        if key in settings and (key == "supervised" or key not in known):
             more[key] = settings[key]
     model = load_checkpoint(path, head, out_dim, averaged, **more)
-    for key in ("channels", "strides"):
-        if key in settings and tuple(settings[key]) != getattr(model, key):
-            log.info("%s: %s are the file's, %s.", path.name, key, list(getattr(model, key)))
+    for key in ("channels", "strides", "sample_rate"):
+        if key in settings and model.settings[key] != (settings[key] if key == "sample_rate" else list(settings[key])):
+            log.info("%s: %s as the file says, %s.", path.name, key, model.settings[key])
     if checkpoint is None:
         model.card = card
     log.info("Weights: %s%s.", path, f" ({card.licence})" if checkpoint is None else "")

@@ -72,7 +72,8 @@ def _probe(state: Mapping[str, Tensor], source: str) -> State:
     weight, bias = linears[0]
     if len(linears) == 2 and weight.shape[0] != weight.shape[1]:
         raise WeightsError(
-            f"{source} is a probe with {weight.shape[0]} hidden units on {weight.shape[1]} inputs; a SampleCNN's head has as many as inputs."
+            f"{source} is a probe with {weight.shape[0]} hidden units on {weight.shape[1]} inputs; a SampleCNN's head has as many "
+            f"as inputs: train the probe with model.hidden_units={weight.shape[1]}."
         )
     if "input_scale" in state:  # (x - shift) / scale, before the first layer
         weight = weight / state["input_scale"]

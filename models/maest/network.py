@@ -306,6 +306,9 @@ class MAEST(StoredMels):
         *logits, _ = self.classify(self._run(self.tokens(mel)[0], [self.depth - 1])[0])
         return torch.stack([head.sigmoid() for head in logits]).mean(dim=0)
 
+    def window_probabilities(self, windows: Tensor) -> Tensor:
+        return self.probabilities(windows)
+
     @property
     def label_names(self) -> list[str]:
         """Names of the classes: those given at construction, else the published list of that length, else their numbers."""
@@ -354,6 +357,10 @@ class MAEST(StoredMels):
     def silence(self) -> float:
         settings = self.melspectrogram.settings
         return -settings.mean / settings.std_divisor  # a raw log-mel of 0, normalised
+
+    @property
+    def least_tail(self) -> int:
+        return 2  # frames: the front end's partial and last ones stand for no sound of their own
 
     def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
         front_end = self.melspectrogram

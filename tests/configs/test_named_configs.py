@@ -6,7 +6,9 @@ import pytest
 
 import configs
 from configs.naming import Catalogue, merged
-from configs.schema import ExMaest, ExTl, defaults, docs
+from configs.options import defaults, docs
+from configs.schema import ExMaest
+from configs.schema_probe import ExTl
 from helpers.sacred_glue import check
 from models.cards import list_models
 

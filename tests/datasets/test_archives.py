@@ -248,3 +248,24 @@ def test_names_can_be_left_out_and_changed_but_not_to_lead_out(tmp_path, make):
     assert tree(tmp_path / "out") == {"b": b"2"}
     with pytest.raises(DataSetError, match="may lead out"):
         unpack([tmp_path / "a"], tmp_path / "out", rename=lambda n: "../" + n)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [(zipped, ["a" * 300]), (tarred, ["b/" + "a" * 300]), (tarred, ["x", "x/y"]), (tarred, ["x/y", "x"])],
+)
+def test_names_that_cannot_be_files_here_are_named(tmp_path, kind, names):
+    (tmp_path / "a.zip").write_bytes(kind(dict.fromkeys(names, b"sound")))
+    with pytest.raises(DataSetError, match=r"a\.zip holds a name that cannot be a file here"):
+        unpack([tmp_path / "a.zip"], tmp_path / "out")
+
+
+def test_an_error_of_the_disk_is_not_the_archive_s(tmp_path, monkeypatch):
+    (tmp_path / "a.zip").write_bytes(zipped({"x": b"sound"}))
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(archives.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack([tmp_path / "a.zip"], tmp_path / "out")

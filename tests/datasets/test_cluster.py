@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from datasets import cluster
-from datasets.cluster import run_tasks
+from datasets.cluster import connect
 from datasets.failures import Failures
 from datasets.features import Kind
 from datasets.merge import merge
@@ -35,6 +36,12 @@ def two_workers():
 
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1") as made:
         yield made
+
+
+def run_tasks(function, tasks, scheduler, workers=None, again=None):
+    """As the commands do it: connected first."""
+    with connect(scheduler, workers) as client:
+        yield from cluster.run_tasks(function, tasks, client=client, again=again)
 
 
 def contents(out):
@@ -149,16 +156,33 @@ def test_slurm_jobs_run_in_the_checkout(tmp_path, monkeypatch):
 
 
 def test_no_scheduler_is_told_before_anything_is_made(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(cluster, "ANSWER", 0.3)
-    root = folder_of(tmp_path / "audio", 1)
-    assert main([str(root), str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert "No dask scheduler answers at 'tcp://127.0.0.1:9'" in caplog.text
-    assert "dask worker" in caplog.text
+    monkeypatch.setattr(cluster, "KNOCK", 0.3)
+    root, out = folder_of(tmp_path / "audio", 1), tmp_path / "out"
+    (tmp_path / "other.json").write_text('{"no": "address"}')
+    for where in ("tcp://127.0.0.1:9", str(tmp_path / "nowhere.json"), str(tmp_path / "other.json"), "localhost"):
+        caplog.clear()
+        assert main([str(root), str(out), "--scheduler", where]) == 2
+        assert f"No dask scheduler answers at {where!r}" in caplog.text
+        assert "dask worker" in caplog.text
+        assert not (out / "plan.jsonl").exists()
+    assert prepare(root, out, jobs=1).store == out / "mel.h5"  # it does not have to be shards now
+    assert (out / "mel.h5").is_file()
+
+
+def test_someone_else_who_listens_is_no_scheduler(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ClusterError, match="No dask scheduler answers"):
+        list(run_tasks(cluster_jobs.nothing, [1], scheduler=f"tcp://127.0.0.1:{other.getsockname()[1]}"))
 
 
 def test_what_a_scheduler_needs_is_named(tmp_path, monkeypatch):
-    with pytest.raises(ClusterError, match="asked of SLURM only"):
-        list(run_tasks(cluster_jobs.nothing, [1], scheduler="tcp://127.0.0.1:9", workers=3))
+    for words, message in (
+        ({"scheduler": "tcp://127.0.0.1:9", "workers": 3}, "asked of SLURM only .*has its own"),
+        ({"workers": 3}, "asked of SLURM only .*number of processes"),
+        ({"scheduler": "slurm", "jobs": 3}, "jobs=3 is a number of processes of this machine"),
+    ):
+        with pytest.raises(ClusterError, match=message):
+            prepare(tmp_path, tmp_path / "out", **words)
     import dask
 
     handler = signal.getsignal(signal.SIGINT)

@@ -40,17 +40,19 @@ def test_each_fault_is_found():
     found = examine(
         truth, {**heard(a="1", bad=None, c="2", d="1", new="9"), "e.mp3": Heard(error="?"), "e.ogg": Heard(error="?")}
     )
-    assert found.missing == [1]
+    assert found.missing == {1: "there is no such file"}
     assert found.unreadable == {2: "it is damaged"}
-    assert found.unusable == {4: "c.mp3 means the same file, c.wav", 6: "it may mean 'e.mp3', 'e.ogg'"}
-    assert found.copies == [[0, 5]]
+    assert found.unusable == {6: "it may mean 'e.mp3', 'e.ogg'"}
+    assert found.copies == [[0, 5], [3, 4]]
+    assert (found.copied, found.repeated) == ([[0, 5]], [[3, 4]])
     assert found.conflicting_copies == []
     assert found.unlisted == ["new.wav"]
     assert found.kept == [0, 3]
     assert found.cleaned().keys == ["a.wav", "c.wav"]
     assert found.exit_code == 3
     assert [line[:2] for line in found.problems()] == [
-        ("gone.wav", "missing"), ("c.wav", "unusable"), ("e.flac", "unusable"), ("bad.wav", "unreadable"), ("d.wav", "copy"), ("new.wav", "no row"),
+        ("gone.wav", "missing"), ("e.flac", "unusable"), ("bad.wav", "unreadable"), ("d.wav", "copy"),
+        ("c.wav", "repeated row"), ("new.wav", "no row"),
     ]  # fmt: skip
 
 
@@ -71,11 +73,78 @@ def test_of_copies_across_splits_the_test_s_stays():
     rows = [("a.wav", ["x"]), ("b.wav", ["x"]), ("c.wav", ["y"]), ("d.wav", ["x"])]
     truth = table(rows, split=["train", "val", "test", "train"])
     found = examine(truth, heard(a="1", b="1", c="1", d="2"))
-    assert found.copies == found.leaking_copies == found.conflicting_copies == [[2, 1, 0]]
+    assert found.copies == [[2, 1, 0]]
+    assert found.leaking_copies == found.conflicting_copies == [[2, 1], [2, 0]]
     assert found.kept == [2, 3]
     assert found.problems()[0] == ("b.wav", "leaking copy", "the same samples as c.wav, other labels (val) of a track in test")
     within = examine(truth, heard(a="1", b="3", c="4", d="1"))
     assert (within.copies, within.leaking_copies) == ([[0, 3]], [])
+
+
+def test_rows_that_stand_twice_are_a_finding():
+    """Silent files too; of one with other labels and of a leak it is said."""
+    rows = [("a.wav", ["x"]), ("b.wav", ["y"]), ("a.wav", ["x"]), ("b.wav", ["x"]), ("s.wav", ["x"]), ("s.wav", ["x"])]
+    truth = table(rows, split=["train", "train", "train", "test", "val", "val"], faulty=True)
+    found = examine(truth, heard(a="1", b="2", s=""))
+    assert found.repeated == [[0, 2], [3, 1], [4, 5]]
+    assert found.copied == []
+    assert (found.kept, found.exit_code) == ([0, 3, 4], 3)
+    assert [line for line in found.problems() if "row" in line[1]] == [
+        ("a.wav", "repeated row", "the table has this path before (train) of a track in train"),
+        ("b.wav", "leaking repeated row", "the table has this path before, other labels (train) of a track in test"),
+        ("s.wav", "repeated row", "the table has this path before (val) of a track in val"),
+    ]
+    assert found.cleaned().keys == ["a.wav", "b.wav", "s.wav"]
+
+
+def test_copies_of_a_repeated_file_are_counted_apart():
+    found = examine(table([("a", ["x"]), ("b", ["x"]), ("a", ["x"]), ("b", ["x"])], faulty=True), heard(a="1", b="1"))
+    assert (found.copies, found.copied, found.repeated) == ([[0, 1, 2, 3]], [[0, 1]], [[0, 2], [1, 3]])
+    assert [line[1] for line in found.problems()] == ["copy", "repeated row", "repeated row"]
+
+
+def test_of_copies_the_labelled_one_stays():
+    rows = [("a.wav", []), ("b.wav", ["x"]), ("c.wav", ["y"])]
+    found = examine(table(rows, split=["test", "train", "train"]), heard(a="1", b="1", c="2"))
+    assert (found.copies, found.kept) == ([[1, 0]], [1, 2])
+    assert found.problems()[0] == (
+        "a.wav",
+        "leaking copy",
+        "the same samples as b.wav, without its labels (test) of a track in train",
+    )
+
+
+def test_copies_under_two_artists_are_said():
+    truth = table([("a.wav", ["x"]), ("b.wav", ["x"]), ("c.wav", ["x"])], group=["p", "q", ""])
+    found = examine(truth, heard(a="1", b="1", c="2"))
+    assert found.copies_across_groups == [[0, 1]]
+    assert found.problems()[0][2] == "the same samples as a.wav; group 'q', there 'p'"
+    nobody = examine(table([("a.wav", ["x"]), ("b.wav", ["x"])], group=["p", ""]), heard(a="1", b="1"))
+    assert nobody.copies_across_groups == []
+
+
+def test_rows_without_a_split_are_found_and_only_a_new_split_takes_them():
+    rows = [(f"{name}.wav", ["x"]) for name in "abc"]
+    found = examine(table(rows, split=["train", "", "tset"], faulty=True), heard(a="1", b="2", c="3"))
+    assert found.unsplit == {1: "its split is empty", 2: "its split is 'tset'; train, val or test is wanted"}
+    assert (found.kept, found.exit_code) == ([0], 3)
+    assert found.cleaned().split == ["train"]
+    assert found.cleaned(without_split=True).keys == ["a.wav", "b.wav", "c.wav"]
+
+
+def test_missing_rows_say_where_such_a_file_is():
+    keys = ["/music/rock/a.wav", "a.mp3", "C:\\music\\b.wav", "else/a.wav", "z.wav"]
+    found = examine(table([(key, ["x"]) for key in keys]), heard(rock__a="1", rock__b="2"))
+    assert list(found.missing.values()) == [
+        "an absolute path; there is no such file; is 'rock/a.wav' meant?", "there is no such file; is 'rock/a.wav' meant?",
+        "an absolute path; there is no such file; is 'rock/b.wav' meant?", "there is no such file; is 'rock/a.wav' meant?",
+        "there is no such file",
+    ]  # fmt: skip
+
+
+def test_a_row_without_a_file_leaks_nothing():
+    truth = table([("a.wav", ["x"]), ("gone.wav", ["x"])], split=["train", "test"], group=["p", "p"])
+    assert examine(truth, heard(a="1")).torn == {}
 
 
 def test_groups_in_several_splits():

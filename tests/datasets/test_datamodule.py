@@ -293,6 +293,16 @@ def test_the_fingerprint_is_of_what_is_trained_on_and_not_of_where_it_lies(data,
         module(data, store=tmp_path / "longer.h5"),
     ]
     assert len({own, *(other.fingerprint() for other in others)}) == 6
+    summary = module(data).summary()
+    assert summary["tracks of train"] == len(truth)
+    assert summary["items of train"] == sum(lengths)
+    assert summary["labels of val"] == truth.n_labels
+    assert summary["labels set in train"] == int(truth.matrix().sum())
+    told = [{key for key, value in other.summary().items() if summary[key] != value} for other in others]
+    assert told[0] == {"labels set in train"}
+    assert told[1] >= {"tracks of train", "items of train"}
+    assert told[2] >= {"tracks of val"}
+    assert {"items of train", "items of val"} == told[4]
 
 
 def test_a_store_of_another_front_end_is_refused(data):

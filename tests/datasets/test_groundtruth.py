@@ -191,7 +191,7 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
     with pytest.raises(GroundtruthError, match=r"'\.xyz' is not a kind of groundtruth"):
         read(tmp_path, "x", "a.xyz")
     (tmp_path / "b.csv").write_bytes(b"path,labels\n\xff\xfe\x00,a\n")
-    with pytest.raises(GroundtruthError, match=r"b\.csv cannot be read"):
+    with pytest.raises(GroundtruthError, match=r"b\.csv is not UTF-8 \(line 2\)"):
         Groundtruth.read(tmp_path / "b.csv")
 
 
@@ -217,6 +217,8 @@ def test_the_sample_collection(shared):
         {"labels": ["jazz", "loud", "rock"], "tracks": {"a/1.mp3": [0, 1, 1], "a/2.mp3": [1, 0, 0], "b/3.mp3": [0, 0, 0]}},
         [{"path": key, "tags": labels, "artist": "x"} for key, labels in EXPECTED.items()],
         [{"path": key, "tags": "|".join(labels)} for key, labels in EXPECTED.items()],
+        {key: "|".join(labels) for key, labels in EXPECTED.items()},
+        {"a/1.mp3": ["rock", "", "loud"], "a/2.mp3": "jazz| ", "b/3.mp3": [" "]},
     ],
 )
 def test_json(tmp_path, content):
@@ -240,6 +242,11 @@ def test_json(tmp_path, content):
 def test_json_that_does_not_fit(tmp_path, text, message):
     with pytest.raises(GroundtruthError, match=message):
         read(tmp_path, text, "labels.json")
+
+
+def test_json_texts_are_parted_as_said(tmp_path):
+    truth = read(tmp_path, '{"a": "Folk, World", "b": "Rock"}', "labels.json", separator="")
+    assert truth.labels == ["Folk, World", "Rock"]
 
 
 # -- pickles
@@ -327,14 +334,17 @@ def test_broken_and_other_pickles(tmp_path, content):
 # -- folders
 
 
-def test_a_folder_per_class(tmp_path):
+def test_a_folder_per_class(tmp_path, caplog):
     pytest.importorskip("models.audio")
     for name in ("rock/1.mp3", "rock/deep/2.flac", "jazz/3.wav", "jazz/cover.jpg", "loose.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     truth = Groundtruth.read(tmp_path)
     assert rows_of(truth) == {"jazz/3.wav": ["jazz"], "rock/1.mp3": ["rock"], "rock/deep/2.flac": ["rock"]}
+    assert "empty" not in caplog.text
     (tmp_path / "empty").mkdir()
+    Groundtruth.read(tmp_path)
+    assert "1 folders hold no audio and are no classes: 'empty'." in caplog.text
     with pytest.raises(GroundtruthError, match="sub-folder"):
         Groundtruth.read(tmp_path / "empty")
 
@@ -365,3 +375,34 @@ def test_long_lists_of_absent_tracks_are_counted():
     message = match([f"{i}.mp3" for i in range(25)], ["x"]).message()
     assert "25 of 25" in message
     assert message.endswith("'9.mp3' and 15 more.")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,labels\na,x\na,y\n",
+        "path,labels,split\na,x,train\nb,y,\n",
+    ],
+)
+def test_faulty_tables_name_the_command_that_mends_them(tmp_path, text):
+    with pytest.raises(GroundtruthError, match="check_data with .* writes a table without them"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.json"])
+def test_another_encoding_is_named_by_its_line(tmp_path, name):
+    text = "path,labels\na,x\nb,Fado português\n" if name.endswith("csv") else '{"a": ["x"],\n\n"b": ["Fado português"]}'
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
+    with pytest.raises(GroundtruthError, match=rf"{name} is not UTF-8 \(line 3\): .* Save it as UTF-8"):
+        Groundtruth.read(tmp_path / name)
+
+
+def test_an_empty_split_names_its_tracks_and_the_cure(tmp_path):
+    rows = "".join(f"{i}.wav,x,{'train' if i < 2 else ''}\n" for i in range(7))
+    (tmp_path / "t.csv").write_text("path,labels,split\n" + rows)
+    with pytest.raises(
+        GroundtruthError, match=r"got an empty cell \(5 tracks: '2.wav', '3.wav', '4.wav', ...\).* take the column out"
+    ):
+        Groundtruth.read(tmp_path / "t.csv")
+    found = Groundtruth.read(tmp_path / "t.csv", faulty=True)
+    assert found.split == ["train", "train", "", "", "", "", ""]

@@ -119,6 +119,57 @@ def test_a_second_run_does_no_work(folder, tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
 
 
+def test_a_replaced_file_is_said_and_its_track_stays(tmp_path, caplog):
+    """Same name, other content: by size or by time of change; also one that was replaced by an older file."""
+    root = folder_of(tmp_path / "audio", 4)
+    out = tmp_path / "out"
+    prepare(root, out, jobs=1)
+    before = (out / "mel.h5").read_bytes()
+    assert prepare(root, out, jobs=1).changed == []
+    names = audio.find_audio(root)
+    write(root / names[0], tune(0.9, 16000, 1, seed=5), 16000)
+    os.utime(root / names[2], ns=(1, 1))
+    caplog.clear()
+    done = prepare(root, out, jobs=1)
+    assert (done.changed, done.made, done.exit_code) == ([names[0], names[2]], 0, 3)
+    assert f"2 files have changed since their tracks were made ('{names[0]}', '{names[2]}')" in caplog.text
+    assert f"delete the prepared folder {out} and give the same command again" in caplog.text
+    assert (out / "mel.h5").read_bytes() == before
+    write(root / "late.wav", tune(0.9, 16000, 1), 16000)  # work does not make it forget
+    assert prepare(root, out, jobs=1).changed == [names[0], names[2]]
+    (out / "sources.json").unlink()  # as of a store that was made before there were marks
+    assert prepare(root, out, jobs=1).changed == []
+    (out / "sources.json").write_text("[")
+    with pytest.raises(StoreError, match=r"sources\.json is damaged.*Remove it"):
+        prepare(root, out, jobs=1)
+    shutil.rmtree(out)  # the cure that was named
+    done = prepare(root, out, jobs=1)
+    assert (done.changed, done.made, done.exit_code) == ([], 5, 0)
+
+
+def test_a_file_replaced_before_it_was_read_has_not_changed(tmp_path, monkeypatch):
+    root = folder_of(tmp_path / "audio", 3)
+    names = audio.find_audio(root)
+    real = features.mel_of_file
+
+    def interrupted(path, max_seconds):
+        if path.name in names[1]:
+            raise KeyboardInterrupt
+        return real(path, max_seconds)
+
+    for shards in (None, 2):
+        out = tmp_path / f"out {shards}"
+        with monkeypatch.context() as patch:
+            patch.setattr(features, "mel_of_file", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                prepare(root, out, jobs=1, shard_tracks=shards)
+        write(root / names[0], tune(0.5, 16000, 1, seed=shards or 7), 16000)  # read already
+        write(root / names[1], tune(0.6, 16000, 1, seed=shards or 7), 16000)  # not yet
+        done = prepare(root, out, jobs=1)
+        assert (done.made, done.already) == (2, 1)
+        assert prepare(root, out, jobs=1).changed == [names[0]]
+
+
 def test_other_settings_on_the_same_out_are_refused(folder, tmp_path):
     out = tmp_path / "out"
     prepare(folder, out, jobs=1, max_seconds=1.0)
@@ -219,14 +270,21 @@ def test_no_room_to_seal_is_told_and_made_good_later(folder, tmp_path, monkeypat
     assert len(TrackStore.open(out)) == 12
     done = prepare(folder, out, jobs=1)
     assert (done.made, done.already) == (0, 12)
-    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "prepare.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "prepare.json", "sources.json"]
 
 
 def test_parts_that_outlived_their_sealing_are_cleared_away(folder, tmp_path, monkeypatch):
     """As a kill leaves it that falls between the sealed file's appearance and the removal of its parts."""
-    out = tmp_path / "out"
+    out, real = tmp_path / "out", os.replace
+
+    def killed_after(a, b):
+        if Path(b).suffix != ".h5":
+            return real(a, b)
+        shutil.copy(a, b)
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda a, b: (shutil.copy(a, b), (_ for _ in ()).throw(KeyboardInterrupt))[0])
+        patch.setattr(os, "replace", killed_after)
         patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
         (out).mkdir()
         settings = {"audio_dir": str(folder), "kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000, "hop": 256}
@@ -234,10 +292,16 @@ def test_parts_that_outlived_their_sealing_are_cleared_away(folder, tmp_path, mo
         with pytest.raises(KeyboardInterrupt):
             prepare(folder, out, jobs=1)
     (out / "mel.h5.sealing").unlink()
-    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "mel.h5.journal", "mel.h5.part", "prepare.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "mel.h5",
+        "mel.h5.journal",
+        "mel.h5.part",
+        "prepare.json",
+        "sources.json",
+    ]
     done = prepare(folder, out, jobs=1)
     assert (done.made, done.already) == (0, 12)
-    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "prepare.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["mel.h5", "prepare.json", "sources.json"]
 
 
 def test_interrupt_ends_with_130(folder, tmp_path, monkeypatch, caplog):
@@ -295,7 +359,12 @@ def test_twenty_kills_change_nothing(tmp_path, kind, longest):
         store.verify()
         same(tmp_path / "out", tmp_path / "unbroken")
         assert failed_of(tmp_path / "out") == failed_of(tmp_path / "unbroken")
-        assert {path.name for path in (tmp_path / "out").iterdir()} == {"failed.csv", f"{kind}.h5", "prepare.json"}
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {
+            "failed.csv",
+            f"{kind}.h5",
+            "prepare.json",
+            "sources.json",
+        }
 
     run_with_kills(
         prepare,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 
 import pytest
 from rich.console import Console
@@ -34,6 +35,18 @@ def test_lines_now_and_then_and_at_the_end(clock, caplog):
     ]
 
 
+def test_a_job_that_ends_early_has_nothing_left(clock, caplog):
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with caplog.at_level(logging.INFO), JobProgress("Probing", 100, "epochs", console=console) as progress:
+        for _ in range(11):
+            clock[0] += 0.5
+            progress.advance()
+        progress.end_early("stopped early")
+    assert [r.getMessage() for r in caplog.records] == [
+        "Probing: 11 of 11, 2.0 epochs/s, 0:00:00 left, stopped early (89 epochs fewer)"
+    ]
+
+
 def test_nothing_done_says_nothing(caplog):
     with caplog.at_level(logging.INFO), JobProgress("Preparing", 0):
         pass
@@ -49,4 +62,5 @@ def test_a_bar_on_a_terminal(caplog):
     assert "4/4" in text
     assert "files/s" in text
     assert "1 bad" in text
+    assert re.search(r"0:00:0\d gone, +0:00:00 left", re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", text))
     assert caplog.records == []

@@ -175,3 +175,10 @@ def test_damage_at_any_byte_is_an_answer(tmp_path):
         except GroundtruthError:
             continue
     assert struct.calcsize("P") == 8  # this process stands
+
+
+@pytest.mark.parametrize(
+    "number", [b"r" + struct.pack("<I", 0xFFFFFFFF), b"r" + struct.pack("<I", 1 << 28), b"p99999999999\n", b"p-1\n"]
+)
+def test_a_memo_that_would_take_all_memory_is_refused(tmp_path, number):
+    refused(tmp_path, b"}" + number + b".", "meant to exhaust the memory")

@@ -79,7 +79,9 @@ def test_what_is_never_drawn_and_what_is_capped_is_said(caplog):
     with caplog.at_level(logging.INFO, "datasets.sampler"):
         assert len(WeightedDraws(np.array([0, 1, 1, 0.0, 0]), 200_000)) == 2
     assert "3 of 5 training tracks have weight 0" in caplog.text
-    assert "epoch_len is 200000, but only 2 tracks can be drawn" in caplog.text
+    assert (
+        "epoch_len is 200000, but only 2 tracks can be drawn: an epoch has 2 draws (datamodule.sampler.epoch_len" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("bad", [[-1.0, 1.0], [np.nan, 1.0], [np.inf]])

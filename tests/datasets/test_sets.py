@@ -6,7 +6,9 @@ import csv
 import gzip
 import hashlib
 import json
+import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +166,45 @@ def test_giantsteps(shared, tmp_path):
     parts = read_targets("key", None, str(GIANTSTEPS_KEY.write_groundtruth(tmp_path)), None, 0)
     assert (tuple(len(parts[name]) for name in ("train", "val", "test")), parts["test"].labels) == (table.counts, list(KEYS))
     assert [(o.first, o.second, o.groups) for o in table.overlaps()] == [("train", "validation", 0)]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "msd"])
+def test_a_copy_laid_out_otherwise_is_refused_before_any_work(name, tmp_path, caplog):
+    """Before a download, too: nothing is asked of the network, nothing is written."""
+    data, wrong = get_set(name), tmp_path / "wrong"
+    words = ["--data_dir", str(tmp_path / "data"), "--audio_dir", str(wrong), "--mirror", "http://127.0.0.1:9/"]
+    assert main(data, words) == 2
+    assert caplog.messages[-1].startswith(
+        f"--audio_dir is {wrong}, which is not a folder. Wanted is the one with {data.layout[0]}"
+    )
+    (wrong / "some where").mkdir(parents=True)
+    (wrong / "some where" / "x.mp3").write_bytes(b"x")
+    assert main(data, words) == 2
+    assert f"no file in it is {data.layout[0]} ({data.title}); it has files like 'some where/x.mp3'." in caplog.messages[-1]
+    assert not (tmp_path / "data").exists()
+
+
+def test_layouts_fit_the_paths_of_the_published_tables(tmp_path):
+    fits = {name: re.compile(get_set(name).layout[1]).search for name in NAMES}
+    for name, path in {
+        "mtt": "f/american_bach_soloists-j_s__bach-01-aria-30-59.mp3",
+        "mtg_jamendo": "48/948.low.mp3",
+        "gtzan": "blues/blues.00000.au",
+        "giantsteps_key": "giantsteps-mtg-key-dataset/audio/10089.LOFI.mp3",
+        "nsynth": "nsynth-valid/audio/bass_electronic_018-036-100.wav",
+        "emomusic": "2.mp3",
+        "vocalset": "FULL/female1/arpeggios/belt/f1_arpeggios_belt_a.wav",
+        "msd": "1/2/3.clip.mp3",
+    }.items():
+        assert fits[name](path), name
+
+
+def test_the_folder_that_is_searched_is_the_one_that_is_named(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    assert main(get_set("gtzan"), ["--data_dir", str(tmp_path)]) == 2
+    assert f"Place a copy of your own at {tmp_path}/genres/" in caplog.text
+    assert "datasets/gtzan/data" not in caplog.text
+
+
+def test_nothing_of_a_set_whose_labels_are_in_the_audio_is_downloaded_beside_a_copy(tmp_path):
+    assert get_set("vocalset").download(tmp_path, audio=False) == 0

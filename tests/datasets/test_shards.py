@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import features, plans, shards
+from datasets import deaths, features, plans, shards
 from datasets import prepare as module
 from datasets.merge import main as merge_main
 from datasets.merge import merge
@@ -54,6 +54,71 @@ def test_shards_hold_what_one_store_holds(folder, whole, tmp_path):
         *(f"records/mel.shard-0000{k}.json" for k in range(5)),
     ]  # fmt: skip
     TrackStore.open(whole).verify()
+    assert prepare(folder, whole, jobs=1).summary().startswith(f"{whole}: 0 tracks made")  # no file that is not there
+
+
+def test_a_replaced_file_is_said(tmp_path, caplog):
+    root = folder_of(tmp_path / "audio", 5, seconds=0.2)
+    (root / "junk.wav").write_bytes(b"junk")
+    out = tmp_path / "out"
+    prepare(root, out, jobs=1, shard_tracks=2)
+    assert prepare(root, out, jobs=1).changed == []
+    write(root / "junk.wav", tune(0.3, 16000, 1), 16000)  # it has no track yet
+    write(root / "a/track 0000.wav", tune(0.4, 16000, 1, seed=3), 16000)
+    done = prepare(root, out, jobs=1)
+    assert (done.changed, done.made) == (["a/track 0000.wav"], 1)
+    assert "1 files have changed since their tracks were made ('a/track 0000.wav')" in caplog.text
+    plan = out / "plan.jsonl"
+    lines = [json.loads(line) for line in plan.read_text().splitlines()]
+    plan.write_text("".join(json.dumps({key: line[key] for key in ("shard", "of", "names")}) + "\n" for line in lines))
+    assert prepare(root, out, jobs=1).changed == []  # of a plan without marks nothing is known
+    plan.write_text(json.dumps({**lines[0], "marks": "abc"}) + "\n")
+    with pytest.raises(StoreError, match="marks are not as many"):
+        prepare(root, out, jobs=1)
+
+
+def test_the_death_of_a_pool_is_not_the_file_s_that_was_under_way(tmp_path):
+    path = tmp_path / "deaths"
+    for alone in (False, False, False, False, True):
+        kept = deaths.Deaths(path, alone)
+        kept.__enter__()
+        assert kept.of("long.wav") == 0
+        kept.begin("long.wav")
+        os.close(kept._handle)  # as SIGKILL leaves it
+        assert deaths.Deaths.total(path) == alone
+    with deaths.Deaths(path, False) as after:
+        assert after.of("long.wav") == 1
+        after.end()
+
+
+def test_a_kill_while_a_shard_is_sealed_forgets_no_death(folder, tmp_path, monkeypatch):
+    """Else a file that crashes is begun anew for ever."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.wav"))
+    path = tmp_path / "mel.shard-00000.h5.deaths"
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(deaths.Deaths, "__exit__", lambda self, *_: os.close(self._handle))  # as SIGKILL leaves it
+        patch.setattr(shards.Record, "write", killed)
+        path.write_text(json.dumps({"at": None, "deaths": {names[3]: 3}}))
+        with pytest.raises(Killed):
+            prepare(folder, tmp_path, jobs=1, shard_tracks=50)
+    assert json.loads(path.read_text())["deaths"] == {names[3]: 3}
+    with monkeypatch.context() as patch:
+        patch.setattr(deaths.Deaths, "__exit__", lambda self, *_: os.close(self._handle))
+        patch.setattr(deaths.Deaths, "end", killed)
+        with pytest.raises(Killed):
+            prepare(folder, tmp_path, jobs=1)
+    assert path.exists()
+    record = json.loads((tmp_path / "records/mel.shard-00000.json").read_text())
+    assert record["failed"][names[3]][0] == "It ended its worker process 3 times."
+    prepare(folder, tmp_path, jobs=1)  # tidies up, and tries that one again
+    assert not path.exists()
 
 
 def test_the_manifest_tells_what_there_is(whole):
@@ -76,8 +141,8 @@ def test_a_second_run_does_no_work(folder, whole, monkeypatch):
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in whole.rglob("*")} == before
 
 
-@pytest.mark.parametrize("stop", [1, 4, 5, 13])
-def test_an_interrupt_anywhere_changes_nothing(folder, whole, tmp_path, monkeypatch, stop):
+@pytest.mark.parametrize(("stop", "made"), [(1, 0), (4, 2), (5, 3), (14, 12)])
+def test_an_interrupt_anywhere_changes_nothing(folder, whole, tmp_path, monkeypatch, stop, made):
     real, seen = features.mel_of_file, []
 
     def interrupted(path, max_seconds):
@@ -90,7 +155,9 @@ def test_an_interrupt_anywhere_changes_nothing(folder, whole, tmp_path, monkeypa
         patch.setattr(features, "mel_of_file", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(folder, tmp_path, jobs=1, shard_tracks=5)
-    prepare(folder, tmp_path, jobs=1)
+    done = prepare(folder, tmp_path, jobs=1)
+    # what stood before counts as there already, in shards that were not done too; a bad file (the first) is neither
+    assert (done.made, done.already) == (22 - made, made)
     assert contents(tmp_path) == contents(whole)
 
 
@@ -269,3 +336,30 @@ def test_merging_goes_on_and_refuses_itself(whole, tmp_path, caplog):
     np.testing.assert_array_equal(merged.read(21), store.read(21))
     assert merge_main([str(tmp_path / "nowhere.h5"), str(tmp_path / "n.h5")]) == 2
     assert Path(tmp_path / "n.h5").exists() is False
+
+
+def test_a_kill_right_after_a_write_leaves_the_deaths_readable(tmp_path, monkeypatch):
+    """A longer name was under way before: what remains of it must not hide the one that killed."""
+    path, write_ = tmp_path / "deaths", os.pwrite
+
+    class Killed(BaseException):
+        pass
+
+    def killed_after(handle, data, at):
+        write_(handle, data, at)
+        if b"short" in data:
+            raise Killed  # nothing after the write is reached, as after SIGKILL
+
+    kept = deaths.Deaths(path)
+    kept.__enter__()
+    kept.begin("a much longer name than the next.wav")
+    monkeypatch.setattr(deaths.os, "pwrite", killed_after)
+    with pytest.raises(Killed):
+        kept.begin("short.wav")
+    monkeypatch.undo()
+    os.close(kept._handle)
+    assert deaths.Deaths.total(path) == 1
+    with deaths.Deaths(path) as again:
+        assert again.of("short.wav") == 1
+        again.end()
+    assert not path.exists()

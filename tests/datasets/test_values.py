@@ -36,7 +36,7 @@ def test_the_development_tracks_decide_the_scale():
     [
         ("path,a\nx,1\nx,2\n", "more than once"),
         ("path,a\nx,one\n", "line 2: a is 'one'"),
-        ("path,a\nx,nan\n", "finite"),
+        ("path,a\nw,1\n\nx,nan\n", "line 4: a is 'nan', which is not finite"),
         ("song,a\nx,1\n", "wanted one of path"),
         ("path,split\nx,train\n", "a column per value"),
     ],
@@ -47,3 +47,12 @@ def test_tables_that_are_none(tmp_path, text, words):
         Values.read(tmp_path / "t.csv")
     with pytest.raises(GroundtruthError, match="no table"):
         Values.read(tmp_path / "u.csv")
+
+
+def test_a_column_can_be_chosen(tmp_path):
+    (tmp_path / "t.csv").write_text("path,arousal,valence\nx,1,2\ny,3,4\n")
+    found = Values.read(tmp_path / "t.csv", "valence")
+    assert found.labels == ["valence"]
+    assert found.matrix().ravel().tolist() == [2, 4]
+    with pytest.raises(GroundtruthError, match="no column 'valance' of values; it has 'arousal', 'valence'"):
+        Values.read(tmp_path / "t.csv", "valance")

@@ -7,7 +7,8 @@ import copy
 import pytest
 import torch
 
-from configs.schema import ExMaest, defaults
+from configs.options import defaults
+from configs.schema import ExMaest
 from helpers.build import build_averaging, build_network, check_teacher, sized_by_checkpoint
 from models import export_model
 from models.errors import ConfigError, WeightsError

@@ -95,7 +95,8 @@ def test_absent_keys_are_counted_and_listed_before_reading(tracks, monkeypatch):
     monkeypatch.setattr(TrackStore, "read", lambda *a: pytest.fail("read"))
     for source in (folder / "s", folder / "npy"):
         with pytest.raises(
-            GroundtruthError, match=r"2 of 3 tracks of the groundtruth have no embeddings in .*: 'z\.flac', 'a/9\.flac'"
+            GroundtruthError,
+            match=r"2 of 3 tracks of the groundtruth have no embeddings in .*: 'z\.flac', 'a/9\.flac'.*failed\.csv.*data\.skip_missing",
         ):
             load_embeddings(source, ["z.flac", "a/1.flac", "a/9.flac"], token_size=C)
         with pytest.raises(GroundtruthError, match="groundtruth is empty"):
@@ -120,3 +121,18 @@ def test_damaged_files_are_named(tracks):
     np.save(path, np.full((1, 3 * C), np.nan))
     with pytest.raises(StoreError, match="NaN"):
         load_embeddings(folder / "npy", ["a/1.flac"], token_size=C)
+
+
+def test_a_folder_above_the_store_is_told_from_an_empty_one(tmp_path):
+    store = tmp_path / "emb" / "5sec" / "2" / "embeddings.h5"
+    store.parent.mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"5sec holds no store of embeddings, and no files .*extract_embeddings` writes them"):
+        load_embeddings(store.parents[1], ["a"])
+    with TrackStore.create(store, (3, C), "float32", {"kind": "embeddings"}) as writer:
+        writer.append("a", np.zeros((1, 3, C), np.float32))
+        writer.seal()
+    (store.parent / "windows").mkdir()
+    (store.parent / "windows" / "windows.h5").write_bytes(b"")  # as extraction leaves it
+    with pytest.raises(StoreError) as error:
+        load_embeddings(store.parents[1], ["a"])
+    assert str(error.value).endswith(f"there is one at {store.parent}: name that folder.")

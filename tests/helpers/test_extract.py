@@ -175,6 +175,18 @@ def test_run_again_does_no_work(mels, tmp_path, monkeypatch):
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.h5")}
 
 
+def test_other_data_under_the_same_names_are_refused(mels, tmp_path):
+    net, other = network(), tmp_path / "other"
+    other.mkdir()
+    longer = mel_store(other, frames=(*FRAMES[:6], 200, *FRAMES[7:]))
+    for kind in (extract_logits, lambda *arguments: extract_embeddings(*arguments, [0])):
+        kind(net, mels, tmp_path / "out")
+        with pytest.raises(
+            StoreError, match=r"has 2 windows of 'a/6.flac', .*gives 5, and so of 1 of 8 tracks: it was made of other data"
+        ):
+            kind(net, longer, tmp_path / "out")
+
+
 def content(folder: Path) -> dict[str, list]:
     stores = {path.relative_to(folder).as_posix(): TrackStore.open([path]) for path in sorted(folder.rglob("*.h5"))}
     return {key: [(name, store.read(name).tobytes()) for name in store.names] for key, store in stores.items()}
@@ -305,7 +317,9 @@ class TestRefusals:
             extract_embeddings(network(), mels, tmp_path / "out", [1], dtype="float16")
         extract_embeddings(network(), mels, tmp_path / "out", [1], batch_size=7)  # not a setting of the result
         extract_embeddings(network(), mels, tmp_path / "few", [1], names=["a/1.flac"])
-        with pytest.raises(StoreError, match="lacks 7 of the 8 tracks"):
+        with pytest.raises(
+            StoreError, match="lacks 7 of the 8 tracks asked for: it was made of other data. Give each collection"
+        ):
             extract_embeddings(network(), mels, tmp_path / "few", [1])
 
     def test_unsealed_output_of_other_weights(self, mels, tmp_path, monkeypatch):

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from configs.schema import ExMaest, defaults
+from configs.options import defaults
+from configs.schema import ExMaest
 from configs.schema_ssl import ExSsl
+from datasets import cluster
 from datasets.store import TrackStore
 from helpers.build import build_network
 from helpers.extract import extract_embeddings, extract_logits, weights_sha256
 from helpers.extract_shards import Recipe, extract_in_shards
 from helpers.families import family
-from models.errors import ConfigError, StoreError, WeightsError
+from models.errors import ClusterError, ConfigError, StoreError, WeightsError
 from tests.helpers.test_extract import mel_store
 
 FRAMES = tuple(60 + 37 * (i % 7) for i in range(23))
@@ -96,6 +98,20 @@ def test_nothing_is_done_twice_and_other_weights_are_refused(mels, whole):
     with pytest.raises(StoreError, match="weights_sha256"):
         extract_in_shards("embeddings", other, mels, whole, of_it, names=None, jobs=1, blocks=[1, -1], batch_size=4)
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+def test_other_data_and_an_absent_scheduler_leave_no_trace(mels, whole, tmp_path, monkeypatch):
+    network, recipe = made()
+    before = contents(whole)
+    longer = TrackStore.open(mel_store(tmp_path, tuple(n + 400 for n in FRAMES)))
+    arguments = {"names": None, "blocks": [1, -1], "batch_size": 4}
+    with pytest.raises(StoreError, match="windows of .*: it was made of other data"):
+        extract_in_shards("embeddings", network, longer, whole, recipe, jobs=1, **arguments)
+    assert contents(whole) == before
+    monkeypatch.setattr(cluster, "KNOCK", 0.1)
+    with pytest.raises(ClusterError, match="No dask scheduler answers"):
+        extract_in_shards("embeddings", network, mels, tmp_path / "out", recipe, scheduler="tcp://127.0.0.1:9", **arguments)
+    assert not contents(tmp_path / "out")
 
 
 def test_what_cannot_be_done_in_shards(mels, whole, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from configs.schema import defaults
+from configs.options import defaults
 from configs.schema_ssl import SslOptimizer, Trainer
 from helpers.families.settings import optimization
 from helpers.lars import Lars, lars_groups

@@ -163,3 +163,12 @@ def test_the_bootstrap_is_seeded_and_holds_the_score(golden):
     assert a["macro_ap"][1] - a["macro_ap"][0] > 0.01
     with pytest.raises(ValueError, match="2 or more tracks"):
         bootstrap_interval(golden["y"][:1], golden["s"][:1])
+
+
+def test_two_tracks_have_no_interval():
+    """Every resample with a score holds both tracks and scores the same; perfect scores of many tracks are another matter."""
+    two = bootstrap_interval(np.array([[1], [0]]), np.array([[0.9], [0.2]]))
+    assert all(np.isnan(two["macro_roc"]))
+    y = np.arange(40)[:, None] % 2
+    many = bootstrap_interval(y, y + 0.0)
+    assert many["macro_roc"] == pytest.approx((1.0, 1.0))

@@ -19,6 +19,7 @@ from rich.console import Console
 from helpers import track_page
 from helpers.predict import audio_files, predict, print_prediction
 from helpers.prediction_tables import open_tables
+from models.clmr import SampleCNN
 from models.errors import AudioError, ConfigError
 from models.maest import MAEST
 from models.tagging import Tagged
@@ -55,10 +56,24 @@ def test_what_is_written(found, folder):
     assert [row.name for row in done.rows] == ["one.wav", ODD]
     assert [name for name, _ in done.failed] == ["broken.mp3"]
     assert sorted(p.relative_to(where).as_posix() for p in where.rglob("*") if p.is_file()) == sorted(
-        ["index.html", "tracks/one.wav.html", f"tracks/{ODD}.html", "predictions.json"]
+        ["index.html", "tracks/one.wav.html", f"tracks/{ODD}.html", "predictions.json", "unusable.csv"]
         + [f"{table}.{kind}" for table in ("predictions", "windows") for kind in ("csv", "parquet")]
     )
     assert all(path.is_file() for path in done.written)
+    with open(done.unusable, newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["path"], row["reason"]) == done.failed[0]
+
+
+def test_a_list_of_unusable_files_goes_with_them(net, tmp_path):
+    write(tmp_path / "in" / "tune.wav", tune(1))
+    (tmp_path / "in" / "bad.wav").write_bytes(b"no audio")
+    assert predict(net, tmp_path / "in", tmp_path / "bare", html=False).unusable is None
+    table = predict(net, tmp_path / "in", tmp_path / "out", tables=["csv"]).unusable
+    assert table.is_file()
+    (tmp_path / "in" / "bad.wav").unlink()
+    assert predict(net, tmp_path / "in", tmp_path / "out", tables=["csv"]).unusable is None
+    assert not table.exists()
 
 
 def test_tables_have_names_and_times(found, net, folder):
@@ -94,7 +109,7 @@ def test_parquet_tables_are_the_csv_ones(found):
         assert content.num_rows == len(rows)
         for column in content.column_names:
             values = [row[column] for row in rows]
-            if column in ("path", "model", "licence"):
+            if column in ("path", "model", "licence", "remark"):
                 assert content[column].to_pylist() == [value or None for value in values]
             else:
                 np.testing.assert_allclose(content[column].to_numpy(), np.array(values, float), atol=2e-6)
@@ -125,13 +140,31 @@ def test_what_means_little_is_said(net, tmp_path, caplog):
     for page in where.rglob("*.html"):
         assert "RANDOM weights: these numbers say nothing" in page.read_text()
     with open(where / "predictions.csv", newline="") as file:
-        assert all(row["model"].startswith("RANDOM (") for row in csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    assert all(row["model"].startswith("RANDOM (") for row in rows)
+    assert [row["remark"] for row in rows] == [row.remark for row in done.rows]
     console = Console(file=io.StringIO(), width=80)
     print_prediction(done, console)
     assert "silence.wav is silent." in console.file.getvalue()
     caplog.clear()
     predict(net, tmp_path / "in", tmp_path / "out")
     assert "predictions.csv, windows.csv of an earlier prediction" in caplog.text
+
+
+def test_a_network_that_reads_samples_writes_the_same_pages_and_tables(folder, tmp_path):
+    torch.manual_seed(0)
+    reader = SampleCNN([4, 6, 6, 6, 6, 6, 6, 8, 8], [3] * 7, out_dim=4, labels=LABELS, sample_rate=8000).eval()
+    done = predict(reader, folder, tmp_path, tables=["csv", "json", "parquet"], batch_size=2)
+    where = tmp_path / folder.name
+    assert [row.name for row in done.rows] == ["one.wav", ODD]
+    assert all(path.is_file() for path in done.written)
+    with open(where / "predictions.csv", newline="", encoding="utf-8") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    want = reader.tag(folder / "one.wav").probabilities
+    np.testing.assert_allclose([float(rows["one.wav"][label]) for label in LABELS], want, atol=2e-6)
+    page = (where / "tracks" / "one.wav.html").read_text(encoding="utf-8")
+    assert 'class="spectrogram"' in page
+    assert 'class="heat"' in page
 
 
 def test_an_unknown_table_format_is_refused_before_work(net, folder, tmp_path):
@@ -212,7 +245,7 @@ def test_the_folders_list(found):
     console = Console(file=io.StringIO(), width=120)
     print_prediction(found[1], console)
     assert "2 recordings" in console.file.getvalue()
-    assert "1 files could not be used" in console.file.getvalue()
+    assert f"1 file could not be used: {found[1].unusable} says why." in console.file.getvalue()
 
 
 def test_a_failure_leaves_no_half_tables(net, tmp_path):

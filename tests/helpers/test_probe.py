@@ -384,7 +384,14 @@ class TestRefusals:
         refused("test split has embeddings", s=replace(test, x=test.x[:, :5]))
         refused("validation split has no tracks", v=Split("validation", [], validation.x[:0], validation.y[:0]))
         refused("1 test tracks are also used", s=replace(test, keys=[train.keys[0], *test.keys[1:]]))
-        refused("No label has what val_roc needs", v=replace(validation, y=np.zeros_like(validation.y)))
+        refused(
+            "No label has what val_roc needs.*optimizer.monitor=val_loss", v=replace(validation, y=np.zeros_like(validation.y))
+        )
+        bare = validation.y.copy()
+        bare[:, :5], bare[:, 5] = False, True
+        refused(
+            r"validation \(30 tracks\): no track has 'a', 'b', 'c', 'd', 'e', every track has 'f'", v=replace(validation, y=bare)
+        )
         refused("different seeds", seeds=(1, 1))
         refused("different seeds", seeds=())
 
@@ -395,3 +402,15 @@ class TestRefusals:
             ProbeSettings(monitor="test_roc")
         with pytest.raises(ConfigError, match="max_epochs is 0"):
             ProbeSettings(max_epochs=0)
+
+
+def test_one_class_is_refused_and_a_split_of_one_told(caplog):
+    x, y = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32), np.eye(2, dtype=bool)
+    parts = [Split(name, [f"{name}{i}" for i in range(4)], x[:4], y[[0, 0, 0, 0]]) for name in ("train", "validation", "test")]
+    with pytest.raises(GroundtruthError, match="All tracks are of the class 'rock'.*data.label_column"):
+        probe_module.check_splits(*parts, ["rock", "jazz"], "val_acc", "single-label")
+    parts[0] = replace(parts[0], y=y[[0, 1, 0, 1]])
+    parts[1] = replace(parts[1], y=y[[0, 1, 0, 1]])
+    probe_module.check_splits(*parts, ["rock", "jazz"], "val_acc", "single-label")
+    assert "All 4 test tracks are of the class 'rock'" in caplog.text
+    assert "train tracks" not in caplog.text

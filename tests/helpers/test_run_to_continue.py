@@ -10,9 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import torch
 
+from helpers import commands
 from helpers.provenance import process_state
-from helpers.resume import LOCK, RunLock, changes, experiment_of, run_of, run_to_continue
+from helpers.resume import DATA, LOCK, RunLock, about_data, changes, experiment_of, run_of, run_to_continue
 from helpers.run_folder import RunFolder, record_orphaned
 from models.errors import ConfigError
 
@@ -77,6 +79,24 @@ def test_another_setting_of_the_same_config_is_refused_with_the_list(tmp_path):
     right = folder(tmp_path, 2, seed=3)
     folder(tmp_path, 3)
     assert run_to_continue(tmp_path, "main", config(seed=3), ["demo"]) == right
+
+
+def test_a_test_without_a_seed_means_the_training_without_one(tmp_path):
+    """Sacred draws a seed for each of them."""
+    where = folder(tmp_path, 3, seed=299, trainer__default_root_dir=str(tmp_path))
+    torch.save(
+        {"loops": {}, "optimizer_states": [], "epoch": 1, "global_step": 4},
+        (where / "checkpoints").mkdir() or where / "checkpoints/last.ckpt",
+    )
+    given = config(ckpt_path="last", trainer__default_root_dir=str(tmp_path))
+    del given["seed"]
+    found, seed = commands.continued_by("main")("test", given, ["demo"])
+    assert (found, seed) == (None, 299)
+    assert commands.tested_checkpoint({**given, "seed": seed}) == where / "checkpoints/last.ckpt"
+    with pytest.raises(ConfigError, match="maest.depth was 2, is 3"):
+        commands.continued_by("main")(
+            "test", config(ckpt_path="last", trainer__default_root_dir=str(tmp_path), maest__depth=3), ["demo"]
+        )
 
 
 def test_only_a_run_folders_newest_checkpoint_continues_it(tmp_path):
@@ -215,3 +235,21 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path, monkeypatch, caplog
     beat(run, loss=[(2, 0.4)])
     assert json.loads((tmp_path / "1" / "metrics.json").read_text())["loss"]["steps"] == [1, 2]
     assert not list((tmp_path / "1").glob(".*.part"))
+
+
+def test_other_data_are_told_by_what_differs():
+    def about(print_, **more):
+        data = {"groundtruth": "a.csv", "audio_dir": "music", "num_workers": 0, "clip_length": 5, **more.pop("data", {})}
+        return {DATA: print_, **about_data({"datamodule": data}, {"tracks of train": 80, "labels of train": 5, **more})}
+
+    ((one,), said) = changes(about("x"), about("y", **{"tracks of train": 81}, data={"groundtruth": "b.csv", "num_workers": 3}))
+    assert one == (
+        "the tracks and labels are others: tracks of train was 80, is 81; datamodule.groundtruth was 'a.csv', is 'b.csv'"
+    )
+    assert said == []
+    ((one,), _) = changes(about("x"), about("y", data={"audio_dir": "else"}))
+    assert one.endswith("datamodule.audio_dir was 'music', is 'else'; names of tracks, or which labels they have")
+    assert changes(about("x"), about("x", data={"groundtruth": "moved.csv"})) == ([], [])  # the same data elsewhere
+    assert changes({DATA: "x"}, about("y"))[0] == [
+        "the tracks and labels are others: names, lengths or labels"
+    ]  # an older checkpoint

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from configs.schema import defaults, docs, opt, section
+from configs.options import defaults, docs, opt, section
 from helpers import sacred_glue
 from helpers.sacred_glue import CommandError, Experiment, check, metric_logger, run_folder
 from models.errors import AudioError, ConfigError
@@ -58,11 +58,23 @@ def make(tmp_path, monkeypatch):
     logging.getLogger().handlers = handlers
 
 
+def test_one_runs_settings_are_not_the_next_ones(make):
+    """Sacred fills settings of a section that a named config sets first into that config itself."""
+    seen = []
+    ex = make(lambda _config: seen.append(dict(_config["inner"])))
+    ex.named_configs["few"] = sacred_glue._Documented({"inner": {"kind": "b"}})
+    ex.run(named_configs=["big", "few"])
+    ex.run(named_configs=["few"])
+    assert seen == [{"rate": 0.9, "kind": "b", "blocks": 7}, {"rate": 0.5, "kind": "b", "blocks": 7}]
+
+
 # ---- what is refused
 @pytest.mark.parametrize(
     ("update", "words"),
     [
         ({"epoch": 5}, "Did you mean 'epochs'"),
+        ({"rate": 1}, "Did you mean 'inner.rate'"),
+        ({"inner.epochs": 1}, "Did you mean 'epochs'"),
         ({"inner.rte": 1}, "inner.rte.*Did you mean 'rate'"),
         ({"epochs": "many"}, r"epochs is 'many' \(str\); wanted a whole number"),
         ({"epochs": 2.5}, "epochs"),

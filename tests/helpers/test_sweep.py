@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from datasets.groundtruth import Groundtruth
 from datasets.store import TrackStore
 from helpers import sweep as sweep_module
-from helpers.few_label import report_few_label, run_few_label
+from helpers.few_label import drawn, print_few_label, report_few_label, run_few_label
 from helpers.probe import ProbeSettings
 from helpers.sweep import best_by_validation, run_sweep, write_tables
 from helpers.sweep_report import print_sweep, report_sweep
@@ -140,6 +142,24 @@ def test_more_labels_score_better(planted, tmp_path):
     assert len(rows) == 8
     assert {r["train_tracks"] for r in rows} == {"6", "120"}
     assert "5 %" in (tmp_path / "few_label.html").read_text()
+    for p in points:
+        rows = drawn(120, p.share, p.draw)
+        assert p.unseen == (~truths["train"].matrix()[rows].any(axis=0)).sum()
+
+
+def test_one_number_has_no_spread_and_unseen_labels_are_counted(planted):
+    folder, truths = planted
+    points = run_few_label(folder / "1", truths, settings=QUICK, inputs=Inputs("t"), seeds=(0,), shares=(1.0, 0.01), draws=2)
+    assert [p.unseen for p in points][-1] == 0
+    assert max(p.unseen for p in points) > 0  # one track does not have all labels
+    screen = io.StringIO()
+    print_few_label(points, Console(file=screen, width=160))
+    whole = next(line for line in screen.getvalue().splitlines() if line.strip().startswith("100 %"))
+    few = next(line for line in screen.getvalue().splitlines() if line.strip().startswith("1 %"))
+    assert "±" in few
+    assert "±" not in whole
+    assert f"0 of {len(points[0].scores.labels)}" in whole
+    assert "over 1 seed and 2 draws." in " ".join(screen.getvalue().split())
 
 
 def test_a_share_takes_as_many_steps_as_all(planted, monkeypatch):

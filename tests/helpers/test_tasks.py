@@ -88,8 +88,10 @@ def test_targets_that_a_task_cannot_use():
     y = one_hot(np.array([0, 1, 2]), 6)
     check_targets("single-label", y, ["a", "b", "c"], KEYS)
     y[1, 4] = True
-    with pytest.raises(GroundtruthError, match=r"1 of 3 tracks have another number: b \(2\)"):
+    with pytest.raises(GroundtruthError, match=r"1 of 3 tracks have several: b \(2\)"):
         check_targets("single-label", y, ["a", "b", "c"], KEYS)
+    with pytest.raises(GroundtruthError, match="2 of 3 tracks have none: 'a', 'c'. Give them one"):
+        check_targets("single-label", one_hot(np.array([0, 1, 0]), 6) & [False, *[True] * 5], ["a", "b", "c"], KEYS)
     with pytest.raises(GroundtruthError, match="'rock' is no key"):
         check_targets("key", one_hot(np.array([0]), 2), ["a"], ["C major", "rock"])
     with pytest.raises(GroundtruthError, match="NaN"):
@@ -122,5 +124,5 @@ def test_saved_compared_and_read_back(task, classes, tmp_path):
     assert found.metric == TASKS[task].metrics[0]
     assert found.mean == pytest.approx(one.mean() - other.mean())
     tags = SystemScores("t", "x test", KEYS, keys, targets > 0, predictions[None].astype(np.float32), [0])
-    with pytest.raises(ConfigError, match="same tracks"):
+    with pytest.raises(ConfigError, match=f"'a' is {task}, 't' multi-label"):
         compare(one, tags)

@@ -10,7 +10,7 @@ from datasets.store import TrackStore
 from helpers.embeddings import Choice, load_rows
 from helpers.few_label import drawn, subset
 from helpers.probe import Split
-from helpers.transfer import Inputs, layer_folders, read_split, read_targets
+from helpers.transfer import Inputs, check_tracks, layer_folders, read_split, read_targets
 from models.errors import ConfigError, GroundtruthError, StoreError
 
 C = 4
@@ -151,3 +151,42 @@ def test_a_subset_takes_its_windows_along():
     assert part.x.ravel().tolist() == [1, 2, 3, 6, 7]
     assert part.track.tolist() == [0, 0, 0, 1, 1]
     np.testing.assert_array_equal(part.y, np.eye(4, dtype=bool)[[1, 3]])
+
+
+def test_missing_tracks_of_all_splits_are_told_at_once(blocks, tmp_path):
+    folder, _ = blocks
+    files = tmp_path / "files"
+    files.mkdir()
+    for i in range(10):
+        np.save(files / f"{i}.wav.embeddings.npy", np.zeros((1, 3 * C), np.float32))
+    truths = {
+        p: Groundtruth.from_mapping({k: ["a"] for k in keys})
+        for p, keys in {"train": ["x/7.wav", "1.wav"], "val": ["y.wav"]}.items()
+    }
+    for source in (folder / "0", files):
+        with pytest.raises(GroundtruthError) as error:
+            check_tracks(source, truths)
+        for words in ("1 of 2 training, 1 of 1 validation", "'x/7.wav', 'y.wav'", "is named '7.wav'"):
+            assert words in str(error.value)
+        assert "skip_missing" not in str(error.value)  # it would leave a split empty
+        with pytest.raises(GroundtruthError, match="1 of 2 training tracks.*data.skip_missing=True leaves them out"):
+            check_tracks(source, {"train": truths["train"]})
+        with pytest.raises(GroundtruthError, match="^1 of 1 validation tracks"):  # none is left to score
+            check_tracks(source, truths, skip_missing=True)
+        check_tracks(source, {"train": truths["train"]}, skip_missing=True)
+    assert read_split("train", files, truths["train"], Inputs(token_size=C), skip_missing=True).keys == ["1.wav"]
+    with pytest.raises(StoreError, match="extract_embeddings"):
+        check_tracks(tmp_path / "nowhere", truths)
+
+
+def test_folders_of_tracks_and_single_blocks_are_no_blocks(blocks, tmp_path):
+    folder, _ = blocks
+    with pytest.raises(StoreError, match=f"single block's folder: name the one above it, data.base_dir={folder};"):
+        layer_folders(folder / "0")
+    for block, name in ((5, "a"), (6, "b")):
+        (tmp_path / str(block)).mkdir()
+        np.save(tmp_path / str(block) / f"{name}.embeddings.npy", np.zeros((1, 3 * C)))
+    with pytest.raises(StoreError, match="folders 5, 6 in .* hold different tracks"):
+        layer_folders(tmp_path, (5, 6))
+    np.save(tmp_path / "6" / "a.embeddings.npy", np.zeros((1, 3 * C)))
+    assert list(layer_folders(tmp_path, (6, 5))) == [6, 5]

@@ -9,7 +9,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from configs.schema import defaults, docs, opt, section
+from configs.options import defaults, docs, opt, section
 from helpers.sacred_glue import Experiment, metric_logger, run_folder
 
 

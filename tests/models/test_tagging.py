@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import models
 from models import tagging
+from models.clmr import SampleCNN
 from models.errors import AudioError
 from models.maest import MAEST
 from models.prefetch import ahead
@@ -155,19 +156,23 @@ def test_an_overview_is_bounded_and_keeps_the_mean(sizes):
     np.testing.assert_allclose(columns, want, atol=1e-5)
 
 
-def test_memory_does_not_grow_with_length(model, monkeypatch):
+@pytest.mark.parametrize(("kind", "short", "long"), [("model", 3, 24), ("reader", 1, 6)])
+def test_memory_does_not_grow_with_length(kind, short, long, request, monkeypatch):
+    network = request.getfixturevalue(kind)
+
     def peak(minutes):
-        monkeypatch.setattr(model, "_blocks", lambda source, rate: (wave(1.0) for _ in range(60 * minutes)), raising=False)
-        monkeypatch.setattr(model, "probabilities", lambda mel: torch.zeros(len(mel), 6), raising=False)
+        monkeypatch.setattr(network, "_blocks", lambda source, rate: (wave(1.0) for _ in range(60 * minutes)), raising=False)
+        nothing = torch.zeros(8, len(network.label_names))
+        monkeypatch.setattr(network, "window_probabilities", lambda windows: nothing[: len(windows)], raising=False)
         gc.collect()
         tracemalloc.start()
-        model.tag("any", hop_seconds=2)
+        network.tag("any", hop_seconds=2)
         top = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return top
 
     peak(1)
-    assert peak(24) < peak(3) + 2e6
+    assert peak(long) < peak(short) + 2e6
 
 
 @pytest.mark.parametrize(("kwargs", "words"), [({"hop_seconds": 0.001}, "one mel frame"), ({"batch_size": 0}, "1 or more")])
@@ -182,6 +187,60 @@ def test_load_model_in_one_line(model, tmp_path):
     assert {name for name, _ in found} <= set(LABELS)
     with pytest.raises(ValueError, match="Did you mean"):
         models.load_model("maest_3s")
+
+
+# ---- networks that read samples
+@pytest.fixture(scope="module")
+def reader() -> SampleCNN:
+    """A window of 6561 samples, 0.41 s at 16 kHz."""
+    torch.manual_seed(0)
+    net = SampleCNN([4, 6, 6, 6, 6, 6, 6, 8, 8], [3] * 7, out_dim=3, labels=["a", "b", "c"], sample_rate=16000)
+    net.fc.weight.data.mul_(20)
+    return net.eval()
+
+
+@pytest.mark.parametrize(
+    ("samples", "windows"), [(100, 1), (6561, 1), (6561 + 65, 1), (6561 + 66, 2), (3 * 6561, 3), (3 * 6561 + 6000, 4)]
+)
+def test_a_network_that_reads_samples_hears_every_second(reader, samples, windows):
+    found = reader.tag(wave(samples / 16000)[:samples], 16000)
+    assert found.windows.shape == (windows, 3)
+    assert (found.labels, found.duration) == (["a", "b", "c"], samples / 16000)
+    assert found.times[0, 0] == 0
+    assert found.times[-1, 1] == pytest.approx(samples / 16000, abs=0.01 * 6561 / 16000)
+
+
+def test_its_probabilities_are_the_sigmoids_of_its_logits(reader, tmp_path):
+    samples = wave(1.0)
+    want = torch.stack([torch.from_numpy(samples[k : k + 6561]) for k in (0, 6561, len(samples) - 6561)])
+    with torch.no_grad():
+        np.testing.assert_allclose(reader.tag(samples, 16000).windows, reader(want).sigmoid().numpy(), atol=1e-6)
+    paths = [write(tmp_path / f"{k}.wav", tune(0.7 + k, 16000, 1, k), 16000) for k in range(3)]
+    for path, one in zip(paths, tagging.tag_many(reader, paths, batch_size=2)):
+        np.testing.assert_allclose(one.windows, reader.tag(path).windows, atol=1e-6)
+
+
+def test_its_picture_is_a_mel_of_the_samples(reader, monkeypatch):
+    """The same whatever the blocks, silent where there is silence, as long as the recording."""
+    samples = np.concatenate([np.zeros(32000, np.float32), wave(65.0)])
+    overview = reader.tag(samples, 16000).overview
+    assert overview.shape[1] == 96
+    assert 1000 <= len(overview) <= 2000
+    silent = int(len(overview) * 32000 / len(samples))
+    assert np.abs(overview[: silent - 1]).max() == 0
+    assert overview[silent + 1 :].max(axis=1).min() > 0
+    monkeypatch.setattr(reader, "_blocks", lambda source, rate: iter(np.array_split(samples, 7)), raising=False)
+    pieces = reader.tag("any").overview
+    assert len(pieces) == len(overview)
+    assert np.abs(pieces - overview).mean() < 0.01
+
+
+def test_a_network_without_classes_has_nothing_to_tell(reader):
+    bare = SampleCNN([4, 6, 8], [3], out_dim=None)
+    with pytest.raises(ValueError, match="no head"):
+        bare.tag(wave(1), 16000)
+    with pytest.raises(ValueError, match="one sample"):
+        reader.tag(wave(1), 16000, hop_seconds=1e-6)
 
 
 # ---- working ahead

@@ -129,6 +129,18 @@ def test_tags_follow_the_playback(url, sounds):
     assert out[11] == "0:11 of 0:12"
 
 
+def test_one_window_is_one_window_and_times_stay_on_one_line(url, tmp_path):
+    """The last time of the axis has little room to its right."""
+    brief, long = write(tmp_path / "brief.wav", tune(0.5, 8000, 1), 8000), write(tmp_path / "long.wav", tune(25, 8000, 1), 8000)
+    heights = "[...document.querySelectorAll('#axis span')].map((tick) => tick.getBoundingClientRect().height)"
+    whole = "document.getElementById('timeline').getAttribute('aria-valuemax') === '25'"
+    steps = [["open"], READY, ["file", str(brief)], DONE, ["file", str(long)], ["until", whole], ["evaluate", heights]]
+    out = visit(url, steps, viewport={"width": 1200, "height": 900})["out"]
+    assert out[3]["status"].startswith("Done: 1 window, ")
+    assert len(out[6]) > 5
+    assert len(set(out[6])) == 1
+
+
 def test_it_can_be_stopped_and_used_again(url, sounds, tmp_path):
     long = write(tmp_path / "long.wav", np.tile(tune(60, 8000, 1), (20, 1)), 8000)
     steps = [

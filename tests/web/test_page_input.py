@@ -153,7 +153,7 @@ def test_without_networks_it_says_how_to_make_one(tmp_path, networks, sounds):
     assert out[5]["status"].startswith("Done")
 
 
-def test_networks_that_do_not_fit_say_why(networks, tmp_path):
+def test_networks_that_do_not_fit_say_why_and_leave_the_one_before(networks, tmp_path, sounds):
     source = networks[0]
     for name in ("a_good", "b_other", "c_broken", "d_text", "e_mel"):
         for kind in ("onnx", "json"):
@@ -170,12 +170,17 @@ def test_networks_that_do_not_fit_say_why(networks, tmp_path):
     for name in words:
         steps += [
             ["select", "#model", {"label": name}],
-            ["status", ["No network"]],
+            ["status", ["That network cannot be used"]],
             ["select", "#model", {"label": "a_good"}],
             ["status", ["Ready"]],
         ]
     with serving(tmp_path) as address:
-        out = visit(address, [*steps, ["own", str(tmp_path / "a_good.onnx")], ["status", ["No network"]]])["out"]
+        steps += [["own", str(tmp_path / "a_good.onnx")], ["status", ["That network cannot be used"]]]
+        chosen = ["evaluate", "document.querySelector('#model').selectedOptions[0].label"]
+        found = visit(address, [*steps, chosen, ["text", "#model-about"], ["file", str(sounds["wav"])], DONE])
+    *out, label, about, _, heard = found["out"]
+    assert (label, heard["status"].startswith("Done")) == ("a_good", True)
+    assert about
     for k, word in enumerate(words.values()):
         assert word in out[3 + 4 * k]["message"]
         assert out[5 + 4 * k]["message"] == ""

@@ -33,9 +33,10 @@ export function scaleOf(result) {
 
 /** Draw all of it; `parts`: { heat, rows, axis, legendMax, timeline } elements. */
 export function draw(result, parts) {
+  const { clientWidth } = parts.timeline; // read before anything is written: later it would lay the page out once more
   const chosen = rowsOf(result);
   const most = scaleOf(result);
-  const width = Math.max(1, Math.min(2000, Math.round(parts.timeline.clientWidth * (globalThis.devicePixelRatio || 1))));
+  const width = Math.max(1, Math.min(2000, Math.round(clientWidth * (globalThis.devicePixelRatio || 1))));
   const picture = new ImageData(width, chosen.length);
   const pixels = new Uint32Array(picture.data.buffer);
   const bounds = result.bounds();
@@ -55,7 +56,7 @@ export function draw(result, parts) {
   parts.timeline.style.height = `calc(var(--row) * ${chosen.length})`;
   setItems(parts.rows, chosen.map((k) => result.classes[k]));
   parts.legendMax.textContent = most.toFixed(2);
-  drawAxis(result.seconds, parts);
+  drawAxis(result.seconds, parts.axis, clientWidth);
   const names = chosen.slice(0, 5).map((k) => result.classes[k]);
   parts.heat.setAttribute("aria-label", `Heat map of ${chosen.length} tags over ${clock(result.seconds)}; strongest: ${names.join(", ")}`);
 }
@@ -69,12 +70,12 @@ function setItems(list, texts) {
   });
 }
 
-function drawAxis(seconds, { axis, timeline }) {
-  const most = Math.max(1, Math.floor(timeline.clientWidth / LABEL_WIDTH));
+function drawAxis(seconds, axis, width) {
+  const most = Math.max(1, Math.floor(width / LABEL_WIDTH));
   const step = STEPS.find((one) => seconds / one <= most) ?? Math.ceil(seconds / most / 3600) * 3600;
   const ticks = [];
   for (let t = 0; t <= seconds; t += step) {
-    if (t > 0 && (t / seconds) * timeline.clientWidth > timeline.clientWidth - LABEL_WIDTH / 3) break; // would stand out of the picture
+    if (t > 0 && (t / seconds) * width > width - LABEL_WIDTH / 3) break; // would stand out of the picture
     const tick = document.createElement("span");
     tick.textContent = clock(t);
     tick.style.left = `${(100 * t) / seconds}%`;

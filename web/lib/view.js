@@ -86,8 +86,11 @@ export class ResultView {
   /** Draw what is there by now. */
   show(result) {
     this.result = result;
-    $("result").hidden = false;
-    this.#redraw(REDRAW_EVERY - (performance.now() - (this.drawn ?? -Infinity)));
+    if ($("result").hidden) {
+      // a frame of its own lays the section and its player out, the next one draws: together they are the page's longest task
+      $("result").hidden = false;
+      requestAnimationFrame(() => this.#redraw());
+    } else this.#redraw(REDRAW_EVERY - (performance.now() - (this.drawn ?? -Infinity)));
   }
 
   /** The recording is heard to its end. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from html import escape
@@ -12,7 +13,7 @@ import soundfile
 import torch
 
 from models.audio import load
-from models.clmr.augment import Augmentation, Plan, apply, draw, in_words, unchanged
+from models.clmr.augment import STEPS, Augmentation, Plan, apply, draw, in_words, unchanged
 from models.errors import AudioError
 from models.randomness import Randomness, stream
 
@@ -20,22 +21,40 @@ from . import report_html as html
 from .files import atomic
 from .report_charts import spectrogram
 
+log = logging.getLogger(__name__)
 _FFT, _HOP = 512, 256
 
 
 def hear_augmentations(
-    audio: str | Path, out: str | Path, settings: Augmentation, *, sample_rate: int, crop: int, examples: int = 4, seed: int = 0
+    audio: str | Path,
+    out: str | Path,
+    settings: Augmentation,
+    *,
+    sample_rate: int,
+    crop: int,
+    examples: int = 4,
+    seed: int = 0,
+    config: str = "",
 ) -> list[Path]:
     """Write the folder `out`: original.wav, one file per effect at the ends of its range, view_1.wav ... as training makes them, index.html.
 
     audio: a file of any format. crop: samples at `sample_rate`; single effects are of one random crop, views of crops of their own, all drawn
-    from `seed`. The files are 16-bit and as loud as training hears them; what lies beyond [-1, 1] is clipped in them, and counted on the page.
+    from `seed`. config: name of what crop and settings come from, for the page and the log. The files are 16-bit and as loud as training hears
+    them; what lies beyond [-1, 1] is clipped in them, and counted on the page.
 
     Returns the files written, the page last. Raises AudioError for audio that is unreadable or shorter than a crop.
     """
     wave, folder = load(audio, sample_rate), Path(out)
     if len(wave) < crop:
-        raise AudioError(f"{audio} lasts {len(wave) / sample_rate:.2f} s; a crop is {crop / sample_rate:.2f} s long.")
+        raise AudioError(
+            f"{audio} lasts {len(wave) / sample_rate:.2f} s; a crop{f' of {config}' if config else ''} is {crop / sample_rate:.2f} s long. Choose a "
+            "longer recording (hear.audio), or shorter crops (clmr.strides)."
+        )
+    said = f"Crops and chain of {config or 'these settings'}: {crop / sample_rate:.2f} s at {sample_rate} Hz; {_probabilities(settings)}."
+    log.info("%s", said)
+    silent = not wave.any()
+    if silent:
+        log.warning("%s is silent: nothing will be heard but the noise step.", audio)
     starts = stream(seed, "hear").integers(len(wave) - crop + 1, size=examples + 1)
     crops = torch.from_numpy(np.stack([wave[start : start + crop] for start in starts.tolist()]))
     single = _singles(settings)
@@ -57,7 +76,8 @@ def hear_augmentations(
     body = [
         "<h1>What the network hears</h1>",
         html.paragraph(
-            f"{Path(audio).name}: crops of {crop / sample_rate:.2f} s at {sample_rate} Hz, before and after augmentation.", "lead"
+            f"{Path(audio).name}, before and after augmentation. {said}" + (" This recording is silent." if silent else ""),
+            "lead",
         ),
         html.section("Each effect alone", _panels(figures[: 1 + len(single)])),
         html.section("Views as training draws them", _panels(figures[1 + len(single) :])),
@@ -66,6 +86,10 @@ def hear_augmentations(
     with atomic(folder / "index.html") as part:
         part.write_text(html.page("Augmentations", body), encoding="utf-8")
     return [*written, folder / "index.html"]
+
+
+def _probabilities(s: Augmentation) -> str:
+    return ", ".join(f"{name} {getattr(s, name):g}" for name in STEPS)
 
 
 def _singles(s: Augmentation) -> Mapping[str, Plan]:

@@ -1,0 +1,171 @@
+"""Named configs of ex_paper.py: the scales at which papers' tables are made. `demo` is made from nothing on two cores; one per published data set."""
+
+from __future__ import annotations
+
+from .naming import Catalogue, Config, Named
+from .pretrain import MAEST
+from .probe import PROBE
+from .ssl import SSL
+from .targets import TARGETS
+
+PAPER = Catalogue()
+SIZES = {  # data set -> tracks, seconds of each: for estimates
+    "mtt": (25860, 29.0), "mtg_jamendo": (55000, 240.0), "gtzan": (930, 30.0), "giantsteps_key": (2090, 120.0), "nsynth": (305979, 4.0),
+    "emomusic": (744, 45.0), "vocalset": (3560, 6.0), "msd": (241889, 30.0),
+}  # fmt: skip
+
+
+@PAPER.add()
+def demo() -> Config:
+    """Networks that are pre-trained here, on the embedded music: every table from nothing in minutes on two cores (table_families: an hour at most).
+
+    python ex_paper.py table_families with demo
+    What it shows is that the machinery works, and which findings hold at this scale; papers' numbers are of other data and not comparable.
+    """
+    return {"scale": {"name": "demo", "networks": "trained"}}
+
+
+@PAPER.add()
+def smoke() -> Config:
+    """`demo` made tiny: forty tracks, one epoch, narrow networks. Seconds to a few minutes; shows that a table is made, nothing else."""
+    return {
+        "scale": {
+            "name": "smoke",
+            "networks": "trained",
+            "tracks": 40,
+            "start_tracks": 12,
+            "seeds": [0, 1],
+            "maest": ["demo", "paper_tiny"],
+            "start": ["paper_start", "paper_tiny_start"],
+            "clmr": ["clmr_demo", "paper_tiny_clmr"],
+            "supervised": ["clmr_demo", "paper_tiny_clmr", "paper_supervised"],
+            "probe": ["paper_probe", "paper_tiny_probe"],
+            "linear": ["clmr_linear", "paper_tiny_probe"],
+            "mlp": ["clmr_mlp", "paper_tiny_probe"],
+            "depth": 3,
+            "block": 1,
+            "lengths": [1.25, 2.5],
+            "shares": [0.5, 1.0],
+            "draws": 2,
+        }
+    }
+
+
+def published(name: str, targets: list[str]) -> Config:
+    """Published networks on published data sets."""
+    return {
+        "scale": {
+            "name": name,
+            "networks": "published",
+            "targets": targets,
+            "maest": [],
+            "clmr": ["clmr_inference"],
+            "supervised": ["samplecnn_supervised"],
+            "probe": ["maest_tl"],
+            "depth": 12,
+            "block": 7,
+            "lengths": [5.0, 10.0, 20.0, 30.0],
+        }
+    }
+
+
+_VARIANTS = {
+    data: [name for name, one in TARGETS.items() if one.data == data and name != data]
+    for data in TARGETS
+    if data == TARGETS[data].data
+}
+for _data, _names in _VARIANTS.items():
+    _text = f"Published networks on {TARGETS[_data].about.split(',')[0]}. Make the data: docs/datasets.md. table_downstream probes all its variants."
+    PAPER.put(Named(_data, published(_data, _names), _text))
+    for _name in _names if len(_names) > 1 else ():
+        PAPER.put(
+            Named(
+                _name,
+                published(_name, [_name, *(n for n in _names if n != _name)]),
+                f"Published networks on {TARGETS[_name].about}.",
+            )
+        )
+
+
+# ---- what steps of the tables run with, beside the demo's own configs
+@MAEST.add()
+def paper_start() -> Config:
+    """A MAEST of the published size on 5 s clips of the demo music, 40 steps: what two cores can show of a start's use (table_initial_weights)."""
+    return {
+        "trainer": {
+            "max_epochs": 4,
+            "log_every_n_steps": 5,
+            "check_val_every_n_epoch": 4,
+            "gradient_clip_val": 1.0,
+            "accelerator": "cpu",
+        },
+        "maest": {"s_patchout_t": 15},
+        "module": {
+            "do_swa": False,
+            "mixup_alpha": 0.0,
+            "optimizer": {"lr": 1e-4, "warm_up_len": 1, "ramp_down_start": 2, "ramp_down_len": 2},
+        },
+        "datamodule": {
+            "clip_length": 5,
+            "tail": "shift",
+            "batch_size_train": 8,
+            "batch_size_test": 16,
+            "sampler": {"epoch_len": 80},
+        },
+    }
+
+
+@MAEST.add()
+def paper_tiny() -> Config:
+    """Stands behind `demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
+    return {
+        "trainer": {"max_epochs": 1, "check_val_every_n_epoch": 1, "accelerator": "cpu", "precision": "32"},
+        "maest": {"embed_dim": 48, "depth": 3},
+        "datamodule": {"batch_size_train": 8, "sampler": {"epoch_len": 28}},
+        "predict": {"transformer_block": 1},
+    }
+
+
+@SSL.add()
+def paper_tiny_clmr() -> Config:
+    """Stands behind `clmr_demo`: one epoch of a narrow SampleCNN, for the scale `smoke` of ex_paper.py."""
+    return {
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "precision": "32"},
+        "clmr": {"channels": [4, 4, 6, 6, 8], "strides": [3, 3, 3]},
+        "datamodule": {"batch_size_train": 8},
+    }
+
+
+@SSL.add()
+def paper_supervised() -> Config:
+    """Stands behind `clmr_demo`: the same network trained on the demo's labels for as many epochs, by Adam; the epoch of the best validation AP."""
+    return {
+        "clmr": {"supervised": True},
+        "augment": {"do": False},
+        "optimizer": {"lr": 1e-3, "weight_decay": 1e-6, "schedule": "cosine"},
+    }
+
+
+@PROBE.add()
+def paper_probe() -> Config:
+    """The probe of the demo's tables: one vector per track, standardised, 512 hidden units, 30 epochs, the epoch of the best validation ROC-AUC."""
+    return {
+        "trainer": {"max_epochs": 30},
+        "optimizer": {"max_lr": 1e-3, "warmup_epochs": 5, "max_lr_epochs": 5},
+        "data": {"standardise": True},
+    }
+
+
+@PROBE.add()
+def paper_tiny_probe() -> Config:
+    """Stands behind `paper_probe`: three epochs, for the scale `smoke` of ex_paper.py."""
+    return {"trainer": {"max_epochs": 3}, "model": {"hidden_units": 16}}
+
+
+@MAEST.add()
+def paper_tiny_start() -> Config:
+    """Stands behind `paper_start`: two steps, for the scale `smoke` of ex_paper.py."""
+    return {
+        "trainer": {"max_epochs": 1, "check_val_every_n_epoch": 1},
+        "datamodule": {"batch_size_train": 2, "sampler": {"epoch_len": 4}},
+    }

@@ -1,0 +1,210 @@
+"""Papers' tables by their names: what is missing of a table is pre-trained, extracted and probed, then it is printed beside the paper's numbers.
+
+python ex_paper.py table_tokens with demo                      from nothing, on two cores
+python ex_paper.py table_families with demo --dry              the plan: steps, estimated time and disk; nothing is made
+python ex_paper.py table_clmr with mtt                         published networks on a published data set
+python ex_paper.py print_named_configs | help COMMAND
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import configs
+from configs.naming import merged
+from configs.options import defaults, docs
+from configs.schema import ExMaest
+from configs.schema_paper import ExPaper
+from configs.schema_probe import ExTl
+from configs.schema_ssl import ExSsl
+from helpers.paper.layout import Registered, load_tables
+from helpers.sacred_glue import Experiment, Run, nested, run_folder
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).parent
+FAILED, NOTHING = 1, 3  # exit codes: a step failed; no cell has a number, since something is not on this machine
+SCALES = {name: (named.values, named.doc) for name, named in configs.PAPER.items()}
+EXPERIMENTS = {  # script -> its schema and named configs
+    "ex_maest.py": (ExMaest, configs.MAEST),
+    "ex_ssl.py": (ExSsl, configs.SSL),
+    "ex_tl.py": (ExTl, configs.PROBE),
+    "ex_paper.py": (ExPaper, configs.PAPER),
+}
+
+ex = Experiment(
+    "papers_tables",
+    ExPaper,
+    defaults=defaults(ExPaper),
+    docs=docs(ExPaper),
+    named=SCALES,
+    root="out_dir",
+    sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
+    base_dir=str(ROOT),
+)
+
+
+# ---- config -> objects
+def resolved(script: str, named: Sequence[str], updates: Mapping[str, Any]) -> dict[str, Any]:
+    """The nested config that a command of `script` runs with."""
+    schema, catalogue = EXPERIMENTS[script]
+    return merged(defaults(schema), *(catalogue[name].values for name in named), nested(updates))
+
+
+def scale_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config's scale, with facts in place of the names of its data sets."""
+    from models.errors import ConfigError, nearest
+
+    scale = dict(config["scale"])
+    for name in scale["targets"]:
+        if name not in configs.TARGETS:
+            raise ConfigError(
+                f"scale.targets has '{name}', which is no data set of configs/targets.py.{nearest(name, configs.TARGETS)}"
+            )
+    if scale["networks"] == "published" and not scale["targets"]:
+        raise ConfigError(
+            "Published networks are probed on published data: name them in scale.targets, or take a scale such as mtt."
+        )
+    return {**scale, "targets": [facts(name) for name in scale["targets"]]}
+
+
+def facts(name: str) -> dict[str, Any]:
+    """A target as plain values, with where its waveforms are and how it is made."""
+    target = configs.TARGETS[name]
+    size = configs.paper.SIZES[target.data]
+    made = f"python -m datasets.{target.data}" if target.data != "mtt" else "cd datasets/mtt && python preprocess.py"
+    waveforms = configs.targets.waveforms(target)["datamodule"]["base_dir"]
+    places = {"base_dir": target.base_dir, "metadata_dir": target.metadata_dir, "waveform_dir": waveforms}
+    return {**asdict(target), **places, "config": f"target_{name}_tl", "tracks": size[0], "seconds": size[1], "cure": made}
+
+
+def engine_of(config: Mapping[str, Any]) -> Any:
+    """The steps' folder with what is needed to make more of them."""
+    from helpers.paper.engine import Engine
+    from helpers.paper.steps import Keys
+
+    return Engine(Path(config["out_dir"]), ROOT, Keys(resolved), config["download"])
+
+
+# ---- commands
+def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
+    """Make what is missing of a table, print it, write it into <out_dir>/tables/<table>-<scale>/."""
+    from rich.console import Console
+
+    from helpers.paper.cells import fill
+    from helpers.paper.engine import Open, failures
+    from helpers.paper.plan import make_plan, print_plan
+    from helpers.paper.show import Shown, Teller, print_table, write_table
+
+    scale, engine, console = scale_of(_config), engine_of(_config), Console()
+    table = registered.make(scale)
+    if _config["dry"]:
+        plan = make_plan(engine, table.steps)
+        print_plan(f"{table.title} ({scale['name']}): the plan", plan, _config["out_dir"], console)
+        return {"exit_code": 0, "steps": len(plan), "to_do": sum(isinstance(one.outcome, Open) for one in plan)}
+    engine.fetch(table.steps)
+    plan = make_plan(engine, table.steps)
+    missing = [one.step for one in plan if isinstance(one.outcome, Open)]
+    print(begun(scale["name"], plan))
+    with Teller(len(missing)) as teller:
+        outcomes = engine.make(table.steps, teller.tell)
+    shown = Shown(fill(table, engine.state), scale)
+    written = write_table(shown, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale['name']}", engine)
+    print_table(shown, console)
+    failed = failures(outcomes.values())
+    for one in failed:
+        print(f"Failed, exit code {one.exit_code}: see {one.log}")
+    print(f"Table: {', '.join(map(str, written))}")
+    for row, values in zip(table.rows, shown.filled.values):
+        for column, value in zip(table.columns, values):
+            if value.mean == value.mean:
+                _run.log_scalar(f"{column}.{row.name}", value.mean, 0)
+    if shown.filled.failed or failed:
+        exit_code = FAILED
+    else:
+        exit_code = 0 if any(v.mean == v.mean for values in shown.filled.values for v in values) else NOTHING
+    if exit_code == NOTHING:
+        print("No cell has a number. Place what the cells name; published weights are fetched with download=True.")
+    return {"exit_code": exit_code, "steps": len(outcomes), "made": len(missing)}
+
+
+def begun(scale: str, plan: Sequence[Any]) -> str:
+    """What a table is about to do, in a line."""
+    from helpers.paper.engine import Done, Open
+    from helpers.paper.plan import total
+
+    there, todo = (sum(isinstance(one.outcome, kind) for one in plan) for kind in (Done, Open))
+    work = f"{todo} to make, about {total(plan)} on two idle cores" if todo else "nothing to make"
+    return f"Scale {scale}: of {len(plan)} steps {there} are done, {work}. Ended before, the same command goes on."
+
+
+def _command(registered: Registered) -> Callable[..., dict[str, Any]]:
+    def command(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
+        return make_table(registered, _run, _config)
+
+    command.__name__, command.__doc__ = registered.name, registered.doc
+    return command
+
+
+for _table in load_tables().values():
+    ex.command(_command(_table))
+
+
+@ex.main
+def main(_config: Mapping[str, Any]) -> None:
+    """List the tables and the scales."""
+    print("Tables: python ex_paper.py TABLE with SCALE [--dry]")
+    for registered in load_tables().values():
+        print(f"  {registered.name:27} {registered.doc.splitlines()[0]}")
+    print(f"Scales: {', '.join(SCALES)}")
+
+
+@ex.command
+def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
+    """A step: the embedded music, made and prepared, and its labels in groups (tables of path, labels, split)."""
+    from helpers.data import demo_data
+    from helpers.paper.groups import write_groups
+
+    m = _config["music"]
+    found = {"mels": demo_data(m["tracks"])[0]}
+    if m["waveform"] is not None:
+        found[f"samples-{m['waveform']}"] = demo_data(m["tracks"], m["waveform"])[0]
+    groups = write_groups(run_folder(_run, _config["out_dir"]) / "groups", m["tracks"])
+    return {name: str(path.resolve()) for name, path in {**found, **groups}.items()}
+
+
+@ex.command
+def patchout_speed(_config: Mapping[str, Any]) -> dict[str, float]:
+    """A step: how much faster a network is with patches left out at inference, several amounts timed in turns."""
+    from helpers.paper.patchout_speed import patchout_speed
+    from helpers.paper.tables.maest import patchout_updates
+    from models.errors import ConfigError
+
+    s = _config["patchout_speed"]
+    if s["model"] is None:
+        raise ConfigError("patchout_speed.model names the network: a registered model, or a weight file. It is not set.")
+    settings = {amount: {k.removeprefix("maest."): v for k, v in patchout_updates(amount).items()} for amount in s["amounts"]}
+    found = patchout_speed(s["model"], settings, s["seconds"], s["batch"], s["rounds"])
+    print(", ".join(f"{amount}: {ratio:.2f} x" for amount, ratio in found.items()))
+    return found
+
+
+def arguments(argv: Sequence[str]) -> list[str]:
+    """The command line with `--dry` as the setting that it is. Ends the program where it names two scales: each replaces the other whole."""
+    words = [word for word in argv if word != "--dry"]
+    scales = [word for word in words if word in SCALES]
+    if len(scales) > 1:
+        sys.exit(f"Two scales: {', '.join(scales)}. A table has one; name one, or run the table once for each.")
+    if len(words) == len(argv):
+        return words
+    return [*words, *([] if "with" in words else ["with"]), "dry=True"]
+
+
+if __name__ == "__main__":
+    done = ex.run_commandline(arguments(sys.argv))
+    if done is not None and isinstance(done.result, Mapping):
+        sys.exit(done.result.get("exit_code", 0))

@@ -1,0 +1,190 @@
+"""Scores read out of finished steps: mean and spread over probe seeds, the bootstrap's interval over tracks; and claims, tested."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.errors import ConfigError
+
+from ..scores import SystemScores, compare
+from ..tasks import LOWER_IS_BETTER, METRIC_NAMES
+from .engine import Absent, Done, Failed, Outcome
+from .layout import Cell, Claim, Table
+from .records import LOG
+from .steps import Step
+
+
+@dataclass(frozen=True)
+class Value:
+    """What stands in a cell. scores: None where there is no score per track. why: in place of a number. unit: behind it."""
+
+    mean: float = math.nan
+    sd: float = math.nan
+    interval: tuple[float, float] | None = None
+    scores: SystemScores | None = None
+    why: str = ""
+    metric: str = ""
+    over: int = 0
+    done: Done | None = None
+    unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """'0.932 ± 0.001 [0.925, 0.938]', or why there is none."""
+        if self.why:
+            return self.why
+        spread = "" if math.isnan(self.sd) else f" ± {self.sd:.3f}"
+        interval = "" if self.interval is None else f" [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
+        return f"{self.mean:.2f}{self.unit}" if self.unit else f"{self.mean:.3f}{spread}{interval}"
+
+
+def read_cell(cell: Cell, outcome: Callable[[Step], Outcome]) -> Value:
+    """The cell's value, or why it has none."""
+    if cell.step is None:
+        return Value(why=cell.text)
+    found = outcome(cell.step)
+    if isinstance(found, Absent):
+        return Value(why=found.text)
+    if isinstance(found, Failed):
+        return Value(why=f"failed: see {_shown(found.log)}")
+    if not isinstance(found, Done):
+        return Value(why="not made yet")
+    try:
+        return _READERS[cell.read](cell, found)
+    except (OSError, KeyError, ValueError) as error:
+        return Value(why=f"failed: {type(error).__name__}: {error} ({_shown(found.folder / LOG)})", done=found)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _of(scores: SystemScores, cell: Cell, done: Done) -> Value:
+    metric = cell.metric or scores.asked.metrics[0]
+    if metric not in scores.asked.metrics:
+        raise ConfigError(f"{scores.task} has no {metric}")
+    interval = scores.interval(metric) if metric in scores.asked.headline else None
+    interval = None if interval is None or math.isnan(interval[0]) else interval  # of too few tracks
+    return Value(scores.mean(metric), scores.sd(metric), interval, scores, metric=metric, over=len(scores.seeds), done=done)
+
+
+@lru_cache(maxsize=512)
+def _saved(folder: Path) -> SystemScores:
+    """Scores with their bootstrap, once for all cells that read them: what a step has left does not change."""
+    return SystemScores.load(folder)
+
+
+def _probe(cell: Cell, done: Done) -> Value:
+    return _of(_saved(done.output("results") / cell.part), cell, done)
+
+
+def _sweep(cell: Cell, done: Done) -> Value:
+    return _of(swept(done)[cell.part], cell, done)
+
+
+def swept(done: Done) -> dict[str, SystemScores]:
+    """Every cell of a sweep, by '<block> <tokens>'."""
+    found = {}
+    for path in sorted((done.output("results").parent / "cells").glob("*/*/scores.json")):
+        scores = _saved(path.parent)
+        found[f"{scores.settings['block']} {scores.settings['types']}"] = scores
+    return found
+
+
+def _few_label(cell: Cell, done: Done) -> Value:
+    points = [
+        p
+        for p in json.loads((done.output("results") / "few_label.json").read_text(encoding="utf-8"))["points"]
+        if f"{p['share']:g}" == cell.part
+    ]
+    metric = cell.metric or "macro_roc"
+    each = np.array([score for p in points for score in p[metric]["per_seed"]])
+    return Value(
+        float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else math.nan, metric=metric, over=len(each), done=done
+    )
+
+
+def _result(cell: Cell, done: Done) -> Value:
+    if not isinstance(done.result, Mapping):
+        raise KeyError(cell.part)
+    return Value(float(done.result[cell.part]), metric=cell.metric or "", over=1, done=done, unit=cell.text)
+
+
+_READERS: Mapping[str, Callable[[Cell, Done], Value]] = {
+    "probe": _probe, "sweep": _sweep, "few_label": _few_label, "test": _result, "number": _result,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim: "held", "did not hold", "undecided at this scale", or "not tested"; text: with the numbers."""
+
+    claim: str
+    verdict: str
+    text: str
+
+
+def judge(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
+    """Compare the claim's two cells on the same tracks: the paired bootstrap's 95 % interval of the difference decides."""
+    better, worse = (read_cell(cell, outcome) for cell in (claim.better, claim.worse))
+    for value in (better, worse):
+        if value.scores is None:
+            return Verdict(claim.text, "not tested", value.why or "a score without tracks")
+    assert better.scores is not None
+    assert worse.scores is not None
+    try:
+        found = compare(better.scores, worse.scores, claim.better.metric)
+    except ConfigError as error:
+        return Verdict(claim.text, "not tested", str(error))
+    sign = -1.0 if found.metric in LOWER_IS_BETTER else 1.0
+    low, high = sorted(sign * bound for bound in found.interval)
+    if low > -claim.margin:
+        verdict = "held"
+    elif high < -claim.margin:
+        verdict = "did not hold"
+    else:
+        verdict = "undecided at this scale"
+    asked = f"; asked for: above {-claim.margin:+.3f}" if claim.margin else ""
+    name = METRIC_NAMES[found.metric]
+    return Verdict(
+        claim.text,
+        verdict,
+        f"{claim.between}: {name} {sign * found.mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {len(better.scores.keys)} tracks{asked})",
+    )
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A table with its values, row by row, and its verdicts."""
+
+    table: Table
+    values: list[list[Value]]
+    verdicts: list[Verdict]
+
+    @property
+    def done(self) -> list[Done]:
+        """Records of the steps that cells were read from, each once."""
+        found: dict[Any, Done] = {v.done.folder: v.done for row in self.values for v in row if v.done is not None}
+        return list(found.values())
+
+    @property
+    def failed(self) -> bool:
+        """Whether a cell could not be made although it was tried."""
+        return any(value.why.startswith("failed") for row in self.values for value in row)
+
+
+def fill(table: Table, outcome: Callable[[Step], Outcome]) -> Filled:
+    """Read every cell of a table and test its claims."""
+    values = [[read_cell(cell, outcome) for cell in row.cells] for row in table.rows]
+    return Filled(table, values, [judge(claim, outcome) for claim in table.claims])

@@ -1,0 +1,201 @@
+"""Makes the steps that are missing, in order, each once; says of every other one why it cannot be made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.cards import find_weights, get_card, local_weights, weight_folders
+from models.downloads import offline
+from models.errors import StoreError, WeightsNotFoundError
+
+from ..provenance import git_state
+from .child import locked, run_child
+from .records import LOCK, LOG, OUT, RUNS, Done, finished_run, forget_incomplete, read_record, write_record
+from .steps import Keys, Outside, Ref, Step, in_order
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Open:
+    """A step that can be made, and is not yet."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A step that cannot be made: files are not on this machine. lacking: which, and where they go."""
+
+    lacking: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """For a table's cell."""
+        return f"not available: {'; '.join(self.lacking)}"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A step whose process failed. log: what it said."""
+
+    log: Path
+    exit_code: int
+
+
+Outcome = Done | Open | Absent | Failed
+Tell = Callable[[Step, str, float], object]
+
+
+class Engine:
+    """The steps below `out_dir`, shared by all tables.
+
+    scripts: the folder of ex_*.py. keys: names of steps. download: whether published weights may be fetched from the network.
+    """
+
+    def __init__(self, out_dir: Path, scripts: Path, keys: Keys, download: bool = False):
+        self.root, self.scripts, self.keys, self.download = Path(out_dir).resolve() / "steps", Path(scripts), keys, download
+        git = git_state(self.scripts)
+        self.commit = "unknown" if git is None else git["commit"][:12] + ("+" if git["dirty"] else "")
+        self._failed: dict[str, Failed] = {}  # by key
+        self._may_come = download and not offline()  # weights that are not here, until they were asked for
+
+    def folder(self, step: Step) -> Path:
+        """Where a step's files are."""
+        return self.root / self.keys(step)
+
+    def state(self, step: Step) -> Outcome:
+        """Done, failed in this process, absent (it or what it needs), or open."""
+        done = read_record(self.folder(step))
+        if done is not None:
+            return done
+        if self.keys(step) in self._failed:
+            return self._failed[self.keys(step)]
+        needed = [self.state(before) for before in step.inputs]
+        lacking = [one for found in needed if isinstance(found, Absent) for one in found.lacking] + self._lacking(step)
+        if lacking:
+            return Absent(tuple(dict.fromkeys(lacking)))
+        return next((found for found in needed if isinstance(found, Failed)), Open())
+
+    def _lacking(self, step: Step) -> list[str]:
+        """What the step itself wants and is not on this machine: how to come by it."""
+        lacking = []
+        for one in step.outside:
+            if not Path(one.path).exists():
+                lacking.append(f"{one.path} is not there" + (f" ({one.cure})" if one.cure else ""))
+        for name in () if self._may_come else step.weights:
+            card = get_card(name)
+            try:
+                if local_weights(card) is None:
+                    lacking.append(f"place {weight_folders()[0] / card.file}")
+            except WeightsNotFoundError as error:
+                lacking.append(str(error))
+        return lacking
+
+    # ---- making
+    def fetch(self, steps: Sequence[Step]) -> None:
+        """Download the published weights that the steps name, where that is allowed; before any key is made, since keys tell their content."""
+        for name in dict.fromkeys(name for step in in_order(steps) for name in step.weights) if self.download else ():
+            try:
+                find_weights(get_card(name))
+            except WeightsNotFoundError as error:
+                log.warning("%s", error)
+        self._may_come = False
+
+    def make(self, steps: Sequence[Step], tell: Tell = lambda step, what, seconds: None) -> dict[Step, Outcome]:
+        """Make all that is missing of the steps and what they need. Returns how each of them (the needed ones too) stands then.
+
+        tell: told of every step that begins ("begins"), runs ("runs", every second, with its seconds), waits for another process ("waits") or has
+        ended ("done", "failed"). A failure does not stop the others.
+        """
+        every = self.needed(steps)
+        for step in every:
+            if isinstance(self.state(step), Open):
+                self._make_one(step, tell)
+        return {step: self.state(step) for step in every}
+
+    def needed(self, steps: Sequence[Step]) -> list[Step]:
+        """The steps and all that they need, inputs first, one of each key."""
+        found: dict[str, Step] = {}
+        for step in in_order(steps):
+            found.setdefault(self.keys(step), step)
+        return list(found.values())
+
+    def _make_one(self, step: Step, tell: Tell) -> None:
+        for before in step.inputs:  # one that a table had found done may be gone since
+            if not isinstance(self.state(before), Done):
+                self._make_one(before, tell)
+        if not isinstance(self.state(step), Open):
+            return
+        folder = self.folder(step)
+        with locked(folder / LOCK, lambda: tell(step, "waits", 0.0)) as lock:
+            if read_record(folder) is not None:
+                return  # another process has made it meanwhile
+            forget_incomplete(folder, step)
+            tell(step, "begins", 0.0)
+            began = time.monotonic()
+            exit_code = 0
+            if finished_run(folder, step) is None:  # else it was killed between its end and the record
+                words, environment = self.words(step, folder), self._environment()
+                exit_code = run_child(words, folder / LOG, lock, environment, lambda seconds: tell(step, "runs", seconds))
+            ended = finished_run(folder, step) if exit_code == 0 else None
+            if ended is None:
+                self._failed[self.keys(step)] = Failed(folder / LOG, exit_code)
+                tell(step, "failed", time.monotonic() - began)
+                return
+            run, outputs = ended
+            write_record(folder, step, run, outputs, _seconds(run, time.monotonic() - began), self.commit)
+            tell(step, "done", time.monotonic() - began)
+
+    def words(self, step: Step, folder: Path) -> list[str]:
+        """The step's command line, its outputs going to `folder`. Inputs must be done."""
+        own = "out_dir" if step.script in ("ex_tl.py", "ex_paper.py") else "trainer.default_root_dir"
+        places: dict[str, Any] = {own: str(folder / RUNS)}
+        if step.command.startswith("extract_"):
+            places["predict.out_dir"] = str(folder / OUT)
+        if step.trains:
+            places["ckpt_path"] = "last"
+        updates = {key: self._value(value) for key, value in step.updates.items()} | places
+        command = [] if step.command == "main" else [step.command]
+        return [
+            str(self.scripts / step.script),
+            *command,
+            "with",
+            *step.named,
+            *(f"{key}={value!r}" for key, value in updates.items()),
+        ]
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, Outside):
+            return value.path
+        if not isinstance(value, Ref):
+            return value
+        done = read_record(self.folder(value.step))
+        if done is None:
+            raise StoreError(f"What '{value.step.title}' had left in {self.folder(value.step)} is gone. Start the command again.")
+        return str(done.output(value.output))
+
+    def _environment(self) -> Mapping[str, str]:
+        return dict(os.environ) if self.download else {**os.environ, "HF_HUB_OFFLINE": "1"}
+
+
+def _seconds(run: Mapping[str, Any], measured: float) -> float:
+    """Wall-clock seconds of the command: measured, or where its end was found only, by the start and end of its run."""
+    from datetime import datetime
+
+    try:
+        if not run.get("resumed"):
+            began, ended = (datetime.fromisoformat(run[key]) for key in ("start_time", "stop_time"))
+            return max((ended - began).total_seconds(), measured)
+    except (KeyError, TypeError, ValueError):
+        pass
+    return measured
+
+
+def failures(outcomes: Iterable[Outcome]) -> list[Failed]:
+    """Those that failed, each once."""
+    return list(dict.fromkeys(one for one in outcomes if isinstance(one, Failed)))

@@ -1,0 +1,122 @@
+"""What a table would take: its steps, which of them are done, and how long the others are thought to run, and how large they get."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .engine import Absent, Done, Engine, Failed, Open, Outcome
+from .records import read_record
+from .steps import Step
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step in a plan. seconds, megabytes: measured where it is done, else estimated. basis: what an estimate follows from."""
+
+    step: Step
+    key: str
+    outcome: Outcome
+    seconds: float
+    megabytes: float
+    basis: str
+
+
+def make_plan(engine: Engine, steps: Sequence[Step]) -> list[Planned]:
+    """The steps and all that they need, inputs first. Estimates of a kind of step are scaled by what such steps took here, where some are done."""
+    every = engine.needed(steps)
+    factors = _measured_factors(engine)
+    out = []
+    for step in every:
+        outcome = engine.state(step)
+        if isinstance(outcome, Done):
+            seconds, large, basis = outcome.seconds, outcome.megabytes, "last try" if outcome.continued else "measured"
+        else:
+            factor = factors.get((step.script, step.command))
+            scaled = "" if factor is None else f", x {factor:.2f} as such steps took here"
+            seconds, large = step.estimate.seconds * (factor or 1.0), step.estimate.megabytes
+            basis = f"estimated from {step.estimate.basis}{scaled}"
+        out.append(Planned(step, engine.keys(step), outcome, seconds, large, basis))
+    return out
+
+
+def _measured_factors(engine: Engine) -> dict[tuple[str, str], float]:
+    """(script, command) -> median of measured over estimated seconds, over all finished steps of this folder."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for folder in sorted(engine.root.iterdir()) if engine.root.is_dir() else []:
+        done = read_record(folder)
+        if done is not None and not done.continued and done.about.get("estimated_seconds"):
+            ratio = done.seconds / done.about["estimated_seconds"]
+            found.setdefault((done.about["script"], done.about["command"]), []).append(ratio)
+    return {kind: statistics.median(ratios) for kind, ratios in found.items()}
+
+
+def clock(seconds: float) -> str:
+    """'45 s', '3 min', '2 h 05 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(megabytes: float) -> str:
+    """'120 MB', '3.1 GB'."""
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB" if megabytes >= 1 else "< 1 MB"
+
+
+def print_plan(title: str, plan: Sequence[Planned], out_dir: str, console: Console | None = None) -> None:
+    """Every step with its key, its state, time and disk; the sums of what is open beneath, and the disk that is free."""
+    console = console or Console()
+    table = Table(
+        title=Text(title, style="bold"), title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("step", overflow="fold", min_width=24)
+    table.add_column("key", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("disk", justify="right", no_wrap=True)
+    states = {Done: "done", Open: "to do", Failed: "failed", Absent: "not available"}
+    for one in plan:
+        row = [one.step.title, one.key[:8], states[type(one.outcome)], clock(one.seconds), size(one.megabytes)]
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+    todo = [one for one in plan if isinstance(one.outcome, Open)]
+    absent = [one for one in plan if isinstance(one.outcome, Absent)]
+    for line in dict.fromkeys(f"{one.step.title.split(',')[0]}: {one.basis}" for one in todo):
+        console.print(Text(line, style="dim"), highlight=False)
+    for line in dict.fromkeys(text for one in absent for text in one.outcome.lacking):
+        console.print(Text(f"Not available on this machine: {line}"), highlight=False)
+    there = sum(isinstance(one.outcome, Done) for one in plan)
+    free = shutil.disk_usage(_existing(out_dir)).free / 1e6
+    parts = [f"{len(plan)} steps: {there} done, {len(todo)} to do (about {_sum(todo)})"]
+    parts += [f"{len(absent)} not available on this machine (with what they want: about {_sum(absent)})"] if absent else []
+    console.print(
+        f"{', '.join(parts)}; estimates are for two idle cores where nothing was measured here. {size(free)} are free below {out_dir}.",
+        highlight=False,
+        markup=False,
+    )
+
+
+def total(plan: Sequence[Planned]) -> str:
+    """Time and disk of what is still to be made."""
+    return _sum([one for one in plan if isinstance(one.outcome, Open)])
+
+
+def _sum(plan: Sequence[Planned]) -> str:
+    return f"{clock(sum(one.seconds for one in plan))}, {size(sum(one.megabytes for one in plan))}"
+
+
+def _existing(path: str) -> str:
+    from pathlib import Path
+
+    place = Path(path).resolve()
+    while not place.exists():
+        place = place.parent
+    return str(place)

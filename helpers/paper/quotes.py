@@ -1,0 +1,89 @@
+"""Papers' numbers, each with its source and protocol: data/paper_tables.json, carried whole. What is not there is not printed.
+
+Papers write shares (0.493) or per cent (35.6); what is printed here are shares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).parent / "data" / "paper_tables.json"
+PER_CENT = ("CLMR", "MuQ", "JukeMIR", "Won", "EVAR", "MARBLE")  # papers that write per cent, by how their names begin
+CERTAINTY = {
+    "verbatim-seed": "as its authors' README has it",
+    "verbatim-stored": "as the page or file that is named has it",
+    "image-transcribed": "read by eye from an image in its authors' repository",
+    "derived": "computed here from its authors' files; not necessarily the digits that the paper prints",
+}
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Which number of which paper: all of these must be equal in exactly one cell of the file (paper: its beginning).
+
+    clips: of MagnaTagATune, where untagged clips are kept in some papers and removed in others: "kept", "removed" (and how that is known) or
+    "unknown"; the number never stands without it.
+    """
+
+    paper: str
+    row: str
+    dataset: str
+    metric: str
+    protocol: str = ""
+    clips: str = ""
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A paper's number as it is printed. value: a share."""
+
+    quote: Quote
+    value: float
+    source: str
+    protocol: str
+    certainty: str
+    note: str
+
+    @property
+    def short(self) -> str:
+        """'MTT mAP 0.493 (untagged clips removed)'."""
+        clips = {"": "", "unknown": " (whether untagged clips are kept is not said)"}.get(
+            self.quote.clips, f" (untagged clips {self.quote.clips})"
+        )
+        return f"{self.quote.dataset} {self.quote.metric} {self.value:.3f}{clips}"
+
+    @property
+    def long(self) -> str:
+        """Everything that is known of it."""
+        note = f" {self.note.rstrip('.')}." if self.note else ""
+        protocol = f"protocol: {self.protocol}; " if self.protocol else ""
+        sure = CERTAINTY.get(self.certainty, self.certainty)
+        return f"{self.quote.paper}, {self.quote.row}: {self.short}; {protocol}source: {self.source}; {sure}.{note}"
+
+
+@cache
+def entries() -> tuple[Mapping[str, Any], ...]:
+    """All cells of the file."""
+    return tuple(json.loads(FILE.read_text(encoding="utf-8")))
+
+
+def find(quote: Quote) -> Quoted:
+    """The number that a quote means. Raises LookupError where there is none, or where there are several."""
+    found = [
+        one
+        for one in entries()
+        if one["paper"].startswith(quote.paper)
+        and (one["row"], one["dataset"], one["metric"]) == (quote.row, quote.dataset, quote.metric)
+        and one["protocol"].startswith(quote.protocol)
+    ]
+    if len({json.dumps(one["value"]) for one in found}) != 1:
+        raise LookupError(f"{len(found)} numbers of {FILE.name} are {quote}; wanted one.")
+    value = float(found[0]["value"])
+    share = value / 100 if quote.paper.startswith(PER_CENT) else value
+    known = {key: str(found[0].get(key, "")) for key in ("source", "protocol", "certainty", "note")}
+    return Quoted(quote, share, **known)

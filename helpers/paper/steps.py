@@ -1,0 +1,166 @@
+"""A step: one command of ours with its inputs, and the name that follows from everything that decides its result.
+
+A step's key is the SHA-256 of canonical JSON: script, command, the whole resolved config less what no number depends on, the keys of the steps whose
+outputs it takes, and what outside files hold. Not the code: records say which version made them, and tables say it where versions differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..files import plain
+from ..typed_config import flat
+from .identity import identity_of
+
+Resolve = Callable[
+    [str, Sequence[str], Mapping[str, Any]], Mapping[str, Any]
+]  # (script, named configs, updates) -> nested config
+KEY_DIGITS = 16
+
+# Keys (and beginnings of keys) of which no result of any command depends: places, what is logged, and other commands' sections.
+FREE = (
+    "ckpt_path", "out_dir", "trainer.default_root_dir", "predict.out_dir", "trainer.save_every", "trainer.keep_checkpoints",
+    "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "datamodule.num_workers", "data.memory_gb", "report.", "export.", "check.", "hear.",
+    "compare.", "finetune.", "sweep.title", "predict.audio", "predict.top", "predict.hop", "predict.html", "predict.csv", "predict.json",
+    "predict.parquet", "predict.types", "predict.reduce", "predict.center", "predict.player_minutes", "predict.scheduler", "predict.workers",
+    "predict.jobs", "predict.shard_tracks",
+)  # fmt: skip
+_TRAINING = (
+    "module.", "optimizer.", "augment.", "averaging.", "trainer.max_epochs", "trainer.gradient_clip", "trainer.accumulate", "trainer.limit",
+    "trainer.check_val", "trainer.reload", "trainer.sync", "datamodule.batch_size_train", "datamodule.sampler.", "datamodule.masking.",
+    "datamodule.roll.", "datamodule.epoch_len", "datamodule.replace", "datamodule.teacher_student.",
+)  # fmt: skip
+FREE_OF = {  # what besides does not matter to a command
+    "extract_embeddings": _TRAINING,
+    "extract_logits": (*_TRAINING, "predict."),
+    "main": ("predict.", "sweep.", "few_label."),
+    "test": ("predict.",),
+    "sweep": ("few_label.",),
+    "few_label": ("sweep.",),
+}
+
+
+@dataclass(frozen=True)
+class Ref:
+    """An output of another step, as the value of a setting: "checkpoint", "logits", the number of a block, ... (records.py)."""
+
+    step: Step
+    output: str
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A file or folder that no step makes, as the value of a setting. cure: how to come by it."""
+
+    path: str
+    cure: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a step is thought to take on two cores, before it was ever run. basis: what the figures follow from."""
+
+    seconds: float
+    megabytes: float
+    basis: str
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One command, `python <script> <command> with <named> <updates>`.
+
+    title: what it does, in a few words. updates: dotted keys -> values, Refs, or Outside files. weights: cards of published weights that it loads.
+    about: plain values that decide its result beside its settings.
+    """
+
+    title: str
+    script: str
+    command: str
+    named: tuple[str, ...] = ()
+    updates: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    estimate: Estimate = Estimate(10.0, 1.0, "the start of a process")
+
+    @property
+    def inputs(self) -> list[Step]:
+        """Steps whose outputs it takes."""
+        return list(dict.fromkeys(value.step for value in self.updates.values() if isinstance(value, Ref)))
+
+    @property
+    def outside(self) -> list[Outside]:
+        """Files that must be there."""
+        return [value for value in self.updates.values() if isinstance(value, Outside)]
+
+    @property
+    def trains(self) -> bool:
+        """Whether it is a training that can be continued from its checkpoints."""
+        return self.command == "main" and self.script in ("ex_maest.py", "ex_ssl.py")
+
+
+class Keys:
+    """Names of steps. resolve: (script, named configs, updates) -> the nested config that the command would run with."""
+
+    def __init__(self, resolve: Resolve, identify: Callable[[Path], str] = identity_of):
+        self.resolve, self._identify = resolve, identify
+        self._keys: dict[Step, str] = {}
+        self._found: dict[str, str] = {}
+
+    def settings(self, step: Step) -> dict[str, Any]:
+        """Dotted keys -> values that decide the step's result; inputs and outside files stand as what they hold."""
+        updates = {key: self._meaning(value) for key, value in step.updates.items()}
+        found = flat(self.resolve(step.script, step.named, updates))
+        free = (*FREE, *FREE_OF.get(step.command, ()))
+        return {key: value for key, value in found.items() if not key.startswith(free)}
+
+    def __call__(self, step: Step) -> str:
+        """The step's key."""
+        if step not in self._keys:
+            content = {
+                "script": step.script,
+                "command": step.command,
+                "settings": self.settings(step),
+                "inputs": {key: self._meaning(value) for key, value in step.updates.items() if isinstance(value, (Ref, Outside))},
+                "weights": {name: self._weights(name) for name in step.weights},
+                "about": dict(step.about),
+            }
+            text = json.dumps(plain(content), sort_keys=True, separators=(",", ":"))
+            self._keys[step] = hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
+        return self._keys[step]
+
+    def _meaning(self, value: Any) -> Any:
+        if isinstance(value, Ref):
+            return f"output {value.output} of step {self(value.step)}"
+        if isinstance(value, Outside):
+            return self._identity(Path(value.path))
+        return value
+
+    def _weights(self, name: str) -> str:
+        from models.cards import get_card, local_weights
+
+        found = local_weights(get_card(name))
+        return "absent" if found is None else self._identity(found)
+
+    def _identity(self, path: Path) -> str:
+        if str(path) not in self._found:
+            self._found[str(path)] = self._identify(path) if path.exists() else f"absent: {path}"
+        return self._found[str(path)]
+
+
+def in_order(steps: Sequence[Step]) -> list[Step]:
+    """The steps with all that they need, each once, inputs before those who take them."""
+    out: dict[Step, None] = {}
+
+    def add(step: Step) -> None:
+        for before in step.inputs:
+            add(before)
+        out.setdefault(step)
+
+    for step in steps:
+        add(step)
+    return list(out)

@@ -1,0 +1,93 @@
+"""A miniature plan of fake commands, and the driver that makes its table."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from helpers.paper.engine import Done, Engine, Failed
+from helpers.paper.steps import Keys, Ref, Step
+
+FAKE = Path(__file__).parent / "fake_step.py"
+
+
+def scripts(folder: Path) -> Path:
+    """A folder in which every command is the fake one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("ex_maest.py", "ex_tl.py"):
+        shutil.copyfile(FAKE, folder / name)
+    return folder
+
+
+def nested(script: str, named: Sequence[str], updates: Mapping[str, Any]) -> dict[str, Any]:
+    return {"named": list(named), **updates}
+
+
+def plan() -> dict[str, Step]:
+    """Two trainings, their extractions, three probes: one of the probes takes both."""
+    found: dict[str, Step] = {}
+    for net in ("a", "b"):
+        train = Step(f"train {net}", "ex_maest.py", "main", (), {"name": f"train-{net}"})
+        extract = Step(
+            f"extract {net}",
+            "ex_maest.py",
+            "extract_embeddings",
+            (),
+            {"name": f"extract-{net}", "weights": Ref(train, "checkpoint")},
+        )
+        probe = Step(f"probe {net}", "ex_tl.py", "main", (), {"name": f"probe-{net}", "store": Ref(extract, "0")})
+        found |= {f"train {net}": train, f"extract {net}": extract, f"probe {net}": probe}
+    both = {"name": "probe-both", "first": Ref(found["extract a"], "blocks"), "second": Ref(found["extract b"], "blocks")}
+    return found | {"probe both": Step("probe both", "ex_tl.py", "main", (), both)}
+
+
+def engine(folder: Path) -> Engine:
+    return Engine(folder / "out", scripts(folder / "scripts"), Keys(nested))
+
+
+def table(folder: Path, made: Mapping[Step, Any]) -> str:
+    """What a table would print of the probes."""
+    lines = []
+    for step, outcome in made.items():
+        if step.script == "ex_tl.py":
+            text = "failed" if isinstance(outcome, Failed) else type(outcome).__name__
+            if isinstance(outcome, Done):
+                text = (outcome.output("results") / "scores.txt").read_text()
+            lines.append(f"{step.title}: {text}\n")
+    text = "".join(sorted(lines))
+    (folder / "table.txt").write_text(text)
+    return text
+
+
+def drive(folder: str) -> None:
+    """Make the whole plan and its table; the job that is killed."""
+    where = Path(folder)
+    steps = plan()
+    table(where, engine(where).make([steps["probe a"], steps["probe b"], steps["probe both"]]))
+
+
+def drive_counted(folder: str) -> None:
+    """`drive` in a process whose environment is that of a fork server, which may be older than the test."""
+    os.environ["CALLS"] = str(Path(folder).parent / "calls.txt")
+    drive(folder)
+
+
+def make_one(folder: str) -> None:
+    """Make a single step of what stands in `scripts`."""
+    where = Path(folder)
+    Engine(where / "out", where / "scripts", Keys(nested)).make([Step("t", "ex_maest.py", "main", (), {"name": "t"})])
+
+
+def apart(job: Callable[..., None], args: Sequence[str], env: Mapping[str, str]) -> None:
+    """Run a job as its session's leader. Exit code 77: Ctrl-C."""
+    os.setsid()
+    os.environ.update(env)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        job(*args)
+    except KeyboardInterrupt:
+        os._exit(77)

@@ -1,0 +1,322 @@
+"""The engine of papers' tables by fault injection: steps are made once, a kill anywhere costs no more than the unit at hand, failures stay apart."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from helpers.paper.engine import Absent, Done, Engine, Failed, Open, failures
+from helpers.paper.plan import make_plan, print_plan
+from helpers.paper.records import RECORD, read_record
+from helpers.paper.steps import Keys, Outside, Ref, Step, in_order
+from tests.helpers.paper.mini import apart, drive, drive_counted, engine, make_one, nested, plan, table
+from tests.kill import run_with_kills
+
+ALL_WORK = sorted(
+    [f"ex_maest.py:main:train-{n} epoch {i}" for n in "ab" for i in range(4)]
+    + [f"ex_maest.py:extract_embeddings:extract-{n} track {i}" for n in "ab" for i in range(3)]
+    + [f"ex_tl.py:main:probe-{n} heads" for n in ("a", "b", "both")]
+)
+
+
+@pytest.fixture
+def calls(tmp_path, monkeypatch):
+    """calls(): the units of work done so far."""
+    file = tmp_path / "calls.txt"
+    monkeypatch.setenv("CALLS", str(file))
+    return lambda: file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The table of a plan that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    os.environ["CALLS"] = str(folder / "calls.txt")
+    drive(str(folder))
+    del os.environ["CALLS"]
+    return (folder / "table.txt").read_text()
+
+
+def start(job: Callable[..., None], *args: str, **env: str) -> multiprocessing.Process:
+    """`job(*args)` in a process and session of its own, which begins with its imports done."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.kill", "tests.helpers.paper.mini"])
+    process = context.Process(target=apart, args=(job, args, env))
+    process.start()
+    return process
+
+
+def test_everything_is_made_once_and_again_is_no_work(tmp_path, calls, whole):
+    drive(str(tmp_path))
+    assert (tmp_path / "table.txt").read_text() == whole
+    assert whole.count("probe") == 3
+    assert sorted(calls()) == ALL_WORK
+    drive(str(tmp_path))
+    assert sorted(calls()) == ALL_WORK
+    assert (tmp_path / "table.txt").read_text() == whole
+
+
+FAULTS = [
+    "child ex_maest.py:main:train-a begin",
+    "child ex_maest.py:main:train-b epoch 2",
+    "child ex_maest.py:extract_embeddings:extract-a track 1",
+    "child ex_tl.py:main:probe-a heads",
+    "child ex_maest.py:main:train-a end",
+    "driver ex_maest.py:main:train-a epoch 1",
+    "driver ex_maest.py:extract_embeddings:extract-b track 2",
+    "driver ex_tl.py:main:probe-both after",
+    "driver ex_maest.py:main:train-b after",
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_kill_anywhere_and_the_next_run_completes(tmp_path, calls, whole, fault):
+    first = start(drive, str(tmp_path), FAULT=fault, SPENT=str(tmp_path / "spent"), CALLS=os.environ["CALLS"])
+    first.join(60)
+    if fault.startswith("driver"):
+        assert first.exitcode == -signal.SIGKILL
+    else:  # the step's own process: the driver goes on with the others
+        assert first.exitcode == 0
+        assert "failed" in (tmp_path / "table.txt").read_text()
+    drive(str(tmp_path))
+    assert (tmp_path / "table.txt").read_text() == whole
+    again = 0 if fault.split()[-1] in ("begin", "end", "after") else 1  # what was at hand; epochs and tracks before it stand
+    assert len(calls()) == len(ALL_WORK) + again
+    continued = [step.title for step in plan().values() if engine(tmp_path).state(step).continued]
+    assert continued == (["train " + fault[fault.index("train-") + 6]] if "train-" in fault and "after" not in fault else [])
+    assert set(calls()) == set(ALL_WORK)
+
+
+@pytest.mark.slow
+def test_kills_of_the_driver_at_random_moments(tmp_path, whole):
+    folder = tmp_path / "work"
+
+    def check() -> None:
+        assert (folder / "table.txt").read_text() == whole
+
+    def reset() -> None:
+        shutil.rmtree(folder)
+
+    run_with_kills(
+        drive_counted, (str(folder),), check, reset, kills=12, longest=0.8, seed=5, preload=["tests.helpers.paper.mini"]
+    )
+
+
+def test_a_failed_step_leaves_the_others_and_is_tried_again(tmp_path, calls, whole, monkeypatch):
+    monkeypatch.setenv("FAULT", "error ex_maest.py:extract_embeddings:extract-a track 1")
+    monkeypatch.setenv("SPENT", str(tmp_path / "spent"))
+    steps, e = plan(), engine(tmp_path)
+    made = e.make([steps["probe a"], steps["probe b"], steps["probe both"]])
+    of = {step.title: outcome for step, outcome in made.items()}
+    assert isinstance(of["probe b"], Done)
+    assert isinstance(of["probe a"], Failed)
+    assert isinstance(of["probe both"], Failed)
+    assert of["probe a"] == of["extract a"]
+    assert "this step was told to fail" in of["probe a"].log.read_text()
+    assert len(failures(made.values())) == 1
+    assert "ex_tl.py:main:probe-a heads" not in calls()
+    assert table(tmp_path, engine(tmp_path).make([steps["probe a"], steps["probe b"], steps["probe both"]])) == whole
+
+
+def test_two_drivers_at_once_make_nothing_twice(tmp_path, calls, whole):
+    waited = []
+    steps = plan()
+
+    def work() -> None:
+        engine(tmp_path).make(list(plan().values()), lambda step, what, seconds: waited.append(what))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(calls()) == ALL_WORK
+    assert waited.count("done") == 7
+    assert table(tmp_path, engine(tmp_path).make(list(steps.values()))) == whole
+
+
+def test_ctrl_c_ends_the_step_too(tmp_path):
+    script = tmp_path / "scripts" / "ex_maest.py"
+    script.parent.mkdir()
+    script.write_text(
+        "import os, signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (open({str(tmp_path / 'saved')!r}, 'w').close(), sys.exit(143)))\n"
+        f"open({str(tmp_path / 'pid.part')!r}, 'w').write(str(os.getpid()))\n"
+        f"os.rename({str(tmp_path / 'pid.part')!r}, {str(tmp_path / 'pid')!r})\ntime.sleep(60)\n"
+    )
+    driver = start(make_one, str(tmp_path))
+    until = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(driver.pid, signal.SIGINT)
+    driver.join(60)
+    assert driver.exitcode == 77  # KeyboardInterrupt has gone through
+    assert (tmp_path / "saved").exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_an_output_that_is_gone_is_made_again(tmp_path, calls, whole):
+    drive(str(tmp_path))
+    e, steps = engine(tmp_path), plan()
+    shutil.rmtree(e.folder(steps["extract a"]) / "out")
+    assert isinstance(e.state(steps["extract a"]), Open)
+    assert isinstance(e.state(steps["probe a"]), Done)  # what was made of it stands
+    e.make([steps["extract a"]])
+    assert isinstance(e.state(steps["extract a"]), Done)
+    assert len(calls()) == len(ALL_WORK) + 3
+    for name in ("extract a", "probe a"):
+        shutil.rmtree(e.folder(steps[name]))
+    e._make_one(steps["probe a"], lambda *_: None)  # as where the input goes while a table is made
+    assert len(calls()) == len(ALL_WORK) + 7
+    drive(str(tmp_path))
+    assert (tmp_path / "table.txt").read_text() == whole
+
+
+def test_a_result_without_one_of_its_files_is_made_anew(tmp_path, calls, whole):
+    drive(str(tmp_path))
+    e, step = engine(tmp_path), plan()["probe a"]
+    (e.state(step).output("results") / "scores.txt").unlink()
+    assert isinstance(e.state(step), Open)
+    before = len(calls())
+    drive(str(tmp_path))
+    assert (tmp_path / "table.txt").read_text() == whole
+    assert calls()[before:] == ["ex_tl.py:main:probe-a heads"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 99}', '{"version": 1, "outputs": {"x": "nowhere"}}'])
+def test_a_record_that_says_nothing_is_none(tmp_path, content):
+    (tmp_path / RECORD).write_text(content)
+    assert read_record(tmp_path) is None
+
+
+def test_records_move_with_their_folder(tmp_path, calls):
+    steps = plan()
+    engine(tmp_path / "a").make([steps["probe a"]])
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    found = engine(tmp_path / "b").state(steps["extract a"])
+    assert isinstance(found, Done)
+    assert found.output("0") == tmp_path / "b" / "out" / "steps" / found.folder.name / "out" / "0"
+    assert found.about["settings"]["name"] == "extract-a"
+    assert found.megabytes > 0
+
+
+def test_what_is_not_on_the_machine_is_said_with_its_place(tmp_path, monkeypatch, calls):
+    monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    e = engine(tmp_path)
+    start = Step("start", "ex_maest.py", "main", weights=("passt_s_swa_p16_128_ap476",))
+    after = Step("after", "ex_tl.py", "main", (), {"x": Ref(start, "checkpoint")})
+    data = Step("data", "ex_tl.py", "main", (), {"x": Outside(str(tmp_path / "mels"), "python -m datasets.gtzan")})
+    made = e.make([after, data])
+    file = tmp_path / "passt-s-f128-p16-s10-ap.476-swa.pt"
+    assert made[start] == made[after] == Absent((f"place {file}",))
+    assert made[data] == Absent((f"{tmp_path / 'mels'} is not there (python -m datasets.gtzan)",))
+    assert calls() == []
+    file.touch()
+    assert isinstance(engine(tmp_path).state(start), Open)
+
+
+def test_weights_that_may_be_fetched_and_cannot_are_said_too(tmp_path, monkeypatch, calls):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody answers there
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
+    start = Step("start", "ex_maest.py", "main", weights=("passt_s_swa_p16_128_ap476",))
+    e = Engine(tmp_path / "out", tmp_path, Keys(nested), download=True)
+    assert isinstance(e.state(start), Open)  # as a plan has it
+    e.fetch([start])
+    assert e.make([start])[start] == Absent((f"place {tmp_path / 'passt-s-f128-p16-s10-ap.476-swa.pt'}",))
+    assert calls() == []
+
+
+# ---- keys
+def key(step: Step) -> str:
+    return Keys(nested)(step)
+
+
+def test_keys_follow_what_decides_the_result(tmp_path):
+    base = Step("t", "ex_maest.py", "main", ("demo",), {"a": 1})
+    same = Step("another title", "ex_maest.py", "main", ("demo",), {"a": 1, "trainer.default_root_dir": "x", "ckpt_path": "last"})
+    assert key(base) == key(same)
+    others = [
+        Step("t", "ex_ssl.py", "main", ("demo",), {"a": 1}),
+        Step("t", "ex_maest.py", "report", ("demo",), {"a": 1}),
+        Step("t", "ex_maest.py", "main", ("demo", "x"), {"a": 1}),
+        Step("t", "ex_maest.py", "main", ("demo",), {"a": 2}),
+        Step("t", "ex_maest.py", "main", ("demo",), {"a": 1}, about={"demo": 1}),
+        Step("t", "ex_maest.py", "main", ("demo",), {"a": Ref(base, "checkpoint")}),
+        Step("t", "ex_maest.py", "main", ("demo",), {"a": Ref(base, "run")}),
+        Step("t", "ex_maest.py", "main", ("demo",), {"a": 1, "ckpt_path": Ref(base, "checkpoint")}),
+    ]
+    assert len({key(base), *map(key, others)}) == len(others) + 1
+
+
+def test_keys_follow_what_files_hold_and_not_where_they_are(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "labels.csv").write_text("path,labels\n")
+
+    def of(name: str) -> str:
+        return key(Step("t", "ex_tl.py", "main", (), {"x": Outside(str(tmp_path / name))}))
+
+    assert of("a") == of("b")
+    before = of("a")
+    (tmp_path / "a" / "labels.csv").write_text("path,labels\nx.mp3,rock\n")
+    assert of("a") != before
+    assert of("a/labels.csv") != of("b/labels.csv")
+    assert len({of("a"), of("absent"), of("absent too")}) == 3
+
+
+def test_keys_follow_a_stores_tracks(tmp_path):
+    import numpy as np
+
+    from datasets.store import TrackStore
+
+    def store(name: str, order: list[int], change: float = 0.0) -> str:
+        with TrackStore.create(tmp_path / name / "mels.h5", (2,), "float32", {"kind": "mel"}) as writer:
+            for i in order:
+                writer.append(f"{i}.wav", np.full((3, 2), i + (change if i == 1 else 0), "float32"))
+            writer.seal()
+        return key(Step("t", "ex_tl.py", "main", (), {"x": Outside(str(tmp_path / name))}))
+
+    assert store("a", [0, 1, 2]) == store("b", [2, 0, 1])
+    assert len({store("c", [0, 1]), store("d", [0, 1, 2]), store("e", [0, 1, 2], 0.5)}) == 3
+
+
+def test_inputs_come_before_those_who_take_them():
+    steps = plan()
+    order = in_order([steps["probe both"], steps["train b"]])
+    assert [s.title for s in order] == ["train a", "extract a", "train b", "extract b", "probe both"]
+    twice = Engine(Path("x"), Path("y"), Keys(nested)).needed([*plan().values(), *plan().values()])
+    assert len(twice) == 7
+
+
+# ---- the plan
+def test_a_plan_measures_what_is_done_and_estimates_the_rest(tmp_path, calls, capsys):
+    steps, e = plan(), engine(tmp_path)
+    before = make_plan(e, [steps["probe a"]])
+    assert [type(one.outcome) for one in before] == [Open] * 3
+    assert all(one.basis.startswith("estimated from") for one in before)
+    assert not (tmp_path / "out").exists()
+    e.make([steps["train a"]])
+    after = make_plan(engine(tmp_path), [steps["probe a"], steps["train b"]])
+    state = {one.step.title: one for one in after}
+    assert state["train a"].basis == "measured"
+    assert state["train a"].seconds == e.state(steps["train a"]).seconds
+    assert "as such steps took here" in state["train b"].basis
+    assert state["train b"].seconds == pytest.approx(state["train a"].seconds, abs=0.02)
+    assert "as such steps" not in state["probe a"].basis
+    print_plan("[bold]A plan", after, str(tmp_path / "out" / "nowhere"))
+    printed = capsys.readouterr().out
+    assert "[bold]A plan" in printed
+    assert "4 steps: 1 done, 3 to do" in printed

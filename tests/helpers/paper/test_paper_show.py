@@ -1,0 +1,232 @@
+"""Cells, claims and what is printed of them: numbers against the scores they are read from, and reasons in place of numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from helpers.paper.cells import fill, judge, read_cell
+from helpers.paper.engine import Absent, Engine, Failed, Open
+from helpers.paper.layout import Cell, Claim, Row, Table, words
+from helpers.paper.quotes import Quote
+from helpers.paper.records import Done
+from helpers.paper.show import Shown, Teller, markdown, print_table, write_table
+from helpers.paper.steps import Keys, Step
+from helpers.scores import SystemScores, compare
+
+EVIL = "<script>alert('x')</script>|=cmd"
+SCALE = {"name": "demo", "networks": "trained", "targets": []}
+
+
+def system(strength: float, seeds: int = 3, n: int = 120, split: str = "demo test", draw: int = 1) -> SystemScores:
+    y = np.random.default_rng(7).random((n, 4)) < 0.4
+    noise = np.random.default_rng(draw).standard_normal((seeds, n, 4))
+    p = (1 / (1 + np.exp(-(strength * (2 * y - 1) + noise)))).astype(np.float32)
+    about = {"block": 1, "types": "c", "chosen_by": "val_roc"}
+    return SystemScores("s", split, list("wxyz"), [f"{i}" for i in range(n)], y, p, list(range(seeds)), settings=about)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """bench(strength): a probe's step that is done, with its scores; bench.outcomes: what the engine would say."""
+
+    class Bench:
+        def __init__(self):
+            self.outcomes = {}
+
+        def __call__(self, strength: float, **more) -> Step:
+            step = Step(f"probe {len(self.outcomes)}", "ex_tl.py", "main", (), {"n": len(self.outcomes)})
+            folder = tmp_path / str(len(self.outcomes))
+            system(strength, **more).save(folder / "runs" / "1")
+            self.outcomes[step] = Done(folder, {"results": folder / "runs" / "1"}, commit="abc")
+            return step
+
+        def other(self, outcome) -> Step:
+            step = Step("other", "ex_tl.py", "main", (), {"n": len(self.outcomes)})
+            self.outcomes[step] = outcome
+            return step
+
+        def of(self, step):
+            return self.outcomes[step]
+
+    return Bench()
+
+
+def test_a_cell_is_the_scores_mean_spread_and_interval(bench):
+    value, want = read_cell(Cell("probe", bench(1.0), "", "macro_ap"), bench.of), system(1.0)
+    assert (value.mean, value.sd, value.interval) == (want.mean("macro_ap"), want.sd("macro_ap"), want.interval("macro_ap"))
+    low, high = value.interval
+    assert value.text == f"{value.mean:.3f} ± {value.sd:.3f} [{low:.3f}, {high:.3f}]"
+    assert "±" not in read_cell(Cell("probe", bench(1.0, seeds=1)), bench.of).text
+
+
+def test_a_systems_scores_beside_the_first_are_in_their_folder(bench):
+    step = bench(1.0)
+    system(0.1).save(bench.of(step).output("results") / "mel_statistics")
+    assert read_cell(Cell("probe", step, "mel_statistics"), bench.of).mean == pytest.approx(system(0.1).mean())
+
+
+def test_cells_of_sweeps_few_labels_and_results(bench, tmp_path):
+    step = bench(1.0)
+    place = bench.of(step).output("results")
+    system(0.5).save(place.parent / "cells" / "abc" / "c")
+    assert read_cell(Cell("sweep", step, "1 c"), bench.of).mean == pytest.approx(system(0.5).mean())
+    assert "failed: KeyError" in read_cell(Cell("sweep", step, "3 c"), bench.of).text
+    points = [
+        {"share": s, "macro_roc": {"per_seed": seeds}} for s, seeds in ((0.1, [0.5, 0.6]), (0.1, [0.7, 0.8]), (1.0, [0.9, 0.9]))
+    ]
+    (place / "few_label.json").write_text(json.dumps({"points": points}))
+    value = read_cell(Cell("few_label", step, "0.1", "macro_roc"), bench.of)
+    assert (value.mean, value.sd, value.over) == (pytest.approx(0.65), pytest.approx(np.std([0.5, 0.6, 0.7, 0.8], ddof=1)), 4)
+    assert value.interval is None
+    number = bench.other(Done(tmp_path, {}, result={"t2": 1.873}))
+    assert read_cell(Cell("number", number, "t2", text=" x"), bench.of).text == "1.87 x"
+    assert "KeyError" in read_cell(Cell("number", number, "t3"), bench.of).text
+
+
+def test_cells_without_a_number_say_why(bench, tmp_path):
+    assert read_cell(words("not asked"), bench.of).text == "not asked"
+    assert read_cell(Cell("probe", bench.other(Absent(("place F",)))), bench.of).text == "not available: place F"
+    assert (
+        read_cell(Cell("probe", bench.other(Failed(tmp_path / "log.txt", 1))), bench.of).text
+        == f"failed: see {tmp_path / 'log.txt'}"
+    )
+    assert read_cell(Cell("probe", bench.other(Open())), bench.of).text == "not made yet"
+    gone = bench(1.0)
+    (bench.of(gone).output("results") / "scores.npz").unlink()
+    assert read_cell(Cell("probe", gone), bench.of).text.startswith("failed: FileNotFoundError")
+
+
+# ---- claims
+@pytest.mark.parametrize(
+    ("better", "worse", "margin", "verdict"),
+    [
+        (2.0, 0.5, 0.0, "held"),
+        (0.5, 2.0, 0.0, "did not hold"),
+        (1.0, 1.0, 0.0, "undecided at this scale"),
+        (1.0, 1.0, 0.2, "held"),
+    ],
+)
+def test_the_paired_interval_decides_a_claim(bench, better, worse, margin, verdict):
+    a, b = bench(better), bench(worse, draw=2)
+    found = judge(Claim("More is better.", Cell("probe", a), Cell("probe", b), "more - less", margin), bench.of)
+    want = compare(system(better), system(worse, draw=2))
+    assert found.verdict == verdict
+    assert f"{want.mean:+.3f} (95 % {want.interval[0]:+.3f} to {want.interval[1]:+.3f}, paired over 120 tracks" in found.text
+
+
+def test_a_claim_about_an_error_is_turned_round(bench):
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((60, 1))
+    steps = []
+    for noise in (0.1, 2.0):
+        step = bench(1.0)
+        p = (y + noise * rng.standard_normal((2, 60, 1))).astype(np.float32)
+        SystemScores("s", "t", ["v"], [f"{i}" for i in range(60)], y, p, [0, 1], task="regression").save(
+            bench.of(step).output("results")
+        )
+        steps.append(step)
+    claim = Claim("Less error.", Cell("probe", steps[0], "", "mse"), Cell("probe", steps[1], "", "mse"), "a - b")
+    assert judge(claim, bench.of).verdict == "held"
+
+
+def test_a_claim_that_cannot_be_tested_says_why(bench):
+    a, b = bench(1.0), bench.other(Absent(("place F",)))
+    assert judge(Claim("x", Cell("probe", a), Cell("probe", b), "a - b"), bench.of).text == "not available: place F"
+    other = bench(1.0, split="another test")
+    found = judge(Claim("x", Cell("probe", a), Cell("probe", other), "a - b"), bench.of)
+    assert found.verdict == "not tested"
+    assert "not scored on the same tracks" in found.text
+
+
+# ---- shown
+@pytest.fixture
+def shown(bench, tmp_path):
+    good, bad = bench(1.0), bench.other(Failed(tmp_path / "log.txt", 1))
+    quote = Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC", clips="unknown")
+    rows = [Row(EVIL, [Cell("probe", good, "", "macro_roc"), Cell("probe", good, "", "macro_ap")], [quote])]
+    rows.append(Row("b", [Cell("probe", bad), words("not available")]))
+    claim = Claim("It helps.", rows[0].cells[0], rows[1].cells[0], "a - b")
+    table = Table("t", "Title & more", "a paper", ["ROC", "AP"], rows, [claim], [EVIL], x_label="block")
+    return Shown(fill(table, bench.of), SCALE)
+
+
+def test_what_is_written_is_the_same_everywhere_and_escaped(shown, tmp_path, bench, monkeypatch):
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    monkeypatch.setattr(engine, "state", bench.of)
+    paths = {path.name: path.read_text() for path in write_table(shown, tmp_path / "tables", engine)}
+    assert set(paths) == {"table.md", "table.csv", "table.html"}
+    number = shown.filled.values[0][0].text
+    assert number in paths["table.md"]
+    assert number.partition(" [")[0] in paths["table.html"]
+    assert "<script>" not in paths["table.html"]
+    assert "&lt;script&gt;" in paths["table.html"]
+    assert "Title &amp; more" in paths["table.html"]
+    assert EVIL.replace("|", "\\|") in paths["table.md"]
+    rows = list(csv.DictReader(io.StringIO(paths["table.csv"])))
+    assert [row["row"] for row in rows] == [EVIL, EVIL, "b", "b"]
+    assert float(rows[0]["mean"]) == pytest.approx(system(1.0).mean(), abs=1e-6)
+    assert (rows[0]["split"], rows[0]["tracks"], rows[0]["results"]) == ("demo test", "120", "3")
+    assert rows[2]["why"].startswith("failed: see")
+    assert rows[2]["mean"] == ""
+    assert not list((tmp_path / "tables").glob(".*"))
+
+
+def test_papers_numbers_stand_apart_with_source_and_protocol(shown):
+    text = markdown(shown)
+    assert "papers (other data: not comparable)" in text
+    assert "MTT ROC-AUC 0.887 (whether untagged clips are kept is not said) [1]" in text
+    assert "[1] CLMR, SampleCNN/CLMR 48/10000, linear" in text
+    assert "protocol: frozen, linear head" in text
+    assert "as its authors' README has it" in text
+    assert text.count("not available") == 2  # the row without a quote, the cell that says so
+
+
+def test_the_terminal_shows_names_as_they_are(shown, capsys):
+    print_table(shown, Console(width=200))
+    printed = capsys.readouterr().out
+    assert EVIL in printed
+    assert "see [1]" in printed
+    assert "[1] CLMR, SampleCNN/CLMR 48/10000, linear: MTT ROC-AUC 0.887" in printed
+    assert "It helps. Not tested: failed: see" in printed
+    assert "demo test, 120 tracks, macro ROC-AUC over 4 of 4 labels" in printed
+    assert shown.filled.failed
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_every_step_is_told_of(terminal, bench):
+    step, text = bench(1.0), io.StringIO()
+    with Teller(2, Console(file=text, force_terminal=terminal, width=100, color_system=None)) as teller:
+        for what in ("waits", "begins", "runs", "failed"):
+            teller.tell(step, what, 65.0)
+    said = text.getvalue()
+    assert "Another process makes: probe 0." in said
+    assert "[1 of 2] probe 0 (about 10 s)" in said
+    assert "FAILED: probe 0, after 65 s" in said
+    assert ("65 s of about 10 s" in said) == terminal
+
+
+def test_cells_of_several_versions_are_said(shown, bench):
+    assert "versions of the code" not in " ".join(shown.lines)
+    first = next(iter(shown.filled.done))
+    first.outputs["x"] = first.folder
+    object.__setattr__(first, "commit", "one")
+    other = read_cell(Cell("probe", bench(1.0)), bench.of)
+    shown.filled.values[1][1] = other
+    assert "Cells were made by several versions of the code: " in " ".join(shown.lines)
+
+
+def test_formulas_do_not_reach_spreadsheets(bench, tmp_path):
+    table = Table("t", "t", "p", ["x"], [Row("=1+1", [words("-cmd")])])
+    from helpers.paper.show import _csv
+
+    text = _csv(Shown(fill(table, bench.of), SCALE))
+    assert "'=1+1" in text
+    assert "'-cmd" in text
+    assert math.isnan(read_cell(words("x"), bench.of).mean)

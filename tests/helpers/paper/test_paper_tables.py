@@ -1,0 +1,289 @@
+"""Every table at every scale, as a plan: commands, named configs and keys exist, and every quoted number is in the file."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+import configs
+import ex_paper
+from configs.schema_paper import ExPaper
+from helpers.paper import recipes
+from helpers.paper.engine import Absent, Engine
+from helpers.paper.groups import DOMAINS, TASKS, write_groups
+from helpers.paper.layout import Cell, Table, load_tables, table
+from helpers.paper.plan import make_plan
+from helpers.paper.quotes import FILE, PER_CENT, Quote, entries, find
+from helpers.paper.steps import Keys, Outside, Ref, in_order
+from helpers.sacred_glue import check
+from models.cards import get_card
+
+TABLES = load_tables()
+NAMES = [
+    "table_initial_weights", "table_sequence_length", "table_teacher_student", "table_tokens", "figure_blocks", "table_patchout_inference",
+    "table_downstream", "table_families", "table_clmr", "table_out_of_domain",
+]  # fmt: skip
+KEYS = Keys(ex_paper.resolved)
+
+
+def made(name: str, scale: str) -> Table:
+    return TABLES[name].make(ex_paper.scale_of(ex_paper.resolved("ex_paper.py", [scale], {})))
+
+
+def experiment(script: str):
+    return __import__(script.removesuffix(".py")).ex
+
+
+def test_the_tables_are_there_as_commands():
+    assert set(NAMES) <= set(TABLES)
+    assert set(TABLES) <= set(ex_paper.ex.commands)
+    assert all(registered.doc for registered in TABLES.values())
+
+
+@pytest.mark.parametrize("scale", configs.PAPER)
+@pytest.mark.parametrize("name", TABLES)
+def test_every_step_is_a_command_with_configs_and_keys_that_exist(name, scale):
+    found = made(name, scale)
+    assert all(len(row.cells) == len(found.columns) for row in found.rows)
+    assert len({row.name for row in found.rows}) == len(found.rows)
+    for step in in_order(found.steps):
+        ex, (schema, catalogue) = experiment(step.script), ex_paper.EXPERIMENTS[step.script]
+        assert step.command in ex.commands
+        assert set(step.named) <= set(catalogue)
+        values = {key: "a path" if isinstance(value, (Ref, Outside)) else value for key, value in step.updates.items()}
+        check(schema, ex_paper.resolved(step.script, step.named, values), extra=("seed",))
+        for weights in step.weights:
+            get_card(weights)
+        assert step.estimate.seconds > 0
+    for row in found.rows:
+        for quote in row.quotes:
+            assert 0 < find(quote).value < 1
+
+
+@pytest.mark.parametrize("scale", ["demo", "smoke"])
+@pytest.mark.parametrize("name", NAMES)
+def test_at_the_trained_scales_only_starting_weights_are_wanted(name, scale, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    plan = make_plan(Engine(tmp_path / "out", ex_paper.ROOT, KEYS), made(name, scale).steps)
+    absent = {one.outcome.text for one in plan if isinstance(one.outcome, Absent)}
+    wanted = {"table_initial_weights": {"deit_base_distilled_patch16_384-d0272ac0.pth", "passt-s-f128-p16-s10-ap.476-swa.pt"}}
+    assert absent == {f"not available: place {tmp_path / file}" for file in wanted.get(name, ())}
+    minutes = sum(one.seconds for one in plan) / 60
+    assert minutes < (60 if name == "table_families" else 20)
+    assert not (tmp_path / "out").exists()
+
+
+def test_published_scales_say_what_to_make_and_to_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    engine = Engine(tmp_path / "out", ex_paper.ROOT, KEYS)
+    texts = {one.outcome.text for one in make_plan(engine, made("table_sequence_length", "mtt").steps)}
+    made_by = "(cd datasets/mtt && python preprocess.py)"
+    assert all(text.startswith(f"not available: datasets/mtt/data/mtt/melspec/ is not there {made_by}; place ") for text in texts)
+    assert sum(f"; datasets/mtt/data/groundtruth/mtt-maest/ is not there {made_by}" in text for text in texts) == 4
+    (tmp_path / "datasets/mtt/data/mtt/melspec").mkdir(parents=True)
+    (tmp_path / "datasets/mtt/data/groundtruth/mtt-maest").mkdir(parents=True)
+    texts = {one.outcome.text for one in make_plan(engine, made("table_sequence_length", "mtt").steps)}
+    assert texts == {f"not available: place {tmp_path}/discogs-maest-{n}s-pw-129e-swa.ckpt" for n in (5, 10, 20, 30)}
+
+
+def test_tables_share_their_steps():
+    def keys(name):
+        return {KEYS(step): step for step in in_order(made(name, "demo").steps)}
+
+    tokens = keys("table_tokens")
+    training = [key for key, step in tokens.items() if step.trains]
+    assert len(training) == 1
+    for name in (
+        "figure_blocks",
+        "table_patchout_inference",
+        "table_downstream",
+        "table_families",
+        "table_teacher_student",
+        "table_sequence_length",
+    ):
+        assert training[0] in keys(name), name
+    clmr = {key for key, step in keys("table_clmr").items() if step.title == "pre-train CLMR"}
+    assert len(clmr) == 1
+    assert clmr < set(keys("table_families"))
+    a, b = ({key for key, step in keys(name).items() if step.trains} for name in ("table_out_of_domain", "table_families"))
+    assert not a & b  # other tracks
+
+
+def test_demo_and_smoke_share_nothing():
+    a, b = ({KEYS(step) for step in in_order(made("table_tokens", scale).steps)} for scale in ("demo", "smoke"))
+    assert not a & b
+
+
+def test_a_setting_that_matters_makes_another_key_and_one_that_does_not_does_not():
+    scale = ex_paper.scale_of(ex_paper.resolved("ex_paper.py", ["demo"], {}))
+    net = recipes.pretrained(scale)
+    base = KEYS(net.checkpoint.step)
+    assert KEYS(recipes.pretrained(scale, "another name").checkpoint.step) == base
+    assert KEYS(recipes.pretrained(scale, **{"trainer.keep_checkpoints": 3}).checkpoint.step) == base
+    assert KEYS(recipes.pretrained(scale, **{"predict.transformer_block": 0}).checkpoint.step) == base
+    others = [
+        {"trainer.max_epochs": 25},
+        {"seed": 1},
+        {"module.optimizer.lr": 2e-3},
+        {"datamodule.masking.do": False},
+        {"maest.depth": 5},
+    ]
+    assert len({base, *(KEYS(recipes.pretrained(scale, **change).checkpoint.step) for change in others)}) == 6
+    extraction = KEYS(recipes.extracted(scale, net))
+    assert KEYS(recipes.extracted(scale, net, **{"module.optimizer.lr": 1.0, "predict.html": False})) == extraction
+    assert KEYS(recipes.extracted(scale, net, **{"datamodule.tail": "pad"})) != extraction
+    assert KEYS(recipes.extracted(scale, net, [2])) != extraction
+
+
+def test_a_default_that_changes_makes_other_keys(monkeypatch):
+    scale = ex_paper.scale_of(ex_paper.resolved("ex_paper.py", ["demo"], {}))
+    step = recipes.pretrained(scale).checkpoint.step
+
+    def changed(script, named, updates):
+        found = ex_paper.resolved(script, named, updates)
+        return {**found, "module": {**found["module"], "mixup_alpha": 0.1}} if script == "ex_maest.py" else found
+
+    assert Keys(changed)(step) != KEYS(step)
+
+
+def test_a_table_is_added_by_a_function_alone():
+    @table
+    def table_of_a_test(scale):
+        """One row."""
+        return Table("table_of_a_test", "t", "none", ["x"], [])
+
+    try:
+        assert load_tables()["table_of_a_test"].doc == "One row."
+        with pytest.raises(ValueError, match="two tables 'table_of_a_test'"):
+            table(table_of_a_test)
+    finally:
+        TABLES.pop("table_of_a_test")
+
+
+def test_a_family_is_added_by_a_function_alone():
+    from helpers.paper import families
+
+    @families.family("zzz")
+    def systems(scale, target):
+        step = recipes.music(scale)
+        return [families.System("Zzz", Ref(step, "mels")), families.System("untrained Zzz", Ref(step, "mels"), trained=False)]
+
+    try:
+        found = made("table_families", "demo")
+        assert [row.name for row in found.rows] == [
+            "MAEST", "CLMR", "Zzz", "untrained MAEST", "untrained SampleCNN", "untrained Zzz", "mel statistics, logistic regression",
+        ]  # fmt: skip
+        assert any(claim.between == "Zzz - untrained Zzz" for claim in found.claims)
+        assert "Zzz" in [row.name for row in made("table_downstream", "demo").rows]
+    finally:
+        families._FAMILIES.pop("zzz")
+
+
+def test_scales_that_cannot_be_are_refused():
+    for change, words in (({"targets": ["mtx"]}, "mtx.*mtt"), ({"networks": "published"}, "scale.targets")):
+        scale = {**ex_paper.resolved("ex_paper.py", ["demo"], {})["scale"], **change}
+        with pytest.raises(ValueError, match=words):
+            ex_paper.scale_of({"scale": scale})
+
+
+@pytest.mark.parametrize(
+    ("words", "want"),
+    [
+        (["t", "with", "demo", "--dry"], ["t", "with", "demo", "dry=True"]),
+        (["t", "--dry", "with", "demo"], ["t", "with", "demo", "dry=True"]),
+        (["t", "--dry"], ["t", "with", "dry=True"]),
+        (["t", "with", "demo"], ["t", "with", "demo"]),
+    ],
+)
+def test_dry_is_a_flag(words, want):
+    assert ex_paper.arguments(words) == want
+
+
+# ---- labels in groups
+def test_groups_split_the_demo_as_it_is(tmp_path):
+    from datasets.demo.labels import FAMILIES
+    from datasets.groundtruth import Groundtruth
+
+    found = write_groups(tmp_path, 200)
+    assert set(found) == {"demo", *TASKS, *DOMAINS}
+    demo = Groundtruth.read(str(found["demo"]))
+    assert len(demo.labels) == 30
+    for task in TASKS:
+        truth = Groundtruth.read(str(found[task]))
+        assert truth.keys == demo.keys
+        assert set(truth.labels) == {name for name in FAMILIES[task] if not name.startswith("_")}
+    a, b = (Groundtruth.read(str(found[name])) for name in DOMAINS)
+    assert not set(a.keys) & set(b.keys)
+    assert set(a.keys) | set(b.keys) == set(demo.keys)
+    assert not set(b.labels) & set(FAMILIES["timbre"])
+    assert {part: len(one) for part, one in demo.splits.items()} == {"train": 152, "val": 20, "test": 28}
+
+
+def test_groups_are_the_demos_own_table(tmp_path):
+    from datasets.demo.labels import SPLITS, plan_track
+    from datasets.demo.writer import sizes
+    from datasets.demo.writer import table as demo_table
+
+    plans = [plan_track(0, split, i) for split in SPLITS for i in range(sizes(60)[split])]
+    assert write_groups(tmp_path, 60)["demo"].read_text() == demo_table(plans)
+
+
+# ---- papers' numbers
+def test_the_file_is_whole():
+    assert len(entries()) == 470
+    assert {one["certainty"] for one in entries()} == {"verbatim-seed", "verbatim-stored", "image-transcribed", "derived"}
+    assert not re.search(r"\bid \d{6,}|\bseed \d|(code|pages) corpus", FILE.read_text())
+
+
+def test_shares_are_made_of_per_cent():
+    assert find(Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC")).value == pytest.approx(0.887)
+    assert find(Quote("MGPHot", "MAEST", "MTT (50 tags)", "mAP (mean of 5 seeds)")).value == pytest.approx(0.4926)
+    for one in entries():
+        scores = isinstance(one["value"], (int, float)) and one["table"] != "recipe" and one["metric"] not in ("setting", "clips")
+        if scores and "MSE" not in one["metric"] and not one["metric"].startswith("clips"):
+            assert (one["value"] > 1) == one["paper"].startswith(PER_CENT), json.dumps(one)
+
+
+def test_a_number_of_magnatagatune_never_stands_without_its_clips():
+    for name in NAMES:
+        for scale in ("demo", "mtt"):
+            for row in made(name, scale).rows:
+                for quote in row.quotes:
+                    assert not quote.dataset.startswith("MTT") or "untagged clips" in find(quote).short
+
+
+@pytest.mark.parametrize("quote", [Quote("CLMR", "nothing", "MTT", "ROC-AUC"), Quote("M", "MAEST", "MTT (50 tags)", "mAP")])
+def test_a_number_that_is_not_in_the_file_is_not_printed(quote):
+    with pytest.raises(LookupError):
+        find(quote)
+
+
+def test_maests_own_tables_are_said_to_be_absent():
+    for name in NAMES[:7]:
+        assert any("MAEST paper's numbers of this table: not available" in note for note in made(name, "demo").notes), name
+    assert not [one for one in entries() if one["paper"].startswith("MAEST") and "ROC" in one["metric"]]
+
+
+def test_the_schema_of_scales():
+    for name, named in configs.PAPER.items():
+        check(ExPaper, configs.naming.merged(configs.options.defaults(ExPaper), named.values), extra=("seed",))
+        assert named.doc, name
+    assert Cell("text", text="why").step is None
+
+
+def test_the_table_of_the_page_is_one():
+    page = (ex_paper.ROOT / "docs" / "paper_tables.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    try:
+        exec(compile(block, "paper_tables.md", "exec"), {})
+        found = made("table_windows", "demo")
+        assert len({KEYS(cell.step) for row in found.rows for cell in row.cells}) == 2
+        assert TABLES["table_windows"].doc == "Does a probe want windows that overlap?"
+    finally:
+        TABLES.pop("table_windows", None)
+    assert all(f"`{name}`" in page for name in NAMES)
