@@ -13,7 +13,11 @@ from .options import opt, section
 class ProbeTrainer:
     max_epochs: int = opt(60, "epochs")
     max_steps: int | None = opt(None, "steps at which training ends, in place of max_epochs")
-    precision: str | int = opt("32", "32; bf16: matrix products in bfloat16, faster where many heads train", ("32", 32, "bf16"))
+    precision: str | int = opt(
+        "32",
+        "32; bf16: matrix products in bfloat16, faster where the processor has them and many heads train",
+        ("32", 32, "bf16"),
+    )
     devices: int = opt(1, "the probe runs in one process", (1,))
     num_sanity_val_steps: int = opt(0, "kept for published command lines: there are none", (0,))
 

@@ -41,7 +41,8 @@ class ProbeSettings:
     standardise: shift and scale the inputs by the training split's mean and sd (constant columns are left unscaled).
     examples: "row": every row of the training split is an example; "random_row": each epoch one random row (window) of every track.
     aggregate: how the windows of a track become one prediction (helpers/aggregation.py); "best": the way that is best on validation.
-    precision: "32", or "bf16": matrix products in bfloat16 (weights, sums and the optimiser stay float32); about twice as fast.
+    precision: "32", or "bf16": matrix products in bfloat16 (weights, sums and the optimiser stay float32); faster where the
+        processor multiplies bfloat16 itself (AVX-512 BF16, AMX) and many heads train, slower elsewhere.
     """
 
     hidden: int = 512

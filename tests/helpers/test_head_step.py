@@ -63,17 +63,21 @@ def test_dropout_keeps_its_share_and_the_mean():
 
 
 @pytest.mark.parametrize("onednn", [True, False])
-def test_products_with_and_without_onednn(monkeypatch, onednn):
+@pytest.mark.parametrize("fast_bf16", [True, False])
+def test_products_are_those_of_any_processor(monkeypatch, onednn, fast_bf16):
     import helpers.head_step as module
 
-    if not onednn:
-        monkeypatch.setattr(module, "_onednn", None)
+    if onednn and not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    monkeypatch.setattr(module, "_onednn", torch.ops.mkldnn._linear_pointwise if onednn else None)
+    monkeypatch.setattr(module, "_fast_bf16", fast_bf16)
     a, b, bias = torch.randn(5, 7), torch.randn(3, 7), torch.randn(3)
     torch.testing.assert_close(product(a, b, bias), a @ b.t() + bias)
     torch.testing.assert_close(product(a.t().contiguous().t(), b), a @ b.t())
     low = product(a.bfloat16(), b.bfloat16(), bias)
     assert low.dtype == torch.float32
-    torch.testing.assert_close(low, a @ b.t() + bias, atol=0.1, rtol=0.05)
+    exact = a.bfloat16().double() @ b.bfloat16().double().t()  # only the result is rounded, to 8 bits
+    torch.testing.assert_close((low - bias).double(), exact, atol=1e-5, rtol=2**-8)
 
 
 def test_the_golden_mlp_and_its_loss(fixtures):
