@@ -9,6 +9,7 @@ setup: .venv/.installed
 
 # The stamp is newer than the lock when nothing changed: a second `make setup` does no work at all.
 .venv/.installed: requirements.txt pyproject.toml
+	@echo "Installing the lock into .venv: about 2 GB, some minutes."
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
 	$(PY) -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .

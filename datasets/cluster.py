@@ -239,7 +239,12 @@ class _Run:
                     looked, slots = time.monotonic(), HANDED_OUT * sum(threads.values())
                     if not slots and looked - told > TELL:
                         told = looked
-                        log.info("Waiting for workers of %s ...", self.client.scheduler.address)
+                        place = self.client.scheduler.address
+                        log.info(
+                            "Waiting for workers of %s (by hand, in the checkout: PYTHONPATH=$PWD dask worker %s) ...",
+                            place,
+                            place,
+                        )
                 for index, task in _take(waiting, max(slots, 1) - len(self.running)):
                     self._submit(index, task)
                 for future in self._done():

@@ -70,8 +70,8 @@ class Findings:
 
     @property
     def leaking_copies(self) -> list[list[int]]:
-        """Pairs of the row that stays and a copy that stands in another split."""
-        return self._unlike(self.table.split)
+        """Pairs of the row that stays and a copy that stands in another split; a row that has none cannot leak."""
+        return [pair for pair in self._unlike(self.table.split) if self.unsplit.keys().isdisjoint(pair)]
 
     @property
     def copies_across_groups(self) -> list[list[int]]:
@@ -93,12 +93,13 @@ class Findings:
     @property
     def kept(self) -> list[int]:
         """Rows of the cleaned table: heard, with a split where the table has splits, and one of each copies."""
-        return [i for i in self._once if i not in self.unsplit]
+        return self._once(self.unsplit)
 
-    @property
-    def _once(self) -> list[int]:
-        dropped = {i for rows in self.copies for i in rows[1:]}
-        return [i for i in range(len(self.table)) if i in self.sounds and i not in dropped]
+    def _once(self, without: Iterable[int] = ()) -> list[int]:
+        """One row of every sound, of those that are not left out."""
+        out = set(without)
+        dropped = {i for rows in self.copies for i in [i for i in rows if i not in out][1:]}
+        return [i for i in range(len(self.table)) if i in self.sounds and i not in dropped and i not in out]
 
     @property
     def exit_code(self) -> int:
@@ -108,7 +109,7 @@ class Findings:
 
     def cleaned(self, without_split: bool = False) -> Groundtruth | None:
         """The kept rows under their files' names; None when none is left. without_split: to be split anew, with those that have no split."""
-        rows, t = self._once if without_split else self.kept, self.table
+        rows, t = self._once() if without_split else self.kept, self.table
         if not rows:
             return None
         keys = [self.names[self.files[i]] for i in rows]
@@ -160,10 +161,11 @@ class Findings:
         return words
 
 
-def examine(table: Groundtruth, heard: Mapping[str, Heard], root: str | Path | None = None) -> Findings:
+def examine(table: Groundtruth, heard: Mapping[str, Heard], root: str | Path | None = None, new_split: bool = False) -> Findings:
     """Compare a table (read as `faulty`) with what was heard of the audio files (all that there are, by name).
 
     root: the folder of the audio: an absolute path of a file in it is taken as the file that it means, and is a fault of the table.
+    new_split: rows are to be split anew. Otherwise a row without a split is no use, and no copy of another.
     """
     names = list(heard)
     inside = {} if root is None else _below(table.keys, root)
@@ -192,6 +194,8 @@ def examine(table: Groundtruth, heard: Mapping[str, Heard], root: str | Path | N
                     else "its split is empty"
                 )
     found.missing = _missing(table.keys, missing, names)
+    if not new_split:
+        same = defaultdict(list, {sound: [i for i in rows if i not in found.unsplit] for sound, rows in same.items()})
     found.copies = [sorted(rows, key=lambda row: _rank(table, row)) for rows in same.values() if len(rows) > 1]
     meant = set(numbers.tolist()) | {i for rows in several.values() for i in rows}
     found.unlisted = [name for i, name in enumerate(names) if i not in meant]

@@ -90,11 +90,16 @@ def middle(path: str | os.PathLike[str], max_seconds: float | None) -> tuple[flo
     Raises AudioError when it is unreadable or shorter than 16 ms.
     """
     duration = audio.info(path).duration
-    if duration < MIN_SECONDS:
-        raise AudioError(f"{path} is too short: {1000 * duration:.1f} ms; at least {1000 * MIN_SECONDS:.0f} ms are wanted.")
+    check_length(path, duration)
     if not max_seconds or duration <= max_seconds:
         return 0.0, None
     return (duration - max_seconds) / 2, float(max_seconds)
+
+
+def check_length(path: str | os.PathLike[str], seconds: float) -> None:
+    """Raises AudioError for a file too short for any front end."""
+    if seconds < MIN_SECONDS:
+        raise AudioError(f"{path} is too short: {1000 * seconds:.1f} ms; at least {1000 * MIN_SECONDS:.0f} ms are wanted.")
 
 
 @functools.cache

@@ -265,6 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.jobs is not None and args.jobs < 1:
         parser.error("--jobs is 1 or more")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches at the end
     try:
         done = prepare(
             args.audio_dir,

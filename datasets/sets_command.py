@@ -57,6 +57,7 @@ def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
     if args.jobs is not None and args.jobs < 1:
         parser.error("--jobs is 1 or more")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("torch").setLevel(logging.WARNING)  # it tells of its caches at the end
     if args.verb in ("cite", "license"):
         sys.stdout.write(data.cite() if args.verb == "cite" else data.license())
         return EXIT_OK
@@ -117,6 +118,8 @@ def _check_copy(data: DataSet, audio_dir: str | None, annotations: str | None) -
     fits = re.compile(pattern).search
     if not any(fits(name) for name in names):
         there = f"it has files like {names[0]!r}" if names else "it holds no audio at all"
+        above = next((head for head, _, rest in (name.partition("/") for name in names) if rest and fits(rest)), None)
+        there += f": give {Path(audio_dir) / above}" if above else ""
         raise AudioError(f"--audio_dir is {audio_dir}, and no file in it is {words or 'audio'} ({data.title}); {there}.")
 
 

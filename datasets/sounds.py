@@ -20,13 +20,13 @@ import numpy as np
 from models import audio
 from models.errors import StoreError
 
-from .features import BLOCK_SECONDS
+from .features import BLOCK_SECONDS, check_length
 from .parallel import parallel_map
 from .progress import JobProgress
 from .store import TrackStore
 
 log = logging.getLogger(__name__)
-VERSION = 1  # of what is found out; older caches are made again
+VERSION = 2  # of what is found out; older caches are made again
 FULL = 0.999  # from here on a sample counts as clipped
 QUIET = 10 ** (-70 / 20)  # peak, re full scale, below which a file is silent
 
@@ -96,8 +96,9 @@ class _Digest:
 
 
 def listen(path: str | os.PathLike[str]) -> Sound:
-    """Decode a file whole. Raises AudioError when it cannot be."""
+    """Decode a file whole. Raises AudioError when it cannot be, or is too short to be prepared."""
     about = audio.info(path)
+    check_length(path, about.duration)
     digest = _Digest()
     peak, full, total, n = 0.0, 0, 0.0, 0
     for block in audio.iterate(path, None, BLOCK_SECONDS):

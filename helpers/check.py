@@ -82,8 +82,9 @@ def check_collection(
 ) -> Checked:
     """Listen to all audio under `source` (or read a store of mels or waveforms), examine it against `table`, and write into the folder `out`:
 
-    clean.csv: the rows that can be used, copies once, with the table's splits as they are (groups that stand in several of them included: a
-    published split is not changed unasked), or new ones (stratified, whole groups together, by split_seed) where it has none or with new_split;
+    clean.csv: the rows that can be used, copies once, as path, labels, split and group (further columns stay in the table); with the table's splits
+    as they are (groups that stand in several of them included: a published split is not changed unasked), or new ones (stratified, whole groups
+    together, by split_seed) where it has none or with new_split;
     problems.csv: path, problem, detail, and the table's line (csv and tsv); report.json: counts, lengths, labels; sounds.jsonl: what was heard,
     so that only new and changed files are listened to the next time.
 
@@ -101,7 +102,7 @@ def check_collection(
     else:
         heard = listen_to_all(source, find_audio(source), out / "sounds.jsonl", jobs)
     heard = {name: Heard(h.sound, h.error and h.error.replace(f"{source}/", "")) for name, h in heard.items()}
-    found = examine(truth, heard, None if is_store else source)
+    found = examine(truth, heard, None if is_store else source, new_split)
     cleaned, made, why = found.cleaned(), False, ""
     if (truth.split is None or new_split) and (bare := found.cleaned(without_split=True)) is not None:
         try:

@@ -33,7 +33,8 @@ def print_findings(checked: Checked, console: Console | None = None) -> None:
     if checked.cleaned is None:
         console.print(Text("No track can be used.", style="bold red"))
     else:
-        clean = f"{len(checked.cleaned)} of {len(found.table)} rows can be used: {checked.folder / 'clean.csv'}"
+        columns = ["path", "labels", *(name for name in ("split", "group") if getattr(checked.cleaned, name) is not None)]
+        clean = f"{len(checked.cleaned)} of {len(found.table)} rows can be used: {checked.folder / 'clean.csv'} ({', '.join(columns)})"
         console.print(Text(clean, style="bold green" if found.exit_code == 0 else "bold yellow"))
         console.print(Text(_split_sizes(checked)))
     if found.unsplit and not checked.new_split and not checked.unsplit:
@@ -50,7 +51,7 @@ def print_findings(checked: Checked, console: Console | None = None) -> None:
 def _where_paths_begin(checked: Checked) -> str:
     """What the table's paths are relative to, with one that was looked for and one that is there."""
     found = checked.findings
-    row, why = next(iter(found.missing.items()))
+    row, why = min(found.missing.items(), key=lambda one: not one[1].endswith("meant?"))
     there = f"; a file that is there is {found.names[0]!r}" if found.names else ""
     return f"Paths are relative to {checked.source}. Looked for {found.table.keys[row]!r}: {why}{there}."
 

@@ -132,6 +132,18 @@ def test_rows_without_a_split_are_found_and_only_a_new_split_takes_them():
     assert found.cleaned(without_split=True).keys == ["a.wav", "b.wav", "c.wav"]
 
 
+def test_a_copy_without_a_split_is_neither_copy_nor_leak():
+    rows = [(f"{name}.wav", ["x"]) for name in "abcd"]
+    truth, sounds = table(rows, split=["", "train", "", "test"], faulty=True), heard(a="1", b="1", c="2", d="3")
+    found = examine(truth, sounds)
+    assert (found.copies, found.leaking_copies, found.kept) == ([], [], [1, 3])
+    assert len(found.unsplit) + len(found.kept) == len(truth)  # each row is counted once
+    anew = examine(truth, sounds, new_split=True)
+    assert (anew.copies, anew.leaking_copies) == ([[1, 0]], [])
+    assert anew.cleaned(without_split=True).keys == ["b.wav", "c.wav", "d.wav"]
+    assert anew.kept == [1, 3]  # where no new split can be made
+
+
 def test_missing_rows_say_where_such_a_file_is():
     keys = ["/music/rock/a.wav", "a.mp3", "C:\\music\\b.wav", "else/a.wav", "z.wav"]
     found = examine(table([(key, ["x"]) for key in keys]), heard(rock__a="1", rock__b="2"))

@@ -184,6 +184,13 @@ def test_a_copy_laid_out_otherwise_is_refused_before_any_work(name, tmp_path, ca
     assert not (tmp_path / "data").exists()
 
 
+def test_a_folder_one_level_too_high_is_told_which_is_meant(tmp_path, caplog):
+    (tmp_path / "gtzan" / "genres_original" / "blues").mkdir(parents=True)
+    (tmp_path / "gtzan" / "genres_original" / "blues" / "blues.00000.wav").write_bytes(b"x")
+    assert main(get_set("gtzan"), ["--data_dir", str(tmp_path / "data"), "--audio_dir", str(tmp_path / "gtzan")]) == 2
+    assert caplog.messages[-1].endswith(f": give {tmp_path / 'gtzan' / 'genres_original'}.")
+
+
 def test_layouts_fit_the_paths_of_the_published_tables(tmp_path):
     fits = {name: re.compile(get_set(name).layout[1]).search for name in NAMES}
     for name, path in {
