@@ -261,17 +261,12 @@ def predict(_config: Mapping[str, Any], seed: int) -> list[str]:
 
     The network's head is its checkpoint's own (samplecnn_supervised), or clmr.head_checkpoint: a probe's head.safetensors.
     """
-    from models.errors import ConfigError
 
     def make() -> tuple[Any, str, str]:
         net = network(_config, None, seed)
         classes(_config, net)
         return placed(net, weights_name(_config), _config["trainer"])
 
-    if _config[_config["family"]]["task"] == "multiclass":
-        raise ConfigError(
-            "predict gives each class a probability of its own; the classes of a multiclass network share one: extract_logits gives its logits."
-        )
     found, lines = what_is_heard(make, _config["predict"], _config["datamodule"]["batch_size_test"])
     _say(*lines)
     return [str(path) for path in found.written]

@@ -15,10 +15,10 @@ from datasets.store import TrackStore
 from models.encoder import AudioEncoder
 from models.windows import Tail
 
-from .extraction_job import Extraction, Format, Job, weights_sha256
+from .extraction_job import Extraction, Format, Job
 from .outputs import Output, Pool
 
-__all__ = ["Extraction", "extract_embeddings", "extract_logits", "weights_sha256"]
+__all__ = ["Extraction", "extract_embeddings", "extract_logits"]
 
 
 def extract_embeddings(

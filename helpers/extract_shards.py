@@ -23,10 +23,11 @@ from datasets.plans import Plan, planned_names, write_manifest
 from datasets.progress import JobProgress
 from datasets.store import TrackStore, shard_path
 from models.errors import ConfigError, StoreError, WeightsError
+from models.head_origin import weights_sha256
 
 from .build import build_network
 from .devices import resolve_accelerator, resolve_precision
-from .extract import Extraction, extract_embeddings, extract_logits, weights_sha256
+from .extract import Extraction, extract_embeddings, extract_logits
 from .families import family
 
 log = logging.getLogger(__name__)

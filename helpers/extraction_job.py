@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from datasets.store import TrackStore, shard_path
 from datasets.tracks import WindowRule, samples_of
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError
+from models.head_origin import weights_sha256
 from models.windows import Tail
 
 from .devices import autocast, resolve_precision
@@ -40,18 +40,6 @@ class Extraction:
     n_new: int
     n_windows: int
     seconds: float
-
-
-def weights_sha256(network: torch.nn.Module) -> str:
-    """SHA-256 over names, types, shapes and bytes of all parameters and buffers that the network saves: one checkpoint, one hash."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        digest.update(
-            array.view(torch.uint8).numpy().tobytes() if array.ndim else array[None].view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()
 
 
 class Job:

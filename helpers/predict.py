@@ -21,10 +21,10 @@ from datasets.progress import JobProgress
 from models.audio import find_audio, info
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
+from models.head_origin import weights_sha256
 from models.tagging import Tagged, tag_many
 
 from .devices import autocast
-from .extraction_job import weights_sha256
 from .files import atomic
 from .prediction_tables import open_tables, table_files, write_unusable
 from .track_page import Row, clock, folder_page, player, readable, shown, track_page

@@ -16,12 +16,12 @@ import torch
 
 from datasets.groundtruth import listed
 from models.errors import ConfigError, GroundtruthError
+from models.head_origin import LAYER, LOSS, SHA
 from models.heads import ProbeHead
 
 from .aggregation import AGGREGATIONS, aggregate
 from .embeddings import load_embeddings, select_tokens
 from .files import atomic
-from .head_origin import LAYER, SHA
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .probe_settings import ProbeSettings
 from .scores import SystemScores
@@ -67,7 +67,7 @@ class ProbeResult:
 
     def save(self, folder: Path | str) -> Path:
         """Write scores.json, scores.npz and head.safetensors (the best seed's head by validation, the standardisation, and which
-        encoder's which layer it was trained on where that is known) into `folder`.
+        encoder's which layer, and with which loss, it was trained on where that is known) into `folder`.
         """
         from safetensors.torch import save_file
 
@@ -77,6 +77,7 @@ class ProbeResult:
         with atomic(Path(folder) / "head.safetensors") as part:
             about = {"seed": str(self.scores.seeds[self.best]), "labels": "\n".join(self.scores.labels)}
             about |= {name: self.scores.settings[name] for name in (SHA, LAYER) if name in self.scores.settings}
+            about[LOSS] = self.scores.settings["trained_with"]
             save_file(state, str(part), metadata={**about, "activation": self.heads[self.best].activation})
         return self.scores.save(folder)
 
@@ -192,6 +193,7 @@ def score_test(
             "system": "probe",
             **{**asdict(settings), "lr_grid": list(settings.lr_grid)},
             "in_dim": int(test.x.shape[-1]),
+            "trained_with": loss,
             "chosen_by": monitor,
             "aggregate": "one vector per track" if test.track is None else "mean" if task == "regression" else how,
             **shares,

@@ -26,6 +26,8 @@ from .report_html import folded, page, paragraph, section, settings_table, table
 
 EMBEDDED_RATE = 24000  # Hz, mono: about 0.3 MB per minute
 COLUMNS = 900  # of the heat map
+EACH_ITS_OWN = "Each class has a probability of its own: they do not add up to 1."
+ONE_OF_ALL = "The classes exclude each other: their probabilities add up to 1."
 _STYLE = """<style>
 .heard{display:grid;grid-template-columns:clamp(6.5rem,27vw,14rem) minmax(0,1fr) 2.6rem;column-gap:8px;row-gap:6px;margin:.8rem 0}
 .heard>*{min-width:0}.heard .spec,.heard .heatbox,.heard .axis{grid-column:2}
@@ -112,9 +114,7 @@ def track_page(
         *(paragraph(note) for note in notes),
         audio,
         _heard(heard, best),
-        section(
-            "Most probable", bars[0], paragraph("Each class has a probability of its own: they do not add up to 1.", "soft small")
-        ),
+        section("Most probable", bars[0], paragraph(ONE_OF_ALL if heard.exclusive else EACH_ITS_OWN, "soft small")),
         section("Genres", bars[1], paragraph("Of each genre its most probable style.", "soft small")) if genres else "",
         section("Nearest recordings", _neighbours(neighbours)) if neighbours else "",
         folded("Windows", _windows(heard)),

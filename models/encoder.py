@@ -49,6 +49,7 @@ class AudioEncoder(nn.Module):
     Attributes:
         sample_rate: Hz. embed_dim: C. depth: number of layers. embedding_rate: vectors per second (`eps` is its published alias).
         max_seconds: longest input of one pass. card: where the weights came from, None for own networks.
+        exclusive: classes exclude each other, one per recording: their probabilities add up to 1.
     """
 
     sample_rate: int
@@ -58,6 +59,7 @@ class AudioEncoder(nn.Module):
     max_seconds: float
     card: ModelCard | None = None
     pools: tuple[str, ...] = ("mean",)
+    exclusive: bool = False
     _frozen: bool = False
 
     @property
@@ -176,8 +178,12 @@ class AudioEncoder(nn.Module):
         raise ValueError(f"This {type(self).__name__} has no classes: it gives vectors, no logits.")
 
     def window_probabilities(self, windows: Tensor) -> Tensor:
-        """Windows as `pooled` takes them -> a probability of each class [W, L]: sigmoids, classes do not exclude each other."""
-        return self.window_logits(windows).sigmoid()
+        """Windows as `pooled` takes them -> a probability of each class [W, L]."""
+        return self.probabilities(self.window_logits(windows))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Logits [..., L] -> probabilities [..., L]: sigmoids, or softmaxes where the classes exclude each other."""
+        return logits.softmax(dim=-1) if self.exclusive else logits.sigmoid()
 
     @property
     def label_names(self) -> list[str]:

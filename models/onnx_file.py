@@ -26,9 +26,10 @@ def output(name: str, op: str, purpose: str, *shape: int) -> dict[str, Any]:
     return {"name": name, "type": "float", "shape": ["batch", *shape], "op": op, "output_purpose": purpose}
 
 
-def classes(n_classes: int) -> list[dict[str, Any]]:
-    """The two outputs that every graph begins with."""
-    return [output(LOGITS, "Linear", "logits", n_classes), output(ACTIVATIONS, "Sigmoid", "predictions", n_classes)]
+def classes(n_classes: int, exclusive: bool = False) -> list[dict[str, Any]]:
+    """The two outputs that every graph begins with. exclusive: of classes that exclude each other."""
+    probabilities = output(ACTIVATIONS, "Softmax" if exclusive else "Sigmoid", "predictions", n_classes)
+    return [output(LOGITS, "Linear", "logits", n_classes), probabilities]
 
 
 def write(

@@ -38,6 +38,7 @@ class Tagged:
     duration: s. overview: [columns, F] float32, the raw log-mel averaged to at most 2000 columns (silence is 0);
     of a network that reads samples one that is made for the picture.
     model: name of the weights, None for own ones. licence: of the weights, None when not stated.
+    exclusive: the classes exclude each other: probabilities add up to 1.
     """
 
     labels: list[str]
@@ -47,6 +48,7 @@ class Tagged:
     overview: np.ndarray
     model: str | None = None
     licence: str | None = None
+    exclusive: bool = False
 
     def __repr__(self) -> str:
         best = ", ".join(f"{label} {p:.2f}" for label, p in self.top(3))
@@ -340,4 +342,5 @@ def _result(model: AudioEncoder, labels: list[str], recording: _Open) -> Tagged 
         end.overview,
         None if card is None else card.name,
         None if card is None else card.licence,
+        model.exclusive,
     )

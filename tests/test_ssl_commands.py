@@ -229,8 +229,6 @@ def test_a_probe_makes_an_encoder_predict(run, pretrained, audio, labels, folder
         run("export", **{**words, "clmr.checkpoint": "other.ckpt", "export.format": "onnx", "export.out": "never.onnx"})
     with pytest.raises(ValueError, match=r"no head.*clmr\.head_checkpoint"):
         run("predict", **{**words, "clmr.head_checkpoint": None})
-    with pytest.raises(ValueError, match="extract_logits"):
-        run("predict", **words, **{"clmr.task": "multiclass"})
     with pytest.raises(ValueError, match=r"predict\.audio"):
         run("predict", **where)
     with pytest.raises(ValueError, match=r"nothing\.wav"):

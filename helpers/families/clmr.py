@@ -13,13 +13,11 @@ import torch
 from models.audio import find_audio
 from models.cards import find_weights, get_card
 from models.checkpoints import read_settings, weight_file
-from models.clmr import SampleCNN, build, load_checkpoint
+from models.clmr import SampleCNN, build
 from models.clmr.augment import Augmentation
 from models.clmr.objective import ContrastiveObjective, WaveformSupervised
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
-
-from ..head_origin import check_origin
 
 log = logging.getLogger(__name__)
 Config = Mapping[str, Any]
@@ -101,13 +99,13 @@ def network(config: Config, labels: Sequence[str] | None, seed: int, **changes: 
     """The config's network, with `changes` of its section; random weights are drawn from `seed`.
 
     labels: of a supervised network. Without labels it has a head only where a file of one is named. Raises ConfigError for a head that was trained
-    behind another encoder, or on another layer than the last (helpers/head_origin.py).
+    behind another encoder, or on another layer than the last (models/head_origin.py).
     """
     c = {**config["clmr"], **changes}
     if labels is not None and not c["supervised"]:
         labels = None
     torch.manual_seed(seed)
-    net = build(
+    return build(
         c["arch"],
         c["pretrained"],
         c["checkpoint"],
@@ -120,12 +118,8 @@ def network(config: Config, labels: Sequence[str] | None, seed: int, **changes: 
         sample_rate=c["sample_rate"],
         head=c["head"],
         supervised=c["supervised"],
+        exclusive=bool(c["supervised"] and c["task"] == "multiclass"),
     )
-    if c["head_checkpoint"] is not None:
-        card = get_card(c["arch"])
-        path = c["checkpoint"] or find_weights(get_card(card.encoder) if card.encoder else card)
-        check_origin(c["head_checkpoint"], lambda: load_checkpoint(path, averaged=c["checkpoint_swa_weights"]), str(path))
-    return net
 
 
 def objective(config: Config, net: SampleCNN) -> Objective:

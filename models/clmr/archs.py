@@ -59,7 +59,8 @@ def build(
     """A SampleCNN by its published name, or from files.
 
     pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). checkpoint, head_checkpoint: files in their place.
-    out_dim: classes of a head; None: those of the head's file, or no head. Without any weights it is random, `out_dim` wide.
+    out_dim: classes of a head; None: those of the head's file, or no head. Without any weights it is random, `out_dim` wide
+    (by its name alone: with that name's classes).
     averaged: of an own training checkpoint the averaged weights, where there are any. settings: of SampleCNN, for random weights; the
     size of loaded ones is the file's.
 
@@ -71,6 +72,9 @@ def build(
     if checkpoint is None and not pretrained:
         if head_checkpoint is not None:
             raise ConfigError("A trained head without a trained encoder says nothing: name the encoder's checkpoint too.")
+        if card.labels and out_dim is None and not settings:  # asked for by its name alone: with the classes that the name has
+            labels = load_labels(card.labels)
+            out_dim = len(labels)
         return SampleCNN(**settings, out_dim=out_dim, labels=labels)
     if checkpoint is not None:
         path, head = Path(checkpoint), head_checkpoint

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..checkpoints import read_settings, read_state
 from ..errors import WeightsError
+from ..head_origin import LOSS, check_origin, header
 from .network import SampleCNN
 
 log = logging.getLogger(__name__)
@@ -82,22 +83,20 @@ def _probe(state: Mapping[str, Tensor], source: str) -> State:
     return {f"{name}{kind}": v for name, pair in zip(names, linears) for kind, v in zip(("weight", "bias"), pair)}
 
 
-def _probe_labels(path: str | Path) -> list[str] | None:
-    """Names of the classes that a probe of this suite was trained on; None for any other head.
+def _probe_classes(path: str | Path) -> dict[str, Any]:
+    """Labels and exclusive, as settings of SampleCNN, of the classes that a probe of this suite was trained on; {} for any other head.
 
-    Raises WeightsError for a hidden layer whose activation is not ReLU, which a SampleCNN's is.
+    Raises WeightsError for a probe of values, and for a hidden layer whose activation is not ReLU, which a SampleCNN's is.
     """
-    if Path(path).suffix != ".safetensors":
-        return None
-    from safetensors import safe_open
-
-    with safe_open(path, "pt") as file:
-        about, hidden = file.metadata() or {}, sum(k.endswith(".weight") for k in file.keys()) > 1  # noqa: SIM118 (no mapping)
-    if hidden and about.get("activation") != "relu":
+    about = header(Path(path))
+    if about.get("activation", "relu") != "relu":
+        raise WeightsError(f"{path} has a hidden layer of activation {about['activation']}; a SampleCNN's head has ReLU.")
+    if about.get(LOSS) == "mse":
         raise WeightsError(
-            f"{path} has a hidden layer of activation {about.get('activation', 'unknown')}; a SampleCNN's head has ReLU."
+            f"{path} is a probe of values (a regression): it has no classes. Read its predictions from ex_tl.py's scores.npz."
         )
-    return about["labels"].split("\n") if "labels" in about else None
+    labels = {"labels": about["labels"].split("\n")} if "labels" in about else {}
+    return {**labels, "exclusive": about.get(LOSS) == "ce"} if about else {}
 
 
 def sizes_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -140,7 +139,8 @@ def load_checkpoint(
     encoder without one (none: no head, `fc` is the identity).
     averaged: of an own training checkpoint the averaged weights, where there are any. settings: of SampleCNN (labels, sample_rate).
 
-    Raises WeightsNotFoundError, WeightsError for files that are truncated, hold more than tensors, or do not fit: a head of another width.
+    Raises WeightsNotFoundError; WeightsError for files that are truncated, hold more than tensors, or do not fit (a head of another width);
+    ConfigError for a head that was trained behind another encoder or layer, where its file says so.
     """
     path = Path(path)
     state = remap_encoder(read_state(path, averaged), str(path))
@@ -148,14 +148,13 @@ def load_checkpoint(
     if head is not None:
         fc = remap_head(read_state(head), str(head))
         state = {**{k: v for k, v in state.items() if not k.startswith("fc.")}, **fc}
-        own = {k: v for k, v in own.items() if k != "labels"}
-        if (names := _probe_labels(head)) is not None:
-            own["labels"] = names
+        own = {k: v for k, v in own.items() if k not in ("labels", "exclusive")} | _probe_classes(head)
         width, wanted = fc["fc.0.weight" if "fc.0.weight" in fc else "fc.weight"].shape[1], sizes_of(state)["channels"][-1]
         if width != wanted:
             raise WeightsError(
                 f"The head {head} reads {width} numbers, the encoder {path} gives {wanted}: they do not belong together."
             )
+        check_origin(head, lambda: load_checkpoint(path, averaged=averaged), str(path))
     found = {**own, **sizes_of(state)}
     fresh = out_dim is not None and found["out_dim"] is None
     if out_dim is not None and not fresh and found["out_dim"] != out_dim:

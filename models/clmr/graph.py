@@ -22,12 +22,12 @@ class Graph(nn.Module):
 
     def __init__(self, model: SampleCNN):
         super().__init__()
-        self.sequential, self.fc = model.sequential, model.fc
+        self.sequential, self.fc, self.probabilities = model.sequential, model.fc, model.probabilities
 
     def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         h = self.sequential(wave[:, None]).flatten(1)
         logits = self.fc(h)
-        return logits, logits.sigmoid(), h
+        return logits, self.probabilities(logits), h
 
 
 def write(model: SampleCNN, path: Path) -> dict[str, Any]:
@@ -35,13 +35,16 @@ def write(model: SampleCNN, path: Path) -> dict[str, Any]:
 
     Raises ConfigError for a network without a head, and as `onnx_file.write` does.
     """
-    outputs = [*onnx_file.classes(model.n_classes), onnx_file.output(EMBEDDINGS, "MaxPool", "embeddings", model.embed_dim)]
+    outputs = [
+        *onnx_file.classes(model.n_classes, model.exclusive),
+        onnx_file.output(EMBEDDINGS, "MaxPool", "embeddings", model.embed_dim),
+    ]
     was_training, device = model.training, model.device
     model.eval().cpu()
 
     def expected(wave: Tensor) -> Mapping[str, Tensor]:
         logits = model(wave)
-        return {onnx_file.LOGITS: logits, onnx_file.ACTIVATIONS: logits.sigmoid(), EMBEDDINGS: model.features(wave)}
+        return {onnx_file.LOGITS: logits, onnx_file.ACTIVATIONS: model.probabilities(logits), EMBEDDINGS: model.features(wave)}
 
     try:
         return onnx_file.write(Graph(model).eval(), path, model.window_length, outputs, expected)

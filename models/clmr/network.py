@@ -38,6 +38,7 @@ class SampleCNN(AudioEncoder):
         strides: kernel and pooling of blocks 1 .. len(strides); 3 nine times as published.
         out_dim: classes L of `fc`; None: no head, `forward` gives h. head: "linear" (`fc`), or "mlp" (`fc.0`, ReLU, `fc.2`).
         supervised: dropout of 0.5 on h in training.
+        exclusive: the classes exclude each other (one per track): probabilities are softmaxes, else sigmoids.
         labels: names of the classes, in column order. sample_rate: Hz.
 
     Raises ConfigError for settings that cannot work together.
@@ -52,12 +53,14 @@ class SampleCNN(AudioEncoder):
         supervised: bool = False,
         labels: Sequence[str] | None = None,
         sample_rate: int = SAMPLE_RATE,
+        exclusive: bool = False,
     ):
         super().__init__()
         self.channels, self.strides = tuple(map(int, channels)), tuple(map(int, strides))
         self.out_dim = None if out_dim is None else int(out_dim)
         self.head, self.supervised, self.sample_rate = head, bool(supervised), int(sample_rate)
         self.labels = None if labels is None else list(labels)
+        self.exclusive = bool(exclusive)
         self._check()
         widths = zip((1, *self.channels), self.channels)
         kernels = (FIRST, *self.strides, 3)
@@ -90,7 +93,7 @@ class SampleCNN(AudioEncoder):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins, and its family."""
-        names = ("out_dim", "head", "supervised", "labels", "sample_rate")
+        names = ("out_dim", "head", "supervised", "labels", "sample_rate", "exclusive")
         found = {name: getattr(self, name) for name in names}
         return {"family": "clmr", "channels": list(self.channels), "strides": list(self.strides), **found}
 
@@ -98,7 +101,9 @@ class SampleCNN(AudioEncoder):
     def n_classes(self) -> int:
         """L. Raises ConfigError for a network without a head."""
         if self.out_dim is None:
-            raise ConfigError("This SampleCNN has no head (out_dim is none): it has no classes. Give it a trained head.")
+            raise ConfigError(
+                "This SampleCNN has no head (out_dim is none): it has no classes. Give it a trained head: load_checkpoint(ENCODER, head=FILE)."
+            )
         return self.out_dim
 
     @property

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from datasets.store import TrackStore
-from helpers.extract import extract_embeddings, extract_logits, weights_sha256
+from helpers.extract import extract_embeddings, extract_logits
 from helpers.extraction_job import Job
 from helpers.probe import load_embeddings
 from models.errors import ConfigError, StoreError
 from models.frontend import normalise
+from models.head_origin import weights_sha256
 from models.maest import MAEST
 from models.windows import left_padding, plan_windows
 

@@ -16,10 +16,11 @@ from configs.schema_ssl import ExSsl
 from datasets import cluster
 from datasets.store import TrackStore
 from helpers.build import build_network
-from helpers.extract import extract_embeddings, extract_logits, weights_sha256
+from helpers.extract import extract_embeddings, extract_logits
 from helpers.extract_shards import Recipe, extract_in_shards
 from helpers.families import family
 from models.errors import ClusterError, ConfigError, StoreError, WeightsError
+from models.head_origin import weights_sha256
 from tests.helpers.test_extract import mel_store
 
 FRAMES = tuple(60 + 37 * (i % 7) for i in range(23))

@@ -14,11 +14,12 @@ from safetensors.torch import save_file
 from datasets.groundtruth import Groundtruth
 from datasets.store import TrackStore
 from helpers.comparison import compare_systems
-from helpers.extract import extract_embeddings, weights_sha256
-from helpers.head_origin import LAYER, SHA, check_origin, origin_of
+from helpers.extract import extract_embeddings
+from helpers.head_origin import origin_of
 from helpers.probe import ProbeSettings
 from models.clmr import SampleCNN
 from models.errors import ConfigError
+from models.head_origin import LAYER, SHA, check_origin, weights_sha256
 
 
 @pytest.fixture

@@ -44,6 +44,12 @@ def archive(path: Path, **members: object) -> Path:
     return path
 
 
+def test_a_tagger_by_its_name_has_its_classes_without_weights_too(weights):
+    net = load_model("clmr-magnatagatune-10000-tags", pretrained=False)
+    assert net.label_names == list(load_labels("magnatagatune_50"))
+    assert load_model("clmr-magnatagatune-10000", pretrained=False).out_dim is None
+
+
 def test_cards_say_what_is_known():
     assert list_models("clmr*") == [
         "clmr-magnatagatune",

@@ -6,13 +6,15 @@ import json
 import logging
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from models import export_model
 from models.clmr import SampleCNN, load_checkpoint
-from models.errors import WeightsError
+from models.errors import ConfigError, WeightsError
+from models.head_origin import LAYER, SHA, weights_sha256
 from models.heads import ProbeHead
 
 LABELS = ["guitar", "drums, loud", "no vocals"]
@@ -101,3 +103,44 @@ def test_the_command_writes_encoder_and_head_as_one_file(encoder, tmp_path, monk
             ex_ssl.ex.run("export", config_updates=updates)
     finally:
         logging.getLogger().handlers = handlers
+
+
+def test_classes_that_exclude_each_other_add_up_to_1_at_every_door(encoder, tmp_path):
+    net, path = encoder
+    torch.manual_seed(5)
+    head = ProbeHead(16, 3, hidden=16, num_layers=1)
+    save_probe(tmp_path / "one.safetensors", head, loss="ce")
+    save_probe(tmp_path / "tags.safetensors", head, loss="bce")
+    one, tags = (load_checkpoint(path, head=tmp_path / f"{name}.safetensors") for name in ("one", "tags"))
+    waves = torch.randn(4, net.window_length)
+    logits = one.window_logits(waves)
+    torch.testing.assert_close(one.window_probabilities(waves), logits.softmax(1))
+    torch.testing.assert_close(tags.window_probabilities(waves), logits.sigmoid())
+    heard = one.tag(waves.reshape(-1).numpy(), 22050)
+    assert heard.exclusive
+    assert heard.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert not tags.tag(waves.reshape(-1).numpy(), 22050).exclusive
+    export_model(one, tmp_path / "again.safetensors")
+    assert load_checkpoint(tmp_path / "again.safetensors").exclusive  # a file of the network itself says it too
+    export_model(one, tmp_path / "one.onnx", "onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "one.onnx"), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["activations"], {"waveform": waves.numpy()})
+    np.testing.assert_allclose(found, logits.softmax(1).detach().numpy(), atol=1e-5)
+    described = json.loads((tmp_path / "one.json").read_text())["schema"]["outputs"]
+    assert next(out["op"] for out in described if out["name"] == "activations") == "Softmax"
+
+
+def test_a_probe_of_values_is_no_tagger(encoder, tmp_path):
+    save_probe(tmp_path / "values.safetensors", ProbeHead(16, 3, hidden=16, num_layers=1), loss="mse")
+    with pytest.raises(WeightsError, match="no classes"):
+        load_checkpoint(encoder[1], head=tmp_path / "values.safetensors")
+
+
+def test_a_head_of_another_encoder_is_refused_in_python_too(encoder, tmp_path):
+    net, path = encoder
+    head = ProbeHead(16, 3, hidden=16, num_layers=1)
+    save_probe(tmp_path / "own.safetensors", head, **{SHA: weights_sha256(net), LAYER: "3"})
+    assert load_checkpoint(path, head=tmp_path / "own.safetensors").label_names == LABELS
+    save_probe(tmp_path / "other.safetensors", head, **{SHA: "f" * 64, LAYER: "3"})
+    with pytest.raises(ConfigError, match="embeddings of other weights"):
+        load_checkpoint(path, head=tmp_path / "other.safetensors")
