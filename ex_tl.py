@@ -76,6 +76,20 @@ def protocol(config: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def check_repetitions(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for seeds beside a cross-validation, whose repetitions have their own."""
+    from models.errors import ConfigError
+
+    d = config["data"]
+    if d["folds"] and list(config["seeds"]) != defaults(ExTl)["seeds"]:
+        raise ConfigError(
+            f"seeds={list(config['seeds'])} does nothing in a cross-validation: its spread is over data.repeats (now {d['repeats']}), each with "
+            "other folds and its number as seed. Set data.repeats."
+        )
+    if d["folds"]:
+        log.info("Cross-validation over all tracks: the labels' own split, where there is one, is not used.")
+
+
 def data_name(data: Mapping[str, Any]) -> str:
     """The data set's name, which its scores carry."""
     return Path(data["groundtruth"] or data["metadata_dir"] or "").resolve().with_suffix("").name
@@ -96,7 +110,9 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     from helpers.comparison import compare_systems
     from helpers.tables import print_scores
 
-    folder, d = run_folder(_run, _config["out_dir"]), _config["data"]
+    d = _config["data"]
+    check_repetitions(_config)
+    folder = run_folder(_run, _config["out_dir"])
     systems = {"probe": d["base_dir"]} | ({"untrained": d["untrained_dir"]} if d["untrained_dir"] else {})
     how = protocol(_config)  # refused before any file is read
     scores, results = compare_systems(
@@ -112,7 +128,7 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
         results.get(one.name, one).save(place)
     print_scores(scores)
-    print(f"Scores, predictions and the best head: {folder}")
+    print(f"Scores, predictions{' and the best head' if results else ''}: {folder}")
     return summary(_run, scores[0])
 
 
@@ -207,12 +223,16 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
 
 @ex.command
 def compare(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
-    """Results that were saved before, in one table, and their paired differences: compare.runs=exp_out/tl/1,exp_out/tl/2. Tests nothing anew."""
-    from helpers.tables import print_differences, print_scores, saved_systems
+    """Results that were saved before, in one table, and their paired differences: compare.runs=exp_out/tl/1,exp_out/tl/2. Tests nothing anew.
+
+    Writes differences.csv.
+    """
+    from helpers.tables import print_differences, print_scores, saved_systems, write_differences
 
     systems = saved_systems([part.strip() for part in _config["compare"]["runs"].split(",") if part.strip()])
     print_scores(systems)
     print_differences(systems)
+    print(f"Differences: {write_differences(systems, run_folder(_run, _config['out_dir']) / 'differences.csv')}")
     return {one.name: one.mean() for one in systems}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from models.errors import GroundtruthError, nearest
 from .groundtruth import SPLITS, listed
 from .split_names import split_names
 
+log = logging.getLogger(__name__)
 PATHS = ("path", "file", "filename", "track")
 OTHERS = ("split", "group", "artist", "id")
 
@@ -70,6 +72,8 @@ class Values:
     def read(path: str | Path, column: str | None = None) -> Values:
         """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value; column: the one taken.
 
+        Without a choice all columns of numbers are taken: those with a number in most of their cells. The log says which, and which are not.
+
         Raises GroundtruthError naming the file, and the line of a cell that is no finite number.
         """
         path = Path(path)
@@ -89,11 +93,11 @@ class Values:
                 raise GroundtruthError(
                     f"{path} has no column {column!r} of values; it has {listed(names)} (data.label_column=...).{nearest(column, names)}"
                 )
-            names = names if column is None else [column]
             rows, lines = [], []
             for row in reader:
                 rows.append(row)
                 lines.append(reader.line_num)
+        names = [column] if column is not None else _of_numbers(names, rows, path)
         numbers = np.empty((len(rows), len(names)))
         for i, row in enumerate(rows):
             for j, name in enumerate(names):
@@ -109,6 +113,24 @@ class Values:
                     )
         split = split_names([row["split"] for row in rows]) if "split" in columns else None
         return Values([row[place] for row in rows], names, numbers, split)
+
+
+def _of_numbers(names: Sequence[str], rows: Sequence[dict[str, str]], path: Path) -> list[str]:
+    """The columns that hold numbers, by most of their cells: a stray cell is a fault of its line. Raises GroundtruthError where there is none."""
+    found = [name for name in names if 2 * sum(_is_number(row[name]) for row in rows) > len(rows)]
+    if rows and not found:
+        raise GroundtruthError(f"{path} has no column of numbers: {listed(names)} hold none. Values are wanted, a column each.")
+    left = [name for name in names if name not in found] if found else []
+    log.info("%s: values: %s%s.", path, listed(found or names), f"; not used: {listed(left)}" if left else "")
+    return found or list(names)
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True
 
 
 def z_scored(truths: dict[str, Values], by: Sequence[str] = ("train", "val")) -> dict[str, Values]:

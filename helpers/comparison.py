@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,13 @@ from models.errors import ConfigError, GroundtruthError
 
 from .baselines import mel_statistics, run_logistic_regression
 from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+from .embeddings import has_tokens
 from .head_origin import origin_of
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import Inputs, check_tracks, read_split
+from .transfer import Inputs, check_tracks, layer_folders, read_split
 
+log = logging.getLogger(__name__)
 MEL_STATISTICS = "mel statistics + logistic regression"
 
 
@@ -65,30 +69,62 @@ def compare_systems(
         like = next(iter(loaded.values()))
         loaded[MEL_STATISTICS] = {part: Split(s.name, s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()}
     _same_tracks(loaded)
-    about = {"types": inputs.types, "reduce": inputs.reduce, **_windows(inputs)}
+    windows = _windows(inputs)
     results: dict[str, ProbeResult] = {}
     scores = []
     if folds:
         every = next(iter(loaded.values()))["all"]
         shared = repeated_folds(every.y, folds, max(repeats, 1))
     trains = [] if folds else [parts["train"] for name, parts in loaded.items() if name != MEL_STATISTICS]
-    with probe_progress(settings, len(seeds) * len(settings.rates), trains) as tell:
+    progress = probe_progress(settings, len(seeds) * len(settings.rates), trains)
+    with fold_progress(len(loaded) * len(shared) * folds) if folds else progress as tell:
         for name, parts in loaded.items():
             linear = name == MEL_STATISTICS
             if folds:
                 fit = logistic_fit(labels) if linear else probe_fit(labels, settings)
-                scores.append(cross_validate(name, fit, parts["all"], labels, shared, about))
+                about = (
+                    {}
+                    if linear
+                    else {**asdict(settings), **_tokens(embeddings[name], inputs), **windows, "embeddings": str(embeddings[name])}
+                )
+                scores.append(cross_validate(name, fit, parts["all"], labels, shared, about, tell))
             elif linear:
                 scores.append(run_logistic_regression(name, parts["train"], parts["val"], parts["test"], labels))
             else:
                 told = log if not results else None
-                more = {**about, "embeddings": str(embeddings[name]), "train_tracks": len(parts["train"].keys)}
+                more = {**_tokens(embeddings[name], inputs), **windows, "embeddings": str(embeddings[name])}
+                more["train_tracks"] = len(parts["train"].keys)
                 more |= origin_of(embeddings[name], inputs.layers)
                 results[name] = run_probe(
                     name, parts["train"], parts["val"], parts["test"], labels, seeds, settings, log=told, about=more, tell=tell
                 )
                 scores.append(results[name].scores)
+                say_unfinished(scores[-1], settings)
     return scores, results
+
+
+@contextmanager
+def fold_progress(folds: int) -> Iterator[Callable[[], object]]:
+    """A bar over the folds of a cross-validation; what it yields is called after each."""
+    with JobProgress("Cross-validating", folds, "folds") as progress:
+        yield progress.advance
+
+
+def say_unfinished(scores: SystemScores, settings: ProbeSettings) -> None:
+    """Log where every head was best in its last epochs, so that longer training would probably score better."""
+    best = np.array(scores.validation["best_epoch"])
+    ends = np.isfinite(scores.history[settings.monitor_name]).sum(axis=1)
+    if settings.keep == "best" and len(best) and ends.min() > 5 and (ends - best <= np.maximum(1, ends // 20)).all():
+        log.warning(
+            "%s: %s is best in the last epochs (%s of %d): the probe has not learned all it can. Train longer (trainer.max_epochs), or faster "
+            "(optimizer.max_lr).", scores.name, settings.monitor_name, ", ".join(map(str, best + 1)), ends.max(),
+        )  # fmt: skip
+
+
+def _tokens(source: str | Path, inputs: Inputs) -> dict[str, object]:
+    """Which tokens the scores are of; {} for embeddings without."""
+    first = next(iter(layer_folders(source, inputs.layers).values())) if inputs.layers else source
+    return {"types": inputs.types, "reduce": inputs.reduce} if has_tokens(first, inputs.token_size) else {}
 
 
 def _windows(inputs: Inputs) -> dict[str, object]:

@@ -53,12 +53,18 @@ def repeated_folds(y: np.ndarray, n_folds: int = 5, n_repeats: int = 3, seed: in
 
 
 def cross_validate(
-    name: str, fit: Fit, data: Split, labels: Sequence[str], folds: np.ndarray, about: dict | None = None
+    name: str,
+    fit: Fit,
+    data: Split,
+    labels: Sequence[str],
+    folds: np.ndarray,
+    about: dict | None = None,
+    tell: Callable[[], object] | None = None,
 ) -> SystemScores:
     """Score one system by repeated cross-validation.
 
     fit: trains on one split and returns the probabilities of its test split; its seed is the repetition's number.
-    data: all tracks; its name is the data set's. folds: int [repeats, N] as `repeated_folds` makes them.
+    data: all tracks; its name is the data set's. folds: int [repeats, N] as `repeated_folds` makes them. tell: called after every fold.
 
     The result holds one set of out-of-fold predictions per repetition, scored fold by fold.
 
@@ -76,6 +82,8 @@ def cross_validate(
                 for part, mask in (("training", ~test & ~validation), ("validation", validation), ("test", test))
             ]
             predictions[repeat, test] = fit(*parts, repeat)
+            if tell is not None:
+                tell()
     return SystemScores(
         name=name,
         split=f"{data.name}, {n_folds}-fold cross-validation x {len(folds)}",

@@ -9,6 +9,7 @@ leave [windows, C]; stores whose attribute `layers` names K layers hold [windows
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from datasets.groundtruth import listed, match
 from datasets.store import TrackStore
 from models.errors import ConfigError, GroundtruthError, StoreError
 
+log = logging.getLogger(__name__)
 Reduce = Literal["mean", "stack"]
 Rows = Literal["mean", "each", "first", "random"]
 TOKENS = "cdt"
@@ -176,6 +178,11 @@ def embedding_names(source: str | Path) -> Sequence[str]:
     return _opened(source, Choice()).names
 
 
+def has_tokens(source: str | Path, token_size: int | None = None) -> bool:
+    """Whether there are tokens to choose of in these embeddings, or single vectors. Raises StoreError where there are none."""
+    return bool(_opened(source, Choice(token_size=token_size)).tokens)
+
+
 def _opened(source: str | Path | TrackStore, choice: Choice) -> Any:
     """A store or a folder of files, to be read. Raises StoreError for a place without embeddings."""
     if isinstance(source, TrackStore):
@@ -236,6 +243,7 @@ class _Store:
         known = attrs.get("network", {}).get("embed_dim")
         flat = known or choice.token_size or PUBLISHED_SIZE
         self.size = flat if shape == (3 * flat,) and attrs.get("block") != -1 else shape[-1]
+        self.tokens = shape != (self.size,)
 
     def lengths(self, numbers: np.ndarray) -> np.ndarray:
         return self.store.lengths[numbers]
@@ -245,7 +253,11 @@ class _Store:
 
 
 class _Files:
-    """A folder of `<key>.embeddings.npy`, where a key may hold folders, as `load_rows` reads it: every file once."""
+    """A folder of `<key>.embeddings.npy`, where a key may hold folders, as `load_rows` reads it: every file once.
+
+    [3, C] may be the three tokens of one average, or three windows without tokens: what the folder's other files are tells. Where all are [3, C]
+    they are tokens, as in the published suite's averages; that is said where the folder has no settings.json of this suite's extraction.
+    """
 
     def __init__(self, folder: Path, choice: Choice):
         self.where, self.folder = str(folder), folder
@@ -256,6 +268,14 @@ class _Files:
             known = json.loads((folder / "settings.json").read_text()).get("network", {}).get("embed_dim")
         self.size, self.width = known or choice.token_size or PUBLISHED_SIZE, 3 * PUBLISHED_SIZE
         self._arrays: dict[int, np.ndarray] = {}
+        kinds = (_tokens(_shape(folder / f"{name}{NPY_SUFFIX}"), self.size) for name in self.names)
+        telling = next((kind for kind in kinds if kind is not None), None)  # mostly that of the first file
+        if telling is None and known is None:
+            log.warning(
+                "All arrays in %s are [3, %d]: they are taken as three tokens (c, d, t) of one window each. If they are three windows of vectors "
+                "without tokens, write them into a track store of [windows, %d].", folder, self.size, self.size,
+            )  # fmt: skip
+        self.tokens = telling is not False
 
     def lengths(self, numbers: np.ndarray) -> np.ndarray:
         return np.array([len(self._array(int(i))) for i in numbers])
@@ -273,17 +293,41 @@ class _Files:
             raise StoreError(f"{path} cannot be read as an array: {error}. Extract it again.") from error
         if not np.isfinite(array).all():
             raise StoreError(f"{path} holds NaN or infinite values. Extract it again.")
-        if array.shape in ((3 * size,), (3, size)) or (array.ndim == 2 and array.shape[1] == 3 * size):
-            array = array.reshape(-1, 3, size)
-        elif array.shape == (size,) or (array.ndim == 2 and array.shape[1] == size):
-            array = array.reshape(-1, size)
-        elif array.ndim != 3 or array.shape[1:] != (3, size):
+        kind = _tokens(array.shape, size)
+        if kind is None and array.shape != (3, size):
             raise ConfigError(
                 f"{path} has the shape {list(array.shape)}, which is neither [windows, 3, {size}] nor [windows, {3 * size}] nor "
                 f"[windows, {size}]. Set data.token_size to the network's width."
             )
+        if kind is not None and kind != self.tokens:
+            kinds = f"tokens, [windows, 3, {size}]", f"vectors without tokens, [windows, {size}]"
+            raise StoreError(
+                f"{path} has the shape {list(array.shape)}; other files of {self.folder} are {kinds[not self.tokens]}. Keep files of different "
+                "networks in folders of their own."
+            )
+        array = array.reshape(-1, 3, size) if self.tokens else array.reshape(-1, size)
         self._arrays[i] = array
         return array
+
+
+def _tokens(shape: tuple[int, ...], size: int) -> bool | None:
+    """Whether an array's shape is of three tokens of `size` (True) or of vectors without; None for neither, and for [3, size], which may be both."""
+    if shape == (3, size):
+        return None
+    if shape == (3 * size,) or (len(shape) == 2 and shape[1] == 3 * size) or (len(shape) == 3 and shape[1:] == (3, size)):
+        return True
+    return False if shape == (size,) or (len(shape) == 2 and shape[1] == size) else None
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    """Of an .npy file, by its header; () where it cannot be read: who reads the array says why."""
+    try:
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return tuple(read(file)[0])
+    except (OSError, ValueError):
+        return ()
 
 
 def find_names(keys: Sequence[str], names: Sequence[str], where: str, what: str = "embeddings") -> list[str]:

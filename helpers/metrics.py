@@ -66,7 +66,8 @@ def bootstrap_interval(
     """
     resampled = bootstrap_scores(targets, scores, resamples=resamples, seed=seed)
     found = tagging_scores(targets, scores, warn=False)
-    return {name: interval_of(values, found[name], level) for name, values in resampled.items()}
+    intervals = {name: interval_of(values, found[name], level) for name, values in resampled.items()}
+    return {name: (float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))) for name, (low, high) in intervals.items()}
 
 
 def interval_of(resampled: np.ndarray, score: float, level: float = 0.95) -> tuple[float, float]:

@@ -7,6 +7,7 @@ tracks of the mean over seeds. Classes without positives (or, for ROC-AUC, witho
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from models.errors import ConfigError
 
 from .files import atomic, plain
 from .metrics import interval_of
-from .tasks import Task, get_task, resampled, score
+from .tasks import BOUNDS, Task, get_task, resampled, score
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,11 @@ class SystemScores:
     def interval(
         self, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap interval over tracks of the mean over seeds (the headline metrics): `helpers.metrics.interval_of`."""
+        """Bootstrap interval over tracks of the mean over seeds (the headline metrics), within the score's own bounds: `metrics.interval_of`."""
         metric = metric or self.asked.metrics[0]
-        resampled = self.resampled(metric, n_resamples, seed)
-        return interval_of(resampled, self.mean(metric), share)
+        low, high = interval_of(self.resampled(metric, n_resamples, seed), self.mean(metric), share)
+        least, most = BOUNDS.get(metric, (0.0, 1.0))
+        return (low, high) if math.isnan(low) else (max(low, least), min(high, most))
 
     def resampled(self, metric: str | None = None, n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
         """The mean over seeds on every bootstrap resample of the tracks, [n_resamples]; one `seed` and N draw the same tracks for

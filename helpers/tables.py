@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from rich.text import Text
 
 from models.errors import ConfigError
 
+from .files import atomic
 from .report import over, runs, spread
-from .scores import SystemScores, check_comparable, compare
+from .scores import Difference, SystemScores, check_comparable, compare
 from .tasks import LOWER_IS_BETTER, METRIC_NAMES
 
 
@@ -40,7 +42,7 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
         table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
         if intervals:
             table.add_column("95 %", justify="right", no_wrap=True)
-    table.add_column(over(systems), justify="right")
+    table.add_column("seeds" if first.folds is None else "reps", justify="right", no_wrap=True)  # what is left of 80 columns
     best = {m: (min if m in LOWER_IS_BETTER else max)(s.mean(m) for s in systems) for m in metrics}
     for s in systems:
         cells = [Text(s.name)]  # Text: a name in brackets is no markup
@@ -49,7 +51,7 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
             cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
             if intervals:
                 low, high = s.interval(metric)
-                cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}-{high:.3f}"))
+                cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
         table.add_row(*cells, runs(s))
     table.caption = f"{_counted(first)}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
     if any(s.windows for s in systems):
@@ -122,17 +124,34 @@ def difference_table(systems: Sequence[SystemScores]) -> Table:
     """The first system minus each of the others, on the same tracks: paired bootstrap over tracks."""
     first = systems[0]
     table = Table(title=Text("Paired differences on the same tracks", style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("difference", overflow="fold")
+    table.add_column("first minus", overflow="fold")
     for metric in first.asked.headline:
         table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
         table.add_column("95 %", justify="right", no_wrap=True)
-    for other in systems[1:]:
-        cells = [Text(f"{first.name} - {other.name}")]
-        for metric in first.asked.headline:
-            found = compare(first, other, metric)
-            cells += [Text(f"{found.mean:+.3f}"), Text(f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}")]
+    for other, found in _differences(systems):
+        cells = [Text(other.name)]
+        for one in found:
+            cells += [Text(f"{one.mean:+.3f}"), Text(f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}")]
         table.add_row(*cells)
     return table
+
+
+def _differences(systems: Sequence[SystemScores]) -> Iterator[tuple[SystemScores, list[Difference]]]:
+    """Each system but the first, with what the first has more of each headline score."""
+    first = systems[0]
+    for other in systems[1:]:
+        yield other, [compare(first, other, metric) for metric in first.asked.headline]
+
+
+def write_differences(systems: Sequence[SystemScores], path: Path) -> Path:
+    """The paired differences as a csv: first, other, score, difference, low, high (95 %), tracks. Returns its path."""
+    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("first", "other", "score", "difference", "low_95", "high_95", "tracks"))
+        for other, found in _differences(systems):
+            for one in found:
+                rows.writerow((systems[0].name, other.name, one.metric, one.mean, *one.interval, len(other.keys)))
+    return path
 
 
 def print_differences(systems: Sequence[SystemScores], console: Console | None = None) -> None:

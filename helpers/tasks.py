@@ -10,6 +10,7 @@ outputs, as scikit-learn's r2_score) and the mean squared error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,7 @@ METRIC_NAMES = {
     "r2": "R2",
     "mse": "MSE",
 }
+BOUNDS = {"r2": (-math.inf, 1.0), "mse": (0.0, math.inf)}  # of all others 0 and 1
 LOWER_IS_BETTER = frozenset({"mse", "val_loss"})
 
 

@@ -124,8 +124,13 @@ def test_sweep_finds_the_block_and_compares(run, folder):
     assert again == result
     assert (other / "sweep.csv").read_text() == (where / "sweep.csv").read_text()
     places = [run("main", **{**SMALL, "data.groundtruth": "tags.csv", "data.base_dir": f"emb/{b}"})[1] for b in (1, 0)]
-    means, _ = run("compare", **{"compare.runs": ",".join(map(str, places))})
+    means, compared = run("compare", **{"compare.runs": ",".join(map(str, places))})
     assert len(means) == 2
+    rows = list(csv.DictReader((compared / "differences.csv").open()))
+    assert [row["score"] for row in rows] == ["macro_roc", "macro_ap"]
+    first, second = means.values()
+    assert float(rows[0]["difference"]) == pytest.approx(first - second)
+    assert float(rows[0]["low_95"]) < float(rows[0]["difference"]) < float(rows[0]["high_95"])
     other = run("main", **{**SMALL, "data.groundtruth": "values.csv", "data.task": "regression"})[1]
     for runs, words in (
         (str(places[0]), "two or more"),
@@ -134,6 +139,17 @@ def test_sweep_finds_the_block_and_compares(run, folder):
     ):
         with pytest.raises(ValueError, match=words):
             run("compare", **{"compare.runs": runs})
+
+
+def test_small_data_says_what_it_did(run, capsys):
+    updates = {name: value for name, value in SMALL.items() if name != "seeds"}
+    _, where = run("main", "small_data", **{**updates, "data.groundtruth": "tags.csv", "data.types": "c", "data.repeats": 2})
+    scores = json.loads((where / "scores.json").read_text())
+    assert scores["settings"]["hidden"] == 16
+    assert (scores["settings"]["types"], scores["settings"]["n_repeats"]) == ("c", 2)
+    out = capsys.readouterr().out
+    assert "best head" not in out
+    assert max(map(len, out.splitlines()), default=0) <= 80 or " reps" in out
 
 
 def test_few_labels(run):
@@ -155,8 +171,9 @@ def test_few_labels(run):
         ("main", {"data.task": "single-label"}, "one class per track"),
         ("main", {"data.task": "key", "data.groundtruth": "tags.csv"}, "one class per track"),
         ("main", {"optimizer.monitor": "val_acc"}, "val_roc, val_ap"),
-        ("main", {"data.train_windows": "each", "data.folds": 3}, "Cross-validation takes one vector"),
-        ("main", {"data.train_share": 0.5, "data.folds": 3}, "not for cross-validation"),
+        ("main", {"data.train_windows": "each", "data.folds": 3, "seeds": [0, 1, 2]}, "Cross-validation takes one vector"),
+        ("main", {"data.train_share": 0.5, "data.folds": 3, "seeds": [0, 1, 2]}, "not for cross-validation"),
+        ("main", {"data.folds": 3}, r"seeds=\[0, 1\] does nothing in a cross-validation.*data\.repeats"),
         ("main", {"data.train_share": 0.0}, "above 0"),
         ("main", {"data.layers": [0]}, "sub-folder per block"),
         ("main", {"model.loss": "ce"}, "trained with bce"),

@@ -35,7 +35,8 @@ def test_the_development_tracks_decide_the_scale():
     ("text", "words"),
     [
         ("path,a\nx,1\nx,2\n", "more than once"),
-        ("path,a\nx,one\n", "line 2: a is 'one'"),
+        ("path,a\nx,one\n", "no column of numbers: 'a' hold"),
+        ("path,a\nx,1\ny,2\nz,one\n", "line 4: a is 'one'"),
         ("path,a\nw,1\n\nx,nan\n", "line 4: a is 'nan', which is not finite"),
         ("song,a\nx,1\n", "wanted one of path"),
         ("path,split\nx,train\n", "a column per value"),
@@ -47,6 +48,14 @@ def test_tables_that_are_none(tmp_path, text, words):
         Values.read(tmp_path / "t.csv")
     with pytest.raises(GroundtruthError, match="no table"):
         Values.read(tmp_path / "u.csv")
+
+
+def test_columns_of_words_are_left_out_and_said(tmp_path, caplog):
+    (tmp_path / "t.csv").write_text("path,tags,arousal,valence,key\nx,a|b,1,2,C major\ny,b,3,4,D minor\n")
+    with caplog.at_level("INFO"):
+        found = Values.read(tmp_path / "t.csv")
+    assert found.labels == ["arousal", "valence"]
+    assert "values: 'arousal', 'valence'; not used: 'tags', 'key'." in caplog.text
 
 
 def test_a_column_can_be_chosen(tmp_path):

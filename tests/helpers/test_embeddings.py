@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from datasets.store import TrackStore
+from helpers.embeddings import Choice, load_rows
 from helpers.probe import load_embeddings, select_tokens
 from models.errors import ConfigError, GroundtruthError, StoreError
 
@@ -136,3 +137,43 @@ def test_a_folder_above_the_store_is_told_from_an_empty_one(tmp_path):
     with pytest.raises(StoreError) as error:
         load_embeddings(store.parents[1], ["a"])
     assert str(error.value).endswith(f"there is one at {store.parent}: name that folder.")
+
+
+def npy(folder, **arrays):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.embeddings.npy", array.astype(np.float32))
+    return folder
+
+
+def test_files_without_tokens_may_have_any_number_of_windows(tmp_path):
+    """Three windows of vectors look like three tokens of one: the folder's other files tell."""
+    three, five = np.arange(3 * C).reshape(3, C), np.arange(5 * C).reshape(5, C)
+    folder = npy(tmp_path, three=three, five=five)
+    for keys in (["three", "five"], ["three"]):  # also a split in which all tracks have three
+        rows, track = load_rows(folder, keys, Choice("c", "mean", C), "each")
+        np.testing.assert_array_equal(rows[:3], three)
+        assert np.bincount(track).tolist() == [3, 5][: len(keys)]
+
+
+def test_three_tokens_stay_three_tokens_beside_longer_files(tmp_path):
+    three, two = np.arange(3 * C).reshape(3, C), np.arange(6 * C).reshape(2, 3 * C)
+    rows, track = load_rows(npy(tmp_path, three=three, two=two), ["three", "two"], Choice("d", "mean", C), "each")
+    np.testing.assert_array_equal(rows, [three[1], two[0, C : 2 * C], two[1, C : 2 * C]])
+    assert track.tolist() == [0, 1, 1]
+
+
+def test_files_that_may_be_either_are_tokens_and_it_is_said(tmp_path, caplog):
+    folder = npy(tmp_path, a=np.arange(3 * C).reshape(3, C))
+    np.testing.assert_array_equal(load_embeddings(folder, ["a"], "t", token_size=C)[0], np.arange(2 * C, 3 * C))
+    assert f"All arrays in {folder} are [3, {C}]: they are taken as three tokens" in caplog.text
+    caplog.clear()
+    (folder / "settings.json").write_text(f'{{"network": {{"embed_dim": {C}}}}}')
+    load_embeddings(folder, ["a"], "t")
+    assert caplog.text == ""
+
+
+def test_files_of_two_kinds_are_refused_by_name(tmp_path):
+    folder = npy(tmp_path, a=np.zeros((2, 3 * C)), b=np.zeros((2, 3 * C)), odd=np.zeros((5, C)))
+    with pytest.raises(StoreError, match=r"embeddings\.npy has the shape .* other files of .* are "):
+        load_embeddings(folder, ["a", "odd"], token_size=C)
