@@ -88,10 +88,11 @@ def check_enough(config: Config) -> None:
         return
     n, size = len(find_audio(c["audio_dir"])), c["batch_size_train"]
     if 0 < n < size * world:
-        fits = f"datamodule.batch_size_train={n // world} or less" if n // world > 1 else "more files"
+        most = 3 * n // 4 // world  # a share validates, and some may be too short
+        fits = f"datamodule.batch_size_train={most} or less" if most > 1 and n >= 4 else "more files, four at least"
         raise ConfigError(
             f"The {n} files of {c['audio_dir']} do not fill one batch of {size}{f' on each of {world} devices' if world > 1 else ''}: "
-            f"{fits}, with room for the share that validates."
+            f"{fits}; the share that validates is not trained on."
         )
 
 
