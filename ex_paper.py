@@ -98,6 +98,7 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     from helpers.paper.cells import fill
     from helpers.paper.engine import Open, failures
     from helpers.paper.plan import make_plan, print_plan
+    from helpers.paper.records import LOG
     from helpers.paper.show import Shown, Teller, print_table, write_table
 
     scale, engine, console = scale_of(_config), engine_of(_config), Console()
@@ -108,9 +109,9 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
         return {"exit_code": 0, "steps": len(plan), "to_do": sum(isinstance(one.outcome, Open) for one in plan)}
     engine.fetch(table.steps)
     plan = make_plan(engine, table.steps)
-    missing = [one.step for one in plan if isinstance(one.outcome, Open)]
+    missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Open)}
     print(begun(scale["name"], plan))
-    with Teller(len(missing)) as teller:
+    with Teller(missing, lambda step: engine.folder(step) / LOG) as teller:
         outcomes = engine.make(table.steps, teller.tell)
     shown = Shown(fill(table, engine.state), scale)
     written = write_table(shown, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale['name']}", engine)
@@ -128,18 +129,24 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     else:
         exit_code = 0 if any(v.mean == v.mean for values in shown.filled.values for v in values) else NOTHING
     if exit_code == NOTHING:
-        print("No cell has a number. Place what the cells name; published weights are fetched with download=True.")
+        print(
+            "No cell has a number. Place or make what stands under the table; published weights are fetched with download=True."
+        )
     return {"exit_code": exit_code, "steps": len(outcomes), "made": len(missing)}
 
 
 def begun(scale: str, plan: Sequence[Any]) -> str:
     """What a table is about to do, in a line."""
-    from helpers.paper.engine import Done, Open
+    from helpers.paper.engine import Absent, Done, Open
     from helpers.paper.plan import total
 
-    there, todo = (sum(isinstance(one.outcome, kind) for one in plan) for kind in (Done, Open))
-    work = f"{todo} to make, about {total(plan)} on two idle cores" if todo else "nothing to make"
-    return f"Scale {scale}: of {len(plan)} steps {there} are done, {work}. Ended before, the same command goes on."
+    there, todo, absent = (sum(isinstance(one.outcome, kind) for one in plan) for kind in (Done, Open, Absent))
+    parts = [f"{there} are done"]
+    parts += [f"{todo} to make (about {total(plan)} on two idle cores)"] if todo else []
+    parts += [f"{absent} cannot be made, since something is not on this machine"] if absent else []
+    parts += [] if todo or absent else ["nothing to make"]
+    goes_on = " Ended before, the same command goes on." if todo else ""
+    return f"Scale {scale}: of {len(plan)} steps {', '.join(parts)}.{goes_on}"
 
 
 def _command(registered: Registered) -> Callable[..., dict[str, Any]]:

@@ -22,7 +22,7 @@ h3{font-size:1rem;margin:1.2rem 0 .4rem}
 p{margin:.5rem 0}.soft,.none,figcaption{color:var(--soft)}figcaption,.small{font-size:.87rem}
 figure{margin:.8rem 0}.lead{font-size:1.08rem}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
-table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums;min-width:100%}
+table{border-collapse:separate;border-spacing:0;font-size:.92rem;font-variant-numeric:tabular-nums;min-width:100%}
 th,td{padding:.32rem .6rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
 th{font-weight:600;vertical-align:bottom}thead th{border-bottom:2px solid var(--line)}
 th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:var(--bg)}
@@ -48,7 +48,9 @@ img.spectrogram{display:block;width:100%;height:clamp(120px,24vw,190px);object-f
 .num{text-align:right;font-variant-numeric:tabular-nums}
 details{margin:.6rem 0}summary{cursor:pointer;font-weight:600;padding:.2rem 0}
 .notes li{margin:.3rem 0;overflow-wrap:anywhere}code{font-size:.9em;overflow-wrap:anywhere}
-@media(max-width:560px){th,td{padding:.3rem .4rem}table{font-size:.86rem}h1{font-size:1.4rem}}
+.narrow{display:none}
+@media(max-width:560px){th,td{padding:.3rem .4rem}table{font-size:.86rem}h1{font-size:1.4rem}
+.wide{display:none}.narrow{display:block}td.wrap:first-child,th.wrap:first-child{min-width:5.5rem;overflow-wrap:break-word}}
 @media print{details{display:block}}
 """
 
@@ -114,9 +116,11 @@ def folded(title: str, content: str) -> str:
     return f"<details><summary>{escape(title)}</summary>{content}</details>" if content else ""
 
 
-def notes(lines: Sequence[str]) -> str:
-    """Plain sentences as a list."""
-    return f'<ul class="notes small">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>' if lines else ""
+def notes(lines: Sequence[str | tuple[str, Sequence[str]]]) -> str:
+    """Plain sentences as a list; (sentence, points) has a list of points below it."""
+    pairs = [(line, ()) if isinstance(line, str) else line for line in lines]
+    items = "".join(f"<li>{escape(line)}{notes(points)}</li>" for line, points in pairs)
+    return f'<ul class="notes small">{items}</ul>' if items else ""
 
 
 def _text(value: Any) -> str:

@@ -38,6 +38,7 @@ class SystemScores:
     settings: how it was made (plain values).
     folds: of a cross-validation, int [S, N]. A class's score is then the mean over the folds that it is defined in: predictions of different
         folds come from different heads and are not ranked against each other (Forman and Scholz, 2010).
+    warn: say, when scores are first asked for, which classes have none.
     task: what was asked (helpers/tasks.py), which decides the scores. windows: the same scores window by window, metric -> [S], where windows were
         scored at all.
     """
@@ -55,6 +56,7 @@ class SystemScores:
     folds: np.ndarray | None = None
     task: str = "multi-label"
     windows: dict[str, list[float]] = field(default_factory=dict)
+    warn: bool = True
 
     def __post_init__(self) -> None:
         want = (len(self.seeds), len(self.keys), len(self.labels))
@@ -85,7 +87,7 @@ class SystemScores:
 
     def _score(self, seed: int, predictions: np.ndarray) -> dict[str, Any]:
         if self.folds is None:
-            return score(self.task, self.targets, predictions, self.labels, warn=seed == 0)
+            return score(self.task, self.targets, predictions, self.labels, warn=self.warn and seed == 0)
         parts = [self.folds[seed] == f for f in np.unique(self.folds[seed])]
         each = [score(self.task, self.targets[rows], predictions[rows], warn=False) for rows in parts]
         out: dict[str, Any] = {name: float(np.mean([scores[name] for scores in each])) for name in ("micro_roc", "micro_ap")}
@@ -171,8 +173,8 @@ class SystemScores:
         return folder / "scores.json"
 
     @classmethod
-    def load(cls, folder: Path | str) -> SystemScores:
-        """Read what `save` wrote."""
+    def load(cls, folder: Path | str, warn: bool = True) -> SystemScores:
+        """Read what `save` wrote. warn: say again which classes have no score."""
         folder = Path(folder)
         about = json.loads((folder / "scores.json").read_text())
         with np.load(folder / "scores.npz", allow_pickle=False) as arrays:
@@ -191,6 +193,7 @@ class SystemScores:
                 folds=arrays["folds"] if "folds" in arrays.files else None,
                 task=about.get("task", "multi-label"),
                 windows=about.get("windows", {}),
+                warn=warn,
             )
 
 

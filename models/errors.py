@@ -47,6 +47,14 @@ class ClusterError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean X?' for the closest of `known`, or '' when none is close."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f" Did you mean '{found[0]}'?" if found else ""
+    """' Did you mean X?' for the closest of `known` ('X' or 'Y' where two are as near), or '' when none is close."""
+
+    def strange(
+        other: str,
+    ) -> int:  # letters to change, add or leave out; difflib's own ratio holds 'seedz' nearer to 'seed' than to 'seeds'
+        same = difflib.SequenceMatcher(None, name, other).get_matching_blocks()
+        return max(len(name), len(other)) - sum(block.size for block in same)
+
+    found = difflib.get_close_matches(name, list(known), n=2, cutoff=0.4)
+    as_near = [f"'{other}'" for other in found if strange(other) <= strange(found[0])]
+    return f" Did you mean {' or '.join(as_near)}?" if found else ""

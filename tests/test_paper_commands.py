@@ -50,8 +50,12 @@ def test_a_table_of_which_nothing_can_be_made_says_so(run, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "fetched with download=True" in printed
     assert "No score could be made." in printed
+    assert f"of {result['steps']} steps 0 are done, {result['steps']} cannot be made, since something is not" in printed
+    assert "goes on" not in printed
+    assert f"] place {tmp_path}/discogs-maest-30s-pw-129e-swa.ckpt\n" in printed
     text = (tmp_path / "exp_out/paper/tables/table_families-gtzan/table.md").read_text()
-    assert "not available: datasets/gtzan/data/melspec/ is not there (python -m datasets.gtzan)" in text
+    assert "| MAEST | not available [a,b,c] |" in text
+    assert text.count("[a] datasets/gtzan/data/melspec/ is not there (python -m datasets.gtzan)") == 1
     assert "GTZAN fault-filtered acc 0.686" in text  # a paper's number stands all the same
 
 
@@ -59,6 +63,7 @@ def test_a_table_of_which_nothing_can_be_made_says_so(run, tmp_path, capsys):
     ("table", "named", "updates", "words"),
     [
         ("table_tokens", ["demo"], {"scale.lenghts": [1.0]}, "Did you mean 'lengths'"),
+        ("table_tokens", ["demo"], {"scale.seedz": [0]}, "Did you mean 'seed' or 'seeds'"),
         ("table_tokens", ["demo"], {"scale.networks": "published"}, "scale.targets"),
         ("table_tokens", ["mtt"], {"scale.targets": ["mtx"]}, "no data set"),
         ("patchout_speed", [], {}, "patchout_speed.model"),

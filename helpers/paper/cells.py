@@ -24,7 +24,10 @@ from .steps import Step
 
 @dataclass(frozen=True)
 class Value:
-    """What stands in a cell. scores: None where there is no score per track. why: in place of a number. unit: behind it."""
+    """What stands in a cell. scores: None where there is no score per track. why: in place of a number. unit: behind it.
+
+    lacking: where `why` is that files are not on this machine, each of them, and how to come by it.
+    """
 
     mean: float = math.nan
     sd: float = math.nan
@@ -35,6 +38,7 @@ class Value:
     over: int = 0
     done: Done | None = None
     unit: str = ""
+    lacking: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -52,18 +56,19 @@ def read_cell(cell: Cell, outcome: Callable[[Step], Outcome]) -> Value:
         return Value(why=cell.text)
     found = outcome(cell.step)
     if isinstance(found, Absent):
-        return Value(why=found.text)
+        return Value(why=found.text, lacking=found.lacking)
     if isinstance(found, Failed):
-        return Value(why=f"failed: see {_shown(found.log)}")
+        return Value(why=f"failed: see {short_path(found.log)}")
     if not isinstance(found, Done):
         return Value(why="not made yet")
     try:
         return _READERS[cell.read](cell, found)
     except (OSError, KeyError, ValueError) as error:
-        return Value(why=f"failed: {type(error).__name__}: {error} ({_shown(found.folder / LOG)})", done=found)
+        return Value(why=f"failed: {type(error).__name__}: {error} ({short_path(found.folder / LOG)})", done=found)
 
 
-def _shown(path: Path) -> str:
+def short_path(path: Path) -> str:
+    """A path below the working directory without that; others whole."""
     try:
         return path.relative_to(Path.cwd()).as_posix()
     except ValueError:
@@ -81,8 +86,11 @@ def _of(scores: SystemScores, cell: Cell, done: Done) -> Value:
 
 @lru_cache(maxsize=512)
 def _saved(folder: Path) -> SystemScores:
-    """Scores with their bootstrap, once for all cells that read them: what a step has left does not change."""
-    return SystemScores.load(folder)
+    """Scores with their bootstrap, once for all cells that read them: what a step has left does not change.
+
+    Of classes without a score the step's log has warned; a table says below itself how many count, not once per cell.
+    """
+    return SystemScores.load(folder, warn=False)
 
 
 def _probe(cell: Cell, done: Done) -> Value:
@@ -126,27 +134,35 @@ _READERS: Mapping[str, Callable[[Cell, Done], Value]] = {
 }  # fmt: skip
 
 
+NOT_TESTED = "not tested"
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim: "held", "did not hold", "undecided at this scale", or "not tested"; text: with the numbers."""
+    """What became of a claim on one pair of cells: "held", "did not hold", "undecided at this scale", or NOT_TESTED.
 
-    claim: str
+    text: the numbers, or why there are none. lacking: as a cell's.
+    """
+
+    claim: Claim
     verdict: str
     text: str
+    lacking: tuple[str, ...] = ()
 
 
 def judge(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
     """Compare the claim's two cells on the same tracks: the paired bootstrap's 95 % interval of the difference decides."""
     better, worse = (read_cell(cell, outcome) for cell in (claim.better, claim.worse))
-    for value in (better, worse):
-        if value.scores is None:
-            return Verdict(claim.text, "not tested", value.why or "a score without tracks")
+    without = [value for value in (better, worse) if value.scores is None]
+    if without:
+        lacking = dict.fromkeys(one for value in without for one in value.lacking) if without[0].lacking else ()
+        return Verdict(claim, NOT_TESTED, without[0].why or "a score without tracks", tuple(lacking))
     assert better.scores is not None
     assert worse.scores is not None
     try:
         found = compare(better.scores, worse.scores, claim.better.metric)
     except ConfigError as error:
-        return Verdict(claim.text, "not tested", str(error))
+        return Verdict(claim, NOT_TESTED, str(error))
     sign = -1.0 if found.metric in LOWER_IS_BETTER else 1.0
     low, high = sorted(sign * bound for bound in found.interval)
     if low > -claim.margin:
@@ -158,9 +174,9 @@ def judge(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
     asked = f"; asked for: above {-claim.margin:+.3f}" if claim.margin else ""
     name = METRIC_NAMES[found.metric]
     return Verdict(
-        claim.text,
+        claim,
         verdict,
-        f"{claim.between}: {name} {sign * found.mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {len(better.scores.keys)} tracks{asked})",
+        f"{name} {sign * found.mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {len(better.scores.keys)} tracks{asked})",
     )
 
 

@@ -7,13 +7,15 @@ import io
 import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.status import Status
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -22,9 +24,10 @@ from .. import report_html as html
 from ..files import atomic
 from ..report import versions
 from ..report_charts import Series, line_chart
+from ..scores import SystemScores
 from ..tasks import METRIC_NAMES
-from .cells import Filled, Value
-from .engine import Done, Engine
+from .cells import NOT_TESTED, Filled, Value, Verdict, short_path
+from .engine import Absent, Done, Engine, Failed
 from .plan import clock, size
 from .quotes import Quote, Quoted, find
 from .records import LOG
@@ -33,6 +36,7 @@ from .steps import Step
 PAPERS = "papers"
 OTHER_DATA = "papers (other data: not comparable)"
 NOT_AVAILABLE = "not available"
+MINUTE = 60.0  # s between two lines of a step, where there is no terminal
 
 
 class Shown:
@@ -43,10 +47,13 @@ class Shown:
         self.table = filled.table
         self.comparable = scale["networks"] == "published"
         self.notes: list[Quoted] = []
+        rows = [dict.fromkeys(one for value in values for one in value.lacking) for values in filled.values]
+        self._rows_without = Counter(one for lacking in rows for one in lacking)
+        of_claims = [one for verdict in filled.verdicts for one in verdict.lacking]
+        self.missing = {one: _letters(i) for i, one in enumerate(dict.fromkeys([*self._rows_without, *of_claims]))}
         self.header = ["", *self.table.columns, PAPERS if self.comparable else OTHER_DATA]
         self.rows = [
-            [row.name, *(value.text for value in values), self._papers(row.quotes)]
-            for row, values in zip(self.table.rows, filled.values)
+            [row.name, *map(self.words, values), self._papers(row.quotes)] for row, values in zip(self.table.rows, filled.values)
         ]
 
     def _papers(self, quotes: Sequence[Quote]) -> str:
@@ -57,6 +64,23 @@ class Shown:
                 self.notes.append(one)
             texts.append(f"{one.short} [{self.notes.index(one) + 1}]")
         return "; ".join(texts) or NOT_AVAILABLE
+
+    def words(self, value: Value) -> str:
+        """A cell's text in files. A single thing that only this row lacks is named in it, all else in the legend: once, and not in every cell."""
+        alone = len(value.lacking) == 1 and self._rows_without[value.lacking[0]] == 1
+        return value.text if alone else self.brief(value)
+
+    def brief(self, value: Value) -> str:
+        """A cell's text where columns are narrow: 'not available [a]'."""
+        return f"{NOT_AVAILABLE} {self._see(value.lacking)}" if value.lacking else value.text
+
+    def _see(self, lacking: Sequence[str]) -> str:
+        return f"[{','.join(letters for one, letters in self.missing.items() if one in lacking)}]"
+
+    @property
+    def legend(self) -> list[str]:
+        """What is not on this machine, each thing once: '[a] place FILE'."""
+        return [f"[{letters}] {one}" for one, letters in self.missing.items()]
 
     def references(self, quotes: Sequence[Quote]) -> str:
         """'see [1], [2]': the numbers themselves stand beneath, with their protocols."""
@@ -71,13 +95,19 @@ class Shown:
     @property
     def scored(self) -> str:
         """What the scores are of: split, tracks, classes, seeds."""
-        first = next((v for values in self.filled.values for v in values if v.scores is not None), None)
-        if first is None or first.scores is None:
+        found: dict[str, SystemScores] = {}
+        for value in (value for values in self.filled.values for value in values):
+            if value.scores is not None:
+                found.setdefault(value.scores.split, value.scores)
+        if not found:
             return "No score could be made."
-        splits = list(dict.fromkeys(v.scores.split for values in self.filled.values for v in values if v.scores is not None))
-        s = first.scores
-        classes = ", ".join(f"{METRIC_NAMES[m]} over {s.n_classes(m)} of {len(s.labels)} labels" for m in s.asked.headline)
-        of = f"{s.split}, {len(s.keys)} tracks, {classes}" if len(splits) == 1 else f"{len(splits)} targets ({', '.join(splits)})"
+        s = next(iter(found.values()))
+        if len(found) == 1:
+            of = f"{s.split}, {len(s.keys)} tracks, {_classes(s)}"
+        else:  # of those without all their labels, how many count
+            whole = {split: all(one.n_classes(m) == len(one.labels) for m in one.asked.headline) for split, one in found.items()}
+            names = [split if whole[split] else f"{split}: {_classes(one)}" for split, one in found.items()]
+            of = f"{len(found)} targets ({'; '.join(names)})"
         data = (
             ""
             if self.table.name == "table_downstream" or not self.scale["targets"]
@@ -89,10 +119,25 @@ class Shown:
         )
 
     @property
+    def findings(self) -> list[tuple[str, list[str]]]:
+        """Every claim once: a sentence, and its results where they are several."""
+        claims: dict[str, list[Verdict]] = {}
+        for verdict in self.filled.verdicts:
+            claims.setdefault(verdict.claim.text, []).append(verdict)
+        out = []
+        for text, verdicts in claims.items():
+            whys = [f"see {self._see(v.lacking)}" if v.lacking else v.text.rstrip(".") for v in verdicts]
+            if {v.verdict for v in verdicts} == {NOT_TESTED} and len(set(whys)) == 1:  # which pair it is does not matter then
+                results = [f"{NOT_TESTED.capitalize()}: {whys[0]}."]
+            else:
+                results = [f"{v.verdict.capitalize()}: {v.claim.between}: {why}." for v, why in zip(verdicts, whys)]
+            out.append((text, results) if len(results) > 1 else (f"{text} {results[0]}", []))
+        return out
+
+    @property
     def lines(self) -> list[str]:
-        """Everything beneath the table, sentence by sentence."""
-        out = [self.scored, *self.table.notes]
-        out += [f"{v.claim} {v.verdict[0].upper()}{v.verdict[1:]}: {v.text}." for v in self.filled.verdicts]
+        """What else a reader has to know, sentence by sentence."""
+        out = [*self.table.notes]
         if not self.comparable:
             out.append(
                 "Papers' numbers are of other data, networks and sizes: they stand here to be looked up, not to be compared with."
@@ -108,6 +153,17 @@ class Shown:
         return out
 
 
+def _classes(scores: SystemScores) -> str:
+    """'macro ROC-AUC over 29 of 30 labels, ...'."""
+    each = [(METRIC_NAMES[metric], scores.n_classes(metric)) for metric in scores.asked.headline]
+    return ", ".join(f"{name} over {n} of {len(scores.labels)} labels" for name, n in each)
+
+
+def _letters(i: int) -> str:
+    """0 -> 'a', 25 -> 'z', 26 -> 'aa'."""
+    return (_letters(i // 26 - 1) if i >= 26 else "") + ascii_lowercase[i % 26]
+
+
 # ---- terminal
 def print_table(shown: Shown, console: Console | None = None) -> None:
     """The table with all that stands beneath it."""
@@ -117,9 +173,16 @@ def print_table(shown: Shown, console: Console | None = None) -> None:
     )
     for i, name in enumerate(shown.header):
         table.add_column(Text(name), overflow="fold", justify="left" if i in (0, len(shown.header) - 1) else "right")
-    for row, entry in zip(shown.rows, shown.table.rows):
-        table.add_row(*(Text(cell) for cell in [*row[:-1], shown.references(entry.quotes)]))
+    for row, values in zip(shown.table.rows, shown.filled.values):
+        table.add_row(*(Text(cell) for cell in [row.name, *map(shown.brief, values), shown.references(row.quotes)]))
     console.print(table)
+    for line in shown.legend:
+        console.print(Text(line), highlight=False, soft_wrap=True)  # paths and commands can be copied whole
+    console.print(Text(shown.scored), highlight=False)
+    for claim, results in shown.findings:
+        console.print(Text(claim), highlight=False)
+        for line in results:
+            console.print(Padding(Text(line), (0, 0, 0, 2), expand=False), highlight=False)
     for line in shown.lines:
         console.print(Text(line), highlight=False)
 
@@ -150,7 +213,8 @@ def markdown(shown: Shown) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
     rows = [line(shown.header), "|" + "---|" * len(shown.header), *map(line, shown.rows)]
-    return "\n".join([f"# {shown.title}", "", *rows, "", *(f"* {text}" for text in shown.lines), ""])
+    notes = [*shown.legend, shown.scored, *("\n  * ".join([claim, *results]) for claim, results in shown.findings), *shown.lines]
+    return "\n".join([f"# {shown.title}", "", *rows, "", *(f"* {text}" for text in notes), ""])
 
 
 def _csv(shown: Shown) -> str:
@@ -179,15 +243,15 @@ def _harmless(text: str) -> str:
 
 
 def _page(shown: Shown, engine: Engine) -> str:
-    held = [f"{v.claim} {v.verdict[0].upper()}{v.verdict[1:]}: {v.text}." for v in shown.filled.verdicts]
     steps = engine.needed(shown.table.steps)
     body = [
         f"<h1>{escape(shown.title)}</h1>",
         html.paragraph(shown.scored, "lead"),
         html.section("Figure", _figure(shown)),
-        html.section("Table", _table(shown)),
-        html.section("Findings, tested", html.notes(held)),
-        html.section("How to read these numbers", html.notes([line for line in shown.lines[1:] if line not in held])),
+        html.section("Table", _table(shown), _papers_below(shown)),
+        html.section("Not on this machine", html.notes(shown.legend)),
+        html.section("Findings, tested", html.notes(shown.findings)),
+        html.section("How to read these numbers", html.notes(shown.lines)),
         html.section(
             "What was run", html.folded("Steps", _steps(engine, steps)), html.folded("Versions", html.settings_table(versions()))
         ),
@@ -196,20 +260,27 @@ def _page(shown: Shown, engine: Engine) -> str:
 
 
 def _table(shown: Shown) -> str:
-    """Like report_html.table; the papers' column wraps."""
+    """Like report_html.table; the papers' column wraps, and on a phone it is a list below the table: it would make its row very tall."""
     last = len(shown.header) - 1
-    kinds = ["" if 0 < i < last else ' class="text wrap"' for i in range(last + 1)]
+    kinds = [' class="text wrap"', *[""] * (last - 1), ' class="text wrap wide"']
     head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, shown.header))
     body = []
     for row, values in zip(shown.rows, shown.filled.values):
-        cells = [_cell(value) for value in values]
+        cells = [_cell(value, text) for value, text in zip(values, row[1:])]
         body.append(f"<tr><td{kinds[0]}>{escape(row[0])}</td>{''.join(cells)}<td{kinds[last]}>{escape(row[last])}</td></tr>")
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
-def _cell(value: Value) -> str:
+def _papers_below(shown: Shown) -> str:
+    rows = [f"{row[0]}: {row[-1]}" for row, entry in zip(shown.rows, shown.table.rows) if entry.quotes]
+    found = html.notes(rows or [NOT_AVAILABLE])
+    return f'<div class="narrow"><p class="small">{escape(shown.header[-1].capitalize())}:</p>{found}</div>'
+
+
+def _cell(value: Value, text: str) -> str:
     if value.why:
-        return f'<td class="text wrap small">{escape(value.why)}</td>'
+        kind = "text wrap small" if text == value.text else "text small"  # a reference is short
+        return f'<td class="{kind}">{escape(text)}</td>'
     if value.interval is None:
         return f"<td>{escape(value.text)}</td>"
     number, _, interval = value.text.partition(" [")
@@ -237,22 +308,27 @@ def _steps(engine: Engine, steps: Sequence[Step]) -> str:
     rows = []
     for step in steps:
         found = engine.state(step)
-        done = isinstance(found, Done)
         took, large = (clock(found.seconds), size(found.megabytes)) if isinstance(found, Done) else ("", "")
         took = f"> {took}" if isinstance(found, Done) and found.continued else took
-        state = "done" if done else getattr(found, "text", "failed" if hasattr(found, "log") else "to do")
+        state = {Done: "done", Absent: NOT_AVAILABLE, Failed: "failed"}.get(type(found), "to do")
         commit = found.commit if isinstance(found, Done) else ""
         rows.append([step.title, f"steps/{engine.keys(step)}/{LOG}", state, took, large, commit])
     return html.table(["Step", "Log", "State", "Time", "Disk", "Code"], rows, text_columns=(1, 2, 5))
 
 
 class Teller:
-    """Says what the engine does: a line per step, and on a terminal how long the one at hand has run. A context; `tell` is the engine's."""
+    """Says what the engine does. On a terminal: how long the step at hand has run, and how long all may take, and a line per step that has ended.
+    Elsewhere (a log file) lines alone: as a step begins, every minute, as it ends. A context; `tell` is the engine's.
 
-    def __init__(self, total: int, console: Console | None = None):
-        self.total, self.begun = total, 0
+    seconds: the steps to make, in order, and how long each is thought to take. log_of: where a step's process writes what it says.
+    """
+
+    def __init__(self, seconds: Mapping[Step, float], log_of: Callable[[Step], Path], console: Console | None = None):
+        self.seconds, self._log_of = dict(seconds), log_of
+        self._places = {step: i for i, step in enumerate(self.seconds, 1)}
         self.console = console or Console(stderr=True)
         self._status: Status | None = None
+        self._next_line = MINUTE
 
     def __enter__(self) -> Teller:
         if self.console.is_terminal:
@@ -266,17 +342,29 @@ class Teller:
 
     def tell(self, step: Step, what: str, seconds: float) -> None:
         """What a step does ("begins", "runs", "waits", "done", "failed"), and for how long it has."""
-        if what == "begins":
-            self.begun += 1
-        place = f"[{self.begun} of {self.total}] {step.title}"
-        if what == "runs":
-            if self._status is not None:
-                self._status.update(Text(f"{place}: {clock(seconds)} of about {clock(step.estimate.seconds)}"))
-            return
-        texts = {
-            "begins": f"{place} (about {clock(step.estimate.seconds)})",
-            "waits": f"Another process makes: {step.title}. Waiting for it.",
-            "failed": f"FAILED: {step.title}, after {clock(seconds)}",
-        }
-        if what in texts:
-            self.console.print(Text(texts[what], style="bold" if what == "failed" else ""), highlight=False)
+        number = f"{self._places[step]} of {len(self._places)}" if step in self._places else "again"  # its result went meanwhile
+        name, wanted = f"[{number}] {step.title}", clock(self.seconds.get(step, step.estimate.seconds))
+        if what in ("begins", "runs") and self._status is not None:
+            self._status.update(Text(f"{name}: {clock(seconds)} of about {wanted}{self._left(step, seconds)}"))
+        elif what == "begins":
+            self._say(f"{name} (about {wanted}){self._left(step, seconds)}")
+            self._next_line = MINUTE
+        elif what == "runs" and seconds >= self._next_line:
+            self._say(f"... {clock(seconds)} of about {wanted}; log: {short_path(self._log_of(step))}")
+            self._next_line += MINUTE
+        elif what == "waits":
+            self._say(f"Another process makes: {step.title}. Waiting for it.")
+        elif what == "done":
+            self._say(f"{name}: done in {clock(seconds)}")
+        elif what == "failed":
+            self._say(f"FAILED: {step.title}, after {clock(seconds)}", "bold")
+
+    def _left(self, step: Step, seconds: float) -> str:
+        """How long the step at hand and those behind it may still take; nothing where the last one takes longer than was thought."""
+        place = self._places.get(step, 0)
+        later = sum(wanted for one, wanted in self.seconds.items() if self._places[one] > place)
+        left = max(self.seconds.get(step, 0.0) - seconds, 0.0) + later
+        return f"; {clock(left)} left in all" if left >= 1.0 else ""
+
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style), highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -137,8 +138,9 @@ def test_a_claim_about_an_error_is_turned_round(bench):
 
 
 def test_a_claim_that_cannot_be_tested_says_why(bench):
-    a, b = bench(1.0), bench.other(Absent(("place F",)))
+    a, b, c = bench(1.0), bench.other(Absent(("place F",))), bench.other(Absent(("place G",)))
     assert judge(Claim("x", Cell("probe", a), Cell("probe", b), "a - b"), bench.of).text == "not available: place F"
+    assert judge(Claim("x", Cell("probe", b), Cell("probe", c), "b - c"), bench.of).lacking == ("place F", "place G")
     other = bench(1.0, split="another test")
     found = judge(Claim("x", Cell("probe", a), Cell("probe", other), "a - b"), bench.of)
     assert found.verdict == "not tested"
@@ -201,15 +203,109 @@ def test_the_terminal_shows_names_as_they_are(shown, capsys):
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_every_step_is_told_of(terminal, bench):
-    step, text = bench(1.0), io.StringIO()
-    with Teller(2, Console(file=text, force_terminal=terminal, width=100, color_system=None)) as teller:
-        for what in ("waits", "begins", "runs", "failed"):
-            teller.tell(step, what, 65.0)
+    first, last, other, text = bench(1.0), bench(1.0), bench(1.0), io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=100, color_system=None)
+    with Teller({first: 200.0, last: 100.0}, lambda step: bench.of(step).folder / "log.txt", console) as teller:
+        teller.tell(first, "waits", 0.0)
+        teller.tell(first, "begins", 0.0)
+        for seconds in (30.0, 61.0, 62.0, 121.0):
+            teller.tell(first, "runs", seconds)
+        teller.tell(first, "done", 130.0)
+        teller.tell(last, "begins", 0.0)
+        teller.tell(last, "runs", 59.0)
+        teller.tell(last, "failed", 65.0)
+        teller.tell(other, "begins", 0.0)  # an input whose files went
     said = text.getvalue()
     assert "Another process makes: probe 0." in said
-    assert "[1 of 2] probe 0 (about 10 s)" in said
-    assert "FAILED: probe 0, after 65 s" in said
-    assert ("65 s of about 10 s" in said) == terminal
+    assert "[1 of 2] probe 0: done in 2 min" in said
+    assert "FAILED: probe 1, after 65 s" in said
+    if terminal:
+        assert "[2 of 2] probe 1: 59 s of about 2 min; 41 s left in all" in said
+        return
+    assert [line for line in said.splitlines() if "probe 0" in line or line.startswith("...")] == [
+        "Another process makes: probe 0. Waiting for it.",
+        "[1 of 2] probe 0 (about 3 min); 5 min left in all",
+        f"... 61 s of about 3 min; log: {bench.of(first).folder / 'log.txt'}",
+        f"... 2 min of about 3 min; log: {bench.of(first).folder / 'log.txt'}",
+        "[1 of 2] probe 0: done in 2 min",
+    ]
+    assert "[again] probe 2 (about 10 s)" in said
+
+
+DATA, NET, ALONE = "data/a very long folder/mels is not there (python -m datasets.gtzan)", "place F", "place /a/folder/F2"
+
+
+@pytest.fixture
+def without(bench):
+    """A table in most of whose cells something is not there."""
+    two, one = bench.other(Absent((DATA, NET))), bench.other(Absent((ALONE,)))
+    rows = [Row(name, [Cell("probe", step)] * 2) for name, step in (("a", two), ("b", two), ("c", one), ("d", bench(1.0)))]
+    pairs = [(0, 3), (1, 3), (2, 3), (3, 3)]
+    claims = [Claim("All tokens.", rows[i].cells[0], rows[j].cells[0], f"{i} - {j}") for i, j in pairs]
+    claims += [Claim("Nothing.", rows[i].cells[0], rows[3].cells[0], "x") for i in (0, 1)]
+    return Shown(fill(Table("t", "t", "p", ["x", "y"], rows, claims), bench.of), SCALE)
+
+
+def test_what_is_missing_is_listed_once(without, tmp_path, bench, monkeypatch, capsys):
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    monkeypatch.setattr(engine, "state", bench.of)
+    texts = {path.name: path.read_text() for path in write_table(without, tmp_path / "tables", engine)}
+    print_table(without, Console(width=80))
+    printed = capsys.readouterr().out
+    for text in (printed, texts["table.md"], texts["table.html"]):
+        assert text.count(DATA) == 1
+        assert text.count("not available [a,b]") == 4
+        assert "[b] place F" in text
+    assert f"[a] {DATA}\n[b] {NET}\n[c] {ALONE}\n" in printed
+    assert "| c | not available: place /a/folder/F2 |" in texts["table.md"]  # its row alone lacks it
+    assert printed.count("not available [c]") == 2
+    assert texts["table.csv"].count(f"not available: {DATA}; {NET}") == 4
+
+
+def test_a_claim_is_said_once_with_its_results(without):
+    (text, results), (other, none) = without.findings
+    assert text == "All tokens."
+    assert results[:3] == [
+        "Not tested: 0 - 3: see [a,b].",
+        "Not tested: 1 - 3: see [a,b].",
+        "Not tested: 2 - 3: see [c].",
+    ]
+    assert results[3].startswith("Undecided at this scale: 3 - 3: macro ROC-AUC +0.000 (95 %")
+    assert (other, none) == ("Nothing. Not tested: see [a,b].", [])
+    assert "* All tokens.\n  * Not tested: 0 - 3: see [a,b].\n" in markdown(without)
+
+
+def test_more_things_than_letters(bench):
+    step = bench.other(Absent(tuple(f"place {i}" for i in range(28))))
+    shown = Shown(fill(Table("t", "t", "p", ["x"], [Row("a", [Cell("probe", step)])]), bench.of), SCALE)
+    assert [line.split()[0] for line in shown.legend[24:]] == ["[y]", "[z]", "[aa]", "[ab]"]
+
+
+def test_classes_without_a_score_are_said_below_the_table_and_not_warned_of(bench, caplog):
+    steps = [bench(1.0, split="one"), bench(1.0, split="two")]
+    for step, label in zip(steps, (1, None)):
+        found = system(1.0, split="one" if label else "two")
+        targets = found.targets.copy()
+        if label is not None:
+            targets[:, label] = False
+        replace(found, targets=targets).save(bench.of(step).output("results"))
+    caplog.clear()
+    rows = [Row(step.title, [Cell("probe", step)]) for step in steps]
+    for part, want in (
+        (rows[:1], "macro ROC-AUC over 3 of 4 labels"),
+        (rows, "2 targets (one: macro ROC-AUC over 3 of 4 labels,"),
+    ):
+        assert want in Shown(fill(Table("t", "t", "p", ["x"], part), bench.of), SCALE).scored
+    assert not caplog.text
+
+
+def test_on_a_phone_the_papers_numbers_are_a_list(shown, tmp_path, bench, monkeypatch):
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    monkeypatch.setattr(engine, "state", bench.of)
+    write_table(shown, tmp_path, engine)
+    page = (tmp_path / "table.html").read_text()
+    assert page.count('class="text wrap wide">MTT ROC-AUC 0.887') == 1
+    assert page.partition('<div class="narrow">')[2].count("MTT ROC-AUC 0.887") == 2  # the list, and the note with its source
 
 
 def test_cells_of_several_versions_are_said(shown, bench):
