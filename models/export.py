@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, Literal, get_args
 
 from .checkpoints import CONFIG, SETTINGS
+from .downloads import digest_of
 from .encoder import AudioEncoder
 from .errors import ConfigError, nearest
 
@@ -34,8 +35,8 @@ def export_model(
         format: "safetensors": all weights exactly; `get_maest(arch, checkpoint=path)` reads it back.
             "ast": a folder that transformers' ASTForAudioClassification loads, and this suite too; without `head_dist`. Logits are the network's
             within 1e-4: AST's classifier norm has eps 1e-6 where the network has 1e-5.
-            "onnx": waveform -> logits, probabilities and embeddings, checked in ONNX Runtime, with metadata in Essentia's schema. MAEST, and
-            SampleCNN with a head.
+            "onnx": waveform -> logits, probabilities and embeddings, checked in ONNX Runtime, with metadata in Essentia's schema and the file's
+            size and sha256. MAEST, and SampleCNN with a head.
         blocks: of "onnx" and MAEST: whose embeddings are outputs (0-based; None: all; empty: none, the smallest file to send to a browser).
 
     Returns: `path`. Files of the same names are replaced.
@@ -111,7 +112,9 @@ def _onnx(model: AudioEncoder, path: Path, blocks: Sequence[int] | None) -> None
     with _staged(path, one_file) as stage:
         file = stage / (path.name if one_file else "model.onnx")
         schema = write(file)
-        _write_json(file.with_suffix(".json"), _essentia(model, schema, family))
+        # the page in web/ refuses a file under another one's metadata: its classes would be named wrongly
+        identity = {"file": {"bytes": file.stat().st_size, "sha256": digest_of(file)}}
+        _write_json(file.with_suffix(".json"), {**_essentia(model, schema, family), **identity})
 
 
 def _graph(model: AudioEncoder, blocks: Sequence[int] | None) -> tuple[ModuleType, Callable[[Path], dict[str, Any]]]:
@@ -157,7 +160,7 @@ def _essentia(model: Any, schema: dict[str, Any], family: ModuleType) -> dict[st
 
 
 def _licence(model: AudioEncoder) -> str:
-    return model.card.licence if model.card is not None else "not stated: that of whoever trained these weights"
+    return model.card.licence if model.card is not None else "not stated (ask whoever trained them)"
 
 
 def _about(model: AudioEncoder) -> dict[str, Any]:

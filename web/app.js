@@ -2,14 +2,13 @@
 
 import { clock, open, SoundError } from "./lib/decode.js";
 import { Cancelled, Listener } from "./lib/listener.js";
-import { describe, ModelError } from "./lib/metadata.js";
+import { describe } from "./lib/metadata.js";
 import { openMicrophone } from "./lib/microphone.js";
+import { ADVICE, fetched, given, listed } from "./lib/networks.js";
 import { Result } from "./lib/result.js";
 import { $, percent, ResultView } from "./lib/view.js";
 import { countWindows } from "./lib/windows.js";
 
-const LIST = "models/index.json";
-const EXPORT = "python ex_maest.py export with … export.format=onnx export.out=web/models/NAME.onnx";
 const SILENCE = 1e-4; // peak below which a recording is silent: -80 dB of full scale
 const MOST_LIVE = 3600; // s of microphone
 const query = new URLSearchParams(location.search);
@@ -18,10 +17,12 @@ const limits = debug && query.has("piece") ? { wholeBytes: 0, pieceSeconds: Numb
 
 let listener = null;
 let model = null; // the loaded network's description
-let loaded = null; // the last one that was: { model, about, choice (in the list), own (its file's name, or nothing) }
+let loaded = null; // the last one that was: { model, about, choice (in the list, or "own"), name }
+let chosen = 0; // how often a network was: only the newest choice counts
 let offered = []; // of the list
 let running = null; // { kind: "file" | "live", stop }
 let result = null;
+let shown = null; // what the result is of: { name, file (null: the microphone), network (its name), model, hop }
 const view = new ResultView();
 
 // ---- messages
@@ -48,6 +49,7 @@ function progress(value) {
 function enable() {
   $("file").disabled = $("listen").disabled = !model || running?.kind === "live";
   $("model").disabled = $("own").disabled = !listener || running?.kind === "live";
+  $("hop").disabled = running?.kind === "live";
   $("stop").hidden = !running;
   $("save").disabled = !result?.windows.length || Boolean(running);
 }
@@ -74,23 +76,17 @@ async function startWorker() {
   });
 }
 
-async function listModels() {
-  const answer = await fetch(LIST);
-  offered = answer.ok ? (await answer.json()).models : [];
-  list("0");
-  return offered.length > 0;
-}
-
-/** The list of networks with `choice` chosen, and behind them one of the user's own. */
-function list(choice, own) {
-  const options = offered.map(({ name }, i) => new Option(name, String(i)));
-  if (own) options.push(new Option(own, "own"));
+/** The list of networks with `choice` chosen; "own": behind them the user's own, of this name. */
+function list(choice, name) {
+  const options = offered.map((one, i) => new Option(one.name, String(i)));
+  if (choice === "own") options.push(new Option(`${name}, from this device`, "own"));
   $("model").replaceChildren(...(options.length ? options : [new Option("none in web/models yet", "")]));
   if (options.length) $("model").value = choice;
 }
 
-/** Load a network. One that cannot be used leaves the one before in its place. load: gives { metadata, onnx, choice, own }. */
+/** Load a network (as lib/networks.js gives it). One that cannot be used leaves the one before in its place. */
 async function useModel(load) {
+  const mine = ++chosen;
   halt();
   complain(null);
   model = null;
@@ -98,55 +94,37 @@ async function useModel(load) {
   say("Loading the network …");
   progress(undefined);
   try {
-    const { metadata, onnx, choice, own } = await load();
+    const { metadata, onnx, pair, choice, name } = await load();
     const found = describe(metadata);
-    const { threads } = await listener.load(onnx, found);
+    if (mine !== chosen) return;
+    const { threads } = await listener.load(onnx, found, pair);
     const about = `${found.name}: ${found.about}. Computing with ${many(threads, "thread")}.`;
-    loaded = { model: found, about, choice, own };
+    loaded = { model: found, about, choice, name }; // what the worker holds, also when another was chosen meanwhile
+    if (mine !== chosen) return;
     say("Ready: choose a file, or listen to the microphone.");
   } catch (error) {
+    if (mine !== chosen) return;
     complain(error);
-    say(loaded ? `That network cannot be used. ${loaded.model.name} is still loaded.` : "No network is loaded.");
+    say(loaded ? `That network cannot be used. ${loaded.name} is still loaded.` : "No network is loaded.");
   }
   if (loaded) {
     model = loaded.model;
-    list(loaded.choice, loaded.own);
+    list(loaded.choice, loaded.name);
   }
   $("model-about").textContent = loaded?.about ?? "";
   progress(null);
   enable();
-}
-
-async function fetchModel(choice) {
-  const { onnx, metadata } = offered[Number(choice)];
-  const answer = await fetch(`models/${encodeURIComponent(metadata)}`);
-  if (!answer.ok) throw new ModelError(`models/${metadata} cannot be fetched: ${answer.status} ${answer.statusText}.`);
-  const address = new URL(`models/${encodeURIComponent(onnx)}`, location.href).href;
-  return { metadata: parsed(await answer.text(), metadata), onnx: address, choice };
-}
-
-async function ownModel(files) {
-  const [onnx, json] = [".onnx", ".json"].map((suffix) => files.find((file) => file.name.toLowerCase().endsWith(suffix)));
-  if (!onnx || !json) throw new ModelError("Choose two files together: the network (.onnx) and its metadata (.json), as `export` writes them.");
-  const metadata = parsed(await json.text(), json.name);
-  return { metadata, onnx: await onnx.arrayBuffer(), choice: "own", own: onnx.name };
-}
-
-function parsed(text, name) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ModelError(`${name} is not JSON: it is not the metadata that an export writes.`);
-  }
+  hearAgain();
 }
 
 // ---- the sound
 const hop = () => Math.max(1, Math.round(model.samples * Number($("hop").value)));
 
-function begin(name, source) {
+function begin(name, file) {
   complain(null);
   result = new Result(model.classes);
-  view.begin(name, source);
+  shown = { name, file, network: loaded.name, model, hop: hop() };
+  view.begin(shown);
   if (debug) Object.assign(debug, { pcm: [], rate: 0, result, model, done: null });
 }
 
@@ -165,6 +143,24 @@ function onScores({ windows, scores, dropped }) {
     progress(Math.min(1, result.windows.length / running.expected));
     say(`Listening: ${percent(Math.min(1, result.windows.length / running.expected))} of ${clock(running.seconds)}.`);
   } else say(`Listening: ${clock(result.seconds)} so far.`);
+}
+
+/** Nothing is shown, and nothing can be saved. */
+function clear() {
+  view.hide();
+  result = shown = null;
+  enable();
+}
+
+/** What is shown was heard by one network with one step: where others are chosen by now, it is heard again. */
+function hearAgain() {
+  if (!model || !shown || (shown.model === model && shown.hop === hop())) return;
+  if (shown.file) useFile(shown.file);
+  else if (shown.model === model) say("The microphone's sound is not kept: the new step holds when you listen again.");
+  else {
+    clear();
+    say("Ready. The microphone's sound is not kept: listen again to hear it with this network.");
+  }
 }
 
 async function useFile(file) {
@@ -196,7 +192,7 @@ async function useFile(file) {
     if (error instanceof Cancelled || running !== mine) return;
     listener?.cancel();
     complain(error);
-    if (!result.windows.length) view.hide();
+    if (!result.windows.length) clear();
     finish("Nothing was heard.");
   }
 }
@@ -235,7 +231,7 @@ async function useMicrophone() {
     say(`Listening. The first tags come after ${(model.samples / model.rate).toFixed(1)} s.`);
   } catch (error) {
     complain(error);
-    view.hide();
+    clear();
     finish("The microphone is off.");
   }
 }
@@ -249,7 +245,7 @@ async function endLive(mine) {
     if (running !== mine) return;
     if (done.windows) settle(done);
     else {
-      view.hide();
+      clear();
       finish("Nothing was heard: the microphone gave no sound.");
     }
   } catch (error) {
@@ -295,18 +291,24 @@ function halt() {
 function save() {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([result.csv()], { type: "text/csv" }));
-  link.download = `${view.name.replace(/\.[^.]*$/, "")}.tags.csv`;
+  link.download = `${shown.name.replace(/\.[^.]*$/, "")}.${shown.network}.tags.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
 // ---- wiring
 $("model").addEventListener("change", ({ target }) => {
-  if (target.value !== "own" && target.value !== "") useModel(() => fetchModel(target.value));
+  if (target.value !== "own" && target.value !== "") useModel(() => fetched(offered[Number(target.value)], target.value));
 });
-$("own").addEventListener("change", ({ target }) => target.files.length && useModel(() => ownModel([...target.files])));
+$("own").addEventListener("change", ({ target }) => {
+  const files = [...target.files];
+  if (files.length) useModel(() => given(files));
+});
 $("file").addEventListener("change", ({ target }) => target.files[0] && useFile(target.files[0]));
-$("file").addEventListener("click", ({ target }) => (target.value = "")); // the same file may be chosen again
+for (const id of ["own", "file"]) {
+  $(id).addEventListener("click", ({ target }) => (target.value = "")); // the same file may be chosen again
+}
+$("hop").addEventListener("change", hearAgain);
 $("listen").addEventListener("click", useMicrophone);
 $("stop").addEventListener("click", () => {
   halt();
@@ -327,7 +329,7 @@ addEventListener("drop", (event) => {
   dropping(0);
   const files = [...event.dataTransfer.files];
   if (files.some((file) => /\.onnx$/i.test(file.name))) {
-    if (listener && running?.kind !== "live") useModel(() => ownModel(files));
+    if (listener && running?.kind !== "live") useModel(() => given(files));
   } else if (files.length && running?.kind !== "live") {
     if (model) useFile(files[0]);
     else complain(new Error("Choose a network first."));
@@ -336,10 +338,12 @@ addEventListener("drop", (event) => {
 
 try {
   await startWorker();
-  if (await listModels()) await useModel(() => fetchModel("0"));
+  offered = await listed();
+  list("0");
+  if (offered.length) await useModel(() => fetched(offered[0], "0"));
   else {
     say("No network is loaded.");
-    complain(new Error(`There is no exported network in web/models yet. Make one with: ${EXPORT}. Or choose files from this device.`));
+    complain(new Error(ADVICE));
   }
 } catch (error) {
   complain(error);

@@ -1,10 +1,10 @@
 /**
  * The page's work behind the scenes: loads a network, and turns decoded sound into probabilities, window by window.
  *
- * In: { type: "load", onnx: URL or ArrayBuffer, model } | { type: "start", job, rate, hop, live } | { type: "pcm", job, channels } |
- *     { type: "end", job } | { type: "cancel", job }
- * Out: { type: "loading", received, total } | { type: "loaded", threads, seconds } | { type: "failed", message, job } |
- *     { type: "taken", job } behind every pcm | { type: "scores", job, windows, scores, dropped } | { type: "done", job, ... }
+ * In: { type: "load", load, onnx: URL or File, model, pair } | { type: "start", job, rate, hop, live } |
+ *     { type: "pcm", job, channels } | { type: "end", job } | { type: "cancel", job }
+ * Out: { type: "loading", received, total } | { type: "loaded", load, threads, seconds } |
+ *     { type: "failed", message, load or job } | { type: "taken", job } behind every pcm | { type: "scores", job, windows, scores, dropped } | { type: "done", job, ... }
  */
 
 import { Resampler } from "./lib/resample.js";
@@ -31,16 +31,17 @@ self.onmessage = ({ data }) => {
       await actions[data.type](data);
     } catch (error) {
       if (data.job !== undefined && job?.id === data.job) job = null;
-      self.postMessage({ type: "failed", job: data.job, message: error?.message ?? String(error) });
+      self.postMessage({ type: "failed", load: data.load, job: data.job, message: error?.message ?? String(error) });
     }
   });
 };
 
 const actions = {
-  async load({ onnx, model: wanted }) {
+  async load({ load, onnx, model: wanted, pair }) {
     const began = performance.now();
     await startRuntime();
-    const bytes = typeof onnx === "string" ? await download(onnx) : new Uint8Array(onnx);
+    const bytes = typeof onnx === "string" ? await download(onnx) : new Uint8Array(await onnx.arrayBuffer());
+    await belong(bytes, wanted.file, pair);
     let found; // the network before stays until this one has shown that it can be used
     try {
       found = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
@@ -58,7 +59,7 @@ const actions = {
     }
     await session?.release();
     [session, model] = [found, wanted];
-    self.postMessage({ type: "loaded", threads: ort.env.wasm.numThreads, seconds: (performance.now() - began) / 1000 });
+    self.postMessage({ type: "loaded", load, threads: ort.env.wasm.numThreads, seconds: (performance.now() - began) / 1000 });
   },
 
   start({ job: id, rate, hop, live }) {
@@ -143,6 +144,24 @@ async function download(url) {
     at += part.length;
   }
   return bytes;
+}
+
+/** Refuse an .onnx file that is not the one its .json names: its tags would go by another network's names. */
+async function belong(bytes, file, [onnx, json]) {
+  if (!file) return;
+  const compare = (came, wanted) => {
+    if (came === wanted) return;
+    throw new Error(
+      `${onnx} does not belong to ${json}: it has ${came}, and ${json} was written for a file with ${wanted}. ` +
+        "Take both files from one export, or export the network again.",
+    );
+  };
+  const size = (n) => `${n.toLocaleString("en")} bytes`;
+  compare(size(bytes.length), size(file.bytes));
+  if (!crypto.subtle) return; // browsers give it to secure pages only
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  compare(`the sha256 ${sha256}`, `the sha256 ${file.sha256}`);
 }
 
 /** Score the windows that wait, in batches; an incomplete batch only at the end (or while the sound arrives slower than it is worked off). */

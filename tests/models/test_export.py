@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import unicodedata
@@ -235,6 +236,8 @@ def test_onnx_runs_anywhere_with_any_batch(tmp_path, change):
     net.eval()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.json", "net.onnx"]
     about = json.loads((tmp_path / "net.json").read_text())
+    content = (tmp_path / "net.onnx").read_bytes()
+    assert about["file"] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     (given,) = about["schema"]["inputs"]
     by_purpose = {o["output_purpose"]: o["name"] for o in about["schema"]["outputs"]}
     assert (given["name"], given["shape"]) == ("waveform", ["batch", 256 * net.input_t])

@@ -141,6 +141,6 @@ def probabilities(net: Any, windows: np.ndarray) -> np.ndarray:
     """Windows [W, N] -> [W, L], by the suite's network in torch."""
     wave = torch.from_numpy(windows)
     with torch.no_grad():
-        if hasattr(net, "probabilities"):
+        if hasattr(net, "melspectrogram"):
             return net.probabilities(net.melspectrogram(wave)[..., : net.input_t]).numpy()
         return net(wave).sigmoid().numpy()

@@ -1,5 +1,6 @@
 /** The page's modules without a browser: node modules.mjs JOB ARGUMENTS..., the answer as JSON on stdout. */
 import fs from "node:fs";
+import { clock } from "../../web/lib/decode.js";
 import { inspect } from "../../web/lib/header.js";
 import { describe } from "../../web/lib/metadata.js";
 import { Resampler } from "../../web/lib/resample.js";
@@ -43,6 +44,7 @@ const jobs = {
     }
     return found;
   },
+  clock: (cases) => JSON.parse(cases).map(([seconds, tenths]) => clock(seconds, tenths)),
   describe(metadata) {
     try {
       return describe(JSON.parse(metadata));

@@ -179,6 +179,7 @@ def test_metadata_is_understood():
         ({"classes": ["one"]}, "1 classes"),
         ({"classes": []}, "no classes"),
         ({"schema": {**metadata()["schema"], "outputs": []}}, "predictions"),
+        ({"file": {"bytes": 5}}, "bytes and sha256"),
     ],
 )
 def test_metadata_that_cannot_be_used_is_named(changes, words):
@@ -199,6 +200,12 @@ def test_results_are_summed_as_the_suite_does():
     assert found["at"] == [0, 1, 3, 3]
     assert found["csv"].splitlines()[0] == 'start_s,stop_s,a,"b ""x""",c'
     assert len(found["csv"].splitlines()) == 5
+
+
+def test_times_are_written_in_seconds_or_tenths():
+    assert run("clock", "[[75], [3725], [59.97], [59.97, true], [2.68, true], [3725.04, true]]") == [
+        "1:15", "1:02:05", "1:00", "1:00.0", "0:02.7", "1:02:05.0",
+    ]  # fmt: skip
 
 
 # ---- what is installed and served

@@ -168,11 +168,79 @@ def test_the_csv_file_holds_every_window(url, sounds, tmp_path, networks):
         ["debug", ""],
     ]
     out = visit(url, steps)["out"]
-    assert out[4] == "music.tags.csv"
+    assert out[4] == "music.maest.tags.csv"
     lines = (tmp_path / "tags.csv").read_text().splitlines()
     assert lines[0].split(",")[2] == "Genre – style 0"
     table = np.array([list(map(float, line.split(","))) for line in lines[1:]])
     np.testing.assert_allclose(table[:, 2:], out[5]["scores"], atol=1e-5)
+
+
+# ---- another network or step for what is shown
+def test_another_network_or_step_hears_the_recording_again(networks, url, sounds, tmp_path):
+    steps = [
+        ["open", "?debug"], READY, ["file", str(sounds["wav"])], DONE, ["text", "#h-result"],
+        ["evaluate", "document.getElementById('player').currentTime = 5"], ["click", "summary"],
+        ["select", "#model", {"label": "samplecnn"}], DONE, ["text", "#h-result"], ["debug", str(tmp_path / "pcm")],
+        ["download", "#save", str(tmp_path / "tags.csv")], ["select", "#hop", "1"], DONE, ["debug", ""],
+        ["evaluate", "document.getElementById('player').currentTime"], ["text", "#table tbody tr:nth-child(2) th"],
+    ]  # fmt: skip
+    answer = visit(url, steps)
+    out = answer["out"]
+    assert answer["errors"] == []
+    assert out[4] == "Heard in music.wav by the network maest"
+    assert out[9] == "Heard in music.wav by the network samplecnn"
+    assert out[11] == "music.samplecnn.tags.csv"
+    assert (tmp_path / "tags.csv").read_text().startswith("start_s,stop_s,tag 0,")
+    net, half, whole = networks[1]["samplecnn"], out[10], out[14]
+    wave = audio.resample(pcm(tmp_path / "pcm", half), 44100, net.sample_rate)
+    for found, hop in ((half, (net.window_length + 1) // 2), (whole, net.window_length)):
+        times, wanted = python_tags(net, wave, found["model"], hop)
+        np.testing.assert_allclose(found["windows"], times, atol=1e-6)
+        assert np.abs(np.array(found["scores"]) - wanted).max() < TOLERANCE
+    assert out[15] == pytest.approx(5)  # the place that plays stays
+    assert out[16] == "0:02.7–0:05.4"  # so does the table; windows of 2.68 s in tenths
+
+
+def test_of_networks_chosen_in_quick_succession_the_last_counts(url, sounds):
+    """As the arrow keys choose them; the first two are given up while they load."""
+    change = "s.value = [...s.options].find((o) => o.label === name).value; s.dispatchEvent(new Event('change'))"
+    quickly = f"(() => {{ const s = document.getElementById('model'); for (const name of NAMES) {{ {change} }} }})()"
+    steps: list[Any] = [["open", "?debug=results"], READY, ["file", str(sounds["wav"])], DONE]
+    for names in (["samplecnn", "maest", "samplecnn"], ["maest", "samplecnn", "maest"]):
+        steps += [["evaluate", quickly.replace("NAMES", str(names))], DONE, ["text", "#network"], ["debug", ""]]
+    answer = visit(url, steps)
+    assert answer["errors"] == []
+    assert [answer["out"][k] for k in (6, 10)] == ["samplecnn", "maest"]
+    assert [answer["out"][k]["model"]["classes"][0] for k in (7, 11)] == ["tag 0", "Genre – style 0"]
+    assert [len(answer["out"][k]["scores"][0]) for k in (7, 11)] == [10, 12]
+
+
+def test_the_same_file_can_be_chosen_twice(url, sounds):
+    """A browser says nothing of a choice that changes nothing: what was chosen is forgotten when the chooser opens."""
+    forgotten = (
+        "(() => { const e = document.getElementById('ID'); const was = e.value; e.click(); return [was !== '', e.value] })()"
+    )
+    chosen = [["file", str(sounds["wav"])], DONE]
+    steps = [["open"], READY, *chosen, ["evaluate", forgotten.replace("ID", "file")], *chosen]
+    steps += [["own", str(sounds["wav"])], ["message"], ["evaluate", forgotten.replace("ID", "own")]]
+    out = visit(url, steps)["out"]
+    assert out[4] == out[9] == [True, ""]
+    assert out[6]["status"].startswith("Done")
+
+
+def test_a_file_that_is_no_longer_there_must_be_given_again(url, sounds, tmp_path):
+    path = tmp_path / "music.wav"
+    path.write_bytes(sounds["wav"].read_bytes())
+    steps = [["open"], READY, ["file", str(path)], DONE, ["select", "#hop", "1"], DONE]
+    gone = [["evaluate", "document.getElementById('result').hidden"], ["evaluate", "document.getElementById('save').disabled"]]
+    init = "const read = Blob.prototype.arrayBuffer; globalThis.gone = false; Blob.prototype.arrayBuffer = function () {"
+    init += " return globalThis.gone ? Promise.reject(new DOMException('It changed.', 'NotReadableError')) : read.call(this) }"
+    steps += [["evaluate", "gone = true"], ["select", "#model", {"label": "samplecnn"}], ["message"], *gone]
+    steps += [["evaluate", "gone = false; document.getElementById('file').click()"], ["file", str(path)], DONE]
+    out = visit(url, steps, init=init)["out"]
+    assert "music.wav cannot be read: give the file again" in out[8]["message"]
+    assert out[9:11] == [True, True]
+    assert out[13]["status"].startswith("Done"), out[13]
 
 
 # ---- microphone
@@ -192,6 +260,23 @@ def test_the_microphone_is_heard(networks, url, sounds, tmp_path):
     spans = np.round(np.array(found["windows"]) * net.sample_rate).astype(int)
     want = probabilities(net, np.stack([wave[a:b] for a, b in spans]))
     assert np.abs(np.array(found["scores"]) - want).max() < TOLERANCE
+
+
+def test_the_microphones_sound_is_not_kept_and_that_is_said(url, sounds):
+    flags = [*MICROPHONE, f"--use-file-for-fake-audio-capture={sounds['wav']}"]
+    hidden = ["evaluate", "[document.getElementById('result').hidden, document.getElementById('save').disabled]"]
+    steps = [
+        ["open", "?debug=results"], READY, ["click", "#listen"],
+        ["until", "(globalThis.maestDebug.result?.windows.length ?? 0) >= 1"], ["attribute", "#hop", "disabled"],
+        ["click", "#stop"], DONE, ["select", "#hop", "1"], ["text", "#status"], hidden,
+        ["select", "#model", {"label": "samplecnn"}], READY, hidden,
+    ]  # fmt: skip
+    out = visit(url, steps, args=flags, permissions=["microphone"])["out"]
+    assert out[4] is not None
+    assert "not kept" in out[8]
+    assert out[9] == [False, False]  # that network's tags stay
+    assert "listen again" in out[11]["status"]
+    assert out[12] == [True, True]
 
 
 def test_a_refused_microphone_is_said(url):

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from models import export_model
+from models.downloads import digest_of
 from tests.sound import tune, write
-from tests.web.browser import DONE, READY, WEB, chromium, server_module, serving, visit
+from tests.web.browser import DONE, READY, ROOT, WEB, chromium, server_module, serving, small_maest, visit
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +128,11 @@ def test_silence_and_short_clips_are_said(url, tmp_path):
     steps = [["open"], READY]
     for path in (silent, short, click):
         steps += [["file", str(path)], DONE, ["text", "#notice"]]
+    (tmp_path / "text.mp3").write_text("this is no music " * 500)
+    notice = ["evaluate", "[document.getElementById('notice').hidden, document.getElementById('notice').textContent]"]
+    steps += [["file", str(silent)], DONE, ["file", str(tmp_path / "text.mp3")], ["message"], notice]
     out = visit(url, steps)["out"]
+    assert out[15] == [True, ""]  # a file that cannot be heard is not said to be silent
     assert "silent" in out[4]
     assert "shorter than one window (1.00 of 4.99 s)" in out[7]
     assert all(out[k]["status"].startswith("Done: 1 window") for k in (6, 9))
@@ -148,7 +155,9 @@ def test_without_networks_it_says_how_to_make_one(tmp_path, networks, sounds):
         out = visit(empty, [["open"], ["message"], ["own", *own], ["status", ["Ready"]], ["file", str(sounds["wav"])], DONE])[
             "out"
         ]
-    assert "export.format=onnx" in out[1]["message"]
+    commands = [line for line in out[1]["message"].splitlines() if line.startswith("python")]
+    assert [line.split()[1] for line in commands] == ["ex_maest.py", "ex_ssl.py"]
+    assert all(f"\n{line}\n" in (ROOT / "docs/browser.md").read_text() for line in commands)  # whole, to be pasted
     assert out[3]["message"] == ""
     assert out[5]["status"].startswith("Done")
 
@@ -163,6 +172,7 @@ def test_networks_that_do_not_fit_say_why_and_leave_the_one_before(networks, tmp
     mel = {**about, "schema": {**about["schema"], "inputs": [{"name": "mel", "shape": ["batch", 96, 625]}]}}
     (tmp_path / "b_other.json").write_text(json.dumps(renamed))
     (tmp_path / "c_broken.onnx").write_bytes((source / "maest.onnx").read_bytes()[:5000])
+    (tmp_path / "c_broken.json").write_text(json.dumps({k: v for k, v in about.items() if k != "file"}))
     (tmp_path / "d_text.json").write_text("{")
     (tmp_path / "e_mel.json").write_text(json.dumps(mel))
     words = {"b_other": "no input sound", "c_broken": "cannot be read", "d_text": "not JSON", "e_mel": "spectrograms"}
@@ -185,6 +195,53 @@ def test_networks_that_do_not_fit_say_why_and_leave_the_one_before(networks, tmp
         assert word in out[3 + 4 * k]["message"]
         assert out[5 + 4 * k]["message"] == ""
     assert "two files together" in out[-1]["message"]
+
+
+def test_a_network_under_anothers_metadata_is_refused(networks, tmp_path, sounds):
+    """Same shapes, other weights and names: nothing but the file's sha256 tells. Metadata that does not name its file is taken."""
+    source, nets = networks
+    other = small_maest()
+    other.labels = other.labels[::-1]
+    with torch.no_grad():
+        for p in other.parameters():
+            p.mul_(1.1)
+    export_model(other, tmp_path / "b_other.onnx", "onnx", blocks=[])
+    for kind in ("onnx", "json"):
+        shutil.copy(source / f"maest.{kind}", tmp_path / f"a_good.{kind}")
+        shutil.copy(source / f"maest.{kind}", tmp_path / f"c_swapped.{kind}")
+    shutil.copy(tmp_path / "b_other.onnx", tmp_path / "c_swapped.onnx")
+    unnamed = json.loads((source / "maest.json").read_text())
+    del unnamed["file"]
+    (tmp_path / "unnamed").mkdir()
+    (tmp_path / "unnamed" / "net.json").write_text(json.dumps(unnamed))
+    good = tmp_path / "a_good.onnx"
+    size = {name: (source / f"{name}.onnx").stat().st_size for name in nets}
+    assert (tmp_path / "b_other.onnx").stat().st_size == size["maest"]
+    steps: list[Any] = [["open"], READY, ["file", str(sounds["wav"])], DONE]
+    for choose in (
+        ["select", "#model", {"label": "c_swapped"}],
+        ["own", str(good), str(tmp_path / "b_other.json")],
+        ["own", str(good), str(source / "samplecnn.json")],
+    ):
+        steps += [choose, ["status", ["That network cannot be used"]], ["text", "#h-result"]]
+    steps += [["own", str(good), str(tmp_path / "unnamed" / "net.json")], DONE, ["text", "#h-result"]]
+    with serving(tmp_path) as address:
+        out = visit(address, steps)["out"]
+    maest, swapped = (digest_of(path) for path in (good, tmp_path / "b_other.onnx"))
+    for k, words in {
+        5: [
+            "c_swapped.onnx does not belong to c_swapped.json",
+            f"it has the sha256 {swapped}",
+            f"a file with the sha256 {maest}",
+        ],
+        8: ["a_good.onnx does not belong to b_other.json", f"it has the sha256 {maest}", f"a file with the sha256 {swapped}"],
+        11: ["samplecnn.json", f"it has {size['maest']:,} bytes", f"a file with {size['samplecnn']:,} bytes"],
+    }.items():
+        for word in [*words, "Take both files from one export"]:
+            assert word in out[k]["message"]
+        assert out[k]["status"] == "That network cannot be used. a_good is still loaded."
+        assert out[k + 1] == "Heard in music.wav by the network a_good"  # what it heard stays
+    assert out[14]["status"].startswith("Done")
 
 
 def test_without_what_npm_installs_it_says_so(networks, tmp_path, monkeypatch):

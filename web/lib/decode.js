@@ -19,12 +19,13 @@ const SCAN = 1 << 22; // bytes of an MP3 looked at together
 /** What stands in the way of a file: `message` is for the page. */
 export class SoundError extends Error {}
 
-/** 75 -> "1:15", 3725 -> "1:02:05". */
-export function clock(seconds) {
-  const whole = Math.round(seconds);
+/** 75 -> "1:15", 3725 -> "1:02:05"; with tenths 75 -> "1:15.0". */
+export function clock(seconds, tenths = false) {
+  const units = Math.round(tenths ? 10 * seconds : seconds);
+  const whole = tenths ? Math.floor(units / 10) : units;
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const two = (n) => String(n).padStart(2, "0");
-  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+  return (h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`) + (tenths ? `.${units % 10}` : "");
 }
 
 /**
@@ -36,7 +37,7 @@ export function clock(seconds) {
  */
 export async function open(file, seconds, { wholeBytes = WHOLE_BYTES, pieceSeconds = PIECE_SECONDS } = {}) {
   if (file.size === 0) throw new SoundError(`${file.name} is empty.`);
-  const about = await inspect(file);
+  const about = await readable(file, inspect(file));
   const [low, high] = CONTEXT_RATES;
   const rate = about.rate >= low && about.rate <= high ? about.rate : FALLBACK_RATE;
   const length = about.seconds ?? seconds;
@@ -83,13 +84,17 @@ function* cut(audio, from = 0, to = audio.length) {
   }
 }
 
-async function* whole(file, rate) {
-  let bytes;
+/** What reading a file gives. A file that was moved or changed since it was given can be read no more. */
+async function readable(file, reading) {
   try {
-    bytes = await file.arrayBuffer();
+    return await reading;
   } catch (error) {
-    throw new SoundError(`${file.name} cannot be read: ${error.message}.`);
+    throw new SoundError(`${file.name} cannot be read: give the file again. (${error.message})`);
   }
+}
+
+async function* whole(file, rate) {
+  const bytes = await readable(file, file.arrayBuffer());
   const audio = await decode(bytes, rate, file.name);
   if (audio.length === 0) throw new SoundError(`${file.name} holds no samples.`);
   yield* cut(audio);

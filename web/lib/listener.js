@@ -5,6 +5,7 @@ export class Listener {
   constructor(handlers) {
     this.handlers = handlers;
     this.jobs = 0;
+    this.loads = 0;
     this.current = null;
     this.waits = new Map();
     this.worker = new Worker(new URL("../worker.js", import.meta.url), { type: "module" });
@@ -19,10 +20,10 @@ export class Listener {
 
   #on(data) {
     if (data.type === "loading") return this.handlers.onLoading(data.received, data.total);
-    if (data.type === "loaded") return this.#settle("load", data);
+    if (data.type === "loaded") return this.#settle(`load ${data.load}`, data);
     if (data.type === "failed") {
       const error = new Error(data.message);
-      if (data.job === undefined) return this.#settle("load", null, error);
+      if (data.job === undefined) return this.#settle(`load ${data.load}`, null, error);
       if (data.job !== this.current) return undefined;
       this.failure = error;
       this.#settle("taken", null, error);
@@ -45,10 +46,11 @@ export class Listener {
     return new Promise((resolve, reject) => this.waits.set(key, { resolve, reject }));
   }
 
-  /** Load a network: its address or bytes, and its description. Rejects with what is wrong with it. */
-  load(onnx, model) {
-    const loaded = this.#wait("load");
-    this.worker.postMessage({ type: "load", onnx, model }, onnx instanceof ArrayBuffer ? [onnx] : []);
+  /** Load a network: its address or file, its description, the names of both files. Rejects with what is wrong with it. */
+  load(onnx, model, pair) {
+    const load = ++this.loads;
+    const loaded = this.#wait(`load ${load}`);
+    this.worker.postMessage({ type: "load", load, onnx, model, pair });
     return loaded;
   }
 

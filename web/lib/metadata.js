@@ -9,12 +9,13 @@ function need(condition, what) {
 
 /**
  * @param {object} metadata as parsed from the json file
- * @returns {{name: string, input: string, samples: number, rate: number, output: string, classes: string[], about: string}}
- *   samples: of one window; rate: Hz; output: the probabilities' name.
+ * @returns {{name: string, input: string, samples: number, rate: number, output: string, classes: string[], about: string,
+ *   file: {bytes: number, sha256: string}|null}}
+ *   samples: of one window; rate: Hz; output: the probabilities' name; file: the .onnx file that belongs to it, where that is said.
  */
 export function describe(metadata) {
   need(metadata && typeof metadata === "object" && !Array.isArray(metadata), "it is not a JSON object.");
-  const { schema, classes, inference } = metadata;
+  const { schema, classes, inference, file = null } = metadata;
   const inputs = schema?.inputs;
   need(Array.isArray(inputs) && inputs.length === 1, `schema.inputs must name one input, and names ${inputs?.length ?? "none"}.`);
   const [input] = inputs;
@@ -30,6 +31,10 @@ export function describe(metadata) {
   need(Array.isArray(classes) && classes.length > 0, "it names no classes.");
   const width = output.shape?.[output.shape.length - 1];
   need(width === classes.length, `it names ${classes.length} classes and the output ${output.name} has ${width}.`);
+  need(
+    file === null || (Number.isInteger(file.bytes) && /^[0-9a-f]{64}$/.test(file.sha256)),
+    "file must hold the .onnx file's bytes and sha256.",
+  );
   const about = [
     `${classes.length} tags`,
     `windows of ${(samples / rate).toFixed(2)} s at ${rate.toLocaleString("en")} Hz`,
@@ -43,6 +48,7 @@ export function describe(metadata) {
     output: output.name,
     classes: classes.map(readable),
     about: about.filter(Boolean).join("; "),
+    file,
   };
 }
 

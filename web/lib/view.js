@@ -29,7 +29,7 @@ function topItem() {
 
 export class ResultView {
   constructor() {
-    this.name = "";
+    this.file = null;
     this.result = null;
     this.address = null;
     this.spoken = { window: -1, at: 0 };
@@ -42,23 +42,19 @@ export class ResultView {
     new ResizeObserver(() => this.#redraw()).observe(this.parts.timeline);
   }
 
-  /** A new recording; file null: nothing to play. */
-  begin(name, file) {
-    this.name = name;
+  /** A recording and the network's name; file null: nothing to play. The same file again: player and table stay as they are. */
+  begin({ name, file, network }) {
     this.result = null;
-    if (this.address) URL.revokeObjectURL(this.address);
-    this.address = file && URL.createObjectURL(file);
-    this.player.hidden = !file;
-    if (file) this.player.src = this.address;
-    else this.player.removeAttribute("src");
+    this.player.pause(); // it cannot be reached until the first tags are there
+    if (!file || file !== this.file) this.#play(file);
     $("name").textContent = name;
-    $("notice").hidden = true;
+    $("network").textContent = network;
+    this.#notice("");
     $("now").textContent = "";
     $("head").hidden = true;
     $("top").replaceChildren();
     $("top").setAttribute("aria-busy", "true");
     $("table").replaceChildren();
-    $("details").open = false;
     this.spoken = { window: -1, at: 0 };
     this.parts.timeline.setAttribute("aria-disabled", String(!file));
     $("result").hidden = true;
@@ -66,6 +62,21 @@ export class ResultView {
 
   hide() {
     $("result").hidden = true;
+  }
+
+  #play(file) {
+    this.file = file;
+    if (this.address) URL.revokeObjectURL(this.address);
+    this.address = file && URL.createObjectURL(file);
+    this.player.hidden = !file;
+    if (file) this.player.src = this.address;
+    else this.player.removeAttribute("src");
+    $("details").open = false;
+  }
+
+  #notice(text) {
+    $("notice").hidden = !text;
+    $("notice").textContent = text;
   }
 
   /** The length that the player finds in the file, s; null when it does not say. */
@@ -96,8 +107,7 @@ export class ResultView {
   /** The recording is heard to its end. */
   settle(result, notice) {
     this.show(result);
-    $("notice").hidden = !notice;
-    $("notice").textContent = notice;
+    this.#notice(notice);
     $("top").setAttribute("aria-busy", "false");
     this.#table();
     this.spoken = { window: -1, at: 0 };
@@ -214,9 +224,11 @@ export class ResultView {
       });
       return tr;
     };
+    const tenths = !result.windows.slice(0, 2).flat().every(Number.isInteger); // window or step is no whole number of seconds
+    const time = ([start, stop]) => `${clock(start, tenths)}–${clock(stop, tenths)}`;
     const every = Math.ceil(result.windows.length / TABLE_ROWS);
-    const rows = result.windows.flatMap(([start, stop], w) =>
-      w % every ? [] : [line(`${clock(start)}–${clock(stop)}`, chosen.map((k) => percent(result.scores[w][k])), "td")],
+    const rows = result.windows.flatMap((window, w) =>
+      w % every ? [] : [line(time(window), chosen.map((k) => percent(result.scores[w][k])), "td")],
     );
     const head = document.createElement("thead");
     const body = document.createElement("tbody");
