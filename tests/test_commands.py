@@ -141,6 +141,7 @@ def test_the_test_command_scores_the_checkpoint(run, trained, folder):
     assert written["test_roc"] == pytest.approx(result["test_roc"])
 
 
+@pytest.mark.slow
 def test_extraction_of_several_blocks_and_the_probe(trained, folder):
     checkpoint = f"maest.checkpoint={trained[0] / 'checkpoints' / 'best.ckpt'}"
     words = ["with", "demo", *TINY, checkpoint, "inference.transformer_block=[0,1]"]
