@@ -13,6 +13,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -268,14 +269,18 @@ class _Files:
             known = json.loads((folder / "settings.json").read_text()).get("network", {}).get("embed_dim")
         self.size, self.width = known or choice.token_size or PUBLISHED_SIZE, 3 * PUBLISHED_SIZE
         self._arrays: dict[int, np.ndarray] = {}
-        kinds = (_tokens(_shape(folder / f"{name}{NPY_SUFFIX}"), self.size) for name in self.names)
-        telling = next((kind for kind in kinds if kind is not None), None)  # mostly that of the first file
-        if telling is None and known is None:
-            log.warning(
-                "All arrays in %s are [3, %d]: they are taken as three tokens (c, d, t) of one window each. If they are three windows of vectors "
-                "without tokens, write them into a track store of [windows, %d].", folder, self.size, self.size,
-            )  # fmt: skip
-        self.tokens = telling is not False
+        self._known = known is not None
+
+    @cached_property
+    def tokens(self) -> bool:
+        """Whether the arrays are of tokens; looked at when they are first read, since names alone need it not."""
+        shapes = (_shape(self.folder / f"{name}{NPY_SUFFIX}") for name in self.names)
+        telling = next(
+            (kind for shape in shapes if (kind := _tokens(shape, self.size)) is not None), None
+        )  # of the first file, mostly
+        if telling is None and not self._known:
+            _say_three(self.folder, self.size)
+        return telling is not False
 
     def lengths(self, numbers: np.ndarray) -> np.ndarray:
         return np.array([len(self._array(int(i))) for i in numbers])
@@ -308,6 +313,15 @@ class _Files:
         array = array.reshape(-1, 3, size) if self.tokens else array.reshape(-1, size)
         self._arrays[i] = array
         return array
+
+
+@cache
+def _say_three(folder: Path, size: int) -> None:
+    """Once, and not for every split."""
+    log.warning(
+        "All arrays in %s are [3, %d]: they are taken as three tokens (c, d, t) of one window each. If they are three windows of vectors "
+        "without tokens, write them into a track store of [windows, %d].", folder, size, size,
+    )  # fmt: skip
 
 
 def _tokens(shape: tuple[int, ...], size: int) -> bool | None:

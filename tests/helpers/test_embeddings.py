@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datasets.store import TrackStore
-from helpers.embeddings import Choice, load_rows
+from helpers.embeddings import Choice, embedding_names, load_rows
 from helpers.probe import load_embeddings, select_tokens
 from models.errors import ConfigError, GroundtruthError, StoreError
 
@@ -165,6 +165,8 @@ def test_three_tokens_stay_three_tokens_beside_longer_files(tmp_path):
 
 def test_files_that_may_be_either_are_tokens_and_it_is_said(tmp_path, caplog):
     folder = npy(tmp_path, a=np.arange(3 * C).reshape(3, C))
+    assert list(embedding_names(folder)) == ["a"]  # names alone say nothing
+    assert caplog.text == ""
     np.testing.assert_array_equal(load_embeddings(folder, ["a"], "t", token_size=C)[0], np.arange(2 * C, 3 * C))
     assert f"All arrays in {folder} are [3, {C}]: they are taken as three tokens" in caplog.text
     caplog.clear()
