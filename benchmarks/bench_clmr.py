@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models.clmr import NTXent, Projector, SampleCNN
 from models.clmr.augment import STEPS, Augmentation, apply, draw, unchanged
 from models.randomness import Randomness
