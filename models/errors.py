@@ -49,9 +49,8 @@ class ClusterError(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' for the closest of `known` ('X' or 'Y' where two are as near), or '' when none is close."""
 
-    def strange(
-        other: str,
-    ) -> int:  # letters to change, add or leave out; difflib's own ratio holds 'seedz' nearer to 'seed' than to 'seeds'
+    def strange(other: str) -> int:
+        """Letters to change, add or leave out; difflib's own ratio holds 'seedz' nearer to 'seed' than to 'seeds'."""
         same = difflib.SequenceMatcher(None, name, other).get_matching_blocks()
         return max(len(name), len(other)) - sum(block.size for block in same)
 

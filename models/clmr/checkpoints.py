@@ -83,14 +83,16 @@ def _probe(state: Mapping[str, Tensor], source: str) -> State:
     return {f"{name}{kind}": v for name, pair in zip(names, linears) for kind, v in zip(("weight", "bias"), pair)}
 
 
-def _probe_classes(path: str | Path) -> dict[str, Any]:
+def _probe_classes(path: Path, hidden: bool) -> dict[str, Any]:
     """Labels and exclusive, as settings of SampleCNN, of the classes that a probe of this suite was trained on; {} for any other head.
 
     Raises WeightsError for a probe of values, and for a hidden layer whose activation is not ReLU, which a SampleCNN's is.
     """
-    about = header(Path(path))
-    if about.get("activation", "relu") != "relu":
-        raise WeightsError(f"{path} has a hidden layer of activation {about['activation']}; a SampleCNN's head has ReLU.")
+    about = header(path)
+    if hidden and path.suffix == ".safetensors" and about.get("activation") != "relu":
+        raise WeightsError(
+            f"{path} has a hidden layer of activation {about.get('activation', 'unknown')}; a SampleCNN's head has ReLU."
+        )
     if about.get(LOSS) == "mse":
         raise WeightsError(
             f"{path} is a probe of values (a regression): it has no classes. Read its predictions from ex_tl.py's scores.npz."
@@ -148,7 +150,7 @@ def load_checkpoint(
     if head is not None:
         fc = remap_head(read_state(head), str(head))
         state = {**{k: v for k, v in state.items() if not k.startswith("fc.")}, **fc}
-        own = {k: v for k, v in own.items() if k not in ("labels", "exclusive")} | _probe_classes(head)
+        own = {k: v for k, v in own.items() if k not in ("labels", "exclusive")} | _probe_classes(Path(head), "fc.0.weight" in fc)
         width, wanted = fc["fc.0.weight" if "fc.0.weight" in fc else "fc.weight"].shape[1], sizes_of(state)["channels"][-1]
         if width != wanted:
             raise WeightsError(

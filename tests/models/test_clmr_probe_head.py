@@ -144,3 +144,13 @@ def test_a_head_of_another_encoder_is_refused_in_python_too(encoder, tmp_path):
     save_probe(tmp_path / "other.safetensors", head, **{SHA: "f" * 64, LAYER: "3"})
     with pytest.raises(ConfigError, match="embeddings of other weights"):
         load_checkpoint(path, head=tmp_path / "other.safetensors")
+
+
+def test_only_a_hidden_layer_needs_relu_and_it_must_say_so(encoder, tmp_path):
+    save_probe(tmp_path / "linear.safetensors", ProbeHead(16, 3, num_layers=1, activation="gelu"))
+    assert load_checkpoint(encoder[1], head=tmp_path / "linear.safetensors").n_classes == 3
+    hidden = {f"layers.{k}.{kind}": v for k, pair in ((0, (16, 16)), (1, (3, 16))) for kind, v in
+              (("weight", torch.zeros(pair)), ("bias", torch.zeros(pair[0])))}  # fmt: skip
+    save_file(hidden, tmp_path / "silent.safetensors")
+    with pytest.raises(WeightsError, match="activation unknown"):
+        load_checkpoint(encoder[1], head=tmp_path / "silent.safetensors")
