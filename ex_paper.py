@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ def engine_of(config: Mapping[str, Any]) -> Any:
     """The steps' folder with what is needed to make more of them."""
     from helpers.paper.engine import Engine
     from helpers.paper.steps import Keys
+    from models.errors import ConfigError
+
+    if config["jobs"] < 1:
+        raise ConfigError(f"jobs={config['jobs']}: it is the number of steps made side by side, 1 or more.")
 
     return Engine(Path(config["out_dir"]), ROOT, Keys(resolved), config["download"])
 
@@ -97,22 +102,25 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
 
     from helpers.paper.cells import fill
     from helpers.paper.engine import Open, failures
-    from helpers.paper.plan import make_plan, print_plan
+    from helpers.paper.plan import make_plan, print_plan, span
     from helpers.paper.records import LOG
-    from helpers.paper.show import Shown, Teller, print_table, write_table
+    from helpers.paper.show import Shown, print_table, write_table
+    from helpers.paper.side_by_side import make_steps
+    from helpers.paper.teller import Teller
 
     scale, engine, console = scale_of(_config), engine_of(_config), Console()
+    span_of = partial(span, key=engine.keys, jobs=_config["jobs"])
     table = registered.make(scale)
     if _config["dry"]:
         plan = make_plan(engine, table.steps)
-        print_plan(f"{table.title} ({scale['name']}): the plan", plan, _config["out_dir"], console)
+        print_plan(f"{table.title} ({scale['name']}): the plan", plan, _config["out_dir"], span_of, console)
         return {"exit_code": 0, "steps": len(plan), "to_do": sum(isinstance(one.outcome, Open) for one in plan)}
     engine.fetch(table.steps)
     plan = make_plan(engine, table.steps)
     missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Open)}
-    print(begun(scale["name"], plan))
-    with Teller(missing, lambda step: engine.folder(step) / LOG) as teller:
-        outcomes = engine.make(table.steps, teller.tell)
+    print(begun(scale["name"], plan, span_of))
+    with Teller(missing, lambda step: engine.folder(step) / LOG, span_of) as teller:
+        outcomes = make_steps(engine, table.steps, teller.tell, _config["jobs"], missing)
     shown = Shown(fill(table, engine.state), scale)
     written = write_table(shown, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale['name']}", engine)
     print_table(shown, console)
@@ -135,14 +143,14 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     return {"exit_code": exit_code, "steps": len(outcomes), "made": len(missing)}
 
 
-def begun(scale: str, plan: Sequence[Any]) -> str:
+def begun(scale: str, plan: Sequence[Any], span_of: Callable[[Mapping[Any, float]], float]) -> str:
     """What a table is about to do, in a line."""
     from helpers.paper.engine import Absent, Done, Open
     from helpers.paper.plan import total
 
     there, todo, absent = (sum(isinstance(one.outcome, kind) for one in plan) for kind in (Done, Open, Absent))
     parts = [f"{there} are done"]
-    parts += [f"{todo} to make (about {total(plan)} on two idle cores)"] if todo else []
+    parts += [f"{todo} to make (about {total(plan, span_of)} on two idle cores)"] if todo else []
     parts += [f"{absent} cannot be made, since something is not on this machine"] if absent else []
     parts += [] if todo or absent else ["nothing to make"]
     goes_on = " Ended before, the same command goes on." if todo else ""

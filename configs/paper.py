@@ -20,15 +20,17 @@ def demo() -> Config:
     """Networks that are pre-trained here, on the embedded music: every table from nothing in minutes on two cores (table_families: an hour at most).
 
     python ex_paper.py table_families with demo
-    What it shows is that the machinery works, and which findings hold at this scale; papers' numbers are of other data and not comparable.
+    Two steps at a time, each with half of the cores. What it shows is that the machinery works, and which findings hold at this scale; papers'
+    numbers are of other data and not comparable.
     """
-    return {"scale": {"name": "demo", "networks": "trained"}}
+    return {"jobs": 2, "scale": {"name": "demo", "networks": "trained"}}
 
 
 @PAPER.add()
 def smoke() -> Config:
     """`demo` made tiny: forty tracks, one epoch, narrow networks. Seconds to a few minutes; shows that a table is made, nothing else."""
     return {
+        "jobs": 2,
         "scale": {
             "name": "smoke",
             "networks": "trained",
@@ -47,7 +49,7 @@ def smoke() -> Config:
             "lengths": [1.25, 2.5],
             "shares": [0.5, 1.0],
             "draws": 2,
-        }
+        },
     }
 
 

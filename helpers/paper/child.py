@@ -15,80 +15,80 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 log = logging.getLogger(__name__)
-PARTING = 60.0  # s that a process that was asked to end has for its last checkpoint
-LOOK = 0.2  # s between two looks at a lock
-TICK = 1.0  # s between two words of a process that runs
+PARTING = 60.0  # s that processes that were asked to end have for their last checkpoints
 _PR_SET_PDEATHSIG = 1
 
 
-@contextlib.contextmanager
-def locked(path: Path, waiting: Callable[[], object]) -> Iterator[IO[str]]:
-    """Hold the lock file `path`; yields it, to be inherited. Waits where others hold it, and calls `waiting` once then."""
+def try_lock(path: Path) -> IO[str] | None:
+    """Hold the lock file `path`; to be inherited, and closed. None where others hold it: it is let go once all who inherited it are gone."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
-        told = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not told:
-                    waiting()
-                told = True
-                time.sleep(LOOK)
-        yield file  # closing it lets go, once the process that inherited it is gone too
+    file = open(path, "a+")  # noqa: SIM115  its caller holds it as long as the step runs
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
-def run_child(
-    words: Sequence[str],
-    log_file: Path,
-    lock: IO[str],
-    env: Mapping[str, str],
-    tick: Callable[[float], object] = lambda seconds: None,
-) -> int:
-    """Run a Python command to its end; its exit code. All it says goes to `log_file`, behind what earlier tries said.
+class Child:
+    """A Python command in a process of its own. All it says goes to `log_file`, behind what earlier tries said.
 
-    tick: called every second, with the seconds since its start.
-
-    Whatever ends the wait (Ctrl-C, SIGTERM) is passed on: the process is asked to save and end, and after PARTING seconds it is killed.
+    The thread that starts it must outlive it: on Linux the process is asked to end when that thread does.
     """
-    starter = os.getpid()
-    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-    def before() -> None:  # in the new process, before it is Python
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-            if os.getppid() != starter:
-                os.kill(os.getpid(), signal.SIGTERM)
+    def __init__(self, words: Sequence[str], log_file: Path, lock: IO[str], env: Mapping[str, str]):
+        starter = os.getpid()
+        libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-    with open(log_file, "ab") as out:
-        out.write(f"$ {' '.join(words)}\n".encode())
-        out.flush()
-        process = subprocess.Popen(
-            [sys.executable, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=dict(env), start_new_session=True,
-            pass_fds=(lock.fileno(),), preexec_fn=before,
-        )  # fmt: skip
-        begun = time.monotonic()
-        try:
-            while True:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    return process.wait(TICK)
-                tick(time.monotonic() - begun)
-        except BaseException:
-            _end(process)
-            raise
+        def before() -> None:  # in the new process, before it is Python
+            if libc is not None:
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+                if os.getppid() != starter:
+                    os.kill(os.getpid(), signal.SIGTERM)
 
+        with open(log_file, "ab") as out:
+            out.write(f"$ {' '.join(words)}\n".encode())
+            out.flush()
+            self._process = subprocess.Popen(
+                [sys.executable, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=dict(env),
+                start_new_session=True, pass_fds=(lock.fileno(),), preexec_fn=before,
+            )  # fmt: skip
+        self.begun = time.monotonic()
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number, patience in ((signal.SIGTERM, PARTING), (signal.SIGKILL, None)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+    @property
+    def seconds(self) -> float:
+        """Since its start."""
+        return time.monotonic() - self.begun
+
+    def exit_code(self, patience: float = 0.0) -> int | None:
+        """How it ended; None while it runs. patience: s to wait for its end."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-            return
-        log.warning("Process %d does not end: it is killed.", process.pid)
+            return self._process.wait(patience)
+        return None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and to all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def end(children: Sequence[Child]) -> None:
+    """Ask processes to save and end; after PARTING seconds those that have not are killed."""
+    running = [child for child in children if child.exit_code() is None]
+    for child in running:
+        child.signal(signal.SIGTERM)
+    until = time.monotonic() + PARTING
+    for child in running:
+        if child.exit_code(max(until - time.monotonic(), 0.0)) is None:
+            log.warning("A process does not end: it is killed.")
+            child.signal(signal.SIGKILL)
+            child.exit_code(PARTING)

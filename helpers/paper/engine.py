@@ -1,22 +1,21 @@
-"""Makes the steps that are missing, in order, each once; says of every other one why it cannot be made."""
+"""How a step stands (done, open, failed, or why it cannot be made), its process, and its record. side_by_side.py makes many."""
 
 from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from models.cards import find_weights, get_card, local_weights, weight_folders
 from models.downloads import offline
 from models.errors import StoreError, WeightsNotFoundError
 
 from ..provenance import git_state
-from .child import locked, run_child
-from .records import LOCK, LOG, OUT, RUNS, Done, finished_run, forget_incomplete, read_record, write_record
+from .child import Child
+from .records import LOG, OUT, RUNS, Done, finished_run, read_record, write_record
 from .steps import Keys, Outside, Ref, Step, in_order
 
 log = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ class Failed:
 
 
 Outcome = Done | Open | Absent | Failed
-Tell = Callable[[Step, str, float], object]
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # variables that say how many a process computes with
 
 
 class Engine:
@@ -61,7 +60,7 @@ class Engine:
         self.root, self.scripts, self.keys, self.download = Path(out_dir).resolve() / "steps", Path(scripts), keys, download
         git = git_state(self.scripts)
         self.commit = "unknown" if git is None else git["commit"][:12] + ("+" if git["dirty"] else "")
-        self._failed: dict[str, Failed] = {}  # by key
+        self._failed: dict[str, Failed] = {}  # by key, in this process
         self._may_come = download and not offline()  # weights that are not here, until they were asked for
 
     def folder(self, step: Step) -> Path:
@@ -106,18 +105,6 @@ class Engine:
                 log.warning("%s", error)
         self._may_come = False
 
-    def make(self, steps: Sequence[Step], tell: Tell = lambda step, what, seconds: None) -> dict[Step, Outcome]:
-        """Make all that is missing of the steps and what they need. Returns how each of them (the needed ones too) stands then.
-
-        tell: told of every step that begins ("begins"), runs ("runs", every second, with its seconds), waits for another process ("waits") or has
-        ended ("done", "failed"). A failure does not stop the others.
-        """
-        every = self.needed(steps)
-        for step in every:
-            if isinstance(self.state(step), Open):
-                self._make_one(step, tell)
-        return {step: self.state(step) for step in every}
-
     def needed(self, steps: Sequence[Step]) -> list[Step]:
         """The steps and all that they need, inputs first, one of each key."""
         found: dict[str, Step] = {}
@@ -125,31 +112,21 @@ class Engine:
             found.setdefault(self.keys(step), step)
         return list(found.values())
 
-    def _make_one(self, step: Step, tell: Tell) -> None:
-        for before in step.inputs:  # one that a table had found done may be gone since
-            if not isinstance(self.state(before), Done):
-                self._make_one(before, tell)
-        if not isinstance(self.state(step), Open):
-            return
+    def begin(self, step: Step, lock: IO[str], threads: int | None) -> Child:
+        """Start the step's process. threads: of its arithmetic; None: as it likes."""
+        few = {} if threads is None else dict.fromkeys(THREADS, str(threads))
+        return Child(self.words(step, self.folder(step)), self.folder(step) / LOG, lock, {**self._environment(), **few})
+
+    def finish(self, step: Step, exit_code: int, seconds: float) -> bool:
+        """Record a step whose process has ended: that it is done (True), or has failed."""
         folder = self.folder(step)
-        with locked(folder / LOCK, lambda: tell(step, "waits", 0.0)) as lock:
-            if read_record(folder) is not None:
-                return  # another process has made it meanwhile
-            forget_incomplete(folder, step)
-            tell(step, "begins", 0.0)
-            began = time.monotonic()
-            exit_code = 0
-            if finished_run(folder, step) is None:  # else it was killed between its end and the record
-                words, environment = self.words(step, folder), self._environment()
-                exit_code = run_child(words, folder / LOG, lock, environment, lambda seconds: tell(step, "runs", seconds))
-            ended = finished_run(folder, step) if exit_code == 0 else None
-            if ended is None:
-                self._failed[self.keys(step)] = Failed(folder / LOG, exit_code)
-                tell(step, "failed", time.monotonic() - began)
-                return
-            run, outputs = ended
-            write_record(folder, step, run, outputs, _seconds(run, time.monotonic() - began), self.commit)
-            tell(step, "done", time.monotonic() - began)
+        ended = finished_run(folder, step) if exit_code == 0 else None
+        if ended is None:
+            self._failed[self.keys(step)] = Failed(folder / LOG, exit_code)
+            return False
+        run, outputs = ended
+        write_record(folder, step, run, outputs, _seconds(run, seconds), self.commit)
+        return True
 
     def words(self, step: Step, folder: Path) -> list[str]:
         """The step's command line, its outputs going to `folder`. Inputs must be done."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -58,6 +58,28 @@ def _measured_factors(engine: Engine) -> dict[tuple[str, str], float]:
     return {kind: statistics.median(ratios) for kind, ratios in found.items()}
 
 
+def longest_chains(seconds: Mapping[Step, float], key: Callable[[Step], str]) -> dict[Step, float]:
+    """Step -> seconds from its start until the last of those that wait for it is through, were there cores for all.
+
+    seconds: step -> how long it takes, inputs first; inputs that are not among them are there. key: of engine.keys: one step of each.
+    """
+    by_key = {key(step): step for step in seconds}
+    behind = dict.fromkeys(seconds, 0.0)
+    out: dict[Step, float] = {}
+    for step in reversed(list(seconds)):
+        out[step] = behind[step] + seconds[step]
+        for before in step.inputs:
+            one = by_key.get(key(before))
+            if one is not None:
+                behind[one] = max(behind[one], out[step])
+    return out
+
+
+def span(seconds: Mapping[Step, float], key: Callable[[Step], str], jobs: int) -> float:
+    """Seconds until all are through, `jobs` of them side by side: the sum shared evenly, and no less than the longest chain."""
+    return max([sum(seconds.values()) / jobs, *longest_chains(seconds, key).values()])
+
+
 def clock(seconds: float) -> str:
     """'45 s', '3 min', '2 h 05 min'."""
     if seconds < 90:
@@ -71,8 +93,11 @@ def size(megabytes: float) -> str:
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB" if megabytes >= 1 else "< 1 MB"
 
 
-def print_plan(title: str, plan: Sequence[Planned], out_dir: str, console: Console | None = None) -> None:
-    """Every step with its key, its state, time and disk; the sums of what is open beneath, and the disk that is free."""
+Span = Callable[[Mapping[Step, float]], float]  # step -> seconds of each, to the seconds of all
+
+
+def print_plan(title: str, plan: Sequence[Planned], out_dir: str, span_of: Span, console: Console | None = None) -> None:
+    """Every step with its key, its state, time and disk; what is open in all beneath, and the disk that is free."""
     console = console or Console()
     table = Table(
         title=Text(title, style="bold"), title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
@@ -95,8 +120,10 @@ def print_plan(title: str, plan: Sequence[Planned], out_dir: str, console: Conso
         console.print(Text(f"Not available on this machine: {line}"), highlight=False)
     there = sum(isinstance(one.outcome, Done) for one in plan)
     free = shutil.disk_usage(_existing(out_dir)).free / 1e6
-    parts = [f"{len(plan)} steps: {there} done, {len(todo)} to do (about {_sum(todo)})"]
-    parts += [f"{len(absent)} not available on this machine (with what they want: about {_sum(absent)})"] if absent else []
+    parts = [f"{len(plan)} steps: {there} done, {len(todo)} to do (about {_in_all(todo, span_of)})"]
+    parts += (
+        [f"{len(absent)} not available on this machine (with what they want: about {_in_all(absent, span_of)})"] if absent else []
+    )
     console.print(
         f"{', '.join(parts)}; estimates are for two idle cores where nothing was measured here. {size(free)} are free below {out_dir}.",
         highlight=False,
@@ -104,13 +131,13 @@ def print_plan(title: str, plan: Sequence[Planned], out_dir: str, console: Conso
     )
 
 
-def total(plan: Sequence[Planned]) -> str:
+def total(plan: Sequence[Planned], span_of: Span) -> str:
     """Time and disk of what is still to be made."""
-    return _sum([one for one in plan if isinstance(one.outcome, Open)])
+    return _in_all([one for one in plan if isinstance(one.outcome, Open)], span_of)
 
 
-def _sum(plan: Sequence[Planned]) -> str:
-    return f"{clock(sum(one.seconds for one in plan))}, {size(sum(one.megabytes for one in plan))}"
+def _in_all(plan: Sequence[Planned], span_of: Span) -> str:
+    return f"{clock(span_of({one.step: one.seconds for one in plan}))}, {size(sum(one.megabytes for one in plan))}"
 
 
 def _existing(path: str) -> str:

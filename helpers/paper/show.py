@@ -7,7 +7,7 @@ import io
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import ascii_lowercase
@@ -16,7 +16,6 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
-from rich.status import Status
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -26,7 +25,7 @@ from ..report import versions
 from ..report_charts import Series, line_chart
 from ..scores import SystemScores
 from ..tasks import METRIC_NAMES
-from .cells import NOT_TESTED, Filled, Value, Verdict, short_path
+from .cells import NOT_TESTED, Filled, Value, Verdict
 from .engine import Absent, Done, Engine, Failed
 from .plan import clock, size
 from .quotes import Quote, Quoted, find
@@ -36,7 +35,6 @@ from .steps import Step
 PAPERS = "papers"
 OTHER_DATA = "papers (other data: not comparable)"
 NOT_AVAILABLE = "not available"
-MINUTE = 60.0  # s between two lines of a step, where there is no terminal
 
 
 class Shown:
@@ -314,57 +312,3 @@ def _steps(engine: Engine, steps: Sequence[Step]) -> str:
         commit = found.commit if isinstance(found, Done) else ""
         rows.append([step.title, f"steps/{engine.keys(step)}/{LOG}", state, took, large, commit])
     return html.table(["Step", "Log", "State", "Time", "Disk", "Code"], rows, text_columns=(1, 2, 5))
-
-
-class Teller:
-    """Says what the engine does. On a terminal: how long the step at hand has run, and how long all may take, and a line per step that has ended.
-    Elsewhere (a log file) lines alone: as a step begins, every minute, as it ends. A context; `tell` is the engine's.
-
-    seconds: the steps to make, in order, and how long each is thought to take. log_of: where a step's process writes what it says.
-    """
-
-    def __init__(self, seconds: Mapping[Step, float], log_of: Callable[[Step], Path], console: Console | None = None):
-        self.seconds, self._log_of = dict(seconds), log_of
-        self._places = {step: i for i, step in enumerate(self.seconds, 1)}
-        self.console = console or Console(stderr=True)
-        self._status: Status | None = None
-        self._next_line = MINUTE
-
-    def __enter__(self) -> Teller:
-        if self.console.is_terminal:
-            self._status = self.console.status("")
-            self._status.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._status is not None:
-            self._status.stop()
-
-    def tell(self, step: Step, what: str, seconds: float) -> None:
-        """What a step does ("begins", "runs", "waits", "done", "failed"), and for how long it has."""
-        number = f"{self._places[step]} of {len(self._places)}" if step in self._places else "again"  # its result went meanwhile
-        name, wanted = f"[{number}] {step.title}", clock(self.seconds.get(step, step.estimate.seconds))
-        if what in ("begins", "runs") and self._status is not None:
-            self._status.update(Text(f"{name}: {clock(seconds)} of about {wanted}{self._left(step, seconds)}"))
-        elif what == "begins":
-            self._say(f"{name} (about {wanted}){self._left(step, seconds)}")
-            self._next_line = MINUTE
-        elif what == "runs" and seconds >= self._next_line:
-            self._say(f"... {clock(seconds)} of about {wanted}; log: {short_path(self._log_of(step))}")
-            self._next_line += MINUTE
-        elif what == "waits":
-            self._say(f"Another process makes: {step.title}. Waiting for it.")
-        elif what == "done":
-            self._say(f"{name}: done in {clock(seconds)}")
-        elif what == "failed":
-            self._say(f"FAILED: {step.title}, after {clock(seconds)}", "bold")
-
-    def _left(self, step: Step, seconds: float) -> str:
-        """How long the step at hand and those behind it may still take; nothing where the last one takes longer than was thought."""
-        place = self._places.get(step, 0)
-        later = sum(wanted for one, wanted in self.seconds.items() if self._places[one] > place)
-        left = max(self.seconds.get(step, 0.0) - seconds, 0.0) + later
-        return f"; {clock(left)} left in all" if left >= 1.0 else ""
-
-    def _say(self, text: str, style: str = "") -> None:
-        self.console.print(Text(text, style), highlight=False, soft_wrap=True)

@@ -24,7 +24,7 @@ KEY_DIGITS = 16
 
 # Keys (and beginnings of keys) of which no result of any command depends: places, what is logged, and other commands' sections.
 FREE = (
-    "ckpt_path", "out_dir", "trainer.default_root_dir", "predict.out_dir", "trainer.save_every", "trainer.keep_checkpoints",
+    "ckpt_path", "out_dir", "jobs", "trainer.default_root_dir", "predict.out_dir", "trainer.save_every", "trainer.keep_checkpoints",
     "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "datamodule.num_workers", "data.memory_gb", "report.", "export.", "check.", "hear.",
     "compare.", "finetune.", "sweep.title", "predict.audio", "predict.top", "predict.hop", "predict.html", "predict.csv", "predict.json",
     "predict.parquet", "predict.types", "predict.reduce", "predict.center", "predict.player_minutes", "predict.scheduler", "predict.workers",
@@ -75,7 +75,7 @@ class Step:
     """One command, `python <script> <command> with <named> <updates>`.
 
     title: what it does, in a few words. updates: dotted keys -> values, Refs, or Outside files. weights: cards of published weights that it loads.
-    about: plain values that decide its result beside its settings.
+    about: plain values that decide its result beside its settings. alone: it measures time, and nothing else of ours may run beside it.
     """
 
     title: str
@@ -86,6 +86,7 @@ class Step:
     weights: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     estimate: Estimate = Estimate(10.0, 1.0, "the start of a process")
+    alone: bool = False
 
     @property
     def inputs(self) -> list[Step]:

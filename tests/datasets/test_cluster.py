@@ -29,9 +29,11 @@ from tests.sound import folder_of
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def two_workers():
-    """A LocalCluster with two workers, each a process with a nanny that starts it again."""
+    """A LocalCluster with two workers, each a process with a nanny that starts it again: a new one for each test, since a nanny gives a worker up
+    that is killed while it starts.
+    """
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1") as made:

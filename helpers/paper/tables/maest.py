@@ -214,6 +214,7 @@ def table_patchout_inference(scale: r.Scale) -> Table:
         "speed by amounts of patchout, in turns", "ex_paper.py", "patchout_speed", (),
         {"patchout_speed.model": model, "patchout_speed.amounts": list(amounts), "patchout_speed.seconds": net.clip},
         net.weights, estimate=Estimate(r.START + 8 * 4 * 16 * net.products / r.PRODUCTS, 0.1, "8 rounds of 5 amounts, 16 windows each"),
+        alone=True,
     )  # fmt: skip
     rows = []
     for amount in amounts:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.paper.engine import Done, Engine, Failed
+from helpers.paper.side_by_side import make_steps
 from helpers.paper.steps import Keys, Ref, Step
 
 FAKE = Path(__file__).parent / "fake_step.py"
@@ -63,11 +64,11 @@ def table(folder: Path, made: Mapping[Step, Any]) -> str:
     return text
 
 
-def drive(folder: str) -> None:
+def drive(folder: str, jobs: int = 2) -> None:
     """Make the whole plan and its table; the job that is killed."""
     where = Path(folder)
     steps = plan()
-    table(where, engine(where).make([steps["probe a"], steps["probe b"], steps["probe both"]]))
+    table(where, make_steps(engine(where), [steps["probe a"], steps["probe b"], steps["probe both"]], jobs=jobs))
 
 
 def drive_counted(folder: str) -> None:
@@ -76,13 +77,17 @@ def drive_counted(folder: str) -> None:
     drive(folder)
 
 
-def make_one(folder: str) -> None:
-    """Make a single step of what stands in `scripts`."""
+def make_two(folder: str) -> None:
+    """Make two steps of what stands in `scripts`, side by side."""
     where = Path(folder)
-    Engine(where / "out", where / "scripts", Keys(nested)).make([Step("t", "ex_maest.py", "main", (), {"name": "t"})])
+    make_steps(
+        Engine(where / "out", where / "scripts", Keys(nested)),
+        [Step(name, "ex_maest.py", "main", (), {"name": name}) for name in ("t", "u")],
+        jobs=2,
+    )
 
 
-def apart(job: Callable[..., None], args: Sequence[str], env: Mapping[str, str]) -> None:
+def apart(job: Callable[..., None], args: Sequence[object], env: Mapping[str, str]) -> None:
     """Run a job as its session's leader. Exit code 77: Ctrl-C."""
     os.setsid()
     os.environ.update(env)

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from helpers.paper.engine import Absent, Done, Engine, Failed, Open, failures
-from helpers.paper.plan import make_plan, print_plan
+from helpers.paper.plan import longest_chains, make_plan, print_plan, span
 from helpers.paper.records import RECORD, read_record
-from helpers.paper.steps import Keys, Outside, Ref, Step, in_order
-from tests.helpers.paper.mini import apart, drive, drive_counted, engine, make_one, nested, plan, table
+from helpers.paper.side_by_side import make_steps
+from helpers.paper.steps import Estimate, Keys, Outside, Ref, Step, in_order
+from tests.helpers.paper.mini import apart, drive, drive_counted, engine, make_two, nested, plan, table
 from tests.kill import run_with_kills
 
 ALL_WORK = sorted(
@@ -45,7 +46,7 @@ def whole(tmp_path_factory):
     return (folder / "table.txt").read_text()
 
 
-def start(job: Callable[..., None], *args: str, **env: str) -> multiprocessing.Process:
+def start(job: Callable[..., None], *args: object, **env: str) -> multiprocessing.Process:
     """`job(*args)` in a process and session of its own, which begins with its imports done."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.kill", "tests.helpers.paper.mini"])
@@ -77,22 +78,26 @@ FAULTS = [
 ]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_kill_anywhere_and_the_next_run_completes(tmp_path, calls, whole, fault):
-    first = start(drive, str(tmp_path), FAULT=fault, SPENT=str(tmp_path / "spent"), CALLS=os.environ["CALLS"])
+def test_a_kill_anywhere_and_the_next_run_completes(tmp_path, calls, whole, fault, jobs):
+    first = start(drive, str(tmp_path), jobs, FAULT=fault, SPENT=str(tmp_path / "spent"), CALLS=os.environ["CALLS"])
     first.join(60)
     if fault.startswith("driver"):
         assert first.exitcode == -signal.SIGKILL
     else:  # the step's own process: the driver goes on with the others
         assert first.exitcode == 0
         assert "failed" in (tmp_path / "table.txt").read_text()
-    drive(str(tmp_path))
+    drive(str(tmp_path), jobs)
     assert (tmp_path / "table.txt").read_text() == whole
+    assert set(calls()) == set(ALL_WORK)
     again = 0 if fault.split()[-1] in ("begin", "end", "after") else 1  # what was at hand; epochs and tracks before it stand
+    if jobs == 2:  # what ran beside it was asked to end, with its own unit at hand
+        assert len(calls()) <= len(ALL_WORK) + again + 1
+        return
     assert len(calls()) == len(ALL_WORK) + again
     continued = [step.title for step in plan().values() if engine(tmp_path).state(step).continued]
     assert continued == (["train " + fault[fault.index("train-") + 6]] if "train-" in fault and "after" not in fault else [])
-    assert set(calls()) == set(ALL_WORK)
 
 
 @pytest.mark.slow
@@ -114,7 +119,7 @@ def test_a_failed_step_leaves_the_others_and_is_tried_again(tmp_path, calls, who
     monkeypatch.setenv("FAULT", "error ex_maest.py:extract_embeddings:extract-a track 1")
     monkeypatch.setenv("SPENT", str(tmp_path / "spent"))
     steps, e = plan(), engine(tmp_path)
-    made = e.make([steps["probe a"], steps["probe b"], steps["probe both"]])
+    made = make_steps(e, [steps["probe a"], steps["probe b"], steps["probe both"]])
     of = {step.title: outcome for step, outcome in made.items()}
     assert isinstance(of["probe b"], Done)
     assert isinstance(of["probe a"], Failed)
@@ -123,7 +128,7 @@ def test_a_failed_step_leaves_the_others_and_is_tried_again(tmp_path, calls, who
     assert "this step was told to fail" in of["probe a"].log.read_text()
     assert len(failures(made.values())) == 1
     assert "ex_tl.py:main:probe-a heads" not in calls()
-    assert table(tmp_path, engine(tmp_path).make([steps["probe a"], steps["probe b"], steps["probe both"]])) == whole
+    assert table(tmp_path, make_steps(engine(tmp_path), [steps["probe a"], steps["probe b"], steps["probe both"]])) == whole
 
 
 def test_two_drivers_at_once_make_nothing_twice(tmp_path, calls, whole):
@@ -131,7 +136,7 @@ def test_two_drivers_at_once_make_nothing_twice(tmp_path, calls, whole):
     steps = plan()
 
     def work() -> None:
-        engine(tmp_path).make(list(plan().values()), lambda step, what, seconds: waited.append(what))
+        make_steps(engine(tmp_path), list(plan().values()), lambda step, what, seconds: waited.append(what))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
@@ -140,28 +145,31 @@ def test_two_drivers_at_once_make_nothing_twice(tmp_path, calls, whole):
         thread.join(60)
     assert sorted(calls()) == ALL_WORK
     assert waited.count("done") == 7
-    assert table(tmp_path, engine(tmp_path).make(list(steps.values()))) == whole
+    assert table(tmp_path, make_steps(engine(tmp_path), list(steps.values()))) == whole
 
 
-def test_ctrl_c_ends_the_step_too(tmp_path):
+def test_ctrl_c_ends_the_steps_too(tmp_path):
     script = tmp_path / "scripts" / "ex_maest.py"
     script.parent.mkdir()
     script.write_text(
         "import os, signal, sys, time\n"
-        f"signal.signal(signal.SIGTERM, lambda *_: (open({str(tmp_path / 'saved')!r}, 'w').close(), sys.exit(143)))\n"
-        f"open({str(tmp_path / 'pid.part')!r}, 'w').write(str(os.getpid()))\n"
-        f"os.rename({str(tmp_path / 'pid.part')!r}, {str(tmp_path / 'pid')!r})\ntime.sleep(60)\n"
+        f"where, name = {str(tmp_path)!r}, next(word[6:-1] for word in sys.argv if word.startswith('name='))\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (open(f'{where}/{name} saved', 'w').close(), sys.exit(143)))\n"
+        "open(f'{where}/{name} part', 'w').write(str(os.getpid()))\n"
+        "os.rename(f'{where}/{name} part', f'{where}/{name} pid')\ntime.sleep(60)\n"
     )
-    driver = start(make_one, str(tmp_path))
+    pids = [tmp_path / f"{name} pid" for name in ("t", "u")]
+    driver = start(make_two, str(tmp_path))
     until = time.monotonic() + 60
-    while not (tmp_path / "pid").exists() and time.monotonic() < until:
+    while not all(pid.exists() for pid in pids) and time.monotonic() < until:
         time.sleep(0.02)
     os.killpg(driver.pid, signal.SIGINT)
     driver.join(60)
     assert driver.exitcode == 77  # KeyboardInterrupt has gone through
-    assert (tmp_path / "saved").exists()
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
+    for name, pid in zip(("t", "u"), pids):
+        assert (tmp_path / f"{name} saved").exists()
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
 
 
 def test_an_output_that_is_gone_is_made_again(tmp_path, calls, whole):
@@ -170,13 +178,20 @@ def test_an_output_that_is_gone_is_made_again(tmp_path, calls, whole):
     shutil.rmtree(e.folder(steps["extract a"]) / "out")
     assert isinstance(e.state(steps["extract a"]), Open)
     assert isinstance(e.state(steps["probe a"]), Done)  # what was made of it stands
-    e.make([steps["extract a"]])
+    make_steps(e, [steps["extract a"]])
     assert isinstance(e.state(steps["extract a"]), Done)
     assert len(calls()) == len(ALL_WORK) + 3
-    for name in ("extract a", "probe a"):
+    for name in ("probe a", "probe b"):
         shutil.rmtree(e.folder(steps[name]))
-    e._make_one(steps["probe a"], lambda *_: None)  # as where the input goes while a table is made
-    assert len(calls()) == len(ALL_WORK) + 7
+
+    def goes_meanwhile(step: Step, what: str, seconds: float) -> None:
+        """The input of one probe, while the other is made."""
+        if step.title == "probe b" and what == "begins":
+            shutil.rmtree(e.folder(steps["extract a"]))
+
+    make_steps(e, [steps["probe b"], steps["probe a"]], goes_meanwhile, seconds={steps["probe b"]: 99.0})
+    assert isinstance(e.state(steps["probe a"]), Done)
+    assert len(calls()) == len(ALL_WORK) + 3 + 3 + 2
     drive(str(tmp_path))
     assert (tmp_path / "table.txt").read_text() == whole
 
@@ -200,7 +215,7 @@ def test_a_record_that_says_nothing_is_none(tmp_path, content):
 
 def test_records_move_with_their_folder(tmp_path, calls):
     steps = plan()
-    engine(tmp_path / "a").make([steps["probe a"]])
+    make_steps(engine(tmp_path / "a"), [steps["probe a"]])
     shutil.move(tmp_path / "a", tmp_path / "b")
     found = engine(tmp_path / "b").state(steps["extract a"])
     assert isinstance(found, Done)
@@ -216,7 +231,7 @@ def test_what_is_not_on_the_machine_is_said_with_its_place(tmp_path, monkeypatch
     start = Step("start", "ex_maest.py", "main", weights=("passt_s_swa_p16_128_ap476",))
     after = Step("after", "ex_tl.py", "main", (), {"x": Ref(start, "checkpoint")})
     data = Step("data", "ex_tl.py", "main", (), {"x": Outside(str(tmp_path / "mels"), "python -m datasets.gtzan")})
-    made = e.make([after, data])
+    made = make_steps(e, [after, data])
     file = tmp_path / "passt-s-f128-p16-s10-ap.476-swa.pt"
     assert made[start] == made[after] == Absent((f"place {file}",))
     assert made[data] == Absent((f"{tmp_path / 'mels'} is not there (python -m datasets.gtzan)",))
@@ -235,8 +250,81 @@ def test_weights_that_may_be_fetched_and_cannot_are_said_too(tmp_path, monkeypat
     e = Engine(tmp_path / "out", tmp_path, Keys(nested), download=True)
     assert isinstance(e.state(start), Open)  # as a plan has it
     e.fetch([start])
-    assert e.make([start])[start] == Absent((f"place {tmp_path / 'passt-s-f128-p16-s10-ap.476-swa.pt'}",))
+    assert make_steps(e, [start])[start] == Absent((f"place {tmp_path / 'passt-s-f128-p16-s10-ap.476-swa.pt'}",))
     assert calls() == []
+
+
+# ---- side by side
+def watched(tmp_path, steps: list[Step], jobs: int, **known: float) -> list[tuple[str, int]]:
+    """(begun step, how many ran beside it), in order."""
+    running, begun = set(), []
+
+    def tell(step: Step, what: str, seconds: float) -> None:
+        if what == "begins":
+            begun.append((step.title, len(running)))
+            running.add(step.title)
+        running.difference_update({step.title} if what in ("done", "failed") else ())
+
+    make_steps(engine(tmp_path), steps, tell, jobs, {step: known.get(step.title, 1.0) for step in steps})
+    return begun
+
+
+def test_no_more_than_the_jobs_run_and_what_most_waits_for_goes_first(tmp_path, calls):
+    steps = plan()
+    begun = watched(tmp_path, list(steps.values()), 1)
+    assert [beside for _, beside in begun] == [0] * 7
+    assert begun[0][0] == "train a"
+    begun = watched(tmp_path / "two", list(steps.values()), 2)
+    assert max(beside for _, beside in begun) == 1
+    assert {title for title, _ in begun[:2]} == {"train a", "train b"}
+    alone = [Step(f"long {k}", "ex_tl.py", "main", (), {"name": f"long{k}"}, estimate=Estimate(5.0 + k, 1, "")) for k in range(3)]
+    assert [title for title, _ in watched(tmp_path / "three", alone, 3, **{s.title: s.estimate.seconds for s in alone})] == [
+        "long 2", "long 1", "long 0",
+    ]  # fmt: skip
+
+
+def test_a_step_that_measures_time_has_the_machine_for_itself(tmp_path, calls):
+    base = {name: Step(name, "ex_tl.py", "main", (), {"name": name}, alone="alone" in name) for name in ("a", "b", "alone", "c")}
+    begun = dict(watched(tmp_path, list(base.values()), 3))
+    assert begun["alone"] == 0
+    after = watched(tmp_path / "again", [base["alone"], base["a"], base["b"]], 3, alone=9.0)
+    assert after[0] == ("alone", 0)
+    assert after[1][1] == 0  # it began when that was through
+
+
+def test_cores_are_shared_among_what_runs(tmp_path, monkeypatch, calls):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    given = {}
+    e = engine(tmp_path)
+    begin = e.begin
+    monkeypatch.setattr(
+        e, "begin", lambda step, lock, threads: (given.update({step.title: threads}), begin(step, lock, threads))[1]
+    )
+    steps = plan()
+    make_steps(e, [steps["probe a"], steps["train b"]], jobs=2)
+    assert given["train a"] == given["train b"] == 4
+    make_steps(e, [steps["extract b"]], jobs=2)
+    assert given["extract b"] is None  # nothing else is to be made: as many as it likes
+    make_steps(e, list(steps.values()), jobs=1)
+    assert given["probe both"] is None
+
+
+def test_how_long_steps_take_side_by_side():
+    steps = plan()
+    seconds = dict.fromkeys(in_order(list(steps.values())), 10.0)
+    chains = {step.title: value for step, value in longest_chains(seconds, key).items()}
+    assert chains == {
+        "train a": 30.0,
+        "train b": 30.0,
+        "extract a": 20.0,
+        "extract b": 20.0,
+        "probe a": 10.0,
+        "probe b": 10.0,
+        "probe both": 10.0,
+    }
+    assert [span(seconds, key, jobs) for jobs in (1, 2, 7)] == [70.0, 35.0, 30.0]
+    assert span({}, key, 2) == 0.0
+    assert span({steps["probe a"]: 10.0}, key, 2) == 10.0  # its inputs are there
 
 
 # ---- keys
@@ -308,7 +396,7 @@ def test_a_plan_measures_what_is_done_and_estimates_the_rest(tmp_path, calls, ca
     assert [type(one.outcome) for one in before] == [Open] * 3
     assert all(one.basis.startswith("estimated from") for one in before)
     assert not (tmp_path / "out").exists()
-    e.make([steps["train a"]])
+    make_steps(e, [steps["train a"]])
     after = make_plan(engine(tmp_path), [steps["probe a"], steps["train b"]])
     state = {one.step.title: one for one in after}
     assert state["train a"].basis == "measured"
@@ -316,7 +404,7 @@ def test_a_plan_measures_what_is_done_and_estimates_the_rest(tmp_path, calls, ca
     assert "as such steps took here" in state["train b"].basis
     assert state["train b"].seconds == pytest.approx(state["train a"].seconds, abs=0.02)
     assert "as such steps" not in state["probe a"].basis
-    print_plan("[bold]A plan", after, str(tmp_path / "out" / "nowhere"))
+    print_plan("[bold]A plan", after, str(tmp_path / "out" / "nowhere"), lambda seconds: sum(seconds.values()))
     printed = capsys.readouterr().out
     assert "[bold]A plan" in printed
     assert "4 steps: 1 done, 3 to do" in printed

@@ -17,7 +17,7 @@ from helpers.paper.engine import Absent, Engine, Failed, Open
 from helpers.paper.layout import Cell, Claim, Row, Table, words
 from helpers.paper.quotes import Quote
 from helpers.paper.records import Done
-from helpers.paper.show import Shown, Teller, markdown, print_table, write_table
+from helpers.paper.show import Shown, markdown, print_table, write_table
 from helpers.paper.steps import Keys, Step
 from helpers.scores import SystemScores, compare
 
@@ -199,37 +199,6 @@ def test_the_terminal_shows_names_as_they_are(shown, capsys):
     assert "It helps. Not tested: failed: see" in printed
     assert "demo test, 120 tracks, macro ROC-AUC over 4 of 4 labels" in printed
     assert shown.filled.failed
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_every_step_is_told_of(terminal, bench):
-    first, last, other, text = bench(1.0), bench(1.0), bench(1.0), io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=100, color_system=None)
-    with Teller({first: 200.0, last: 100.0}, lambda step: bench.of(step).folder / "log.txt", console) as teller:
-        teller.tell(first, "waits", 0.0)
-        teller.tell(first, "begins", 0.0)
-        for seconds in (30.0, 61.0, 62.0, 121.0):
-            teller.tell(first, "runs", seconds)
-        teller.tell(first, "done", 130.0)
-        teller.tell(last, "begins", 0.0)
-        teller.tell(last, "runs", 59.0)
-        teller.tell(last, "failed", 65.0)
-        teller.tell(other, "begins", 0.0)  # an input whose files went
-    said = text.getvalue()
-    assert "Another process makes: probe 0." in said
-    assert "[1 of 2] probe 0: done in 2 min" in said
-    assert "FAILED: probe 1, after 65 s" in said
-    if terminal:
-        assert "[2 of 2] probe 1: 59 s of about 2 min; 41 s left in all" in said
-        return
-    assert [line for line in said.splitlines() if "probe 0" in line or line.startswith("...")] == [
-        "Another process makes: probe 0. Waiting for it.",
-        "[1 of 2] probe 0 (about 3 min); 5 min left in all",
-        f"... 61 s of about 3 min; log: {bench.of(first).folder / 'log.txt'}",
-        f"... 2 min of about 3 min; log: {bench.of(first).folder / 'log.txt'}",
-        "[1 of 2] probe 0: done in 2 min",
-    ]
-    assert "[again] probe 2 (about 10 s)" in said
 
 
 DATA, NET, ALONE = "data/a very long folder/mels is not there (python -m datasets.gtzan)", "place F", "place /a/folder/F2"

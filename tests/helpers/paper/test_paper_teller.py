@@ -1,0 +1,84 @@
+"""What is said while a table is made: all of it in a log file, the steps at hand on a terminal."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from helpers.paper.plan import span
+from helpers.paper.steps import Ref, Step
+from helpers.paper.teller import Teller
+
+FIRST, LAST = (Step(f"train {k}", "ex_maest.py", "main", (), {"seed": k}) for k in "ab")
+AFTER = Step("probe", "ex_tl.py", "main", (), {"data.base_dir": Ref(FIRST, "0")})
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "file"])
+def place(request):
+    """A console on a terminal or a file, and what it was told."""
+    text = io.StringIO()
+    return Console(file=text, force_terminal=request.param, width=100, color_system=None), text
+
+
+def teller(seconds, console, jobs=1):
+    return Teller(seconds, lambda step: Path("steps") / step.title / "log.txt", partial(span, key=id_of, jobs=jobs), console)
+
+
+def id_of(step: Step) -> str:
+    return step.title
+
+
+def test_every_step_is_told_of(place):
+    console, text = place
+    with teller({FIRST: 200.0, LAST: 100.0}, console) as says:
+        says.tell(FIRST, "waits", 0.0)
+        says.tell(FIRST, "begins", 0.0)
+        for seconds in (30.0, 61.0, 62.0, 121.0):
+            says.tell(FIRST, "runs", seconds)
+        says.tell(FIRST, "done", 130.0)
+        says.tell(LAST, "begins", 0.0)
+        says.tell(LAST, "runs", 59.0)
+        says.tell(LAST, "failed", 65.0)
+        says.tell(AFTER, "begins", 0.0)  # an input whose files went
+    said = text.getvalue()
+    assert "Another process makes: train a." in said
+    assert "[1 of 2] train a: done in 2 min" in said
+    assert "FAILED: train b, after 65 s" in said
+    if console.is_terminal:
+        assert "[2 of 2] train b: 59 s of about 2 min; 41 s left in all" in said
+        return
+    assert [line for line in said.splitlines() if "train a" in line] == [
+        "Another process makes: train a. Waiting for it.",
+        "[1 of 2] train a (about 3 min); 5 min left in all",
+        "... [1 of 2] train a: 61 s of about 3 min; log: steps/train a/log.txt",
+        "... [1 of 2] train a: 2 min of about 3 min; log: steps/train a/log.txt",
+        "[1 of 2] train a: done in 2 min",
+    ]
+    assert "[again] probe (about 10 s)" in said
+
+
+def test_two_side_by_side(place):
+    console, text = place
+    with teller({FIRST: 200.0, LAST: 100.0, AFTER: 10.0}, console, jobs=2) as says:
+        says.tell(FIRST, "begins", 0.0)
+        says.tell(LAST, "begins", 0.0)
+        says.tell(FIRST, "runs", 70.0)
+        says.tell(LAST, "runs", 70.0)
+        says.tell(LAST, "done", 90.0)
+        says.tell(FIRST, "runs", 210.0)
+        says.tell(FIRST, "done", 220.0)
+        says.tell(AFTER, "begins", 0.0)
+    said = text.getvalue()
+    if console.is_terminal:
+        assert "[1 of 3] train a: 70 s of about 3 min\n" in said.replace("\r", "")
+        assert "[2 of 3] train b: 70 s of about 2 min; 2 min left in all" in said
+    else:
+        lines = said.splitlines()
+        assert lines[1] == "[2 of 3] train b (about 2 min); 4 min left in all"  # the longer chain: 200 + 10
+        assert lines[2].startswith("... [1 of 3] train a: 70 s of about 3 min; log")
+        assert lines[3].startswith("... [2 of 3] train b: 70 s of about 2 min; log")
+    assert said.count("train a: done in 4 min") == 1
