@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,7 @@ def print_plan(title: str, plan: Sequence[Planned], out_dir: str, span_of: Span,
     console.print(table)
     todo = [one for one in plan if isinstance(one.outcome, Open)]
     absent = [one for one in plan if isinstance(one.outcome, Absent)]
-    for line in dict.fromkeys(f"{one.step.title.split(',')[0]}: {one.basis}" for one in todo):
+    for line in dict.fromkeys(f"{re.split('[,:]', one.step.title)[0]}: {one.basis}" for one in todo):
         console.print(Text(line, style="dim"), highlight=False)
     for line in dict.fromkeys(text for one in absent for text in one.outcome.lacking):
         console.print(Text(f"Not available on this machine: {line}"), highlight=False)
