@@ -21,7 +21,7 @@ from .embeddings import has_tokens
 from .head_origin import origin_of
 from .probe import ProbeResult, ProbeSettings, Split, run_probe
 from .scores import SystemScores
-from .transfer import Inputs, check_tracks, layer_folders, read_split
+from .transfer import Inputs, check_tracks, read_split
 
 log = logging.getLogger(__name__)
 MEL_STATISTICS = "mel statistics + logistic regression"
@@ -123,8 +123,7 @@ def say_unfinished(scores: SystemScores, settings: ProbeSettings) -> None:
 
 def _tokens(source: str | Path, inputs: Inputs) -> dict[str, object]:
     """Which tokens the scores are of; {} for embeddings without."""
-    first = next(iter(layer_folders(source, inputs.layers).values())) if inputs.layers else source
-    return {"types": inputs.types, "reduce": inputs.reduce} if has_tokens(first, inputs.token_size) else {}
+    return {"types": inputs.types, "reduce": inputs.reduce} if has_tokens(inputs.first(source), inputs.token_size) else {}
 
 
 def _windows(inputs: Inputs) -> dict[str, object]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -224,12 +226,30 @@ def prepared(audio_dir: str, base_dir: str | None, waveform: int | None = None) 
 
 
 def demo_data(n_tracks: int | None = None, waveform: int | None = None) -> tuple[Path, Path]:
-    """The demo data's store (mels, or samples at a rate) and label file, made now where they are not yet."""
+    """The demo data's store (mels, or samples at a rate) and label file, made now where they are not yet. Waits while another process makes them."""
     from datasets.demo import make
 
     folder = DEMO if n_tracks is None else DEMO.with_name(f"{DEMO.name}-{n_tracks}")
-    audio, table = make(folder, n_tracks)
-    return prepared(str(audio), str(folder / (f"samples-{waveform}" if waveform else "mels")), waveform), table
+    with _one_at_a_time(folder):
+        audio, table = make(folder, n_tracks)
+        return prepared(str(audio), str(folder / (f"samples-{waveform}" if waveform else "mels")), waveform), table
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Commands that want the same demo data make it one after the other: the second finds it made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(folder / "lock", "a"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("Another process makes the demo music in %s: waiting for it.", folder)
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:  # a folder that cannot be written, a network file system without locks
+            log.warning("%s cannot be locked (%s): make sure that only one command makes it.", folder, error)
+        yield
 
 
 def _short_hash(text: str) -> str:

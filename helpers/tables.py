@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,11 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
             f"{s.name} {np.mean(s.windows[metric]):.3f} ({s.settings.get('aggregate')})" for s in systems if s.windows
         )
         table.caption += f" Window by window, {METRIC_NAMES[metric]} (and how tracks were put together): {levels}."
+    if any("max_lr" in s.validation for s in systems):
+        kept = "; ".join(
+            f"{s.name} {', '.join(f'{rate:g}' for rate in s.validation['max_lr'])}" for s in systems if "max_lr" in s.validation
+        )
+        table.caption += f" Learning rate of the grid that each seed kept: {kept}."
     return table
 
 
@@ -110,11 +116,12 @@ def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
     if len(folders) < 2:
         raise ConfigError("compare.runs names two or more result folders, apart by commas.")
     systems = []
+    above = os.path.commonpath([Path(folder).resolve() for folder in folders])
     for folder in folders:
         if not (Path(folder) / "scores.npz").is_file():
             raise ConfigError(f"{folder} has no scores.json and scores.npz: it is not the folder of a probe's results.")
         found = SystemScores.load(folder)
-        systems.append(replace(found, name=f"{found.name} ({folder})"))
+        systems.append(replace(found, name=f"{found.name} ({os.path.relpath(Path(folder).resolve(), above)})"))
     for other in systems[1:]:
         check_comparable(systems[0], other)
     return systems

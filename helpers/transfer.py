@@ -57,6 +57,10 @@ class Inputs:
         if self.test == "random":
             raise ConfigError("The test takes mean, each or first windows of a track: a random one would be chance.")
 
+    def first(self, source: str | Path) -> str | Path:
+        """The source, or its first layer's folder: what tells the names of tracks, and whether there are tokens."""
+        return next(iter(layer_folders(source, self.layers).values())) if self.layers else source
+
     def read(self, source: str | Path, keys: Sequence[str], part: str) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows [R, D] (mixed layers: [R, K, D]) of a part ("train", "val", "test", "all"), and the track of each (`load_rows`)."""
         rows = {"train": self.train, "val": self.val, "test": self.test}.get(part, "mean")
@@ -126,8 +130,7 @@ def check_tracks(
 
     Raises GroundtruthError that counts them and shows how the tracks that are there are named; StoreError where there are no embeddings.
     """
-    layers = inputs.layers if inputs is not None else ()
-    place = next(iter(layer_folders(source, layers).values())) if layers else source
+    place = (inputs or Inputs()).first(source)
     names = embedding_names(place)
     absent = {part: match(truth.keys, names).absent for part, truth in truths.items()}
     refused = [part for part, keys in absent.items() if (len(keys) == len(truths[part]) if skip_missing else keys)]
@@ -162,8 +165,7 @@ def read_split(
     """
     inputs = inputs or Inputs()
     if skip_missing:
-        first = next(iter(layer_folders(source, inputs.layers).values())) if inputs.layers else source
-        found = match(truth.keys, embedding_names(first))
+        found = match(truth.keys, embedding_names(inputs.first(source)))
         if found.absent:
             log.warning("%s: %s They are left out.", split_name(data, name), found.message(str(source)))
             truth = truth.subset(np.flatnonzero(found.numbers >= 0))

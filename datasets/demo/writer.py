@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import fcntl
 import io
 import json
 import logging
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -65,40 +62,11 @@ def table(plans: list[TrackPlan]) -> str:
     return text.getvalue()
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Commands that want the same data set make it one after the other: the second finds it made."""
-    with open(folder / "lock", "w") as file:
-        try:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("Another process makes the demo music in %s: waiting for it.", folder)
-                fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:  # some network file systems have no locks
-            log.warning("%s cannot be locked (%s): make sure that only one command makes it.", folder, error)
-        yield
-
-
-def _write(folder: Path, plans: list[TrackPlan], jobs: int | None) -> None:
-    """The tracks, then their table."""
-    for split in SPLITS:
-        (folder / "audio" / split).mkdir(parents=True, exist_ok=True)
-    with JobProgress("Making music", total=len(plans), unit="tracks") as progress:
-        for outcome in parallel_map(partial(write_track, str(folder / "audio")), plans, jobs, ordered=False):
-            if outcome.error is not None:
-                raise AudioError(f"The demo track {outcome.item.name} could not be made: {outcome.error}")
-            progress.advance()
-    _write_whole(folder / "groundtruth.csv", table(plans).encode())
-    log.info("Made %d tracks of demo music in %s", len(plans), folder)
-
-
 def make(folder: str | Path, n_tracks: int | None = None, seed: int = 0, jobs: int | None = None) -> tuple[Path, Path]:
     """Make the demo data set in `folder`: (folder of the audio, groundtruth table).
 
     n_tracks: over all splits (None: TRACKS). jobs: worker processes (None: one per core). A data set that stands there whole, of the
-    same size and seed, is left as it is; a half-made one is made anew, since the table and `demo.json` come last. While another process makes
-    it there, this one waits.
+    same size and seed, is left as it is; a half-made one is made anew, since the table and `demo.json` come last.
 
     Raises GroundtruthError for a size that is too small, or a folder that holds another data set; AudioError where a track cannot be written.
     """
@@ -106,14 +74,21 @@ def make(folder: str | Path, n_tracks: int | None = None, seed: int = 0, jobs: i
     counts = sizes(TRACKS if n_tracks is None else n_tracks)
     audio, groundtruth, seal = folder / "audio", folder / "groundtruth.csv", folder / "demo.json"
     about = {"version": VERSION, "seed": seed, "tracks": counts, "labels": list(LABELS)}
-    if not seal.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
-            if not seal.exists():  # else it was made while this one waited
-                _write(folder, [plan_track(seed, split, index) for split in SPLITS for index in range(counts[split])], jobs)
-                _write_whole(seal, json.dumps(about, indent=1).encode())
-    if json.loads(seal.read_text()) != about:
+    if seal.exists():
+        if json.loads(seal.read_text()) == about:
+            return audio, groundtruth
         raise GroundtruthError(
             f"{folder} holds a demo data set of another size, seed or version: remove it, or choose another folder."
         )
+    plans = [plan_track(seed, split, index) for split in SPLITS for index in range(counts[split])]
+    for split in SPLITS:
+        (audio / split).mkdir(parents=True, exist_ok=True)
+    with JobProgress("Making music", total=len(plans), unit="tracks") as progress:
+        for outcome in parallel_map(partial(write_track, str(audio)), plans, jobs, ordered=False):
+            if outcome.error is not None:
+                raise AudioError(f"The demo track {outcome.item.name} could not be made: {outcome.error}")
+            progress.advance()
+    _write_whole(groundtruth, table(plans).encode())
+    _write_whole(seal, json.dumps(about, indent=1).encode())
+    log.info("Made %d tracks of demo music in %s", len(plans), folder)
     return audio, groundtruth

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -147,27 +146,6 @@ def test_too_few_tracks_are_refused(tmp_path: Path):
     with pytest.raises(GroundtruthError, match="5 tracks"):
         make(tmp_path / "x", 5)
     assert not (tmp_path / "x").exists()
-
-
-def test_commands_that_want_it_at_once_make_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    encoded, met = [], threading.Barrier(2)
-
-    def encode(plan: TrackPlan) -> bytes:
-        encoded.append(plan.name)
-        return b"x"
-
-    def make_it() -> None:
-        met.wait(30)
-        make(tmp_path, 6, jobs=1)
-
-    monkeypatch.setattr(demo_writer, "encode", encode)
-    threads = [threading.Thread(target=make_it) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(encoded) == len(set(encoded)) == 6
-    assert make(tmp_path, 6)[1].exists()
 
 
 @pytest.mark.slow
