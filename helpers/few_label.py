@@ -219,6 +219,6 @@ def print_few_label(points: Sequence[Point], console: Console | None = None) -> 
     for share in columns[0]:
         own = [p for p in points if p.share == share]
         table.add_row(f"{100 * share:g} %", str(own[0].n_tracks), _unseen(own), *(_cell(c[share]) for c in columns))
-    table.caption = f"{_what(points, first.asked.metrics[0])}."
+    table.caption = Text(f"{_what(points, first.asked.metrics[0])}.", style="table.caption")
     table.caption_justify = "left"
     (console or Console()).print(table)

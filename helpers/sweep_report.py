@@ -112,5 +112,8 @@ def print_sweep(cells: Sequence[Cell], metric: str | None = None, console: Conso
     for block in dict.fromkeys(c.block for c in cells):
         row = [of[block, kind] for kind in kinds]
         table.add_row(str(block), *(Text(spread(c.scores, metric), style="bold" if c is best else "") for c in row))
-    table.caption = f"{what_was_scored(first, metric)}. Bold: what validation ({best.monitor}) chooses: block {best.block}, {kind_name(best.types)}."
+    table.caption = Text(
+        f"{what_was_scored(first, metric)}. Bold: what validation ({best.monitor}) chooses: block {best.block}, {kind_name(best.types)}.",
+        style="table.caption",
+    )
     (console or Console()).print(table)

@@ -54,18 +54,19 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
                 low, high = s.interval(metric)
                 cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
         table.add_row(*cells, runs(s))
-    table.caption = f"{_counted(first)}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
+    caption = f"{_counted(first)}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
     if any(s.windows for s in systems):
         metric = metrics[0]
         levels = "; ".join(
             f"{s.name} {np.mean(s.windows[metric]):.3f} ({s.settings.get('aggregate')})" for s in systems if s.windows
         )
-        table.caption += f" Window by window, {METRIC_NAMES[metric]} (and how tracks were put together): {levels}."
+        caption += f" Window by window, {METRIC_NAMES[metric]} (and how tracks were put together): {levels}."
     if any("max_lr" in s.validation for s in systems):
         kept = "; ".join(
             f"{s.name} {', '.join(f'{rate:g}' for rate in s.validation['max_lr'])}" for s in systems if "max_lr" in s.validation
         )
-        table.caption += f" Learning rate of the grid that each seed kept: {kept}."
+        caption += f" Learning rate of the grid that each seed kept: {kept}."
+    table.caption = Text(caption, style="table.caption")  # a name in brackets is no markup
     return table
 
 

@@ -125,7 +125,9 @@ def test_sweep_finds_the_block_and_compares(run, folder):
     assert (other / "sweep.csv").read_text() == (where / "sweep.csv").read_text()
     places = [run("main", **{**SMALL, "data.groundtruth": "tags.csv", "data.base_dir": f"emb/{b}"})[1] for b in (1, 0)]
     means, compared = run("compare", **{"compare.runs": ",".join(map(str, places))})
-    assert len(means) == 2
+    assert [name.partition(" ")[2] for name in means] == [
+        f"({place.name})" for place in places
+    ]  # no longer than tells them apart
     rows = list(csv.DictReader((compared / "differences.csv").open()))
     assert [row["score"] for row in rows] == ["macro_roc", "macro_ap"]
     first, second = means.values()

@@ -248,4 +248,9 @@ def test_terminal_tables(capsys):
     ):
         assert words in text
     assert f"{systems[0].mean():.3f} ± {systems[0].sd():.3f}" in text
+    assert "Learning rate of the grid" not in text
+    n = len(systems[0].seeds)
+    tuned = replace(systems[0], validation={**systems[0].validation, "max_lr": [1e-3] * (n - 1) + [5e-4]})
+    print_scores([tuned], Console(width=300, record=True, file=(out := io.StringIO())))
+    assert f"each seed kept: pre-trained [x] {'0.001, ' * (n - 1)}0.0005." in " ".join(out.getvalue().split())
     assert f"{systems[1].scores('class_roc').mean(0)[1]:.3f}" in text
