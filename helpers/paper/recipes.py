@@ -14,9 +14,12 @@ from .steps import Estimate, Outside, Ref, Step
 Scale = Mapping[str, Any]
 
 # What two cores of the machine of docs/results.md do, for estimates of steps that were never run there
-PRODUCTS = 1.0e11  # multiplications and additions per second, in training and in inference
+PRODUCTS = {
+    "small": 4.0e10,
+    "published": 6.0e10,
+}  # multiplications and additions per second by size, in training and in inference
 START = 7.0  # s until a command begins its work
-CLIPS_PER_SECOND = 90.0  # of the demo's CLMR, in training
+CLIPS_PER_SECOND = 40.0  # of the demo's CLMR, in training
 MUSIC_PER_SECOND = 55.0  # tracks made and prepared
 PROBE_SECONDS = 8.0  # three heads on the demo's tracks
 DEMO_TRACKS = 2000
@@ -47,6 +50,11 @@ class Network:
         frames = int(self.clip * 62.5)
         tokens = max((96 - 16) // self.stride + 1, 1) * max((frames - 16) // self.stride + 1, 1) + 2
         return self.depth * (12.0 * self.width**2 * tokens + 2.0 * self.width * tokens**2)
+
+    @property
+    def rate(self) -> float:
+        """How many of them two cores do per second."""
+        return PRODUCTS["small" if self.width < 512 else "published"]
 
 
 # ---- data
@@ -93,13 +101,13 @@ def pretrained(scale: Scale, name: str = "MAEST", clip: float | None = None, tab
         clip=clip,
         depth=scale["depth"],
     )
-    clips = 24 * _train_tracks(scale)
-    seconds = START + 3 * clips * net.products / PRODUCTS
+    clips = 24 * _train_tracks(scale, table)
+    seconds = START + 3 * clips * net.products / net.rate
     data = {**demo_data(scale, table), "seed": scale["seed"]}
     step = Step(
         f"pre-train {name}, {clip:g} s" + ("" if table == "demo" else f" on {table}"),
         "ex_maest.py", "main", tuple(scale["maest"]), {**data, **settings},
-        estimate=Estimate(seconds, 25.0, f"{clips} clips, {net.products / 1e6:.0f} M products each, three times, at {PRODUCTS:.0e}/s"),
+        estimate=Estimate(seconds, 25.0, f"{clips} clips, {net.products / 1e6:.0f} M products each, three times, at {net.rate:.0e}/s"),
     )  # fmt: skip
     return replace(net, checkpoint=Ref(step, "checkpoint"))
 
@@ -122,8 +130,9 @@ def untrained_published(scale: Scale) -> Network:
     return Network("untrained", ("maest_30s_from_passt_inference",), settings, clip=30.0, width=768, depth=12, stride=10)
 
 
-def _train_tracks(scale: Scale) -> int:
-    return round(0.76 * (scale["tracks"] or DEMO_TRACKS))
+def _train_tracks(scale: Scale, table: str = "demo") -> int:
+    """Of one domain half of them."""
+    return round(0.76 * (scale["tracks"] or DEMO_TRACKS) * (0.5 if table.startswith("domain") else 1.0))
 
 
 def extracted(
@@ -142,7 +151,7 @@ def extracted(
         settings["maest.checkpoint"] = net.checkpoint
     changed = ", ".join(f"{key.removeprefix('maest.')}={value}" for key, value in updates.items())
     what = f"{net.name}, {net.clip:g} s" + (f" ({changed})" if changed else "")
-    seconds = START + windows * net.products / PRODUCTS
+    seconds = START + windows * net.products / net.rate
     estimate = Estimate(
         seconds,
         windows * len(blocks) * 3 * net.width * 4 / 1e6,
@@ -162,7 +171,7 @@ def logits(scale: Scale, net: Network) -> Step:
         "maest.checkpoint": net.checkpoint,
     }
     windows = 2 * (scale["tracks"] or DEMO_TRACKS)
-    estimate = Estimate(START + windows * net.products / PRODUCTS, windows * 120 / 1e6, f"{windows} windows")
+    estimate = Estimate(START + windows * net.products / net.rate, windows * 120 / 1e6, f"{windows} windows")
     return Step(f"logits of {net.name}", "ex_maest.py", "extract_logits", net.named, settings, estimate=estimate)
 
 
@@ -179,7 +188,7 @@ def waveform_store(target: Mapping[str, Any]) -> Outside:
 def clmr_pretrained(scale: Scale, table: str = "demo") -> Step:
     """A small CLMR, pre-trained without labels on the tracks of a table of the demo music."""
     settings = {**demo_data(scale, table, waveform=CLMR_RATE), "seed": scale["seed"]}
-    clips = 12 * _train_tracks(scale)
+    clips = 12 * _train_tracks(scale, table)
     estimate = Estimate(START + clips / CLIPS_PER_SECOND, 20.0, f"{clips} clips at {CLIPS_PER_SECOND:g}/s")
     where = "" if table == "demo" else f" on {table}"
     return Step(f"pre-train CLMR{where}", "ex_ssl.py", "main", tuple(scale["clmr"]), settings, estimate=estimate)

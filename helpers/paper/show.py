@@ -35,6 +35,11 @@ from .steps import Step
 PAPERS = "papers"
 OTHER_DATA = "papers (other data: not comparable)"
 NOT_AVAILABLE = "not available"
+NAME_WIDTH, CELL_WIDTH, PAPERS_WIDTH = (
+    12,
+    30,
+    9,
+)  # columns on a terminal: of names and papers where it is narrow, of a cell on one line
 
 
 class Shown:
@@ -167,10 +172,15 @@ def print_table(shown: Shown, console: Console | None = None) -> None:
     """The table with all that stands beneath it."""
     console = console or Console()
     table = RichTable(
-        title=Text(shown.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+        title=Text(shown.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    for i, name in enumerate(shown.header):
-        table.add_column(Text(name), overflow="fold", justify="left" if i in (0, len(shown.header) - 1) else "right")
+    names = [row.name for row in shown.table.rows]
+    narrow = console.width < max(map(len, names), default=0) + CELL_WIDTH * len(shown.table.columns) + 2 * PAPERS_WIDTH
+    longest = max((len(word) for name in names for word in name.split()), default=0)
+    table.add_column(overflow="fold", width=min(longest, NAME_WIDTH) if narrow else None)
+    for name in shown.table.columns:
+        table.add_column(Text(name), overflow="fold", justify="right")
+    table.add_column(PAPERS, overflow="fold", width=PAPERS_WIDTH if narrow else None)  # of which data they are is said below
     for row, values in zip(shown.table.rows, shown.filled.values):
         table.add_row(*(Text(cell) for cell in [row.name, *map(shown.brief, values), shown.references(row.quotes)]))
     console.print(table)

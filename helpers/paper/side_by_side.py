@@ -1,7 +1,8 @@
 """Makes the steps that are missing, each once, several side by side: what the most other steps wait for goes first.
 
-Most of a probe's time on small data is the start of its process, which uses one core: two of them side by side take hardly longer than one. Trainings
-side by side have a share of the cores each, and use it better than one after the other would use all.
+Most of a probe's time on small data is the start of its process, which uses one core: two of them side by side take hardly longer than one. Two
+trainings side by side, with a share of the cores each, are through before the same two one after the other (measured on two cores: an epoch takes 1.5
+times as long on one core as on both). A training beside short steps is not: it waits for them, and then has all cores.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 Tell = Callable[[Step, str, float], object]
 LOOK = 0.1  # s between two looks at processes and at locks
 TICK = 1.0  # s between two words of a process that runs
+MUCH = 2.0  # times as long as all others at hand: such a step is through sooner with all cores, after them
 
 
 def make_steps(
@@ -40,8 +42,9 @@ def make_steps(
     A failure does not stop the others. Whatever ends the wait (Ctrl-C, SIGTERM) is passed on to the processes, which save what they have.
     """
     every, known = engine.needed(steps), seconds or {}
-    chains = longest_chains({step: known.get(step, step.estimate.seconds) for step in every}, engine.keys)
-    work = _Work(engine, sorted(every, key=lambda step: -chains[step]), tell, jobs)
+    wanted = {step: known.get(step, step.estimate.seconds) for step in every}
+    chains = longest_chains(wanted, engine.keys)
+    work = _Work(engine, {step: wanted[step] for step in sorted(every, key=lambda step: -chains[step])}, tell, jobs)
     try:
         work.do()
     finally:
@@ -68,10 +71,10 @@ class _Running:
 
 
 class _Work:
-    """One make_steps. order: the steps, the most urgent first."""
+    """One make_steps. seconds: the steps, the most urgent first, and how long each is thought to take."""
 
-    def __init__(self, engine: Engine, order: Sequence[Step], tell: Tell, jobs: int):
-        self.engine, self.order, self.tell, self.jobs = engine, list(order), tell, jobs
+    def __init__(self, engine: Engine, seconds: Mapping[Step, float], tell: Tell, jobs: int):
+        self.engine, self.seconds, self.tell, self.jobs = engine, seconds, tell, jobs
         self.running: list[_Running] = []
         self._elsewhere: set[Step] = set()  # made by another process, when last looked at ...
         self._told: set[Step] = set()  # ... and ever
@@ -79,10 +82,11 @@ class _Work:
     def do(self) -> None:
         """Until nothing can be made any more."""
         while True:
-            ready = self._ready()
-            self._elsewhere.clear()
+            ready, elsewhere = self._ready(), self._elsewhere
+            self._elsewhere = set()
             for step in ready:
-                self._begin(step, len(ready))
+                running = [one.step for one in self.running]
+                self._begin(step, [*running, *(one for one in ready if one not in {step, *running, *elsewhere})])
             if not ready and not self.running:
                 return
             self._wait()
@@ -98,13 +102,15 @@ class _Work:
     def _ready(self) -> list[Step]:
         """Open steps whose inputs are there: also those of a step whose input has gone since."""
         at_work = {one.step for one in self.running}
-        ready = [step for step in self.order if step not in at_work and isinstance(self.engine.state(step), Open)]
+        ready = [step for step in self.seconds if step not in at_work and isinstance(self.engine.state(step), Open)]
         return [step for step in ready if all(isinstance(self.engine.state(before), Done) for before in step.inputs)]
 
-    def _begin(self, step: Step, ready: int) -> None:
-        """Start a step, if there is room: one that measures time wants the machine for itself."""
+    def _begin(self, step: Step, others: Sequence[Step]) -> None:
+        """Start a step, if there is room. others: those that run and those that could. One that measures time wants the machine for itself."""
         alone = step.alone or any(one.step.alone for one in self.running)
         if len(self.running) >= (1 if alone else self.jobs):
+            return
+        if self.jobs > 1 and others and self.seconds[step] > MUCH * sum(self.seconds[one] for one in others):
             return
         lock = try_lock(self.engine.folder(step) / LOCK)
         if lock is None:
@@ -115,20 +121,20 @@ class _Work:
             return
         try:
             if read_record(self.engine.folder(step)) is None:  # else another process has made it meanwhile
-                self._begin_locked(step, lock, ready)
+                self._begin_locked(step, lock, 1 + len(others))
         finally:
             if not any(one.lock is lock for one in self.running):
                 lock.close()
 
-    def _begin_locked(self, step: Step, lock: IO[str], ready: int) -> None:
+    def _begin_locked(self, step: Step, lock: IO[str], at_hand: int) -> None:
         folder = self.engine.folder(step)
         forget_incomplete(folder, step)
         self.tell(step, "begins", 0.0)
         if finished_run(folder, step) is not None:  # it was killed between its end and the record
             self.tell(step, "done" if self.engine.finish(step, 0, 0.0) else "failed", 0.0)
             return
-        others = min(self.jobs, len(self.running) + ready) if not step.alone else 1
-        threads = max(cores() // others, 1) if others > 1 else None
+        beside = 1 if step.alone else min(self.jobs, at_hand)
+        threads = max(cores() // beside, 1) if beside > 1 else None
         self.running.append(_Running(step, self.engine.begin(step, lock, threads), lock))
 
     def _wait(self) -> None:

@@ -67,7 +67,7 @@ def _start(scale: r.Scale, name: str, arch: str | None) -> r.Network:
     shape: dict[str, Any] = {"seed": scale["seed"]}
     net = r.Network(f"MAEST from {name}", tuple(scale["start"]), shape, clip=5.0, width=768, depth=12, stride=10)
     weights = {} if arch is None else {"maest.arch": arch, "maest.pretrained": True}
-    seconds = r.START + 0.5 * 3 * 320 * net.products / r.PRODUCTS
+    seconds = r.START + 0.5 * 3 * 320 * net.products / net.rate
     step = Step(
         f"train from {name}, published size", "ex_maest.py", "main", tuple(scale["start"]),
         {**r.demo_data(scale), **shape, **weights}, weights=() if arch is None else (arch,),
@@ -213,7 +213,7 @@ def table_patchout_inference(scale: r.Scale) -> Table:
     speed = Step(
         "speed by amounts of patchout, in turns", "ex_paper.py", "patchout_speed", (),
         {"patchout_speed.model": model, "patchout_speed.amounts": list(amounts), "patchout_speed.seconds": net.clip},
-        net.weights, estimate=Estimate(r.START + 8 * 4 * 16 * net.products / r.PRODUCTS, 0.1, "8 rounds of 5 amounts, 16 windows each"),
+        net.weights, estimate=Estimate(r.START + 8 * 4 * 16 * net.products / net.rate, 0.1, "8 rounds of 5 amounts, 16 windows each"),
         alone=True,
     )  # fmt: skip
     rows = []

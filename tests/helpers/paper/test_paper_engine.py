@@ -287,9 +287,20 @@ def test_a_step_that_measures_time_has_the_machine_for_itself(tmp_path, calls):
     base = {name: Step(name, "ex_tl.py", "main", (), {"name": name}, alone="alone" in name) for name in ("a", "b", "alone", "c")}
     begun = dict(watched(tmp_path, list(base.values()), 3))
     assert begun["alone"] == 0
-    after = watched(tmp_path / "again", [base["alone"], base["a"], base["b"]], 3, alone=9.0)
+    after = watched(tmp_path / "again", [base["alone"], base["a"], base["b"]], 3, alone=3.5)
     assert after[0] == ("alone", 0)
     assert after[1][1] == 0  # it began when that was through
+
+
+def test_a_long_step_waits_for_short_ones_and_then_has_all_cores(tmp_path, monkeypatch, calls):
+    steps = {name: Step(name, "ex_tl.py", "main", (), {"name": name}) for name in ("long", "also long", "short", "shorter")}
+    known = {"long": 100.0, "also long": 90.0, "short": 10.0, "shorter": 9.0}
+    begun = watched(tmp_path, [steps["long"], steps["short"], steps["shorter"]], 2, **known)
+    assert begun == [("short", 0), ("shorter", 1), ("long", 0)]
+    begun = watched(tmp_path / "two", list(steps.values()), 2, **known)
+    assert begun[:2] == [("long", 0), ("also long", 1)]  # they share
+    begun = watched(tmp_path / "one", [steps["long"], steps["short"]], 1, **known)
+    assert begun[0] == ("long", 0)  # nothing could run beside it anyway
 
 
 def test_cores_are_shared_among_what_runs(tmp_path, monkeypatch, calls):
