@@ -92,7 +92,7 @@ for _data, _names in _VARIANTS.items():
 # ---- what steps of the tables run with, beside the demo's own configs
 @MAEST.add()
 def paper_start() -> Config:
-    """A MAEST of the published size on 5 s clips of the demo music, 40 steps: what two cores can show of a start's use (table_initial_weights)."""
+    """A MAEST of the published size on 5 s clips of the demo music, 24 steps: what two cores can show of a start's use (table_initial_weights)."""
     return {
         "trainer": {
             "max_epochs": 4,
@@ -112,7 +112,7 @@ def paper_start() -> Config:
             "tail": "shift",
             "batch_size_train": 8,
             "batch_size_test": 16,
-            "sampler": {"epoch_len": 80},
+            "sampler": {"epoch_len": 48},
         },
     }
 

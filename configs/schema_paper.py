@@ -19,7 +19,7 @@ class Scale:
         [], "of published networks: data sets that are probed (names of configs/targets.py), the first in every table"
     )
     tracks: int | None = opt(None, "size of the demo music; none: the whole of it")
-    start_tracks: int = opt(400, "size of the demo music where networks have the published size (table_initial_weights)")
+    start_tracks: int = opt(240, "size of the demo music where networks have the published size (table_initial_weights)")
     seed: int = opt(0, "of pre-training and of random weights")
     seeds: list[int] = opt([0, 1, 2], "a probe is trained with each; scores are their mean and spread")
     maest: list[str] = opt(

@@ -67,11 +67,11 @@ def _start(scale: r.Scale, name: str, arch: str | None) -> r.Network:
     shape: dict[str, Any] = {"seed": scale["seed"]}
     net = r.Network(f"MAEST from {name}", tuple(scale["start"]), shape, clip=5.0, width=768, depth=12, stride=10)
     weights = {} if arch is None else {"maest.arch": arch, "maest.pretrained": True}
-    seconds = r.START + 0.5 * 3 * 320 * net.products / net.rate
+    seconds = r.START + 0.7 * 3 * 192 * net.products / net.rate
     step = Step(
         f"train from {name}, published size", "ex_maest.py", "main", tuple(scale["start"]),
         {**r.demo_data(scale), **shape, **weights}, weights=() if arch is None else (arch,),
-        estimate=Estimate(seconds, 2100.0, "320 clips, half of their patches, 3 x 24 G products each"),
+        estimate=Estimate(seconds, 2100.0, "192 clips, half of their patches, 3 x 24 G products each, and Adam"),
     )  # fmt: skip
     return replace(net, checkpoint=Ref(step, "checkpoint"))
 
