@@ -182,7 +182,8 @@ def print_table(shown: Shown, console: Console | None = None) -> None:
         table.add_column(Text(name), overflow="fold", justify="right")
     table.add_column(PAPERS, overflow="fold", width=PAPERS_WIDTH if narrow else None)  # of which data they are is said below
     for row, values in zip(shown.table.rows, shown.filled.values):
-        table.add_row(*(Text(cell) for cell in [row.name, *map(shown.brief, values), shown.references(row.quotes)]))
+        cells = [shown.brief(value).replace(" [", "\n[") if narrow else shown.brief(value) for value in values]
+        table.add_row(*(Text(cell) for cell in [row.name, *cells, shown.references(row.quotes)]))
     console.print(table)
     for line in shown.legend:
         console.print(Text(line), highlight=False, soft_wrap=True)  # paths and commands can be copied whole
