@@ -177,7 +177,9 @@ def print_table(shown: Shown, console: Console | None = None) -> None:
     names = [row.name for row in shown.table.rows]
     narrow = console.width < max(map(len, names), default=0) + CELL_WIDTH * len(shown.table.columns) + 2 * PAPERS_WIDTH
     longest = max((len(word) for name in names for word in name.split()), default=0)
-    table.add_column(overflow="fold", width=min(longest, NAME_WIDTH) if narrow else None)
+    left = console.width - (CELL_WIDTH // 2 + 2) * len(shown.table.columns) - PAPERS_WIDTH - 5  # of cells on two lines
+    width = max(min(max(map(len, names), default=0), left), min(longest, NAME_WIDTH))
+    table.add_column(overflow="fold", width=width if narrow else None)
     for name in shown.table.columns:
         table.add_column(Text(name), overflow="fold", justify="right")
     table.add_column(PAPERS, overflow="fold", width=PAPERS_WIDTH if narrow else None)  # of which data they are is said below
