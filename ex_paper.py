@@ -113,12 +113,12 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     table = registered.make(scale)
     if _config["dry"]:
         plan = make_plan(engine, table.steps)
-        print_plan(f"{table.title} ({scale['name']}): the plan", plan, _config["out_dir"], span_of, console)
+        print_plan(f"{table.title} ({scale['name']}): the plan", plan, _config["out_dir"], span_of, _config["jobs"], console)
         return {"exit_code": 0, "steps": len(plan), "to_do": sum(isinstance(one.outcome, Open) for one in plan)}
     engine.fetch(table.steps)
     plan = make_plan(engine, table.steps)
     missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Open)}
-    print(begun(scale["name"], plan, span_of))
+    print(begun(scale["name"], plan, span_of, _config["jobs"]))
     with Teller(missing, lambda step: engine.folder(step) / LOG, span_of) as teller:
         outcomes = make_steps(engine, table.steps, teller.tell, _config["jobs"], missing)
     shown = Shown(fill(table, engine.state), scale)
@@ -143,14 +143,14 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     return {"exit_code": exit_code, "steps": len(outcomes), "made": len(missing)}
 
 
-def begun(scale: str, plan: Sequence[Any], span_of: Callable[[Mapping[Any, float]], float]) -> str:
+def begun(scale: str, plan: Sequence[Any], span_of: Callable[[Mapping[Any, float]], float], jobs: int) -> str:
     """What a table is about to do, in a line."""
     from helpers.paper.engine import Absent, Done, Open
-    from helpers.paper.plan import total
+    from helpers.paper.plan import at_once, total
 
     there, todo, absent = (sum(isinstance(one.outcome, kind) for one in plan) for kind in (Done, Open, Absent))
     parts = [f"{there} are done"]
-    parts += [f"{todo} to make (about {total(plan, span_of)} on two idle cores)"] if todo else []
+    parts += [f"{todo} to make (about {total(plan, span_of)}, {at_once(jobs)})"] if todo else []
     parts += [f"{absent} cannot be made, since something is not on this machine"] if absent else []
     parts += [] if todo or absent else ["nothing to make"]
     goes_on = " Ended before, the same command goes on." if todo else ""
@@ -214,9 +214,9 @@ def arguments(argv: Sequence[str]) -> list[str]:
     scales = [word for word in words if word in SCALES]
     if len(scales) > 1:
         sys.exit(f"Two scales: {', '.join(scales)}. A table has one; name one, or run the table once for each.")
-    if len(words) == len(argv):
+    if "--dry" not in argv:
         return words
-    return [*words, *([] if "with" in words else ["with"]), "dry=True"]
+    return [*words, *([] if "with" in words else ["with"]), "dry=True", "--unobserved"]  # a plan leaves no run folder
 
 
 if __name__ == "__main__":

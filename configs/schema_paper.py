@@ -63,7 +63,9 @@ class ExPaper:
 
     out_dir: str = opt("exp_out/paper", "steps/ (shared by all tables), tables/<table>-<scale>/ and the run folders go there")
     dry: bool = opt(False, "print the plan, with estimated time and disk, and make nothing (--dry)")
-    jobs: int = opt(1, "steps made side by side, each with its share of the cores (and as much memory as one alone)")
+    jobs: int = opt(
+        2, "steps made side by side, each with its share of the cores, and as much memory as one alone (published scales: 1)"
+    )
     download: bool = opt(False, "fetch published weights that are not on this machine, where the network allows it")
     scale: Scale = section(Scale)
     music: Music = section(Music)

@@ -117,15 +117,31 @@ def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
     if len(folders) < 2:
         raise ConfigError("compare.runs names two or more result folders, apart by commas.")
     systems = []
-    above = os.path.commonpath([Path(folder).resolve() for folder in folders])
     for folder in folders:
         if not (Path(folder) / "scores.npz").is_file():
-            raise ConfigError(f"{folder} has no scores.json and scores.npz: it is not the folder of a probe's results.")
-        found = SystemScores.load(folder)
-        systems.append(replace(found, name=f"{found.name} ({os.path.relpath(Path(folder).resolve(), above)})"))
+            below = f" Its results may be in {Path(folder) / 'runs' / '1'}." if (Path(folder) / "runs").is_dir() else ""
+            raise ConfigError(f"{folder} has no scores.json and scores.npz: it is not the folder of a probe's results.{below}")
+        systems.append(SystemScores.load(folder))
+    names = _apart(systems, folders)
+    systems = [replace(system, name=f"{system.name} ({name})") for system, name in zip(systems, names)]
     for other in systems[1:]:
         check_comparable(systems[0], other)
     return systems
+
+
+def _apart(systems: Sequence[SystemScores], folders: Sequence[str | Path]) -> list[str]:
+    """What tells results apart: the settings of their embeddings that differ, or else their folders, no longer than needed."""
+    said = []
+    for key in ("types", "reduce", "layers", "layer_reduce", "test_windows"):
+        values = [system.settings.get(key) for system in systems]
+        if any(value != values[0] for value in values):
+            said.append([f"{key} {'none' if value is None else value}" for value in values])
+    names = [", ".join(parts) for parts in zip(*said)]
+    if len(set(names)) == len(systems):
+        return names
+    places = [Path(folder).resolve() for folder in folders]
+    above = os.path.commonpath(places)
+    return [os.path.relpath(place, above) for place in places]
 
 
 def difference_table(systems: Sequence[SystemScores]) -> Table:

@@ -44,6 +44,15 @@ def test_a_plan_makes_nothing(run, tmp_path, capsys):
     assert not (tmp_path / "exp_out" / "paper" / "steps").exists()
 
 
+def test_a_plan_leaves_no_folder(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "ex_paper.py"), "table_tokens", "--dry"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 steps at a time (jobs=2)" in " ".join(done.stdout.split())
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_table_of_which_nothing_can_be_made_says_so(run, tmp_path, capsys):
     result = run("table_families", "gtzan")
     assert result == {"exit_code": 3, "steps": result["steps"], "made": 0}
@@ -78,8 +87,8 @@ def test_what_cannot_be_is_refused(run, table, named, updates, words):
 def test_the_command_line_takes_dry_and_one_scale():
     from ex_paper import arguments
 
-    assert arguments(["ex_paper.py", "table_tokens", "--dry"]) == ["ex_paper.py", "table_tokens", "with", "dry=True"]
-    assert arguments(["ex_paper.py", "table_tokens", "with", "demo", "--dry"])[-2:] == ["demo", "dry=True"]
+    assert arguments(["ex_paper.py", "table_tokens", "--dry"])[2:] == ["with", "dry=True", "--unobserved"]
+    assert arguments(["ex_paper.py", "table_tokens", "with", "demo", "--dry"])[-3:] == ["demo", "dry=True", "--unobserved"]
     with pytest.raises(SystemExit, match="Two scales: smoke, mtt"):
         arguments(["ex_paper.py", "table_tokens", "with", "smoke", "mtt"])
 

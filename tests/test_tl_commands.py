@@ -133,10 +133,18 @@ def test_sweep_finds_the_block_and_compares(run, folder):
     first, second = means.values()
     assert float(rows[0]["difference"]) == pytest.approx(first - second)
     assert float(rows[0]["low_95"]) < float(rows[0]["difference"]) < float(rows[0]["high_95"])
+    tokens = [
+        run("main", **{**SMALL, "data.groundtruth": "tags.csv", "data.base_dir": "emb/1", "data.types": t})[1]
+        for t in ("c", "cd")
+    ]
+    means, _ = run("compare", **{"compare.runs": ",".join(map(str, tokens))})
+    assert [name.partition(" ")[2] for name in means] == ["(types c)", "(types cd)"]
+    (folder / "step/runs").mkdir(parents=True)
     other = run("main", **{**SMALL, "data.groundtruth": "values.csv", "data.task": "regression"})[1]
     for runs, words in (
         (str(places[0]), "two or more"),
         (f"{places[0]},nowhere", "nowhere has no scores"),
+        (f"{places[0]},step", "Its results may be in step/runs/1"),
         (f"{places[0]},{other}", "is multi-label, .* regression: results of different tasks"),
     ):
         with pytest.raises(ValueError, match=words):

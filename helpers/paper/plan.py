@@ -17,6 +17,8 @@ from .engine import Absent, Done, Engine, Failed, Open, Outcome
 from .records import read_record
 from .steps import Step
 
+LIKE = 3.0  # times as long may a step be whose time is told by another's
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -33,14 +35,14 @@ class Planned:
 def make_plan(engine: Engine, steps: Sequence[Step]) -> list[Planned]:
     """The steps and all that they need, inputs first. Estimates of a kind of step are scaled by what such steps took here, where some are done."""
     every = engine.needed(steps)
-    factors = _measured_factors(engine)
+    measured = _measured(engine)
     out = []
     for step in every:
         outcome = engine.state(step)
         if isinstance(outcome, Done):
             seconds, large, basis = outcome.seconds, outcome.megabytes, "last try" if outcome.continued else "measured"
         else:
-            factor = factors.get((step.script, step.command))
+            factor = factor_of(step, measured)
             scaled = "" if factor is None else f", x {factor:.2f} as such steps took here"
             seconds, large = step.estimate.seconds * (factor or 1.0), step.estimate.megabytes
             basis = f"estimated from {step.estimate.basis}{scaled}"
@@ -48,15 +50,27 @@ def make_plan(engine: Engine, steps: Sequence[Step]) -> list[Planned]:
     return out
 
 
-def _measured_factors(engine: Engine) -> dict[tuple[str, str], float]:
-    """(script, command) -> median of measured over estimated seconds, over all finished steps of this folder."""
-    found: dict[tuple[str, str], list[float]] = {}
+Measured = dict[
+    tuple[str, str], list[tuple[float, float]]
+]  # (script, command) -> estimated and measured seconds of each such step
+
+
+def _measured(engine: Engine) -> Measured:
+    """Of all finished steps of this folder."""
+    found: Measured = {}
     for folder in sorted(engine.root.iterdir()) if engine.root.is_dir() else []:
         done = read_record(folder)
         if done is not None and not done.continued and done.about.get("estimated_seconds"):
-            ratio = done.seconds / done.about["estimated_seconds"]
-            found.setdefault((done.about["script"], done.about["command"]), []).append(ratio)
-    return {kind: statistics.median(ratios) for kind, ratios in found.items()}
+            kind = (done.about["script"], done.about["command"])
+            found.setdefault(kind, []).append((float(done.about["estimated_seconds"]), done.seconds))
+    return found
+
+
+def factor_of(step: Step, measured: Measured) -> float | None:
+    """How much longer than estimated such steps took, the median; None where none was. Much shorter ones (another scale's) say nothing of it."""
+    wanted = step.estimate.seconds
+    ratios = [took / thought for thought, took in measured.get((step.script, step.command), ()) if LIKE * thought >= wanted]
+    return statistics.median(ratios) if ratios else None
 
 
 def longest_chains(seconds: Mapping[Step, float], key: Callable[[Step], str]) -> dict[Step, float]:
@@ -77,8 +91,24 @@ def longest_chains(seconds: Mapping[Step, float], key: Callable[[Step], str]) ->
 
 
 def span(seconds: Mapping[Step, float], key: Callable[[Step], str], jobs: int) -> float:
-    """Seconds until all are through, `jobs` of them side by side: the sum shared evenly, and no less than the longest chain."""
-    return max([sum(seconds.values()) / jobs, *longest_chains(seconds, key).values()])
+    """Seconds until all are through, `jobs` of them side by side: each begins when its inputs and a place are there, the longest chain first."""
+    chains = longest_chains(seconds, key)
+    by_key = {key(step): step for step in seconds}
+    ends: dict[Step, float] = {}
+    lanes = [0.0] * jobs
+    waiting = sorted(seconds, key=lambda step: -chains[step])
+    while waiting:
+        ready = {step: [by_key[key(one)] for one in step.inputs if key(one) in by_key] for step in waiting}
+        starts = {
+            step: max((ends[one] for one in inputs), default=0.0)
+            for step, inputs in ready.items()
+            if all(i in ends for i in inputs)
+        }
+        lane = min(range(jobs), key=lanes.__getitem__)
+        first = min(starts, key=lambda step: max(starts[step], lanes[lane]))  # of several the one that most waits for
+        ends[first] = lanes[lane] = max(starts[first], lanes[lane]) + seconds[first]
+        waiting.remove(first)
+    return max(ends.values(), default=0.0)
 
 
 def clock(seconds: float) -> str:
@@ -97,7 +127,9 @@ def size(megabytes: float) -> str:
 Span = Callable[[Mapping[Step, float]], float]  # step -> seconds of each, to the seconds of all
 
 
-def print_plan(title: str, plan: Sequence[Planned], out_dir: str, span_of: Span, console: Console | None = None) -> None:
+def print_plan(
+    title: str, plan: Sequence[Planned], out_dir: str, span_of: Span, jobs: int = 1, console: Console | None = None
+) -> None:
     """Every step with its key, its state, time and disk; what is open in all beneath, and the disk that is free."""
     console = console or Console()
     table = Table(
@@ -126,10 +158,16 @@ def print_plan(title: str, plan: Sequence[Planned], out_dir: str, span_of: Span,
         [f"{len(absent)} not available on this machine (with what they want: about {_in_all(absent, span_of)})"] if absent else []
     )
     console.print(
-        f"{', '.join(parts)}; estimates are for two idle cores where nothing was measured here. {size(free)} are free below {out_dir}.",
+        f"{', '.join(parts)}; {at_once(jobs)}, by estimates for two slow cores where nothing like it was measured here. {size(free)} are free "
+        f"below {out_dir}.",
         highlight=False,
         markup=False,
     )
+
+
+def at_once(jobs: int) -> str:
+    """'2 steps at a time (jobs=2)'."""
+    return f"{jobs} {'step' if jobs == 1 else 'steps'} at a time (jobs={jobs})"
 
 
 def total(plan: Sequence[Planned], span_of: Span) -> str:

@@ -13,14 +13,14 @@ from .steps import Estimate, Outside, Ref, Step
 
 Scale = Mapping[str, Any]
 
-# What two cores of the machine of docs/results.md do, for estimates of steps that were never run there
+# What the slower machine of docs/results.md does, two steps side by side on two cores, for estimates of steps that were never run
 PRODUCTS = {
-    "small": 4.0e10,
+    "small": 2.4e10,
     "published": 6.0e10,
 }  # multiplications and additions per second by size, in training and in inference
 START = 7.0  # s until a command begins its work
-CLIPS_PER_SECOND = 40.0  # of the demo's CLMR, in training
-MUSIC_PER_SECOND = 55.0  # tracks made and prepared
+CLIPS_PER_SECOND = 27.0  # of the demo's CLMR, in training
+MUSIC_PER_SECOND = 25.0  # tracks made and prepared
 PROBE_SECONDS = 8.0  # three heads on the demo's tracks
 DEMO_TRACKS = 2000
 TRAINED, PUBLISHED = "trained", "published"

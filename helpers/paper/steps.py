@@ -42,6 +42,8 @@ FREE_OF = {  # what besides does not matter to a command
     "test": ("predict.",),
     "sweep": ("few_label.",),
     "few_label": ("sweep.",),
+    "demo_music": ("scale.", "patchout_speed.", "dry", "download"),
+    "patchout_speed": ("scale.", "music.", "dry", "download"),
 }
 
 

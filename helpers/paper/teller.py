@@ -10,7 +10,7 @@ from rich.status import Status
 from rich.text import Text
 
 from .cells import short_path
-from .plan import Span, clock
+from .plan import Measured, Span, clock, factor_of
 from .steps import Step
 
 MINUTE = 60.0  # s between two lines of a step, where there is no terminal
@@ -35,6 +35,7 @@ class Teller:
         self._places = {step: i for i, step in enumerate(self.seconds, 1)}
         self._left = dict(self.seconds)  # of those that have not ended
         self._running: dict[Step, float] = {}  # seconds since its start
+        self._took: Measured = {}
         self._next_line: dict[Step, float] = {}
         self.console = console or Console(stderr=True)
         self._status: Status | None = None
@@ -57,6 +58,8 @@ class Teller:
         elif what in ("done", "failed"):
             self._running.pop(step, None)
             self._left.pop(step, None)
+            if what == "done":
+                self._learn(step, seconds)
         if what == "waits":
             self._say(f"Another process makes: {step.title}. Waiting for it.")
         elif what == "done":
@@ -91,6 +94,15 @@ class Teller:
 
     def _wanted(self, step: Step) -> float:
         return self.seconds.get(step, step.estimate.seconds)
+
+    def _learn(self, step: Step, seconds: float) -> None:
+        """What a step took tells how long those like it will, which have not begun: the median of this run's."""
+        kind = (step.script, step.command)
+        self._took.setdefault(kind, []).append((step.estimate.seconds, seconds))
+        for other in self._left:
+            factor = factor_of(other, self._took)
+            if other not in self._running and (other.script, other.command) == kind and factor is not None:
+                self.seconds[other] = self._left[other] = factor * other.estimate.seconds
 
     def _in_all(self) -> str:
         """How long all may still take; nothing where the last ones take longer than was thought."""

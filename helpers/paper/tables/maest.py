@@ -178,12 +178,17 @@ def figure_blocks(scale: r.Scale) -> Table:
     ]
     stacked, middle = rows[3].cells, scale["block"]
     claims = [
-        Claim("Middle blocks are best.", stacked[middle], stacked[blocks[-1]], f"block {middle} - block {blocks[-1]}, the last"),
-        Claim("Middle blocks are best.", stacked[middle], stacked[0], f"block {middle} - block 0, the first"),
+        Claim(
+            "Middle blocks are best.",
+            stacked[middle],
+            stacked[blocks[-1]],
+            f"{names['cdt']}: block {middle} - block {blocks[-1]}, the last",
+        ),
+        Claim("Middle blocks are best.", stacked[middle], stacked[0], f"{names['cdt']}: block {middle} - block 0, the first"),
     ]
     return Table(
         "figure_blocks", f"Blocks: {METRIC_NAMES[headline(scale)[0]]}", "MAEST, figure of the score by block", [f"block {b}" for b in blocks], rows,
-        claims=claims, notes=[NO_MAEST_TABLE, about(scale), "The block whose claim is tested was fixed before, not chosen on the test."],
+        claims=claims, notes=[NO_MAEST_TABLE, about(scale), f"Block {middle} and the stacked tokens were fixed before, not chosen on the test."],
         copies=[(sweep, f"sweep.{kind}") for kind in ("html", "png", "svg", "csv")], x_label="block (0-based)",
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from helpers.paper.engine import Absent, Done, Engine, Failed, Open, failures
-from helpers.paper.plan import longest_chains, make_plan, print_plan, span
+from helpers.paper.plan import factor_of, longest_chains, make_plan, print_plan, span
 from helpers.paper.records import RECORD, read_record
 from helpers.paper.side_by_side import make_steps
 from helpers.paper.steps import Estimate, Keys, Outside, Ref, Step, in_order
@@ -333,9 +333,20 @@ def test_how_long_steps_take_side_by_side():
         "probe b": 10.0,
         "probe both": 10.0,
     }
-    assert [span(seconds, key, jobs) for jobs in (1, 2, 7)] == [70.0, 35.0, 30.0]
+    assert [span(seconds, key, jobs) for jobs in (1, 2, 7)] == [70.0, 40.0, 30.0]
     assert span({}, key, 2) == 0.0
     assert span({steps["probe a"]: 10.0}, key, 2) == 10.0  # its inputs are there
+
+
+def test_much_shorter_steps_do_not_tell_how_long_one_takes():
+    def step(seconds: float) -> Step:
+        return Step("t", "ex_maest.py", "main", estimate=Estimate(seconds, 1, ""))
+
+    measured = {("ex_maest.py", "main"): [(10.0, 40.0), (100.0, 150.0), (120.0, 120.0)]}
+    assert factor_of(step(12.0), measured) == 1.5  # the median of 4, 1.5 and 1
+    assert factor_of(step(300.0), measured) == 1.25
+    assert factor_of(step(1000.0), measured) is None
+    assert factor_of(Step("t", "ex_tl.py", "main"), measured) is None
 
 
 # ---- keys

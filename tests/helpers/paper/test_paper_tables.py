@@ -194,9 +194,9 @@ def test_scales_that_cannot_be_are_refused():
 @pytest.mark.parametrize(
     ("words", "want"),
     [
-        (["t", "with", "demo", "--dry"], ["t", "with", "demo", "dry=True"]),
-        (["t", "--dry", "with", "demo"], ["t", "with", "demo", "dry=True"]),
-        (["t", "--dry"], ["t", "with", "dry=True"]),
+        (["t", "with", "demo", "--dry"], ["t", "with", "demo", "dry=True", "--unobserved"]),
+        (["t", "--dry", "with", "demo"], ["t", "with", "demo", "dry=True", "--unobserved"]),
+        (["t", "--dry"], ["t", "with", "dry=True", "--unobserved"]),
         (["t", "with", "demo"], ["t", "with", "demo"]),
     ],
 )

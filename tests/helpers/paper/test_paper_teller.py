@@ -10,10 +10,13 @@ import pytest
 from rich.console import Console
 
 from helpers.paper.plan import span
-from helpers.paper.steps import Ref, Step
+from helpers.paper.steps import Estimate, Ref, Step
 from helpers.paper.teller import Teller
 
-FIRST, LAST = (Step(f"train {k}", "ex_maest.py", "main", (), {"seed": k}) for k in "ab")
+FIRST, LAST = (
+    Step(f"train {k}", "ex_maest.py", "main", (), {"seed": k}, estimate=Estimate(seconds, 1.0, ""))
+    for k, seconds in (("a", 200), ("b", 100))
+)
 AFTER = Step("probe", "ex_tl.py", "main", (), {"data.base_dir": Ref(FIRST, "0")})
 
 
@@ -39,14 +42,14 @@ def test_every_step_is_told_of(place):
         says.tell(FIRST, "begins", 0.0)
         for seconds in (30.0, 61.0, 62.0, 121.0):
             says.tell(FIRST, "runs", seconds)
-        says.tell(FIRST, "done", 130.0)
+        says.tell(FIRST, "done", 200.0)
         says.tell(LAST, "begins", 0.0)
         says.tell(LAST, "runs", 59.0)
         says.tell(LAST, "failed", 65.0)
         says.tell(AFTER, "begins", 0.0)  # an input whose files went
     said = text.getvalue()
     assert "Another process makes: train a." in said
-    assert "[1 of 2] train a: done in 2 min" in said
+    assert "[1 of 2] train a: done in 3 min" in said
     assert "FAILED: train b, after 65 s" in said
     if console.is_terminal:
         assert "[2 of 2] train b: 59 s of about 2 min; 41 s left in all" in said
@@ -56,7 +59,7 @@ def test_every_step_is_told_of(place):
         "[1 of 2] train a (about 3 min); 5 min left in all",
         "... [1 of 2] train a: 61 s of about 3 min; log: steps/train a/log.txt",
         "... [1 of 2] train a: 2 min of about 3 min; log: steps/train a/log.txt",
-        "[1 of 2] train a: done in 2 min",
+        "[1 of 2] train a: done in 3 min",
     ]
     assert "[again] probe (about 10 s)" in said
 
@@ -82,3 +85,19 @@ def test_two_side_by_side(place):
         assert lines[2].startswith("... [1 of 3] train a: 70 s of about 3 min; log")
         assert lines[3].startswith("... [2 of 3] train b: 70 s of about 2 min; log")
     assert said.count("train a: done in 4 min") == 1
+
+
+def test_what_a_step_took_tells_how_long_the_next_will(place):
+    console, text = place
+    estimate = Estimate(10.0, 1.0, "")
+    probes = [Step(f"probe {k}", "ex_tl.py", "main", estimate=estimate) for k in range(4)]
+    long = Step("probe of all", "ex_tl.py", "main", estimate=Estimate(1000.0, 1.0, ""))
+    other = Step("sweep", "ex_tl.py", "sweep", estimate=estimate)
+    with teller(dict.fromkeys([*probes, other], 10.0) | {long: 1000.0}, console) as says:
+        says.tell(probes[0], "begins", 0.0)
+        says.tell(probes[0], "done", 30.0)
+        says.tell(probes[1], "begins", 0.0)
+    assert "[2 of 6] probe 1" in text.getvalue()
+    assert "of about 30 s" in text.getvalue() or "(about 30 s)" in text.getvalue()
+    assert says.seconds[other] == 10.0
+    assert says.seconds[long] == 1000.0  # a hundred times as long: the start of a process does not tell
