@@ -100,6 +100,7 @@ def compare_systems(
                 )
                 scores.append(results[name].scores)
                 say_unfinished(scores[-1], settings)
+                say_edge(scores[-1], settings)
     return scores, results
 
 
@@ -119,6 +120,16 @@ def say_unfinished(scores: SystemScores, settings: ProbeSettings) -> None:
             "%s: %s is best in the last epochs (%s of %d): the probe has not learned all it can. Train longer (trainer.max_epochs), or faster "
             "(optimizer.max_lr).", scores.name, settings.monitor_name, ", ".join(map(str, best + 1)), ends.max(),
         )  # fmt: skip
+
+
+def say_edge(scores: SystemScores, settings: ProbeSettings) -> None:
+    """Log where every seed kept the largest or the smallest learning rate of a grid: a better one may lie beyond."""
+    kept = set(scores.validation.get("max_lr", ()))
+    for edge, word in ((max(settings.rates), "largest"), (min(settings.rates), "smallest")):
+        if kept == {edge} and len(settings.rates) > 1:
+            log.warning(
+                "%s: every seed kept the %s rate of the grid, %g: a better one may lie beyond it.", scores.name, word, edge
+            )
 
 
 def _tokens(source: str | Path, inputs: Inputs) -> dict[str, object]:

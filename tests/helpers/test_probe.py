@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from helpers import head_training as training_module
 from helpers import probe as probe_module
+from helpers.comparison import say_edge, say_unfinished
 from helpers.head_step import Draws
 from helpers.head_training import Examples, HeadSpec, Source, epoch_rows, initial_head, train_heads
 from helpers.probe import ProbeSettings, Split, run_probe
@@ -286,6 +287,21 @@ def test_each_seed_keeps_its_best_rate():
     assert found.scores.validation["max_lr"] == [5e-3, 5e-3]
     alone = run_probe("x", *planted(n=350), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=5, max_lr=5e-3))
     np.testing.assert_allclose(found.scores.predictions, alone.scores.predictions, atol=1e-6)
+
+
+def test_a_probe_that_could_do_better_says_so(caplog):
+    def said(settings: ProbeSettings) -> str:
+        caplog.clear()
+        scores = run_probe("x", *planted(n=350), LABELS, seeds=(0, 1), settings=settings).scores
+        say_edge(scores, settings)
+        say_unfinished(scores, settings)
+        return caplog.text
+
+    assert "every seed kept the largest rate of the grid, 0.005" in said(replace(QUICK, max_epochs=5, lr_grid=(1e-6, 5e-3)))
+    inside = said(replace(QUICK, max_epochs=5, lr_grid=(1e-6, 5e-3, 10.0)))
+    assert "of the grid, 0.005" not in inside
+    assert "best in the last epochs" in said(replace(QUICK, max_epochs=8, max_lr=1e-4, scheduler="constant"))
+    assert "every seed" not in caplog.text  # there is no grid
 
 
 def test_a_loss_that_explodes_names_the_learning_rate_and_leaves_a_grid():
