@@ -78,7 +78,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_kill_anywhere_and_the_next_run_completes(tmp_path, calls, whole, fault, jobs):
     first = start(drive, str(tmp_path), jobs, FAULT=fault, SPENT=str(tmp_path / "spent"), CALLS=os.environ["CALLS"])
