@@ -23,14 +23,13 @@ def demo() -> Config:
     Two steps at a time, each with half of the cores. What it shows is that the machinery works, and which findings hold at this scale; papers'
     numbers are of other data and not comparable.
     """
-    return {"jobs": 2, "scale": {"name": "demo", "networks": "trained"}}
+    return {"scale": {"name": "demo", "networks": "trained"}}
 
 
 @PAPER.add()
 def smoke() -> Config:
     """`demo` made tiny: forty tracks, one epoch, narrow networks. Seconds to a few minutes; shows that a table is made, nothing else."""
     return {
-        "jobs": 2,
         "scale": {
             "name": "smoke",
             "networks": "trained",

@@ -7,7 +7,6 @@ times as long on one core as on both). A training beside short steps is not: it 
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,6 @@ from .plan import longest_chains
 from .records import LOCK, finished_run, forget_incomplete, read_record
 from .steps import Step
 
-log = logging.getLogger(__name__)
 Tell = Callable[[Step, str, float], object]
 LOOK = 0.1  # s between two looks at processes and at locks
 TICK = 1.0  # s between two words of a process that runs
