@@ -8,8 +8,9 @@ python ex_paper.py print_named_configs | help COMMAND
 
 from __future__ import annotations
 
-import logging
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -26,7 +27,6 @@ from configs.schema_ssl import ExSsl
 from helpers.paper.layout import Registered, load_tables
 from helpers.sacred_glue import Experiment, Run, nested, run_folder
 
-log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
 FAILED, NOTHING = 1, 3  # exit codes: a step failed; no cell has a number, since something is not on this machine
 SCALES = {name: (named.values, named.doc) for name, named in configs.PAPER.items()}
@@ -173,9 +173,14 @@ for _table in load_tables().values():
 def main(_config: Mapping[str, Any]) -> None:
     """List the tables and the scales."""
     print("Tables: python ex_paper.py TABLE with SCALE [--dry]")
+    width = shutil.get_terminal_size().columns
     for registered in load_tables().values():
-        print(f"  {registered.name:27} {registered.doc.splitlines()[0]}")
-    print(f"Scales: {', '.join(SCALES)}")
+        print(
+            textwrap.fill(
+                registered.doc.splitlines()[0], width, initial_indent=f"  {registered.name:27} ", subsequent_indent=" " * 30
+            )
+        )
+    print(textwrap.fill(f"Scales: {', '.join(SCALES)}", width, subsequent_indent=" " * 8))
 
 
 @ex.command

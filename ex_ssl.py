@@ -9,7 +9,6 @@ python ex_ssl.py print_named_configs | print_config | help COMMAND
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -35,7 +34,6 @@ from helpers.commands import (
 )
 from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
-log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
 
 ex = Experiment(

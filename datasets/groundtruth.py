@@ -7,7 +7,6 @@ groundtruth_files.py.
 
 from __future__ import annotations
 
-import logging
 import re
 import unicodedata
 from collections import Counter
@@ -22,7 +21,6 @@ from models.errors import GroundtruthError
 from .names import Names, chosen, compact, finder, positions
 from .split_names import CHECK, SPLITS, split_names
 
-log = logging.getLogger(__name__)
 MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
 SHOWN = 10  # names listed in a message before "and N more"
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(

@@ -5,7 +5,6 @@ Taken for tables without quotes whose lines all have the header's number of cell
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ from .names import NamesBuilder
 if TYPE_CHECKING:
     import pyarrow
 
-log = logging.getLogger(__name__)
 BLOCK = 16 << 20  # bytes of the table in memory at a time
 
 

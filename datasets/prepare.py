@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -32,6 +31,7 @@ from .cluster import check_place
 from .failures import Failures
 from .features import MAX_SECONDS, Kind
 from .files import write_whole
+from .locks import try_flock
 from .parallel import parallel_map
 from .plans import Plan
 from .progress import JobProgress
@@ -177,12 +177,8 @@ def _settle(out: Path, settings: dict) -> None:
 def _alone(out: Path) -> Iterator[None]:
     """No second command plans shards in the same folder."""
     with open(out / SETTINGS_FILE) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"Another process is preparing {out}. Wait for it to end, or choose another OUT.") from None
-        except OSError as error:  # some network file systems have no locks
-            log.warning("%s cannot be locked (%s): make sure that only one command prepares it.", out, error)
+        if not try_flock(file, out):
+            raise StoreError(f"Another process is preparing {out}. Wait for it to end, or choose another OUT.")
         yield
 
 

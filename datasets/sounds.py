@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +24,6 @@ from .parallel import parallel_map
 from .progress import JobProgress
 from .store import TrackStore
 
-log = logging.getLogger(__name__)
 VERSION = 2  # of what is found out; older caches are made again
 FULL = 0.999  # from here on a sample counts as clipped
 QUIET = 10 ** (-70 / 20)  # peak, re full scale, below which a file is silent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import weakref
@@ -18,6 +17,7 @@ import numpy as np
 from models.errors import StoreError
 
 from . import store_files as files
+from .locks import try_flock
 
 log = logging.getLogger(__name__)
 SYNC_BYTES = (
@@ -80,15 +80,11 @@ class StoreWriter:
         journal = files.journal_path(self.path)
         while True:
             handle = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_flock(handle, journal):
                 os.close(handle)
                 raise StoreError(
                     f"Another process is writing {self.path}. Wait for it to end, or write another shard (shard=0, 1, ...)."
-                ) from None
-            except OSError as error:  # some network file systems have no locks
-                log.warning("%s cannot be locked (%s): make sure that only one process writes it.", journal, error)
+                )
             # The writer that held the lock before may have sealed the store and removed this very file.
             if journal.exists() and os.path.samestat(os.fstat(handle), os.stat(journal)):
                 return handle

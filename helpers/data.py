@@ -12,6 +12,7 @@ from pathlib import Path
 
 from datasets.collection import torn_groups
 from datasets.groundtruth import Groundtruth, listed
+from datasets.locks import try_flock
 from datasets.splits import ensure_split, hash_split
 from datasets.store import TrackStore
 from models.errors import AudioError, ConfigError, GroundtruthError, StoreError
@@ -242,12 +243,10 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(open(folder / "lock", "a"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_flock(file, folder):
                 log.info("Another process makes the demo music in %s: waiting for it.", folder)
                 fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:  # a folder that cannot be written, a network file system without locks
+        except OSError as error:  # a folder that may not be written
             log.warning("%s cannot be locked (%s): make sure that only one command makes it.", folder, error)
         yield
 

@@ -7,7 +7,6 @@ the same kind of machine, and however often that is interrupted. Each worker bui
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import time
@@ -30,7 +29,6 @@ from .devices import resolve_accelerator, resolve_precision
 from .extract import Extraction, extract_embeddings, extract_logits
 from .families import family
 
-log = logging.getLogger(__name__)
 Kind = Literal["embeddings", "logits"]
 SHARD_TRACKS = 1024
 ROUNDS = 3  # times that a shard is begun whose workers died

@@ -5,15 +5,14 @@ An output has `names` (tracks it holds already), `write(name, array, weights)`, 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 
+from datasets.locks import try_flock
 from datasets.store import TrackStore
 from datasets.store_writer import remove_leftovers
 from models.errors import StoreError
@@ -23,7 +22,6 @@ from .files import atomic, plain
 Pool = Literal["none", "mean"]
 SETTINGS = "settings.json"
 OTHER_DATA = "Give each collection a predict.out_dir of its own, or remove the old output."
-log = logging.getLogger(__name__)
 
 
 class Output(Protocol):
@@ -163,15 +161,9 @@ class NpyOutput:
 def _locked(path: Path) -> IO[str]:
     """The file, opened and locked until it is closed or the process ends. Raises StoreError when another process holds it."""
     file = path.open()
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not try_flock(file, path):
         file.close()
-        raise StoreError(
-            f"Another process is writing to {path.parent}. Wait for it to end, or choose another predict.out_dir."
-        ) from None
-    except OSError as error:  # some network file systems have no locks
-        log.warning("%s cannot be locked (%s): make sure that only one process writes to its folder.", path, error)
+        raise StoreError(f"Another process is writing to {path.parent}. Wait for it to end, or choose another predict.out_dir.")
     return file
 
 

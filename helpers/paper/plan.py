@@ -153,7 +153,8 @@ def print_plan(
         console.print(Text(f"Not available on this machine: {line}"), highlight=False)
     there = sum(isinstance(one.outcome, Done) for one in plan)
     free = shutil.disk_usage(_existing(out_dir)).free / 1e6
-    parts = [f"{len(plan)} steps: {there} done, {len(todo)} to do (about {_in_all(todo, span_of)})"]
+    parts = [f"{len(plan)} steps: {there} done"]
+    parts += [f"{len(todo)} to do (about {_in_all(todo, span_of)})"] if todo else []
     parts += (
         [f"{len(absent)} not available on this machine (with what they want: about {_in_all(absent, span_of)})"] if absent else []
     )
