@@ -8,6 +8,9 @@ python ex_paper.py print_named_configs | help COMMAND
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import shutil
 import sys
 import textwrap
@@ -36,6 +39,10 @@ EXPERIMENTS = {  # script -> its schema and named configs
     "ex_tl.py": (ExTl, configs.PROBE),
     "ex_paper.py": (ExPaper, configs.PAPER),
 }
+
+NAMED_IN_SCALE = {"ex_maest.py": ("maest", "start"), "ex_ssl.py": ("clmr", "supervised"), "ex_tl.py": ("probe", "linear", "mlp")}
+PUBLISHED_SECONDS = (5, 10, 20, 30)
+FEWEST = 12  # tracks that a demo can be made of
 
 ex = Experiment(
     "papers_tables",
@@ -70,7 +77,50 @@ def scale_of(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(
             "Published networks are probed on published data: name them in scale.targets, or take a scale such as mtt."
         )
-    return {**scale, "targets": [facts(name) for name in scale["targets"]]}
+    check_scale(scale)
+    named, title = SCALES.get(scale["name"]), scale["name"]
+    usual = {} if named is None else {**defaults(ExPaper)["scale"], **named[0].get("scale", {})}
+    if changed := {key: value for key, value in scale.items() if usual and usual[key] != value}:
+        told = ", ".join(f"{key}={value}" for key, value in changed.items())
+        mark = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:6]
+        scale["name"], title = f"{scale['name']}-{mark}", f"{title} with {told}"
+    return {**scale, "title": title, "targets": [facts(name) for name in scale["targets"]]}
+
+
+def check_scale(scale: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a scale of which no table can be made."""
+    from models.errors import ConfigError, nearest
+
+    wrong = [f"{key}={scale[key]}, wanted one or more" for key in ("seeds", "lengths", "shares") if not scale[key]]
+    wrong += [] if len(set(scale["seeds"])) == len(scale["seeds"]) else [f"seeds={scale['seeds']}, wanted different ones"]
+    wrong += (
+        []
+        if 0 <= scale["block"] < scale["depth"]
+        else [f"block={scale['block']}, wanted 0 to {scale['depth'] - 1} (depth={scale['depth']})"]
+    )
+    wrong += (
+        [] if all(0 < share <= 1 for share in scale["shares"]) else [f"shares={scale['shares']}, wanted above 0 and 1 at most"]
+    )
+    wrong += [] if all(seconds > 0 for seconds in scale["lengths"]) else [f"lengths={scale['lengths']}, wanted above 0 s"]
+    wrong += [] if scale["draws"] >= 1 else [f"draws={scale['draws']}, wanted 1 or more"]
+    for key in ("tracks", "start_tracks"):
+        wrong += [] if scale[key] is None or scale[key] >= FEWEST else [f"{key}={scale[key]}, wanted {FEWEST} or more"]
+    for script, keys in NAMED_IN_SCALE.items():
+        known = EXPERIMENTS[script][1]
+        for key, name in [(one, name) for one in keys for name in scale[one] if name not in known]:
+            like = nearest(name, known).strip()
+            wrong.append(f"{key} has '{name}', no named config of {script}{f' ({like})' if like else ''}")
+    if wrong:
+        raise ConfigError(f"The scale cannot be made: {'; '.join(f'scale.{one}' for one in wrong)}.")
+    if scale["networks"] == "published":
+        if odd := [seconds for seconds in scale["lengths"] if seconds not in PUBLISHED_SECONDS]:
+            raise ConfigError(f"scale.lengths={odd}: published networks hear {', '.join(map(str, PUBLISHED_SECONDS))} s.")
+        return
+    depth = resolved("ex_maest.py", scale["maest"], {})["maest"]["depth"]
+    if depth != scale["depth"]:
+        raise ConfigError(
+            f"scale.depth={scale['depth']}, and the networks of {', '.join(scale['maest'])} have {depth} blocks: let them agree."
+        )
 
 
 def facts(name: str) -> dict[str, Any]:
@@ -89,6 +139,11 @@ def engine_of(config: Mapping[str, Any]) -> Any:
     from helpers.paper.steps import Keys
     from models.errors import ConfigError
 
+    place = next(one for one in (Path(config["out_dir"]).absolute(), *Path(config["out_dir"]).absolute().parents) if one.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"out_dir={config['out_dir']}: {place} is {'a folder that may not be written' if place.is_dir() else 'no folder'}."
+        )
     if config["jobs"] < 1:
         raise ConfigError(f"jobs={config['jobs']}: it is the number of steps made side by side, 1 or more.")
 
@@ -121,7 +176,7 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     print(begun(scale["name"], plan, span_of, _config["jobs"]))
     with Teller(missing, lambda step: engine.folder(step) / LOG, span_of) as teller:
         outcomes = make_steps(engine, table.steps, teller.tell, _config["jobs"], missing)
-    shown = Shown(fill(table, engine.state), scale)
+    shown = Shown(fill(table, engine.state), scale, engine.commits(table.steps), engine.commit)
     written = write_table(shown, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale['name']}", engine)
     print_table(shown, console)
     failed = failures(outcomes.values())

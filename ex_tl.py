@@ -76,6 +76,25 @@ def protocol(config: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def refuse_unused(config: Mapping[str, Any], command: str) -> None:
+    """Raise ConfigError for settings, other than the defaults, that `command` would not use."""
+    from models.errors import ConfigError
+
+    unused = {("data", "untrained_dir"): "the probe's (main)", ("data", "mel_dir"): "the probe's (main)"}
+    if command == "finetune":
+        own = {"max_epochs": "max_epochs", "precision": "precision", "max_lr": "lr and head_lr", "weight_decay": "weight_decay"}
+        own |= {"warmup_epochs": "warmup_epochs", "batch_size": "batch_size"}
+        keys = [("trainer", key) for key in config["trainer"]] + [
+            ("optimizer", key) for key in config["optimizer"] if key != "monitor"
+        ]
+        keys += [("data", key) for key in ("batch_size", "standardise", "train_windows", "val_windows", "test_windows")]
+        for section, key in keys:
+            unused[section, key] = f"fine-tuning has finetune.{own[key]}" if key in own else "the probe's"
+    usual = defaults(ExTl)
+    if found := [f"{s}.{key} ({why})" for (s, key), why in unused.items() if config[s][key] != usual[s][key]]:
+        raise ConfigError(f"{command} does not use {', '.join(found)}: leave {'it' if len(found) == 1 else 'them'} out.")
+
+
 def check_repetitions(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for seeds beside a cross-validation, whose repetitions have their own."""
     from models.errors import ConfigError
@@ -139,6 +158,7 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     from helpers.sweep_report import print_sweep, report_sweep
     from models.errors import ConfigError
 
+    refuse_unused(_config, "sweep")
     folder, s = run_folder(_run, _config["out_dir"]), _config["sweep"]
     if _config["data"]["folds"]:
         raise ConfigError("A sweep is over a split: leave data.folds out.")
@@ -163,15 +183,17 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
 
 @ex.command
 def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
-    """Score versus the share of training labels (1, 10, 100 %), several draws of each. Writes few_label.html, .png, .svg, .csv and .json."""
-    from helpers.few_label import print_few_label, report_few_label, run_few_label
+    """Score versus the share of training labels (1, 10, 100 %), several draws of each. Writes few_label.html, .png, .svg, .csv, .json, points/."""
+    from helpers.few_label import print_few_label, report_few_label, run_few_label, save_points
     from models.errors import ConfigError
 
+    refuse_unused(_config, "few_label")
     folder, f = run_folder(_run, _config["out_dir"]), _config["few_label"]
     if _config["data"]["folds"] or _config["data"]["train_share"] != 1:
         raise ConfigError("few_label draws its shares from the training split itself: leave data.folds and data.train_share out.")
     how = protocol(_config)
     points = run_few_label(str(_config["data"]["base_dir"]), targets(_config, folder), **f, **how)
+    save_points(points, folder)
     written = report_few_label(points, folder)
     print_few_label(points)
     print(f"Figure, table and page: {', '.join(map(str, written))}")
@@ -194,6 +216,7 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
         )
     if d["folds"]:
         raise ConfigError("Fine-tuning is on a split: leave data.folds out.")
+    refuse_unused(_config, "finetune")
     folder = run_folder(_run, _config["out_dir"])
     scores = finetune(
         lambda seed: load_model(model),
@@ -208,6 +231,8 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
             "input_dropout": m["input_drop_out"],
         },
         task=d["task"],
+        loss=m["loss"],
+        monitor=_config["optimizer"]["monitor"],
         aggregation=d["aggregate"],
         seeds=_config["seeds"],
         data=data_name(d),

@@ -77,6 +77,7 @@ class ProbeData:
     group_column: str | None = opt(None, "column whose equal values a split keeps together; the same as in ex_maest.py")
     task: str = opt("multi-label", "what is asked", ("multi-label", "single-label", "key", "regression"))
     batch_size: int = opt(128, "tracks (or windows) per step")
+    num_workers: int = opt(0, "kept for published command lines: embeddings are in memory, nothing is loaded")
     types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
     reduce: str = opt("mean", "of several tokens: mean or stack", ("mean", "stack"))
     token_size: int | None = opt(None, "C of the embeddings, where they do not say it; none: what they say, else 768")

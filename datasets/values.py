@@ -137,5 +137,5 @@ def z_scored(truths: dict[str, Values], by: Sequence[str] = ("train", "val")) ->
     """All splits shifted and scaled by mean and sd of the development tracks (`by`); a constant value is left unscaled."""
     known = np.concatenate([truths[name].numbers for name in by if name in truths])
     mean, sd = known.mean(axis=0), known.std(axis=0)
-    sd = np.where(sd > 0, sd, 1.0)
+    sd = np.where(sd > 1e-12 * np.abs(mean), sd, 1.0)  # a constant's sd is rounding, seldom 0
     return {name: replace(truth, numbers=(truth.numbers - mean) / sd) for name, truth in truths.items()}

@@ -84,7 +84,7 @@ def run_logistic_regression(
         tried.append((roc, starts))
     rocs = [roc for roc, _ in tried]
     best = int(np.argmax(rocs))
-    predictions = _probabilities(inputs(test), tried[best][1]).astype(np.float32)
+    predictions = _probabilities(inputs(test), tried[best][1])
     return SystemScores(
         name=name,
         split=test.name,

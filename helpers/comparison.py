@@ -74,7 +74,9 @@ def compare_systems(
     scores = []
     if folds:
         every = next(iter(loaded.values()))["all"]
-        shared = repeated_folds(every.y, folds, max(repeats, 1))
+        group_of = dict(zip(truths["all"].keys, truths["all"].group or ()))  # labels, as was checked above
+        group = [group_of[key] for key in every.keys] if group_of else None
+        shared = repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)
     trains = [] if folds else [parts["train"] for name, parts in loaded.items() if name != MEL_STATISTICS]
     progress = probe_progress(settings, len(seeds) * len(settings.rates), trains)
     with fold_progress(len(loaded) * len(shared) * folds) if folds else progress as tell:
@@ -85,14 +87,19 @@ def compare_systems(
                 about = (
                     {}
                     if linear
-                    else {**asdict(settings), **_tokens(embeddings[name], inputs), **windows, "embeddings": str(embeddings[name])}
+                    else {
+                        **asdict(settings),
+                        **token_facts(embeddings[name], inputs),
+                        **windows,
+                        "embeddings": str(embeddings[name]),
+                    }
                 )
                 scores.append(cross_validate(name, fit, parts["all"], labels, shared, about, tell))
             elif linear:
                 scores.append(run_logistic_regression(name, parts["train"], parts["val"], parts["test"], labels))
             else:
                 told = log if not results else None
-                more = {**_tokens(embeddings[name], inputs), **windows, "embeddings": str(embeddings[name])}
+                more = {**token_facts(embeddings[name], inputs), **windows, "embeddings": str(embeddings[name])}
                 more["train_tracks"] = len(parts["train"].keys)
                 more |= origin_of(embeddings[name], inputs.layers)
                 results[name] = run_probe(
@@ -132,7 +139,7 @@ def say_edge(scores: SystemScores, settings: ProbeSettings) -> None:
             )
 
 
-def _tokens(source: str | Path, inputs: Inputs) -> dict[str, object]:
+def token_facts(source: str | Path, inputs: Inputs) -> dict[str, object]:
     """Which tokens the scores are of; {} for embeddings without."""
     return {"types": inputs.types, "reduce": inputs.reduce} if has_tokens(inputs.first(source), inputs.token_size) else {}
 

@@ -19,37 +19,65 @@ from .scores import SystemScores
 Fit = Callable[[Split, Split, Split, int], np.ndarray]  # train, validation, test, seed -> probabilities [N, L] of the test split
 
 
-def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0) -> np.ndarray:
+def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0, group: Sequence[str] | None = None) -> np.ndarray:
     """The fold of every track, int64 [N], so that each label is spread evenly: iterative stratification (Sechidis et al., 2011).
 
     The label with the fewest tracks left is dealt out first, each of its tracks to the fold that lacks most of it, then most tracks, then by the
-    seed. y: bool [N, L]. Raises ConfigError for fewer than 3 folds (test, validation and training each need one) or more folds than tracks.
+    seed. y: bool [N, L]. group: [N] names (artists, albums); tracks of one name are dealt out as one, a track without a name by itself.
+
+    Raises ConfigError for fewer than 3 folds (test, validation and training each need one), more folds than tracks or groups, and groups so uneven
+    that a fold is left without any.
     """
     y = np.asarray(y).astype(bool)
+    if group is not None:
+        return _whole_groups(y, n_folds, seed, group)
     if not 3 <= n_folds <= len(y):
         raise ConfigError(f"{n_folds} folds of {len(y)} tracks: wanted 3 or more folds, and no more than tracks.")
+    return _dealt(y.astype(np.int64), np.ones(len(y)), n_folds, seed)
+
+
+def _whole_groups(y: np.ndarray, n_folds: int, seed: int, group: Sequence[str]) -> np.ndarray:
+    number: dict[str, int] = {}
+    unit = np.array([number.setdefault(name or f"\0{i}", len(number)) for i, name in enumerate(group)])
+    counts = np.zeros((len(number), y.shape[1]), dtype=np.int64)
+    np.add.at(counts, unit, y)
+    sizes = np.bincount(unit).astype(np.float64)
+    enough = 3 <= n_folds <= len(number)
+    fold = _dealt(counts, sizes, n_folds, seed) if enough else np.zeros(len(number), dtype=np.int64)
+    if len(np.unique(fold)) < n_folds:
+        raise ConfigError(
+            f"{n_folds} folds of {len(number)} groups, the largest of {int(sizes.max())} of {len(y)} tracks: wanted 3 or more folds, each with a "
+            "group. Take fewer folds (data.folds), or another column (data.group_column)."
+        )
+    return fold[unit]
+
+
+def _dealt(y: np.ndarray, sizes: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """The fold of every unit [U], of `sizes` tracks each, with y [U, L] tracks of each label."""
     rng = np.random.default_rng(seed)
     fold = np.full(len(y), -1, dtype=np.int64)
     wanted = np.tile(y.sum(axis=0) / n_folds, (n_folds, 1))  # [folds, L]: positives each fold still lacks
-    room = np.full(n_folds, len(y) / n_folds)
+    room = np.full(n_folds, sizes.sum() / n_folds)
     while (free := fold < 0).any():
         left = y[free].sum(axis=0)
         if left.any():
-            label = int(np.argmin(np.where(left > 0, left, len(y) + 1)))
-            members, lack = np.flatnonzero(free & y[:, label]), wanted[:, label]
+            label = int(np.argmin(np.where(left > 0, left, sizes.sum() + 1)))
+            members, lack = np.flatnonzero(free & (y[:, label] > 0)), wanted[:, label]
         else:
             label, members, lack = -1, np.flatnonzero(free), np.zeros(n_folds)
-        for track in rng.permutation(members):
+        for unit in rng.permutation(members):
             chosen = int(np.lexsort((rng.random(n_folds), -room, -lack))[0])
-            fold[track] = chosen
-            wanted[chosen] -= y[track]
-            room[chosen] -= 1
+            fold[unit] = chosen
+            wanted[chosen] -= y[unit]
+            room[chosen] -= sizes[unit]
     return fold
 
 
-def repeated_folds(y: np.ndarray, n_folds: int = 5, n_repeats: int = 3, seed: int = 0) -> np.ndarray:
-    """Independent partitions, int64 [repeats, N]. They depend on the labels and the seed only, so that all systems can share them."""
-    return np.stack([stratified_folds(y, n_folds, seed * 1000 + repeat) for repeat in range(n_repeats)])
+def repeated_folds(
+    y: np.ndarray, n_folds: int = 5, n_repeats: int = 3, seed: int = 0, group: Sequence[str] | None = None
+) -> np.ndarray:
+    """Independent partitions, int64 [repeats, N]. They depend on labels, groups and the seed only, so that all systems can share them."""
+    return np.stack([stratified_folds(y, n_folds, seed * 1000 + repeat, group) for repeat in range(n_repeats)])
 
 
 def cross_validate(
@@ -73,7 +101,7 @@ def cross_validate(
     if folds.ndim != 2 or folds.shape[1] != len(data.keys):
         raise GroundtruthError(f"The folds are of shape {folds.shape}; {len(data.keys)} tracks want [repeats, {len(data.keys)}].")
     n_folds = int(folds.max()) + 1
-    predictions = np.zeros((len(folds), len(data.keys), len(labels)), dtype=np.float32)
+    predictions = np.zeros((len(folds), len(data.keys), len(labels)))
     for repeat, fold in enumerate(folds):
         for f in range(n_folds):
             test, validation = fold == f, fold == (f + 1) % n_folds

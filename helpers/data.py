@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from datasets.collection import torn_groups
 from datasets.groundtruth import Groundtruth, listed
 from datasets.locks import try_flock
@@ -139,13 +141,29 @@ def read_truths(
                 raise GroundtruthError(
                     f"There are no labels for {split}: give datamodule.groundtruth_{split}, or one datamodule.groundtruth for all."
                 )
-            truth = Groundtruth.read(path, label_column=label_column, labels=names)
+            truth = Groundtruth.read(path, label_column=label_column, group_column=group_column, labels=names)
             names = names or truth.labels
             truths[split] = truth
+        warn_of_torn_groups(_joined(truths), str(labels["train"] or path))
         truths = {s: truths[s] for s in wanted}
     if "predict" in splits and labels.get("predict"):
         truths["predict"] = Groundtruth.read(str(labels["predict"]), label_column=label_column)
     return truths
+
+
+def _joined(truths: Mapping[str, Groundtruth]) -> Groundtruth:
+    """Keys, splits and groups of several files as one table; without groups where a file has none."""
+    parts = truths.values()
+    grouped = all(truth.group is not None for truth in parts)
+    keys = [key for truth in parts for key in truth.keys]
+    return Groundtruth(
+        keys,
+        [],
+        np.zeros((len(keys), 0), dtype=np.uint8),
+        [split for split, truth in truths.items() for _ in truth.keys],
+        [name for truth in parts for name in truth.group or ()] if grouped else None,
+        faulty=True,  # a key may stand in several files: whoever trains on them refuses it
+    )
 
 
 def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:

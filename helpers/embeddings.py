@@ -3,7 +3,7 @@ memory (or, above a size, in a memory map).
 
 An embedding is three tokens of C values, always in the order c, d, t: the class token, the distillation token, and the mean of
 all others. Stores hold [windows, 3, C] per track; the per-file layouts are [windows, 3C] and, averaged, [3, C]. Networks without tokens
-leave [windows, C]; stores whose attribute `layers` names K layers hold [windows, K, C].
+leave [windows, C].
 """
 
 from __future__ import annotations

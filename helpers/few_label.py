@@ -23,7 +23,7 @@ from datasets.groundtruth import Groundtruth
 from datasets.values import Values
 from models.errors import ConfigError, GroundtruthError
 
-from .comparison import probe_progress
+from .comparison import probe_progress, token_facts
 from .files import atomic, plain
 from .head_training import HeadSpec, train_heads
 from .probe import ProbeSettings, Split, chosen_rates, prepare, score_test
@@ -96,7 +96,7 @@ def run_few_label(
     points = []
     for i, ((share, draw), train) in enumerate(zip(wanted, trains)):
         about = {
-            "embeddings": str(source), "types": inputs.types, "reduce": inputs.reduce, "share": share, "draw": draw, "train_tracks": len(train.keys)
+            "embeddings": str(source), **token_facts(source, inputs), "share": share, "draw": draw, "train_tracks": len(train.keys)
         }  # fmt: skip
         own = [head for head in heads if head.spec.source == i]
         name = f"{share:.4g} of the labels, draw {draw}"
@@ -144,6 +144,21 @@ def _unseen(points: Sequence[Point]) -> str:
 def _what(points: Sequence[Point], metric: str) -> str:
     """Split, classes, seeds and draws of all points."""
     return what_was_scored(points[0].scores, metric, draws=max(p.draw for p in points) + 1)
+
+
+def save_points(points: Sequence[Point], folder: Path) -> None:
+    """Scores and predictions of every draw, in folder/points/<share>-<draw>: what comparisons on the same tracks take."""
+    for p in points:
+        p.scores.save(folder / "points" / f"{p.share:g}-{p.draw}")
+
+
+def saved_share(folder: Path, share: str) -> SystemScores:
+    """All draws and seeds of one share, as results of one system, out of the folder of `save_points`. Raises ConfigError where there are none."""
+    draws = [SystemScores.load(path, warn=False) for path in sorted((folder / "points").glob(f"{share}-*"))]
+    if not draws:
+        raise ConfigError(f"{folder} holds no predictions of the share {share}.")
+    predictions = np.concatenate([one.predictions for one in draws])
+    return replace(draws[0], predictions=predictions, seeds=list(range(len(predictions))), validation={}, history={}, windows={})
 
 
 def report_few_label(points: Sequence[Point], folder: Path, title: str = "Score by share of the training labels") -> list[Path]:

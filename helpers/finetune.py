@@ -23,11 +23,12 @@ from models.finetune import FineTuned, FineTuneObjective
 from .aggregation import aggregate, check_aggregation
 from .devices import autocast, resolve_accelerator, resolve_precision
 from .lit import LitObjective, Optimization
+from .probe import Targets, check_truths
 from .schedules import exp_warmup_linear_down
 from .scores import SystemScores
-from .tasks import check_targets, get_task, score
+from .tasks import LOWER_IS_BETTER, get_task, score
 from .training import fit
-from .transfer import split_name
+from .transfer import refuse_shared, split_name
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def finetune(
     settings: FineTuneSettings | None = None,
     head: Mapping[str, Any] | None = None,
     task: str = "multi-label",
+    loss: str = "auto",
+    monitor: str = "auto",
     aggregation: str = "mean_prob",
     seeds: Sequence[int] = (0, 1, 2),
     data: str = "",
@@ -73,7 +76,8 @@ def finetune(
     """Fine-tune once per seed, and score the test tracks with each one's best epoch by validation.
 
     encoder: the network of a seed, with its weights, not yet fine-tuned. store: what its windows are cut from. truths: train, val, test.
-    head: keywords of ProbeHead. log_metric: told the first seed's curves. Checkpoints and curves go to out_dir/seed-<seed>/.
+    head: keywords of ProbeHead. loss, monitor: as of ProbeSettings; "auto": the task's first loss, and val_roc of tags, val_loss of classes.
+    log_metric: told the first seed's curves. Checkpoints and curves go to out_dir/seed-<seed>/.
 
     Raises ConfigError, GroundtruthError or StoreError before training for what cannot be done.
     """
@@ -83,14 +87,18 @@ def finetune(
         raise ConfigError(
             "Fine-tuning is for labels, with a named aggregation: data.task=regression and data.aggregate=best are the probe's."
         )
-    loss = asked.losses[0]
+    loss = asked.loss_name(loss)
     check_aggregation(aggregation, loss)
+    curves = ("val_roc", "val_ap", "val_loss") if task == "multi-label" else ("val_loss",)
+    monitor = curves[0] if monitor == "auto" else asked.monitor(monitor)
+    if monitor not in curves:
+        raise ConfigError(f"Fine-tuning for {task} picks its epoch by {' or '.join(curves)}; optimizer.monitor is {monitor}.")
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ConfigError(f"Fine-tuning needs one or more different seeds of 0 or more, not {list(seeds)}.")
     truths = _there(truths, store, skip_missing)
-    for truth in truths.values():
-        check_targets(task, truth.matrix(), truth.keys, truth.labels)
-    monitor, mode = ("val_roc", "max") if task == "multi-label" else ("val_loss", "min")
+    parts = [Targets(split_name(data, part), truths[part].keys, truths[part].matrix()) for part in ("train", "val", "test")]
+    check_truths(parts, truths["train"].labels, monitor, task)
+    mode = "min" if monitor in LOWER_IS_BETTER else "max"
     test, predictions, windows = truths["test"], [], {}
     chosen: dict[str, list[float]] = {monitor: [], "best_epoch": []}
     parameters = 0
@@ -132,7 +140,7 @@ def finetune(
         labels=list(test.labels),
         keys=list(test.keys),
         targets=test.matrix(),
-        predictions=np.stack(predictions).astype(np.float32),
+        predictions=np.stack(predictions),
         seeds=[int(seed) for seed in seeds],
         validation=chosen,
         settings={
@@ -168,7 +176,7 @@ def predict(net: FineTuned, module: TrackDataModule, settings: FineTuneSettings)
 
 def _there(truths: Mapping[str, Groundtruth], store: str | Path, skip_missing: bool) -> dict[str, Groundtruth]:
     """The groundtruths' tracks that the store has. Raises GroundtruthError for others, unless they may be left out."""
-    names, found = TrackStore.open(store).names, {}
+    names, found, known = TrackStore.open(store).names, {}, {}
     for part, truth in truths.items():
         matched = match(truth.keys, names)
         if matched.absent and not skip_missing:
@@ -176,6 +184,8 @@ def _there(truths: Mapping[str, Groundtruth], store: str | Path, skip_missing: b
         if matched.absent:
             log.warning("%s: %s They are left out.", part, matched.message(str(store)))
         found[part] = truth.subset(np.flatnonzero(matched.numbers >= 0)) if matched.absent else truth
+        known[part] = [names[i] for i in matched.numbers[matched.numbers >= 0]]
+    refuse_shared(known)
     return found
 
 

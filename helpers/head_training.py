@@ -218,7 +218,9 @@ def validate(net: ProbeHead, val_x: Tensor, source: Source, settings: ProbeSetti
     targets = examples.y if examples.track is None else examples.y[examples.track]
     loss = float(loss_of(settings.loss_name, torch.from_numpy(logits), torch.from_numpy(targets.astype(np.float32))))
     how = "mean_prob" if settings.aggregate == "best" else settings.aggregate
-    predictions = aggregate(logits, examples.track, len(examples.y), how, settings.loss_name, settings.the_task.one_class)
+    predictions = logits  # one window each: scores are of their order, which a sigmoid leaves
+    if examples.track is not None:
+        predictions = aggregate(logits, examples.track, len(examples.y), how, settings.loss_name, settings.the_task.one_class)
     scores = score(settings.task, examples.y, predictions, labels, warn=False)
     return {"val_loss": loss, **{name: scores[metric] for name, metric in settings.the_task.monitors.items()}}
 

@@ -87,14 +87,20 @@ def interval_of(resampled: np.ndarray, score: float, level: float = 0.95) -> tup
 
 
 def bootstrap_scores(
-    targets: Any, scores: Any, *, resamples: int = 1000, seed: int = 0, folds: Any | None = None
+    targets: Any,
+    scores: Any,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    folds: Any | None = None,
+    which: Literal["macro", "micro"] = "macro",
 ) -> dict[str, np.ndarray]:
-    """The macro scores on tracks drawn with replacement: {"macro_roc": [resamples], "macro_ap": [resamples]}.
+    """The scores on tracks drawn with replacement: {"macro_roc": [resamples], "macro_ap": [resamples]}, or of `which` "micro" those.
 
     Rows of `targets` and `scores` [N, L] are tracks, resampled `resamples` times; one seed and N draw the same tracks for any scores, so that
     two systems can be compared resample by resample. In each resample the degenerate classes are left out. Each class is sorted once and the
     resamples enter as weights: MagnaTagATune's test set (5329 x 50) at 1000 resamples takes seconds, not minutes.
-    folds [N]: of a cross-validation; a class's score is then the mean over the folds that it is defined in.
+    folds [N]: of a cross-validation; a class's score, and a micro score, is then the mean over the folds that it is defined in.
 
     Raises ValueError as `tagging_scores` does, and for fewer than 2 tracks or no resample.
     """
@@ -104,17 +110,21 @@ def bootstrap_scores(
         raise ValueError(f"A bootstrap needs 2 or more tracks and 1 or more resamples; got {n} and {resamples}.")
     rng = np.random.default_rng(seed)
     groups = [np.arange(n)] if folds is None else [np.flatnonzero(np.asarray(folds) == f) for f in np.unique(folds)]
-    orders = [[_sorted(scores[rows, c], targets[rows, c]) for rows in groups] for c in range(n_classes)]
-    macro: list[np.ndarray] = []
-    for first in range(0, resamples, _BLOCK):
-        drawn = rng.integers(n, size=(min(_BLOCK, resamples - first), n))
+    if which == "micro":  # one class of N * L decisions; a track's weight is that of all its labels
+        decisions = [_sorted(scores[rows].reshape(-1), targets[rows].reshape(-1)) for rows in groups]
+        orders, block = [[(order // n_classes, hits, ends) for order, hits, ends in decisions]], max(_BLOCK // n_classes, 1)
+    else:
+        orders, block = [[_sorted(scores[rows, c], targets[rows, c]) for rows in groups] for c in range(n_classes)], _BLOCK
+    found: list[np.ndarray] = []
+    for first in range(0, resamples, block):
+        drawn = rng.integers(n, size=(min(block, resamples - first), n))
         weights = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
         parts = [weights[:, rows] for rows in groups]
         per_class = np.stack(
             [_defined_mean([_weighted_roc_ap(*o, w) for o, w in zip(order, parts)]) for order in orders]
         )  # [L, 2, block]
-        macro.append(_defined_mean(list(per_class)))
-    return dict(zip(("macro_roc", "macro_ap"), np.concatenate(macro, axis=1)))
+        found.append(_defined_mean(list(per_class)))
+    return dict(zip((f"{which}_roc", f"{which}_ap"), np.concatenate(found, axis=1)))
 
 
 def _defined_mean(values: list[np.ndarray]) -> np.ndarray:

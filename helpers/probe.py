@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ from .files import atomic
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .probe_settings import ProbeSettings
 from .scores import SystemScores
-from .tasks import LOWER_IS_BETTER, check_targets, score
+from .tasks import LOWER_IS_BETTER, check_targets, score, varies
 
 __all__ = ["ProbeResult", "ProbeSettings", "Split", "initial_head", "load_embeddings", "run_probe", "select_tokens"]
 
@@ -53,6 +55,14 @@ class Split:
     def examples(self, task: str = "multi-label") -> Examples:
         """What training takes."""
         return Examples(self.x, self.y if task == "regression" else self.y.astype(bool), self.track)
+
+
+class Targets(NamedTuple):
+    """A split's tracks and labels alone: its name, keys [N], and y as of a Split [N, L]."""
+
+    name: str
+    keys: Sequence[str]
+    y: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -167,7 +177,7 @@ def score_test(
     outputs = [head_logits(head.head, test.x, source) for head in trained]
     one_class = settings.the_task.one_class
     targets = test.examples(task).y
-    predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, one_class) for z in outputs]).astype(np.float32)
+    predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, one_class) for z in outputs])
     windows: dict[str, list[float]] = {}
     if test.track is not None:
         for z in outputs:
@@ -235,12 +245,9 @@ def check_splits(
     train: Split, validation: Split, test: Split, labels: Sequence[str], monitor: str = "val_roc", task: str = "multi-label"
 ) -> None:
     """Refuse splits that cannot be trained on or scored, before any work. Raises GroundtruthError."""
+    check_sizes((train, validation, test))
     for split in (train, validation, test):
         n, rows = len(split.keys), len(split.keys) if split.track is None else len(split.track)
-        if n == 0:
-            raise GroundtruthError(f"The {split.name} split has no tracks.")
-        if n == 1 and split is test:
-            raise GroundtruthError(f"The {split.name} split has one track, {split.keys[0]}: scores compare tracks, give it more.")
         if split.x.shape != (rows, *train.x.shape[1:]) or split.y.shape != (n, len(labels)):
             raise GroundtruthError(
                 f"The {split.name} split has embeddings {split.x.shape} and labels {split.y.shape}; {n} tracks, {len(labels)} labels "
@@ -255,14 +262,38 @@ def check_splits(
             raise GroundtruthError(
                 f"{len(named)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
             )
-    splits = (train, validation, test)
+    check_truths([Targets(split.name, split.keys, split.y) for split in (train, validation, test)], labels, monitor, task)
+
+
+def check_sizes(splits: Sequence[Targets | Split]) -> None:
+    """Refuse a split without tracks, and a test split (the last) of one. Raises GroundtruthError."""
+    for split in splits:
+        if not len(split.keys):
+            raise GroundtruthError(f"The {split.name} split has no tracks.")
+    if len(splits[-1].keys) == 1:
+        raise GroundtruthError(
+            f"The {splits[-1].name} split has one track, {splits[-1].keys[0]}: scores compare tracks, give it more."
+        )
+
+
+def check_truths(splits: Sequence[Targets], labels: Sequence[str], monitor: str = "val_roc", task: str = "multi-label") -> None:
+    """Refuse labels that cannot be trained on or scored, whatever is trained. splits: train, validation, test. Raises GroundtruthError."""
+    check_sizes(splits)
+    validation = splits[1]
     check_targets(task, np.concatenate([split.y for split in splits]), [key for split in splits for key in split.keys], labels)
-    used = {*train.keys, *validation.keys}
-    shared = [key for key in test.keys if key in used]
-    if shared:
-        raise GroundtruthError(f"{len(shared)} test tracks are also used in training or validation: {', '.join(shared[:5])}.")
+    for one, other in combinations(splits, 2):
+        used = set(one.keys)
+        if shared := [key for key in other.keys if key in used]:
+            raise GroundtruthError(
+                f"{len(shared)} {other.name} tracks are also used as {one.name} tracks: {', '.join(shared[:5])}."
+            )
     if task in ("single-label", "key"):
         _check_classes(splits, labels)
+    if task == "regression" and monitor == "val_r2" and not varies(validation.y).any():
+        raise GroundtruthError(
+            f"No value differs among the {len(validation.keys)} validation tracks, and so none has an R2. Give validation more tracks, or choose the "
+            "epoch by the loss: optimizer.monitor=val_loss."
+        )
     if task != "multi-label":
         return
     y = validation.y.astype(bool)
@@ -276,7 +307,7 @@ def check_splits(
         )
 
 
-def _check_classes(splits: Sequence[Split], labels: Sequence[str]) -> None:
+def _check_classes(splits: Sequence[Targets], labels: Sequence[str]) -> None:
     """One class in all splits is refused, in one of them told: a head that always names it is right there."""
     of = [[label for label, there in zip(labels, split.y.any(axis=0)) if there] for split in splits]
     if len({label for found in of for label in found}) == 1:

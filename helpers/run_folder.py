@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from models.errors import ConfigError
+
 from .files import atomic, remove_parts
 from .observers import FolderObserver
 from .provenance import process_is_gone
@@ -35,7 +37,12 @@ class RunFolder(FolderObserver):
         self._metrics: dict[str, dict[str, list[Any]]] = {}
 
     def _make_run_dir(self, _id: Any) -> None:
-        super()._make_run_dir(_id)
+        try:
+            super()._make_run_dir(_id)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise ConfigError(
+                f"No run folder can be made below {self.basedir}: {error.strerror}. Choose another folder."
+            ) from error
         self._lock = RunLock(Path(self.dir))
 
     def started_event(

@@ -6,6 +6,8 @@ tracks of the mean over seeds. Classes without positives (or, for ROC-AUC, witho
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from dataclasses import dataclass, field
@@ -31,7 +33,7 @@ class SystemScores:
     labels: names of the L classes.
     keys: names of the N tracks.
     targets: bool [N, L]; of a regression float [N, L].
-    predictions: probabilities float32 [S, N, L], one set per seed; of a regression the values.
+    predictions: probabilities float64 [S, N, L], one set per seed; of a regression the values.
     seeds: the S seeds.
     validation: per seed what the system was chosen by, e.g. {"val_roc": [S]}.
     history: curves of the training, name -> [S, epochs].
@@ -121,7 +123,7 @@ class SystemScores:
     def interval(
         self, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap interval over tracks of the mean over seeds (the headline metrics), within the score's own bounds: `metrics.interval_of`."""
+        """Bootstrap interval over tracks of the mean over seeds, within the score's own bounds: `metrics.interval_of`."""
         metric = metric or self.asked.metrics[0]
         low, high = interval_of(self.resampled(metric, n_resamples, seed), self.mean(metric), share)
         least, most = BOUNDS.get(metric, (0.0, 1.0))
@@ -135,7 +137,9 @@ class SystemScores:
         if key not in self._cache:
             folds = [None] * len(self.seeds) if self.folds is None else self.folds
             drawn = [
-                resampled(self.task, self.targets, p, self.labels, n_resamples, seed, fold)
+                resampled(
+                    self.task, self.targets, p, self.labels, n_resamples, seed, fold, "micro" if "micro" in key[0] else "macro"
+                )
                 for p, fold in zip(self.predictions, folds)
             ]
             for name in drawn[0]:
@@ -148,17 +152,35 @@ class SystemScores:
         out["task"] = self.task
         for metric in self.asked.metrics:
             out[metric] = {"mean": self.mean(metric), "sd": self.sd(metric), "per_seed": self.scores(metric).tolist()}
+            out[metric]["interval_95"] = list(self.interval(metric))
         for metric in self.asked.headline:
-            out[metric] |= {"n_classes": self.n_classes(metric), "interval_95": list(self.interval(metric))}
+            out[metric]["n_classes"] = self.n_classes(metric)
         for metric in self.asked.per_label:
             out[metric] = dict(zip(self.labels, self.scores(metric).mean(axis=0).tolist()))
         if self.windows:
             out["windows"] = self.windows
         return out | {"seeds": self.seeds, "validation": self.validation, "settings": self.settings}
 
+    def label_rows(self) -> str:
+        """A csv with a row per label: how many of the scored tracks have it, and its scores, mean and sd over seeds; empty where undefined."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        counts = [] if self.task == "regression" else [("tracks", self.targets.sum(axis=0).astype(int))]
+        columns = [(name, scores) for metric in self.asked.per_label for name, scores in self._label_columns(metric)]
+        writer.writerow(["label", *(name for name, _ in (*counts, *columns))])
+        for i, label in enumerate(self.labels):
+            cells = ["" if math.isnan(values[i]) else f"{values[i]:.6f}" for _, values in columns]
+            writer.writerow([label, *(int(values[i]) for _, values in counts), *cells])
+        return text.getvalue()
+
+    def _label_columns(self, metric: str) -> list[tuple[str, np.ndarray]]:
+        scores, name = self.scores(metric), metric.removeprefix("class_")
+        spread = [(f"{name}_sd", scores.std(axis=0, ddof=1))] if len(scores) > 1 else []
+        return [(name, scores.mean(axis=0)), *spread]
+
     def save(self, folder: Path | str) -> Path:
-        """Write scores.json (to be read by people) and scores.npz (to be loaded again) into `folder`; each appears whole or not
-        at all.
+        """Write scores.json and labels.csv (to be read by people) and scores.npz (to be loaded again) into `folder`; each appears whole or not at
+        all.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -168,6 +190,8 @@ class SystemScores:
         arrays |= {"keys": np.array(self.keys), "labels": np.array(self.labels)}
         with atomic(folder / "scores.npz") as part, open(part, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
+        with atomic(folder / "labels.csv") as part:
+            part.write_text(self.label_rows())
         with atomic(folder / "scores.json") as part:
             part.write_text(json.dumps(plain(self.summary()), indent=2) + "\n")
         return folder / "scores.json"

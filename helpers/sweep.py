@@ -25,6 +25,7 @@ from datasets.values import Values
 from models.errors import ConfigError
 
 from .comparison import probe_progress
+from .embeddings import has_tokens
 from .files import atomic, plain
 from .head_training import HeadSpec, TrainedHead, train_heads
 from .probe import ProbeResult, ProbeSettings, Split, chosen_rates, prepare, score_test
@@ -33,12 +34,13 @@ from .tasks import LOWER_IS_BETTER
 from .transfer import Inputs, check_tracks, layer_folders, read_split
 
 log = logging.getLogger(__name__)
-CODE_VERSION = 1  # raised when a change here, or in the probe, changes numbers: older cells are then made anew
+VECTORS = "vectors"
+CODE_VERSION = 2  # raised when a change here, or in the probe, changes numbers: older cells are then made anew
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One block and kind of token: the scores of all seeds on the test split, with their validation scores."""
+    """One block and kind of token (VECTORS: of a network without): the scores of all seeds on the test split, with their validation scores."""
 
     block: int
     types: str
@@ -71,7 +73,7 @@ def run_sweep(
     """Probe every block with every kind of token; cells in the order of `layers`, then `types`.
 
     source: folder with a sub-folder of embeddings per block. layers: none: all of them. types: letters of tokens, each entry a line of the figure
-    (several letters: reduced as `inputs` says). cache: folder of finished cells.
+    (several letters: reduced as `inputs` says); embeddings without tokens make one line. cache: folder of finished cells.
 
     Raises ConfigError, StoreError or GroundtruthError before training for what is not there or does not fit.
     """
@@ -81,6 +83,9 @@ def run_sweep(
         raise ConfigError(f"sweep.types names each kind of token once, such as c,d,t,cdt; got {','.join(types)}.")
     chosen = {kind: replace(inputs, types=kind) for kind in types}  # refuses unknown letters
     folders = layer_folders(source, layers)
+    if not has_tokens(next(iter(folders.values())), inputs.token_size):
+        log.info("%s holds one vector per window: there are no tokens to choose of, and one line is drawn.", source)
+        types, chosen = (VECTORS,), {VECTORS: inputs}
     for folder in folders.values():
         check_tracks(folder, truths, skip_missing=skip_missing)
     labels = next(iter(truths.values())).labels

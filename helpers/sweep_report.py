@@ -15,7 +15,7 @@ from models.errors import ConfigError, nearest
 
 from .report import spread
 from .scores import SystemScores
-from .sweep import Cell, best_by_validation
+from .sweep import VECTORS, Cell, best_by_validation
 from .sweep_page import Figure, Line, write_page, write_pictures
 from .tasks import METRIC_NAMES
 
@@ -23,7 +23,9 @@ TOKEN_NAMES = {"c": "CLS", "d": "DIST", "t": "mean of the others"}
 
 
 def kind_name(types: str) -> str:
-    """'c' -> 'CLS', 'cdt' -> 'CLS + DIST + mean of the others'."""
+    """'c' -> 'CLS', 'cdt' -> 'CLS + DIST + mean of the others'; of a network without tokens 'vectors'."""
+    if types == VECTORS:
+        return types
     return " + ".join(TOKEN_NAMES[letter] for letter in "cdt" if letter in types)
 
 

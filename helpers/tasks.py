@@ -131,7 +131,11 @@ def loss_of(name: str, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def activate(loss: str, logits: np.ndarray) -> np.ndarray:
-    """Logits [..., L] as predictions: probabilities of labels ("bce") or of classes ("ce"), or themselves ("mse")."""
+    """Logits [..., L] as predictions, float64: probabilities of labels ("bce") or of classes ("ce"), or themselves ("mse").
+
+    In float32 all logits above 17 would be the same probability, 1, and tie.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
     if loss == "bce":
         return sigmoid(logits)
     if loss == "ce":
@@ -178,7 +182,7 @@ def score(
         spread = ((target - target.mean(axis=0)) ** 2).sum(axis=0)
         error = ((target - predicted) ** 2).sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            r2 = np.where(spread > 0, 1 - error / spread, np.nan)
+            r2 = np.where(varies(target), 1 - error / spread, np.nan)
         defined = np.isfinite(r2)
         return {
             "r2": float(r2[defined].mean()) if defined.any() else float("nan"),
@@ -203,25 +207,43 @@ def resampled(
     resamples: int,
     seed: int,
     folds: np.ndarray | None = None,
+    which: Literal["macro", "micro"] = "macro",
 ) -> dict[str, np.ndarray]:
-    """The headline scores on tracks drawn with replacement, name -> [resamples]; one seed and N draw the same tracks for any predictions."""
+    """The scores on tracks drawn with replacement, name -> [resamples]; one seed and N draw the same tracks for any predictions.
+
+    which: of tags, whose macro and micro scores take as long again, the ones or the others.
+    """
     if task == "multi-label":
-        return bootstrap_scores(targets, predictions, resamples=resamples, seed=seed, folds=folds)
+        return bootstrap_scores(targets, predictions, resamples=resamples, seed=seed, folds=folds, which=which)
     n = len(targets)
     rng = np.random.default_rng(seed)
     weights = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(resamples)]).astype(np.float64)
     if task == "regression":
         y, p = np.asarray(targets, np.float64), np.asarray(predictions, np.float64)
         error = weights @ (y - p) ** 2
-        spread = weights @ y**2 - (weights @ y) ** 2 / n
+        defined = varies(y)
+        centred = y - y.mean(axis=0)  # else the difference of two large sums is left
+        squares = weights @ centred**2
+        spread = squares - (weights @ centred) ** 2 / n
         with np.errstate(invalid="ignore", divide="ignore"):
-            r2 = np.where(spread > 1e-12, 1 - error / spread, np.nan)
-        return {"r2": np.nanmean(r2, axis=1), "mse": error.mean(axis=1) / n}
+            r2 = np.where(defined & (spread > 1e-10 * squares), 1 - error / spread, np.nan)
+        return {"r2": _mean_of_defined(r2), "mse": error.mean(axis=1) / n}
     out = {name: weights @ values / n for name, values in _per_item(task, targets, predictions, labels).items()}
     members = weights @ targets.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.where(members > 0, weights @ (targets * _right(targets, predictions)[:, None]) / members, np.nan)
-    return {**out, "balanced_accuracy": np.nanmean(recall, axis=1)}
+    return {**out, "balanced_accuracy": _mean_of_defined(recall)}
+
+
+def varies(values: np.ndarray) -> np.ndarray:
+    """Which columns of [N, L] hold different numbers, bool [L]; differences of rounding are none."""
+    return values.std(axis=0) > 1e-12 * np.abs(values.mean(axis=0))
+
+
+def _mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over columns [R, L] -> [R] of what is not NaN; NaN where nothing is left."""
+    counted = np.isfinite(values).sum(axis=1)
+    return np.where(counted > 0, np.nansum(values, axis=1) / np.maximum(counted, 1), np.nan)
 
 
 def _right(targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -128,11 +129,14 @@ def check_tracks(
 ) -> None:
     """Refuse tracks without embeddings, of all splits at once, before anything is read; with skip_missing only a split that has none at all.
 
-    Raises GroundtruthError that counts them and shows how the tracks that are there are named; StoreError where there are no embeddings.
+    Raises GroundtruthError that counts them and shows how the tracks that are there are named, and for tracks that two splits share; StoreError
+    where there are no embeddings.
     """
     place = (inputs or Inputs()).first(source)
     names = embedding_names(place)
-    absent = {part: match(truth.keys, names).absent for part, truth in truths.items()}
+    found = {part: match(truth.keys, names) for part, truth in truths.items()}
+    refuse_shared({part: [names[i] for i in one.numbers[one.numbers >= 0]] for part, one in found.items()})
+    absent = {part: one.absent for part, one in found.items()}
     refused = [part for part, keys in absent.items() if (len(keys) == len(truths[part]) if skip_missing else keys)]
     if not refused:
         return
@@ -146,6 +150,17 @@ def check_tracks(
         f"{counts} tracks of the groundtruth have no embeddings in {place}: {listed(keys, 5)}. A track that is there is named {like!r}. "
         f"{cures}"
     )
+
+
+def refuse_shared(parts: Mapping[str, Sequence[str]]) -> None:
+    """Raise GroundtruthError for a track that two splits name (by the store's names: x.wav and x.mp3 may mean the same)."""
+    for (a, ours), (b, theirs) in combinations(parts.items(), 2):
+        known = set(ours)
+        if shared := [name for name in theirs if name in known]:
+            raise GroundtruthError(
+                f"{len(shared)} {NAMES.get(b, b)} tracks are also used as {NAMES.get(a, a)} tracks: {listed(shared, 5)}. A split has its own, or "
+                "its scores reward knowing them."
+            )
 
 
 def read_split(
@@ -203,8 +218,10 @@ def read_targets(
         )
     files = label_files(metadata_dir) if metadata_dir else {}
     if get_task(task).name == "regression":
-        if folds:
-            raise ConfigError("Cross-validation is for labels: leave data.folds out for a regression.")
+        if folds or group_column is not None:
+            raise ConfigError(
+                "Cross-validation and groups are for labels: leave data.folds and data.group_column out for a regression."
+            )
         read = {s: Values.read(path, label_column) for s, path in files.items()}
         found = read or Values.read(str(groundtruth), label_column).splits
         if absent := [s for s in ("train", "val", "test") if s not in found]:
@@ -242,6 +259,7 @@ def probe_settings(
     )  # fmt: skip
     asked: dict[str, Any] = {}
     if data is not None:
+        _check_aggregate(data)
         examples = "random_row" if data["train_windows"] == "random" else "row"
         asked = {"task": data["task"], "aggregate": data["aggregate"], "examples": examples}
     return ProbeSettings(
@@ -260,6 +278,17 @@ def probe_settings(
         **{name: optimizer[name] for name in names},
         **asked,
     )
+
+
+def _check_aggregate(data: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an aggregation where tracks have one window."""
+    lacking = [f"data.{part}_windows" for part in ("val", "test") if data[f"{part}_windows"] != "each"]
+    needed = ("data.val_windows", "data.test_windows") if data["aggregate"] == "best" else ("data.test_windows",)
+    if data["aggregate"] != "mean_prob" and (wrong := [name for name in needed if name in lacking]):
+        raise ConfigError(
+            f"data.aggregate={data['aggregate']} puts a track's windows together, and there is one per track: set {' and '.join(wrong)} to each, or "
+            "leave data.aggregate at mean_prob."
+        )
 
 
 def probe_inputs(data: Mapping[str, Any]) -> Inputs:

@@ -18,6 +18,9 @@ PROTOCOLS = ["maest_tl", "clmr_linear", "clmr_mlp", "marble", "omar"]
 SMALL = {"trainer.max_epochs": 3, "seeds": [0, 1], "model.hidden_units": 16, "data.base_dir": "emb/1"}
 
 
+FINE = {"finetune.model": "x.ckpt", "finetune.store": "y"}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Two blocks of embeddings that hold the targets, a table per task, and mels."""
@@ -77,6 +80,7 @@ def test_every_protocol_runs_on_every_task(run, protocol, table):
     assert len(scores[headline]["per_seed"]) == 2
     assert scores["split"] == f"{table} test"
     assert ("windows" in scores) == (protocol in ("clmr_linear", "clmr_mlp", "marble"))
+    assert len((where / "labels.csv").read_text().splitlines()) == 1 + {"tags": 4, "keys": 5, "values": 2}[table]
     assert sorted(p.name for p in where.iterdir() if p.suffix in (".npz", ".safetensors")) == ["head.safetensors", "scores.npz"]
     wanted = {"clmr_linear": 1, "clmr_mlp": 2}.get(protocol, 2)
     assert scores["settings"]["num_layers"] == wanted
@@ -172,6 +176,10 @@ def test_few_labels(run):
     assert json.loads((where / "scores.json").read_text())["settings"]["train_tracks"] == 20
 
 
+def test_published_lines_name_workers(run):
+    assert run("main", **{**SMALL, "data.groundtruth": "tags.csv", "data.num_workers": 16})[0]
+
+
 @pytest.mark.parametrize(
     ("command", "updates", "words"),
     [
@@ -192,7 +200,17 @@ def test_few_labels(run):
         ("sweep", {}, "sub-folder per block"),
         ("few_label", {"data.train_share": 0.5}, "leave data.folds and data.train_share out"),
         ("finetune", {}, "finetune.model"),
-        ("finetune", {"finetune.model": "x.ckpt", "finetune.store": "y"}, "y"),
+        ("finetune", {**FINE, "trainer.max_epochs": 60}, "no track store at y"),
+        ("finetune", FINE, r"does not use trainer\.max_epochs \(fine-tuning has finetune\.max_epochs\)"),
+        (
+            "finetune",
+            {**FINE, "trainer.max_epochs": 60, "optimizer.keep": "last", "data.batch_size": 3},
+            r"optimizer\.keep .*data\.batch_size",
+        ),
+        ("sweep", {"data.mel_dir": "nowhere"}, r"sweep does not use data\.mel_dir"),
+        ("few_label", {"data.untrained_dir": "nowhere"}, r"few_label does not use data\.untrained_dir"),
+        ("main", {"data.aggregate": "vote"}, r"there is one per track: set data\.test_windows to each"),
+        ("main", {"data.aggregate": "best", "data.test_windows": "each"}, r"set data\.val_windows to each"),
     ],
 )
 def test_what_cannot_run_says_why(run, command, updates, words):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from models.errors import ConfigError
 
+from ..few_label import saved_share
 from ..scores import SystemScores, compare
 from ..tasks import LOWER_IS_BETTER, METRIC_NAMES
 from .engine import Absent, Done, Failed, Outcome
@@ -63,7 +62,7 @@ def read_cell(cell: Cell, outcome: Callable[[Step], Outcome]) -> Value:
         return Value(why="not made yet")
     try:
         return _READERS[cell.read](cell, found)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return Value(why=f"failed: {type(error).__name__}: {error} ({short_path(found.folder / LOG)})", done=found)
 
 
@@ -93,6 +92,11 @@ def _saved(folder: Path) -> SystemScores:
     return SystemScores.load(folder, warn=False)
 
 
+@lru_cache(maxsize=64)
+def _saved_share(folder: Path, share: str) -> SystemScores:
+    return saved_share(folder, share)
+
+
 def _probe(cell: Cell, done: Done) -> Value:
     return _of(_saved(done.output("results") / cell.part), cell, done)
 
@@ -104,23 +108,17 @@ def _sweep(cell: Cell, done: Done) -> Value:
 def swept(done: Done) -> dict[str, SystemScores]:
     """Every cell of a sweep, by '<block> <tokens>'."""
     found = {}
-    for path in sorted((done.output("results").parent / "cells").glob("*/*/scores.json")):
+    cells = (done.output("results").parent / "cells").glob("*/*/scores.json")
+    for path in sorted(
+        cells, key=lambda path: path.stat().st_mtime_ns
+    ):  # of one that a kill left over from older embeddings the newer counts
         scores = _saved(path.parent)
         found[f"{scores.settings['block']} {scores.settings['types']}"] = scores
     return found
 
 
 def _few_label(cell: Cell, done: Done) -> Value:
-    points = [
-        p
-        for p in json.loads((done.output("results") / "few_label.json").read_text(encoding="utf-8"))["points"]
-        if f"{p['share']:g}" == cell.part
-    ]
-    metric = cell.metric or "macro_roc"
-    each = np.array([score for p in points for score in p[metric]["per_seed"]])
-    return Value(
-        float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else math.nan, metric=metric, over=len(each), done=done
-    )
+    return _of(_saved_share(done.output("results"), cell.part), cell, done)
 
 
 def _result(cell: Cell, done: Done) -> Value:
@@ -187,12 +185,6 @@ class Filled:
     table: Table
     values: list[list[Value]]
     verdicts: list[Verdict]
-
-    @property
-    def done(self) -> list[Done]:
-        """Records of the steps that cells were read from, each once."""
-        found: dict[Any, Done] = {v.done.folder: v.done for row in self.values for v in row if v.done is not None}
-        return list(found.values())
 
     @property
     def failed(self) -> bool:

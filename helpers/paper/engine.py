@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from models.errors import StoreError, WeightsNotFoundError
 
 from ..provenance import git_state
 from .child import Child
-from .records import LOG, OUT, RUNS, Done, finished_run, read_record, write_record
+from .records import LOG, OUT, RUNS, Done, clear, finished_run, read_inputs, read_made, read_record, write_record
 from .steps import Keys, Outside, Ref, Step, in_order
 
 log = logging.getLogger(__name__)
@@ -68,17 +69,63 @@ class Engine:
         return self.root / self.keys(step)
 
     def state(self, step: Step) -> Outcome:
-        """Done, failed in this process, absent (it or what it needs), or open."""
-        done = read_record(self.folder(step))
-        if done is not None:
-            return done
-        if self.keys(step) in self._failed:
-            return self._failed[self.keys(step)]
-        needed = [self.state(before) for before in step.inputs]
+        """Done, failed in this process, absent (it or what it needs), or open: also where an input was made anew, or is to be, since."""
+        return self._standing(step, {})[0]
+
+    def _standing(self, step: Step, seen: dict[str, tuple[Outcome, str | None]]) -> tuple[Outcome, str | None]:
+        """How a step stands, and which making of it counts, whether its files are all there or not; None where none does. seen: by key."""
+        key = self.keys(step)
+        if key not in seen:
+            inputs = [self._standing(before, seen) for before in step.inputs]
+            made = read_made(self.folder(step)) if self._fits(step, inputs) else None
+            done = None if made is None else read_record(self.folder(step))
+            seen[key] = (self._not_done(step, key, [found for found, _ in inputs]) if done is None else done, made)
+        return seen[key]
+
+    def _not_done(self, step: Step, key: str, needed: Sequence[Outcome]) -> Outcome:
+        """needed: how the inputs stand."""
+        if key in self._failed:
+            return self._failed[key]
         lacking = [one for found in needed if isinstance(found, Absent) for one in found.lacking] + self._lacking(step)
         if lacking:
             return Absent(tuple(dict.fromkeys(lacking)))
         return next((found for found in needed if isinstance(found, Failed)), Open())
+
+    def _fits(self, step: Step, inputs: Sequence[tuple[Outcome, str | None]]) -> bool:
+        """Whether a step's result came of its inputs as they are. Files of theirs may be gone (that saves disk), but not their record: who removes
+        that wants them, and what follows from them, made anew. One that cannot be made again, or is the same again, may be gone whole.
+        """
+        began = read_inputs(self.folder(step)) or {}
+        for before, (found, made) in zip(step.inputs, inputs):
+            if made is None and (before.same_again or isinstance(found, Absent)):
+                continue
+            if made is None or made != began.get(self.keys(before), ""):
+                return False
+        return True
+
+    def clear(self, step: Step) -> None:
+        """Make the step's folder ready for its process; see records.clear. Inputs must be done."""
+        found = {self.keys(before): read_record(self.folder(before)) for before in step.inputs}
+        clear(self.folder(step), {key: "" if done is None else done.made for key, done in found.items()})
+
+    def commits(self, steps: Sequence[Step]) -> dict[str, int]:
+        """Versions of the code that made the steps and all that they need -> how many of them; the most first."""
+        found = Counter(one.commit for one in map(self.state, self.needed(steps)) if isinstance(one, Done))
+        return dict(found.most_common())
+
+    def wanted(self, steps: Sequence[Step]) -> list[Step]:
+        """Of `needed` those that are there, and those that `steps` that are not yet done want."""
+        seen: dict[str, tuple[Outcome, str | None]] = {}
+        states = {step: self._standing(step, seen)[0] for step in self.needed(steps)}
+        of_key = {self.keys(step): step for step in states}
+        left = [of_key[self.keys(step)] for step in steps]
+        reached: set[Step] = set()
+        while left:
+            step = left.pop()
+            if step not in reached:
+                reached.add(step)
+                left += [] if isinstance(states[step], Done) else [of_key[self.keys(before)] for before in step.inputs]
+        return [step for step, found in states.items() if isinstance(found, Done) or step in reached]
 
     def _lacking(self, step: Step) -> list[str]:
         """What the step itself wants and is not on this machine: how to come by it."""

@@ -33,8 +33,11 @@ class Planned:
 
 
 def make_plan(engine: Engine, steps: Sequence[Step]) -> list[Planned]:
-    """The steps and all that they need, inputs first. Estimates of a kind of step are scaled by what such steps took here, where some are done."""
-    every = engine.needed(steps)
+    """The steps and all that they need, inputs first; what no step that is to be made needs is left out.
+
+    Estimates of a kind of step are scaled by what such steps took here, where some are done.
+    """
+    every = engine.wanted(steps)
     measured = _measured(engine)
     out = []
     for step in every:

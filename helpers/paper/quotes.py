@@ -27,7 +27,7 @@ class Quote:
     """Which number of which paper: all of these must be equal in exactly one cell of the file (paper: its beginning).
 
     clips: of MagnaTagATune, where untagged clips are kept in some papers and removed in others: "kept", "removed" (and how that is known) or
-    "unknown"; the number never stands without it.
+    "unknown"; the number never stands without it. unlike: what else of it is not as in the cells that it stands beside.
     """
 
     paper: str
@@ -36,6 +36,7 @@ class Quote:
     metric: str
     protocol: str = ""
     clips: str = ""
+    unlike: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Quoted:
         clips = {"": "", "unknown": " (whether untagged clips are kept is not said)"}.get(
             self.quote.clips, f" (untagged clips {self.quote.clips})"
         )
-        return f"{self.quote.dataset} {self.quote.metric} {self.value:.3f}{clips}"
+        unlike = f" ({self.quote.unlike}: not comparable)" if self.quote.unlike else ""
+        return f"{self.quote.dataset} {self.quote.metric} {self.value:.3f}{clips}{unlike}"
 
     @property
     def long(self) -> str:

@@ -77,6 +77,7 @@ def music(scale: Scale, tracks: int | None = None, waveform: int | None = None) 
         updates,
         about={"demo": VERSION},
         estimate=estimate,
+        same_again=True,
     )
 
 

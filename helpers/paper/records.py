@@ -1,7 +1,8 @@
 """What is left of a step: its folder, its outputs, and the record that says it is done.
 
-<out_dir>/steps/<key>/ holds runs/ (the Sacred runs of its command), out/ (what an extraction wrote), log.txt (all that its processes said), and
-done.json, which is written last. A step whose record stands but whose outputs do not is not done.
+<out_dir>/steps/<key>/ holds runs/ (the Sacred runs of its command), out/ (what an extraction wrote), log.txt (all that its processes said),
+inputs.json (which making of each input it began with), and done.json, which is written last. A step whose record stands but whose files do not,
+or are cut short, is not done; nor is one whose input has been made anew since.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +20,14 @@ from ..files import atomic, plain
 from .steps import Step
 
 VERSION = 1
-RECORD, LOG, LOCK = "done.json", "log.txt", "lock"
+RECORD, INPUTS, LOG, LOCK = "done.json", "inputs.json", "log.txt", "lock"
 RUNS, OUT = "runs", "out"
 
 
 @dataclass(frozen=True)
 class Done:
     """A finished step. outputs: name -> absolute path. result: what its command returned. seconds: of its command; of one that was ended and
-    continued, those of the last try. commit: of the code, "+" where it was changed.
+    continued, those of the last try. commit: of the code, "+" where it was changed. made: which making this is; "": one is like the other.
     """
 
     folder: Path
@@ -35,6 +37,7 @@ class Done:
     megabytes: float = 0.0
     commit: str = "unknown"
     about: dict[str, Any] = field(default_factory=dict)
+    made: str = ""
 
     @property
     def continued(self) -> bool:
@@ -47,7 +50,7 @@ class Done:
 
 
 def read_record(folder: Path) -> Done | None:
-    """The record of a step's folder; None where there is none, it cannot be read, or an output (or a file of a step's results) is gone."""
+    """The record of a step's folder; None where there is none, it cannot be read, or a file of the results is gone or of another size."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if content["version"] != VERSION:
@@ -56,28 +59,40 @@ def read_record(folder: Path) -> Done | None:
         known = {name: content[name] for name in ("result", "seconds", "megabytes", "commit", "about")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    wanted = [*outputs.values(), *(folder / name for name in content.get("files", ()))]
-    return Done(folder, outputs, **known) if all(path.exists() for path in wanted) else None
+    sizes = {folder / name: size for name, size in dict(content.get("sizes", {})).items()}
+    whole = all(path.exists() for path in outputs.values()) and all(_size(path) == size for path, size in sizes.items())
+    return Done(folder, outputs, **known, made=str(content.get("made", ""))) if whole else None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def write_record(
     folder: Path, step: Step, run: Mapping[str, Any], outputs: Mapping[str, Path], seconds: float, commit: str
 ) -> Done:
     """Flush the step's files to the disk, then write that it is done."""
-    size, files = 0, sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (LOCK, RECORD))
-    for path in files:
+    sizes = {
+        path: path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (LOCK, RECORD, INPUTS)
+    }
+    for path in sizes:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-        size += path.stat().st_size
     inside = {name: os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path) for name, path in outputs.items()}
     about = {
         "title": step.title, "script": step.script, "command": step.command, "named": list(step.named), "settings": run.get("config"),
         "estimated_seconds": step.estimate.seconds, "continued": bool(run.get("resumed")),
     }  # fmt: skip
-    results = [] if step.trains else [path for path in files if path.name != LOG]  # of a training older checkpoints may go
+    checked = set(outputs.values()) if step.trains else {*sizes} - {folder / LOG}  # of a training older checkpoints may go
     content = {
-        "version": VERSION, "outputs": inside, "files": [os.path.relpath(path, folder) for path in results], "result": run.get("result"),
-        "seconds": round(seconds, 2), "megabytes": size / 1e6, "commit": commit, "about": about,
+        "version": VERSION, "outputs": inside, "sizes": {os.path.relpath(path, folder): size for path, size in sizes.items() if path in checked},
+        "result": run.get("result"), "seconds": round(seconds, 2), "megabytes": sum(sizes.values()) / 1e6, "commit": commit, "about": about,
+        "made": "" if step.same_again else uuid.uuid4().hex,
     }  # fmt: skip
     with atomic(folder / RECORD) as part:
         part.write_text(json.dumps(plain(content), indent=1) + "\n", encoding="utf-8")
@@ -86,14 +101,40 @@ def write_record(
     return done
 
 
-def forget_incomplete(folder: Path, step: Step) -> None:
-    """Of a step whose record stands while a file of it is gone: what would count as its result, so that it is made anew. A training's checkpoints
-    and an extraction's tracks stay, to go on from.
+def read_made(folder: Path) -> str | None:
+    """Which making the record of a folder is of, also where files of it are gone; None where there is no record."""
+    try:
+        return str(json.loads((folder / RECORD).read_text(encoding="utf-8")).get("made", ""))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def read_inputs(folder: Path) -> dict[str, str] | None:
+    """Key of each input -> which making of it the step began with; None where it has not begun."""
+    try:
+        found = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def clear(folder: Path, inputs: Mapping[str, str]) -> None:
+    """Make a step's folder ready to begin, or to go on, with `inputs` as in `read_inputs`. The record goes last: a kill in between changes nothing.
+
+    Where a file of the record is gone, its runs go, so that it is made anew (an extraction's tracks stay, to go on from); where an input is another,
+    all that came of it.
     """
-    if (folder / RECORD).exists() and read_record(folder) is None:
-        (folder / RECORD).unlink()
-        if not step.trains:
-            shutil.rmtree(folder / RUNS, ignore_errors=True)
+    before = read_inputs(folder)
+    other = before is not None and before != inputs
+    if other and (folder / OUT).exists():
+        shutil.rmtree(folder / OUT)
+    if other or ((folder / RECORD).exists() and read_record(folder) is None):
+        if (folder / RUNS).exists():
+            shutil.rmtree(folder / RUNS)
+        (folder / RECORD).unlink(missing_ok=True)
+    if before != inputs:
+        with atomic(folder / INPUTS) as part:
+            part.write_text(json.dumps(dict(inputs), indent=1) + "\n", encoding="utf-8")
 
 
 def finished_run(folder: Path, step: Step) -> tuple[dict[str, Any], dict[str, Path]] | None:

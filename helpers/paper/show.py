@@ -43,10 +43,13 @@ NAME_WIDTH, CELL_WIDTH, PAPERS_WIDTH = (
 
 
 class Shown:
-    """What is printed of a filled table, as plain texts. comparable: whether the papers' numbers are of the same data."""
+    """What is printed of a filled table, as plain texts. comparable: whether the papers' numbers are of the same data.
 
-    def __init__(self, filled: Filled, scale: Mapping[str, Any]):
-        self.filled, self.scale = filled, scale
+    commits: versions of the code that made its steps -> how many of them. commit: the code as it is.
+    """
+
+    def __init__(self, filled: Filled, scale: Mapping[str, Any], commits: Mapping[str, int] | None = None, commit: str = ""):
+        self.filled, self.scale, self.commits, self.commit = filled, scale, commits or {}, commit
         self.table = filled.table
         self.comparable = scale["networks"] == "published"
         self.notes: list[Quoted] = []
@@ -93,7 +96,7 @@ class Shown:
     @property
     def title(self) -> str:
         """The table's title, its paper and its scale."""
-        return f"{self.table.title} ({self.table.paper}; scale: {self.scale['name']})"
+        return f"{self.table.title} ({self.table.paper}; scale: {self.scale.get('title', self.scale['name'])})"
 
     @property
     def scored(self) -> str:
@@ -146,13 +149,9 @@ class Shown:
                 "Papers' numbers are of other data, networks and sizes: they stand here to be looked up, not to be compared with."
             )
         out += [f"[{i}] {one.long}" for i, one in enumerate(self.notes, 1)]
-        commits = Counter(done.commit for done in self.filled.done)
-        if len(commits) > 1:
-            out.append(
-                "Cells were made by several versions of the code: "
-                + ", ".join(f"{c} ({n} steps)" for c, n in commits.most_common())
-                + "."
-            )
+        if len({*self.commits, self.commit or next(iter(self.commits), "")}) > 1:
+            made = ", ".join(f"{commit} ({n} step{'' if n == 1 else 's'})" for commit, n in self.commits.items())
+            out.append(f"Versions of the code that made it: {made}; the code is now {self.commit}.")
         return out
 
 
@@ -229,13 +228,34 @@ def markdown(shown: Shown) -> str:
 
 
 def _csv(shown: Shown) -> str:
-    """A row per cell: row, column, metric, mean, sd, low, high, over, split, tracks, and why there is no number."""
+    """A row per cell: row, column, metric, mean, sd, low, high, over, split, tracks, why there is no number, and papers' numbers of the row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "column", "metric", "mean", "sd", "low_95", "high_95", "results", "split", "tracks", "why"])
+    writer.writerow(
+        [
+            "row",
+            "column",
+            "metric",
+            "mean",
+            "sd",
+            "low_95",
+            "high_95",
+            "results",
+            "split",
+            "tracks",
+            "why",
+            "papers",
+            "papers_source",
+        ]
+    )
     for row, values in zip(shown.table.rows, shown.filled.values):
+        found = [find(quote) for quote in row.quotes]
+        papers = ["; ".join(one.short for one in found) or NOT_AVAILABLE, " ".join(one.long for one in found)]
+        if found and not shown.comparable:
+            papers[0] += " (other data: not comparable)"
         for column, value in zip(shown.table.columns, values):
-            writer.writerow([_harmless(row.name), _harmless(column), value.metric, *_numbers(value), _harmless(value.why)])
+            cells = [_harmless(row.name), _harmless(column), value.metric, *_numbers(value), _harmless(value.why)]
+            writer.writerow([*cells, *map(_harmless, papers)])
     return text.getvalue()
 
 
@@ -271,21 +291,28 @@ def _page(shown: Shown, engine: Engine) -> str:
 
 
 def _table(shown: Shown) -> str:
-    """Like report_html.table; the papers' column wraps, and on a phone it is a list below the table: it would make its row very tall."""
+    """Like report_html.table; the papers' column wraps; on a phone, and beside many columns, it is a list below the table."""
     last = len(shown.header) - 1
-    kinds = [' class="text wrap"', *[""] * (last - 1), ' class="text wrap wide"']
+    kinds = [' class="text wrap"', *[""] * (last - 1), *([' class="text wrap wide"'] if _beside(shown) else [])]
     head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, shown.header))
     body = []
     for row, values in zip(shown.rows, shown.filled.values):
         cells = [_cell(value, text) for value, text in zip(values, row[1:])]
-        body.append(f"<tr><td{kinds[0]}>{escape(row[0])}</td>{''.join(cells)}<td{kinds[last]}>{escape(row[last])}</td></tr>")
+        papers = f"<td{kinds[last]}>{escape(row[last])}</td>" if _beside(shown) else ""
+        body.append(f"<tr><td{kinds[0]}>{escape(row[0])}</td>{''.join(cells)}{papers}</tr>")
     return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _beside(shown: Shown) -> bool:
+    """Whether papers' numbers have room beside the cells on a wide page."""
+    return len(shown.table.columns) <= 3
 
 
 def _papers_below(shown: Shown) -> str:
     rows = [f"{row[0]}: {row[-1]}" for row, entry in zip(shown.rows, shown.table.rows) if entry.quotes]
     found = html.notes(rows or [NOT_AVAILABLE])
-    return f'<div class="narrow"><p class="small">{escape(shown.header[-1].capitalize())}:</p>{found}</div>'
+    kind = ' class="narrow"' if _beside(shown) else ""
+    return f'<div{kind}><p class="small">{escape(shown.header[-1].capitalize())}:</p>{found}</div>'
 
 
 def _cell(value: Value, text: str) -> str:

@@ -16,7 +16,7 @@ from typing import IO
 from .child import Child, end, try_lock
 from .engine import Done, Engine, Open, Outcome
 from .plan import longest_chains
-from .records import LOCK, finished_run, forget_incomplete, read_record
+from .records import LOCK, finished_run
 from .steps import Step
 
 Tell = Callable[[Step, str, float], object]
@@ -42,7 +42,7 @@ def make_steps(
     every, known = engine.needed(steps), seconds or {}
     wanted = {step: known.get(step, step.estimate.seconds) for step in every}
     chains = longest_chains(wanted, engine.keys)
-    work = _Work(engine, {step: wanted[step] for step in sorted(every, key=lambda step: -chains[step])}, tell, jobs)
+    work = _Work(engine, steps, {step: wanted[step] for step in sorted(every, key=lambda step: -chains[step])}, tell, jobs)
     try:
         work.do()
     finally:
@@ -69,10 +69,12 @@ class _Running:
 
 
 class _Work:
-    """One make_steps. seconds: the steps, the most urgent first, and how long each is thought to take."""
+    """One make_steps. steps: those that are asked for. seconds: they and all that they need, the most urgent first, and how long each is thought to
+    take.
+    """
 
-    def __init__(self, engine: Engine, seconds: Mapping[Step, float], tell: Tell, jobs: int):
-        self.engine, self.seconds, self.tell, self.jobs = engine, seconds, tell, jobs
+    def __init__(self, engine: Engine, steps: Sequence[Step], seconds: Mapping[Step, float], tell: Tell, jobs: int):
+        self.engine, self.steps, self.seconds, self.tell, self.jobs = engine, steps, seconds, tell, jobs
         self.running: list[_Running] = []
         self._elsewhere: set[Step] = set()  # made by another process, when last looked at ...
         self._told: set[Step] = set()  # ... and ever
@@ -99,8 +101,8 @@ class _Work:
 
     def _ready(self) -> list[Step]:
         """Open steps whose inputs are there: also those of a step whose input has gone since."""
-        at_work = {one.step for one in self.running}
-        ready = [step for step in self.seconds if step not in at_work and isinstance(self.engine.state(step), Open)]
+        at_work, wanted = {one.step for one in self.running}, set(self.engine.wanted(self.steps))
+        ready = [step for step in self.seconds if step in wanted - at_work and isinstance(self.engine.state(step), Open)]
         return [step for step in ready if all(isinstance(self.engine.state(before), Done) for before in step.inputs)]
 
     def _begin(self, step: Step, others: Sequence[Step]) -> None:
@@ -118,7 +120,7 @@ class _Work:
             self._elsewhere.add(step)
             return
         try:
-            if read_record(self.engine.folder(step)) is None:  # else another process has made it meanwhile
+            if not isinstance(self.engine.state(step), Done):  # else another process has made it meanwhile
                 self._begin_locked(step, lock, 1 + len(others))
         finally:
             if not any(one.lock is lock for one in self.running):
@@ -126,7 +128,7 @@ class _Work:
 
     def _begin_locked(self, step: Step, lock: IO[str], at_hand: int) -> None:
         folder = self.engine.folder(step)
-        forget_incomplete(folder, step)
+        self.engine.clear(step)
         self.tell(step, "begins", 0.0)
         if finished_run(folder, step) is not None:  # it was killed between its end and the record
             self.tell(step, "done" if self.engine.finish(step, 0, 0.0) else "failed", 0.0)

@@ -78,6 +78,7 @@ class Step:
 
     title: what it does, in a few words. updates: dotted keys -> values, Refs, or Outside files. weights: cards of published weights that it loads.
     about: plain values that decide its result beside its settings. alone: it measures time, and nothing else of ours may run beside it.
+    same_again: made again it is the same to the last bit, so that what was made of it stays.
     """
 
     title: str
@@ -89,6 +90,7 @@ class Step:
     about: Mapping[str, Any] = field(default_factory=dict)
     estimate: Estimate = Estimate(10.0, 1.0, "the start of a process")
     alone: bool = False
+    same_again: bool = False
 
     @property
     def inputs(self) -> list[Step]:

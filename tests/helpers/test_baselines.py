@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from datasets.store import TrackStore
@@ -88,6 +90,26 @@ def test_refusals():
 
 
 class TestCrossValidation:
+    @given(seed=st.integers(0, 1000), n_folds=st.integers(3, 6))
+    @settings(max_examples=30, deadline=None)
+    def test_folds_hold_whole_groups_and_all_of_them_some(self, seed, n_folds):
+        rng = np.random.default_rng(seed)
+        group = [f"artist {i}" for i in rng.integers(0, 40, 150)] + ["", ""]
+        y = rng.random((152, 6)) < 0.3
+        fold = stratified_folds(y, n_folds, seed, group)
+        of = {name: set(fold[[i for i, other in enumerate(group) if other == name]]) for name in group if name}
+        assert all(len(folds) == 1 for folds in of.values())
+        sizes = np.bincount(fold, minlength=n_folds)
+        assert sizes.min() > 0
+        assert sizes.max() <= 2 * 152 / n_folds
+        alone = [f"{i}" for i in range(152)]
+        assert (stratified_folds(y, n_folds, seed, alone) == stratified_folds(y, n_folds, seed)).all()
+
+    def test_groups_too_few_for_the_folds_are_refused(self):
+        y = np.ones((20, 1), dtype=bool)
+        with pytest.raises(ConfigError, match="3 folds of 2 groups, the largest of 10 of 20 tracks"):
+            stratified_folds(y, 3, 0, ["a", "b"] * 10)
+
     @pytest.mark.parametrize("n_folds", [3, 5, 10])
     def test_folds_are_even_in_size_and_in_every_label(self, n_folds):
         rng = np.random.default_rng(1)

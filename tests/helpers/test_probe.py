@@ -364,7 +364,7 @@ def test_saved_and_loaded(tmp_path, result):
     with torch.no_grad():
         predictions = head.eval()(torch.from_numpy(planted()[2].x)).sigmoid().numpy()
     np.testing.assert_allclose(predictions, result.scores.predictions[result.best], atol=1e-6)
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["head.safetensors", "scores.json", "scores.npz"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["head.safetensors", "labels.csv", "scores.json", "scores.npz"]
 
 
 def test_paired_comparison(result):

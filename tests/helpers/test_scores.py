@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -133,3 +135,33 @@ def test_an_interval_holds_its_score_even_in_small_folds():
     for metric in ("macro_roc", "macro_ap"):
         low, high = s.interval(metric)
         assert low < s.mean(metric) < high
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_micro_scores_have_an_interval_of_their_own(folds):
+    s = system(folds=folds)
+    for metric in ("micro_roc", "micro_ap"):
+        low, high = s.interval(metric)
+        assert low < s.mean(metric) < high
+        assert s.resampled(metric).shape == (1000,)
+    drawn = np.random.default_rng(0).integers(90, size=(1, 90))[0]
+    if not folds:
+        want = [roc_auc_score(s.targets[drawn].ravel(), p[drawn].ravel()) for p in s.predictions]
+        assert s.resampled("micro_roc", 1)[0] == pytest.approx(np.mean(want), abs=1e-12)
+        want = [average_precision_score(s.targets[drawn].ravel(), p[drawn].ravel()) for p in s.predictions]
+        assert bootstrap_scores(s.targets, s.predictions[0], resamples=1, which="micro")["micro_ap"][0] == pytest.approx(
+            want[0], abs=1e-12
+        )
+
+
+def test_labels_have_a_table_of_their_own(tmp_path):
+    s = system()
+    s.targets[:, 3] = False
+    s.save(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    assert [row["label"] for row in rows] == list("wxyz")
+    assert [int(row["tracks"]) for row in rows] == s.targets.sum(axis=0).tolist()
+    scores = s.scores("class_roc")
+    assert [float(row["roc"]) for row in rows[:3]] == pytest.approx(scores.mean(axis=0)[:3], abs=1e-6)
+    assert [float(row["roc_sd"]) for row in rows[:3]] == pytest.approx(scores.std(axis=0, ddof=1)[:3], abs=1e-6)
+    assert (rows[3]["roc"], rows[3]["ap"]) == ("", "")

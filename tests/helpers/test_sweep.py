@@ -13,7 +13,7 @@ from rich.console import Console
 from datasets.groundtruth import Groundtruth
 from datasets.store import TrackStore
 from helpers import sweep as sweep_module
-from helpers.few_label import drawn, print_few_label, report_few_label, run_few_label
+from helpers.few_label import drawn, print_few_label, report_few_label, run_few_label, save_points, saved_share
 from helpers.probe import ProbeSettings
 from helpers.sweep import best_by_validation, run_sweep, write_tables
 from helpers.sweep_report import print_sweep, report_sweep
@@ -180,3 +180,35 @@ def test_a_share_takes_as_many_steps_as_all(planted, monkeypatch):
     for wrong in ({"shares": ()}, {"shares": (0.5, 0.5)}, {"draws": 0}, {"shares": (2.0,)}):
         with pytest.raises(ConfigError):
             run_few_label(folder / "1", truths, **{**common, **wrong})
+
+
+def test_a_network_without_tokens_has_one_line(planted, tmp_path):
+    folder, truths = planted
+    for block in (0, 1):
+        attrs = {"block": block, "network": {"embed_dim": C}}
+        with TrackStore.create(tmp_path / "emb" / str(block) / "embeddings.h5", (C,), "float32", attrs) as writer:
+            old = TrackStore.open(folder / str(block))
+            for name in old.names:
+                writer.append(name, np.asarray(old.read(name))[:, 2])
+            writer.seal()
+    cells = run_sweep(tmp_path / "emb", truths, QUICK, Inputs(), seeds=(0, 1), cache=tmp_path / "cells")
+    assert [(cell.block, cell.types) for cell in cells] == [(0, "vectors"), (1, "vectors")]
+    assert best_by_validation(cells).block == 1
+    page = report_sweep(cells, tmp_path, "x")[0].read_text()
+    assert "vectors" in page
+    assert "CLS" not in page
+    points = run_few_label(tmp_path / "emb" / "1", truths, settings=QUICK, inputs=Inputs(), seeds=(0,), shares=(1.0,))
+    assert "types" not in points[0].scores.settings
+
+
+def test_a_share_is_read_back_with_all_its_draws(planted, tmp_path):
+    folder, truths = planted
+    points = run_few_label(folder / "1", truths, settings=QUICK, inputs=Inputs(), seeds=(0, 1), shares=(0.2, 1.0), draws=2)
+    save_points(points, tmp_path)
+    for share, draws in (("0.2", 2), ("1", 1)):
+        found = saved_share(tmp_path, share)
+        want = np.concatenate([p.scores.scores("macro_roc") for p in points if f"{p.share:g}" == share])
+        np.testing.assert_allclose(found.scores("macro_roc"), want)
+        assert len(found.seeds) == 2 * draws
+    with pytest.raises(ConfigError, match=r"no predictions of the share 0\.5"):
+        saved_share(tmp_path, "0.5")

@@ -6,6 +6,7 @@ import torch
 from mir_eval.key import weighted_score
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, mean_squared_error, r2_score
 
+from helpers.probe import Targets, check_truths
 from helpers.scores import SystemScores, compare
 from helpers.tasks import TASKS, activate, check_targets, get_task, key_weights, loss_of, resampled, score
 from models.errors import ConfigError, GroundtruthError
@@ -126,3 +127,31 @@ def test_saved_compared_and_read_back(task, classes, tmp_path):
     tags = SystemScores("t", "x test", KEYS, keys, targets > 0, predictions[None].astype(np.float32), [0])
     with pytest.raises(ConfigError, match=f"'a' is {task}, 't' multi-label"):
         compare(one, tags)
+
+
+def test_a_value_that_does_not_vary_has_no_r2_whatever_rounding_makes_of_it():
+    constant, guess = np.full((3, 1), 0.1), np.zeros((3, 1))
+    found = score("regression", constant, guess)
+    assert np.isnan(found["r2"])
+    assert found["n_classes"] == 0
+    both = np.concatenate([np.full((50, 1), 0.3), rng.standard_normal((50, 1))], axis=1)
+    found = score("regression", both, both + 0.1)
+    assert found["n_classes"] == 1
+    assert found["r2"] == pytest.approx(r2_score(both[:, 1], both[:, 1] + 0.1))
+    drawn = resampled("regression", both, both + 0.1, "xy", 20, 0)["r2"]
+    assert np.isfinite(drawn).all()
+    assert (np.abs(drawn) <= 1).all()
+    assert np.isnan(resampled("regression", constant, guess, "x", 5, 0)["r2"]).all()
+
+
+def test_a_regression_whose_validation_does_not_vary_is_refused_before_training():
+    parts = [Targets(name, [f"{name}{i}" for i in range(4)], np.full((4, 1), 0.1)) for name in ("train", "validation", "test")]
+    with pytest.raises(GroundtruthError, match=r"validation tracks, and so none has an R2.*optimizer\.monitor=val_loss"):
+        check_truths(parts, ["x"], "val_r2", "regression")
+    check_truths(parts, ["x"], "val_loss", "regression")
+
+
+def test_logits_far_out_keep_their_order():
+    logits = np.array([[30.0], [25.0], [20.0], [-1.0]], dtype=np.float32)
+    assert (np.diff(activate("bce", logits).ravel()) < 0).all()
+    assert (np.diff(activate("ce", np.concatenate([logits, np.zeros_like(logits)], axis=1))[:, 0]) < 0).all()

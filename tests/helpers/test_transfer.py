@@ -7,9 +7,10 @@ import pytest
 
 from datasets.groundtruth import Groundtruth
 from datasets.store import TrackStore
+from helpers.comparison import compare_systems
 from helpers.embeddings import Choice, load_rows
 from helpers.few_label import drawn, subset
-from helpers.probe import Split
+from helpers.probe import ProbeSettings, Split
 from helpers.transfer import Inputs, check_tracks, layer_folders, read_split, read_targets
 from models.errors import ConfigError, GroundtruthError, StoreError
 
@@ -190,3 +191,57 @@ def test_folders_of_tracks_and_single_blocks_are_no_blocks(blocks, tmp_path):
         layer_folders(tmp_path, (5, 6))
     np.save(tmp_path / "6" / "a.embeddings.npy", np.zeros((1, 3 * C)))
     assert list(layer_folders(tmp_path, (6, 5))) == [6, 5]
+
+
+@pytest.fixture
+def artists(tmp_path):
+    """Embeddings that tell the artist and nothing of the labels, which each artist has at random: thirty artists with four tracks."""
+    rng = np.random.default_rng(0)
+    vectors, has = rng.standard_normal((30, C)), rng.random((30, 3)) < 0.5
+    with TrackStore.create(tmp_path / "e.h5", (C,), "float32", {}) as writer:
+        for i in range(120):
+            writer.append(f"{i}.wav", (vectors[i // 4] + 0.05 * rng.standard_normal((1, C))).astype(np.float32))
+        writer.seal()
+    rows = [["abc"[j] for j in np.flatnonzero(has[i // 4])] for i in range(120)]
+    packed = Groundtruth.from_rows([f"{i}.wav" for i in range(120)], rows, labels=list("abc"))
+    return tmp_path / "e.h5", {
+        "all": Groundtruth(packed.keys, packed.labels, packed.packed, group=[f"artist {i // 4}" for i in range(120)])
+    }
+
+
+def test_cross_validation_does_not_reward_knowing_the_artist(artists):
+    store, truths = artists
+    quick = ProbeSettings(hidden=32, max_epochs=40, batch_size=32, max_lr=1e-2, warmup_epochs=1, max_lr_epochs=20)
+    options = dict(inputs=Inputs("t", "mean"), folds=5, repeats=1)
+    (grouped,), _ = compare_systems({"x": store}, truths, quick, **options)
+    bare = {"all": Groundtruth(truths["all"].keys, truths["all"].labels, truths["all"].packed)}
+    (torn,), _ = compare_systems({"x": store}, bare, quick, **options)
+    assert torn.mean() > 0.75
+    assert grouped.mean() < 0.65
+    assert all(len(set(grouped.folds[0][4 * i : 4 * i + 4])) == 1 for i in range(30))
+    (other,), _ = compare_systems({"x": store}, truths, quick, **{**options, "inputs": Inputs("t", "mean", seed=7)})
+    assert (other.folds != grouped.folds).any()  # data.split_seed
+
+
+def test_a_track_in_two_splits_is_refused_by_the_name_that_it_has_in_the_store(blocks):
+    folder, _ = blocks
+    truth = Groundtruth.from_rows(KEYS, [["a"], ["b"], ["a"], ["b"]])
+    alias = Groundtruth.from_rows([f"./{KEYS[0]}"], [["a"]], labels=["a", "b"])
+    for parts, words in (
+        ({"train": truth, "val": alias}, "1 validation tracks are also used as training tracks"),
+        ({"train": truth, "test": alias}, "1 test tracks are also used as training tracks"),
+    ):
+        with pytest.raises(GroundtruthError, match=words):
+            check_tracks(folder / "1", parts)
+
+
+def test_groups_of_files_per_split_are_read_and_torn_ones_told(tmp_path, caplog):
+    for part, rows in {"train": "a.mp3,x,one\nb.mp3,y,two\n", "val": "c.mp3,x,one\n", "test": "d.mp3,y,three\n"}.items():
+        (tmp_path / f"groundtruth-{part}.csv").write_text("path,labels,band\n" + rows)
+    read_targets("multi-label", None, str(tmp_path), None, 0, "band")
+    assert "1 of 3 groups stand in several splits ('one')" in caplog.text
+    with pytest.raises(GroundtruthError, match="nope"):
+        read_targets("multi-label", None, str(tmp_path), None, 0, "nope")
+    (tmp_path / "v.csv").write_text("path,split,x\na,train,1\nb,train,3\nc,val,2\nd,test,9\n")
+    with pytest.raises(ConfigError, match=r"leave data.folds and data.group_column out"):
+        read_targets("regression", str(tmp_path / "v.csv"), None, None, 0, "band")

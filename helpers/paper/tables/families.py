@@ -11,9 +11,10 @@ from .. import recipes as r
 from ..families import System, all_systems
 from ..groups import TASKS
 from ..layout import Cell, Claim, Row, Table, table, words
-from ..parts import headline, main_target, probe_cells, score_columns
+from ..parts import NO_MAEST_TABLE, headline, main_target, probe_cells, score_columns
 from ..steps import Step
 
+UNTRAINED = "untrained MAEST"
 BASELINE = "mel statistics, logistic regression"
 SEEN = "MAEST was pre-trained on the labels that are probed (of other tracks), CLMR on none."
 NOT_FOR = "not available: mel statistics are for tags"
@@ -26,7 +27,7 @@ def table_families(scale: r.Scale) -> Table:
     systems = all_systems(scale, target)
     steps = _probes(scale, systems, target)
     rows = [Row(s.name, probe_cells(scale, step, target=target), s.quotes) for s, step in zip(systems, steps)]
-    rows.append(Row(BASELINE, _mel_cells(scale, steps[-1], target, headline(scale))))
+    rows.append(Row(BASELINE, _mel_cells(systems, steps, target, headline(scale))))
     untrained = {s.family: row for s, row in zip(systems, rows) if not s.trained}
     claims = []
     for system, row in zip(systems, rows):
@@ -55,16 +56,19 @@ def table_families(scale: r.Scale) -> Table:
 
 
 def _probes(scale: r.Scale, systems: Sequence[System], target: Mapping[str, Any] | None, **more: Any) -> list[Step]:
-    """A probe per system; the last one brings mel statistics with it where the task is tags."""
+    """A probe per system; that of the untrained MAEST, which hears the same mels, brings mel statistics with it where the task is tags."""
     tags = target is None or target["task"] == "multi-label"
     steps = []
     for system in systems:
-        beside = {"data.mel_dir": r.mel_store(scale, target)} if system is systems[-1] and tags else {}
+        beside = {"data.mel_dir": r.mel_store(scale, target)} if system.name == UNTRAINED and tags else {}
         steps.append(r.probe(scale, system.embeddings, types=system.types, reduce=system.reduce, target=target, **more, **beside))
     return steps
 
 
-def _mel_cells(scale: r.Scale, step: Step, target: Mapping[str, Any] | None, metrics: Sequence[str]) -> list[Cell]:
+def _mel_cells(
+    systems: Sequence[System], steps: Sequence[Step], target: Mapping[str, Any] | None, metrics: Sequence[str]
+) -> list[Cell]:
+    step = next(step for system, step in zip(systems, steps) if system.name == UNTRAINED)
     if target is not None and target["task"] != "multi-label":
         return [words(NOT_FOR) for _ in metrics]
     return [Cell("probe", step, r.result_folder(MEL_STATISTICS), metric) for metric in metrics]
@@ -84,20 +88,20 @@ def table_downstream(scale: r.Scale) -> Table:
     quotes = {}
     for column, target, group, metric in cases:
         columns.append(column)
-        systems = [s for s in all_systems(scale, target) if s.trained or s.name == "untrained MAEST"]
+        systems = [s for s in all_systems(scale, target) if s.trained or s.name == UNTRAINED]
         steps = _probes(scale, systems, target, table=group)
         for system, step in zip(systems, steps):
             cells.setdefault(system.name, []).append(Cell("probe", step, "", metric))
             quotes[system.name] = system.quotes
-        cells.setdefault(BASELINE, []).extend(_mel_cells(scale, steps[-1], target, [metric]))
+        cells.setdefault(BASELINE, []).extend(_mel_cells(systems, steps, target, [metric]))
     rows = [Row(name, found, quotes.get(name, ())) for name, found in cells.items()]
     note = "Every column is macro ROC-AUC over the labels of one group, its own probe." if scale["networks"] == r.TRAINED else ""
-    missing = "The MAEST paper's numbers of this table: not available (none of its result tables could be read)."
+    variants = [f"{t['variant']}: {t['about']}." for t in scale["targets"]] if scale["networks"] == r.PUBLISHED else []
     return Table(
         "table_downstream",
         "Downstream targets",
         "MAEST, section 4.5",
         columns,
         rows,
-        notes=[text for text in (missing, note, note and SEEN) if text],
+        notes=[text for text in (NO_MAEST_TABLE, *variants, note, note and SEEN) if text],
     )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
+import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from helpers.paper.cells import fill, judge, read_cell
+from helpers.paper.cells import fill, judge, read_cell, swept
 from helpers.paper.engine import Absent, Engine, Failed, Open
 from helpers.paper.layout import Cell, Claim, Row, Table, words
 from helpers.paper.quotes import Quote
 from helpers.paper.records import Done
-from helpers.paper.show import Shown, markdown, print_table, write_table
+from helpers.paper.show import Shown, _page, markdown, print_table, write_table
 from helpers.paper.steps import Keys, Step
 from helpers.scores import SystemScores, compare
 
@@ -79,13 +79,18 @@ def test_cells_of_sweeps_few_labels_and_results(bench, tmp_path):
     system(0.5).save(place.parent / "cells" / "abc" / "c")
     assert read_cell(Cell("sweep", step, "1 c"), bench.of).mean == pytest.approx(system(0.5).mean())
     assert "failed: KeyError" in read_cell(Cell("sweep", step, "3 c"), bench.of).text
-    points = [
-        {"share": s, "macro_roc": {"per_seed": seeds}} for s, seeds in ((0.1, [0.5, 0.6]), (0.1, [0.7, 0.8]), (1.0, [0.9, 0.9]))
-    ]
-    (place / "few_label.json").write_text(json.dumps({"points": points}))
+    older = place.parent / "cells" / "zzz" / "c"
+    system(2.0).save(older)  # of embeddings that were made anew after a kill
+    os.utime(older / "scores.json", (1, 1))
+    assert swept(bench.of(step))["1 c"].mean() == pytest.approx(system(0.5).mean())
+    draws = [system(0.4, seeds=2), system(0.4, seeds=2, draw=5)]
+    for i, one in enumerate(draws):
+        one.save(place / "points" / f"0.1-{i}")
     value = read_cell(Cell("few_label", step, "0.1", "macro_roc"), bench.of)
-    assert (value.mean, value.sd, value.over) == (pytest.approx(0.65), pytest.approx(np.std([0.5, 0.6, 0.7, 0.8], ddof=1)), 4)
-    assert value.interval is None
+    each = np.concatenate([one.scores("macro_roc") for one in draws])
+    assert (value.mean, value.sd, value.over) == (pytest.approx(each.mean()), pytest.approx(each.std(ddof=1)), 4)
+    assert value.interval[0] < value.mean < value.interval[1]
+    assert "failed: ConfigError" in read_cell(Cell("few_label", step, "0.5"), bench.of).text
     number = bench.other(Done(tmp_path, {}, result={"t2": 1.873}))
     assert read_cell(Cell("number", number, "t2", text=" x"), bench.of).text == "1.87 x"
     assert "KeyError" in read_cell(Cell("number", number, "t3"), bench.of).text
@@ -102,6 +107,10 @@ def test_cells_without_a_number_say_why(bench, tmp_path):
     gone = bench(1.0)
     (bench.of(gone).output("results") / "scores.npz").unlink()
     assert read_cell(Cell("probe", gone), bench.of).text.startswith("failed: FileNotFoundError")
+    short = bench(1.0)
+    file = bench.of(short).output("results") / "scores.npz"
+    file.write_bytes(file.read_bytes()[:3000])
+    assert read_cell(Cell("probe", short), bench.of).text.startswith("failed: BadZipFile")
 
 
 # ---- claims
@@ -277,16 +286,6 @@ def test_on_a_phone_the_papers_numbers_are_a_list(shown, tmp_path, bench, monkey
     assert page.partition('<div class="narrow">')[2].count("MTT ROC-AUC 0.887") == 2  # the list, and the note with its source
 
 
-def test_cells_of_several_versions_are_said(shown, bench):
-    assert "versions of the code" not in " ".join(shown.lines)
-    first = next(iter(shown.filled.done))
-    first.outputs["x"] = first.folder
-    object.__setattr__(first, "commit", "one")
-    other = read_cell(Cell("probe", bench(1.0)), bench.of)
-    shown.filled.values[1][1] = other
-    assert "Cells were made by several versions of the code: " in " ".join(shown.lines)
-
-
 def test_formulas_do_not_reach_spreadsheets(bench, tmp_path):
     table = Table("t", "t", "p", ["x"], [Row("=1+1", [words("-cmd")])])
     from helpers.paper.show import _csv
@@ -294,4 +293,34 @@ def test_formulas_do_not_reach_spreadsheets(bench, tmp_path):
     text = _csv(Shown(fill(table, bench.of), SCALE))
     assert "'=1+1" in text
     assert "'-cmd" in text
+    assert text.splitlines()[1].endswith(",not available,")
     assert math.isnan(read_cell(words("x"), bench.of).mean)
+
+
+def test_the_csv_has_the_papers_numbers_with_their_sources(shown):
+    from helpers.paper.show import _csv
+
+    rows = list(csv.DictReader(io.StringIO(_csv(shown))))
+    assert rows[0]["papers"].startswith("MTT ROC-AUC 0.887 (whether untagged clips are kept is not said)")
+    assert rows[0]["papers"].endswith("(other data: not comparable)")
+    assert "frozen, linear head; source: " in rows[0]["papers_source"]
+    assert (rows[2]["papers"], rows[2]["papers_source"]) == ("not available", "")
+
+
+def test_other_versions_of_the_code_are_said(shown):
+    told = lambda commits, now: [line for line in Shown(shown.filled, SCALE, commits, now).lines if "Versions" in line]  # noqa: E731
+    assert not told({"abc": 4}, "abc")
+    assert told({"abc": 4}, "def") == ["Versions of the code that made it: abc (4 steps); the code is now def."]
+    assert told({"abc": 4, "abd": 1}, "abc") == [
+        "Versions of the code that made it: abc (4 steps), abd (1 step); the code is now abc."
+    ]
+
+
+def test_papers_numbers_stand_below_a_table_of_many_columns(bench, tmp_path):
+    quote = Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC", clips="unknown")
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    for columns, beside in ((3, True), (4, False)):
+        table = Table("t", "t", "p", [f"c{i}" for i in range(columns)], [Row("a", [words("x")] * columns, [quote])])
+        page = _page(Shown(fill(table, bench.of), SCALE), engine)
+        assert (page.count("MTT ROC-AUC 0.887") == 3) == beside  # beside, below on a phone, and in its note
+        assert ('class="narrow"' in page) == beside

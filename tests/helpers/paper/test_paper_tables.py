@@ -19,6 +19,7 @@ from helpers.paper.quotes import FILE, PER_CENT, Quote, entries, find
 from helpers.paper.steps import Keys, Outside, Ref, in_order
 from helpers.sacred_glue import check
 from models.cards import get_card
+from models.errors import ConfigError
 
 TABLES = load_tables()
 NAMES = [
@@ -287,3 +288,67 @@ def test_the_table_of_the_page_is_one():
     finally:
         TABLES.pop("table_windows", None)
     assert all(f"`{name}`" in page for name in NAMES)
+
+
+def shorts(name: str, scale: str) -> set[str]:
+    return {find(quote).short for row in made(name, scale).rows for quote in row.quotes}
+
+
+def test_numbers_that_are_not_of_these_cells_say_so():
+    assert any("here they are kept, where nothing else is said: not comparable" in text for text in shorts("table_tokens", "mtt"))
+    assert not any("not comparable" in text for text in shorts("table_tokens", "mtt_tagged"))
+    for table_name in ("table_tokens", "table_families", "table_downstream", "table_out_of_domain"):
+        assert any("183 tags together, other labels than here: not comparable" in t for t in shorts(table_name, "mtg_jamendo"))
+    assert any(text.startswith("MSD ROC-AUC 0.884") for text in shorts("table_clmr", "msd"))
+
+
+def test_published_networks_that_differ_in_more_than_the_table_asks_say_so():
+    for name, demo, published in (
+        ("table_teacher_student", "saw as many clips", "129 epochs, the student, which had its logits besides, for 73"),
+        ("table_initial_weights", "differ", "for 75 epochs, the others for 129"),
+    ):
+        assert published in " ".join(made(name, "mtt").notes)
+        assert published not in " ".join(made(name, "demo").notes)
+        assert ("saw as many clips" in " ".join(made(name, "mtt").notes)) is False
+        assert demo in " ".join([*made(name, "demo").notes, TABLES[name].doc])
+    assert "129 epochs" in made("table_initial_weights", "mtt").claims[1].between
+    notes = " ".join(made("table_downstream", "mtt").notes)
+    assert "tagged: MagnaTagATune, 50 tags, without untagged clips." in notes
+    assert "maest: MagnaTagATune, 50 tags, untagged clips kept." in notes
+
+
+@pytest.mark.parametrize("scale", ["demo", "mtt"])
+def test_mel_statistics_want_the_mels_alone(scale):
+    found = made("table_families", scale)
+    mels, untrained = found.rows[-1].cells[0].step, next(row for row in found.rows if row.name == "untrained MAEST").cells[0].step
+    assert mels is untrained
+    assert sum("data.mel_dir" in row.cells[0].step.updates for row in found.rows[:-1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "updates", "words"),
+    [
+        ("demo", {"block": 9}, r"scale\.block=9, wanted 0 to 3 \(depth=4\)"),
+        ("demo", {"block": -1}, r"scale\.block=-1"),
+        ("demo", {"lengths": []}, r"scale\.lengths=\[\], wanted one or more"),
+        ("demo", {"seeds": [0, 0]}, r"scale\.seeds=\[0, 0\], wanted different"),
+        ("demo", {"draws": 0, "tracks": 3}, r"scale\.draws=0, .*scale\.tracks=3, wanted 12 or more"),
+        ("demo", {"shares": [0.0, 1.0]}, r"scale\.shares"),
+        ("demo", {"maest": ["demi"]}, r"scale\.maest has 'demi', no named config of ex_maest\.py \(Did you mean 'demo'\?\)"),
+        ("demo", {"depth": 9}, r"scale\.depth=9, and the networks of demo have 4 blocks"),
+        ("mtt", {"lengths": [7.0]}, r"scale\.lengths=\[7\.0\]: published networks hear 5, 10, 20, 30 s"),
+    ],
+)
+def test_a_scale_of_which_no_table_can_be_made_is_refused(scale, updates, words):
+    config = ex_paper.resolved("ex_paper.py", [scale], {f"scale.{key}": value for key, value in updates.items()})
+    with pytest.raises(ConfigError, match=words):
+        ex_paper.scale_of(config)
+
+
+def test_a_changed_scale_has_a_title_and_a_folder_of_its_own():
+    usual, changed = (
+        ex_paper.scale_of(ex_paper.resolved("ex_paper.py", ["demo"], updates)) for updates in ({}, {"scale.tracks": 40})
+    )
+    assert (usual["name"], usual["title"]) == ("demo", "demo")
+    assert re.fullmatch(r"demo-[0-9a-f]{6}", changed["name"])
+    assert changed["title"] == "demo with tracks=40"
