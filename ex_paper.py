@@ -91,20 +91,17 @@ def check_scale(scale: Mapping[str, Any]) -> None:
     """Raise ConfigError for a scale of which no table can be made."""
     from models.errors import ConfigError, nearest
 
-    wrong = [f"{key}={scale[key]}, wanted one or more" for key in ("seeds", "lengths", "shares") if not scale[key]]
-    wrong += [] if len(set(scale["seeds"])) == len(scale["seeds"]) else [f"seeds={scale['seeds']}, wanted different ones"]
-    wrong += (
-        []
-        if 0 <= scale["block"] < scale["depth"]
-        else [f"block={scale['block']}, wanted 0 to {scale['depth'] - 1} (depth={scale['depth']})"]
-    )
-    wrong += (
-        [] if all(0 < share <= 1 for share in scale["shares"]) else [f"shares={scale['shares']}, wanted above 0 and 1 at most"]
-    )
-    wrong += [] if all(seconds > 0 for seconds in scale["lengths"]) else [f"lengths={scale['lengths']}, wanted above 0 s"]
-    wrong += [] if scale["draws"] >= 1 else [f"draws={scale['draws']}, wanted 1 or more"]
-    for key in ("tracks", "start_tracks"):
-        wrong += [] if scale[key] is None or scale[key] >= FEWEST else [f"{key}={scale[key]}, wanted {FEWEST} or more"]
+    depth, shares, lengths = scale["depth"], scale["shares"], scale["lengths"]
+    asked = [(key, bool(scale[key]), "one or more") for key in ("seeds", "lengths", "shares")]
+    asked += [(key, scale[key] is None or scale[key] >= FEWEST, f"{FEWEST} or more") for key in ("tracks", "start_tracks")]
+    asked += [
+        ("seeds", len(set(scale["seeds"])) == len(scale["seeds"]), "different ones"),
+        ("block", 0 <= scale["block"] < depth, f"0 to {depth - 1} (depth={depth})"),
+        ("shares", all(0 < share <= 1 for share in shares), "above 0 and 1 at most"),
+        ("lengths", all(seconds > 0 for seconds in lengths), "above 0 s"),
+        ("draws", scale["draws"] >= 1, "1 or more"),
+    ]
+    wrong = [f"{key}={scale[key]}, wanted {what}" for key, right, what in asked if not right]
     for script, keys in NAMED_IN_SCALE.items():
         known = EXPERIMENTS[script][1]
         for key, name in [(one, name) for one in keys for name in scale[one] if name not in known]:
@@ -113,13 +110,13 @@ def check_scale(scale: Mapping[str, Any]) -> None:
     if wrong:
         raise ConfigError(f"The scale cannot be made: {'; '.join(f'scale.{one}' for one in wrong)}.")
     if scale["networks"] == "published":
-        if odd := [seconds for seconds in scale["lengths"] if seconds not in PUBLISHED_SECONDS]:
+        if odd := [seconds for seconds in lengths if seconds not in PUBLISHED_SECONDS]:
             raise ConfigError(f"scale.lengths={odd}: published networks hear {', '.join(map(str, PUBLISHED_SECONDS))} s.")
         return
-    depth = resolved("ex_maest.py", scale["maest"], {})["maest"]["depth"]
-    if depth != scale["depth"]:
+    made = resolved("ex_maest.py", scale["maest"], {})["maest"]["depth"]
+    if made != depth:
         raise ConfigError(
-            f"scale.depth={scale['depth']}, and the networks of {', '.join(scale['maest'])} have {depth} blocks: let them agree."
+            f"scale.depth={depth}, and the networks of {', '.join(scale['maest'])} have {made} blocks: let them agree."
         )
 
 

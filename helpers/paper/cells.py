@@ -109,9 +109,7 @@ def swept(done: Done) -> dict[str, SystemScores]:
     """Every cell of a sweep, by '<block> <tokens>'."""
     found = {}
     cells = (done.output("results").parent / "cells").glob("*/*/scores.json")
-    for path in sorted(
-        cells, key=lambda path: path.stat().st_mtime_ns
-    ):  # of one that a kill left over from older embeddings the newer counts
+    for path in sorted(cells, key=lambda path: path.stat().st_mtime_ns):  # a kill may have left some of older embeddings
         scores = _saved(path.parent)
         found[f"{scores.settings['block']} {scores.settings['types']}"] = scores
     return found

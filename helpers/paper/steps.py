@@ -25,7 +25,8 @@ KEY_DIGITS = 16
 # Keys (and beginnings of keys) of which no result of any command depends: places, what is logged, and other commands' sections.
 FREE = (
     "ckpt_path", "out_dir", "jobs", "trainer.default_root_dir", "predict.out_dir", "trainer.save_every", "trainer.keep_checkpoints",
-    "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "datamodule.num_workers", "data.memory_gb", "report.", "export.", "check.", "hear.",
+    "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "datamodule.num_workers", "data.memory_gb",
+    "data.num_workers", "report.", "export.", "check.", "hear.",
     "compare.", "finetune.", "sweep.title", "predict.audio", "predict.top", "predict.hop", "predict.html", "predict.csv", "predict.json",
     "predict.parquet", "predict.types", "predict.reduce", "predict.center", "predict.player_minutes", "predict.scheduler", "predict.workers",
     "predict.jobs", "predict.shard_tracks",

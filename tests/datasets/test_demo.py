@@ -76,6 +76,7 @@ def test_length_and_format_give_no_label_away():
             assert roc_auc_score(column, scores) == pytest.approx(0.5, abs=0.05), (feature, label)
 
 
+@pytest.mark.slow
 def test_loudness_gives_no_label_away_and_the_audio_is_sound():
     plans = [plan_track(1, "train", i) for i in range(240)]
     loudness = []

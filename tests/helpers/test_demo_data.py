@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
+import pytest
+
 from helpers import data
 from helpers.data import demo_data
 
@@ -30,6 +32,7 @@ def test_commands_that_want_it_at_once_make_it_once(tmp_path, monkeypatch, caplo
     assert sum("waiting for it" in line for line in said) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_locked_is_used_all_the_same(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(data, "DEMO", tmp_path / "demo")
     demo_data(6)
