@@ -7,7 +7,7 @@ import io
 import math
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import ascii_lowercase
@@ -35,11 +35,8 @@ from .steps import Step
 PAPERS = "papers"
 OTHER_DATA = "papers (other data: not comparable)"
 NOT_AVAILABLE = "not available"
-NAME_WIDTH, CELL_WIDTH, PAPERS_WIDTH = (
-    12,
-    30,
-    9,
-)  # columns on a terminal: of names and papers where it is narrow, of a cell on one line
+NAME_WIDTH, PAPERS_WIDTH = 12, 9  # columns on a terminal that is narrow
+CELL_WIDTH = 30  # of a cell on one line
 
 
 class Shown:
@@ -108,11 +105,12 @@ class Shown:
         if not found:
             return "No score could be made."
         s = next(iter(found.values()))
+        metrics = {value.metric for values in self.filled.values for value in values}
         if len(found) == 1:
-            of = f"{s.split}, {len(s.keys)} tracks, {_classes(s)}"
+            of = f"{s.split}, {len(s.keys)} tracks, {_classes(s, metrics)}"
         else:  # of those without all their labels, how many count
             whole = {split: all(one.n_classes(m) == len(one.labels) for m in one.asked.headline) for split, one in found.items()}
-            names = [split if whole[split] else f"{split}: {_classes(one)}" for split, one in found.items()]
+            names = [split if whole[split] else f"{split}: {_classes(one, metrics)}" for split, one in found.items()]
             of = f"{len(found)} targets ({'; '.join(names)})"
         data = (
             ""
@@ -155,9 +153,9 @@ class Shown:
         return out
 
 
-def _classes(scores: SystemScores) -> str:
-    """'macro ROC-AUC over 29 of 30 labels, ...'."""
-    each = [(METRIC_NAMES[metric], scores.n_classes(metric)) for metric in scores.asked.headline]
+def _classes(scores: SystemScores, shown: Container[str]) -> str:
+    """'macro ROC-AUC over 29 of 30 labels, ...', of the scores that the table has."""
+    each = [(METRIC_NAMES[metric], scores.n_classes(metric)) for metric in scores.asked.headline if metric in shown]
     return ", ".join(f"{name} over {n} of {len(scores.labels)} labels" for name, n in each)
 
 

@@ -271,7 +271,7 @@ def test_classes_without_a_score_are_said_below_the_table_and_not_warned_of(benc
     rows = [Row(step.title, [Cell("probe", step)]) for step in steps]
     for part, want in (
         (rows[:1], "macro ROC-AUC over 3 of 4 labels"),
-        (rows, "2 targets (one: macro ROC-AUC over 3 of 4 labels,"),
+        (rows, "2 targets (one: macro ROC-AUC over 3 of 4 labels; two)"),
     ):
         assert want in Shown(fill(Table("t", "t", "p", ["x"], part), bench.of), SCALE).scored
     assert not caplog.text
