@@ -11,8 +11,8 @@ CPU seconds stand beside the wall's: on a machine that others use they say what 
 Measured on 2 otherwise idle cores of an AMD EPYC (`--heads 8 --sweep-epochs 2 --loop-batches 5`; the sweeps and the loop scaled): 60 epochs of
 2304 inputs 46.8 s (bfloat16 51.1 s), the loop 247 s with its files in the page cache; the sweep at 768 inputs 15.1 minutes (bfloat16 11.5; one
 batched model 23.7), at 2304 36.2 (27.7; 58.2). bfloat16 changed a head's validation ROC-AUC by 0.00004 at most.
-On 2 otherwise idle cores without AVX-512: 83.8 s, of which the two large products take about 44 (2.5 ms each, at 120 GFLOP/s). With a job at low
-priority beside: 90.6 s (93.9), the loop 854 s; sweeps 34.1 minutes (31.5; 45.1) and 59.7 (75.0; 70.2).
+On 2 otherwise idle cores without AVX-512: 73.7 and 83.8 s (two days; the loop 351 s), of which the two large products take about 44 (2.5 ms each,
+at 120 GFLOP/s). With a job at low priority beside: 90.6 s (93.9), the loop 854 s; sweeps 34.1 minutes (31.5; 45.1) and 59.7 (75.0; 70.2).
 """
 
 from __future__ import annotations
