@@ -224,7 +224,7 @@ for _table in load_tables().values():
 @ex.main
 def main(_config: Mapping[str, Any]) -> None:
     """List the tables and the scales."""
-    print("Tables: python ex_paper.py TABLE with SCALE [--dry]")
+    print("Tables: python ex_paper.py TABLE with SCALE [--dry]    (no SCALE: demo)")
     width = shutil.get_terminal_size().columns
     for registered in load_tables().values():
         print(

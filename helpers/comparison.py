@@ -94,6 +94,7 @@ def compare_systems(
                         "embeddings": str(embeddings[name]),
                     }
                 )
+                about |= {} if group is None else {"n_groups": len(set(group))}
                 scores.append(cross_validate(name, fit, parts["all"], labels, shared, about, tell))
             elif linear:
                 scores.append(run_logistic_regression(name, parts["train"], parts["val"], parts["test"], labels))

@@ -145,6 +145,12 @@ def check_tracks(
     stem = Path(without_suffix(keys[0])).name
     like = next((name for name in names if Path(without_suffix(name)).name == stem), names[0])
     empty = any(len(absent[part]) == len(truths[part]) for part in refused)
+    blocks = sorted(p.name for p in Path(source).iterdir() if p.is_dir() and p.name.isdigit()) if Path(source).is_dir() else []
+    if blocks and not (inputs and inputs.layers):
+        raise GroundtruthError(
+            f"{counts} tracks of the groundtruth have no embeddings in {source} itself, which has a folder per block ({', '.join(blocks)}): name "
+            f"one, data.base_dir={Path(source) / blocks[0]}, or several, data.layers=[{blocks[0]}]; ex_tl.py sweep takes them all."
+        )
     cures = "Let the names be the same, or extract these tracks" + ("." if empty else "; data.skip_missing=True leaves them out.")
     raise GroundtruthError(
         f"{counts} tracks of the groundtruth have no embeddings in {place}: {listed(keys, 5)}. A track that is there is named {like!r}. "
@@ -158,8 +164,8 @@ def refuse_shared(parts: Mapping[str, Sequence[str]]) -> None:
         known = set(ours)
         if shared := [name for name in theirs if name in known]:
             raise GroundtruthError(
-                f"{len(shared)} {NAMES.get(b, b)} tracks are also used as {NAMES.get(a, a)} tracks: {listed(shared, 5)}. A split has its own, or "
-                "its scores reward knowing them."
+                f"{len(shared)} {NAMES.get(b, b)} tracks are also used as {NAMES.get(a, a)} tracks: {listed(shared, 5)}. Take them out of one of "
+                "the two: scores reward knowing them."
             )
 
 

@@ -219,6 +219,8 @@ def test_cross_validation_does_not_reward_knowing_the_artist(artists):
     assert torn.mean() > 0.75
     assert grouped.mean() < 0.65
     assert all(len(set(grouped.folds[0][4 * i : 4 * i + 4])) == 1 for i in range(30))
+    assert grouped.settings["n_groups"] == 30
+    assert "n_groups" not in torn.settings
     (other,), _ = compare_systems({"x": store}, truths, quick, **{**options, "inputs": Inputs("t", "mean", seed=7)})
     assert (other.folds != grouped.folds).any()  # data.split_seed
 
@@ -233,6 +235,16 @@ def test_a_track_in_two_splits_is_refused_by_the_name_that_it_has_in_the_store(b
     ):
         with pytest.raises(GroundtruthError, match=words):
             check_tracks(folder / "1", parts)
+
+
+def test_a_folder_of_blocks_is_no_block(tmp_path):
+    for block in (0, 3):
+        (tmp_path / str(block)).mkdir()
+        np.save(tmp_path / str(block) / "a.embeddings.npy", np.zeros((2, 3, C), dtype=np.float32))
+    with pytest.raises(
+        GroundtruthError, match=r"a folder per block \(0, 3\): name one, data\.base_dir=.*0, or several, data\.layers=\[0\]"
+    ):
+        check_tracks(tmp_path, {"train": Groundtruth.from_rows(["a"], [["x"]])})
 
 
 def test_groups_of_files_per_split_are_read_and_torn_ones_told(tmp_path, caplog):
