@@ -87,17 +87,8 @@ def refuse_unused(config: Mapping[str, Any], command: str) -> None:
         keys = [("trainer", key) for key in config["trainer"]] + [
             ("optimizer", key) for key in config["optimizer"] if key != "monitor"
         ]
-        embedded = (
-            "types",
-            "reduce",
-            "token_size",
-            "layers",
-            "layer_reduce",
-            "standardise",
-            "train_windows",
-            "val_windows",
-            "test_windows",
-        )
+        windows = [f"{part}_windows" for part in ("train", "val", "test")]
+        embedded = ["types", "reduce", "token_size", "layers", "layer_reduce", "standardise", *windows]
         keys += [("data", key) for key in ("batch_size", *embedded)]
         for section, key in keys:
             unused[section, key] = f"fine-tuning has finetune.{own[key]}" if key in own else "the probe's"

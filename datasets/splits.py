@@ -93,16 +93,20 @@ def _deal(
     return rng.permutation(chosen), np.array(lacks)
 
 
+def group_units(group: Sequence[str]) -> np.ndarray:
+    """The number of each track's group, int64 [N], from 0 in the order of their first tracks; a track without a group's name is one of its own."""
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(name or f"\0{i}", len(number)) for i, name in enumerate(group)], dtype=np.int64)
+
+
 def _split_groups(groundtruth: Groundtruth, group: list[str], shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The split of each track [N], group after group, large ones first.
 
     A group goes where it brings the counts of all its labels, and of tracks, nearest to what is wanted: where the sum over labels of
     (what the split lacks)^2 / (what it should have) falls most.
     """
-    number: dict[str, int] = {}
-    # a track without a group's name is a group of its own
-    unit = np.array([number.setdefault(name if name else f"\0{i}", len(number)) for i, name in enumerate(group)])
-    n_units, n_labels = len(number), groundtruth.n_labels
+    unit = group_units(group)
+    n_units, n_labels = int(unit.max()) + 1, groundtruth.n_labels
     rows, columns = _pairs(groundtruth)
     # one more "label" that every track has keeps the sizes in proportion
     code = np.concatenate([unit[rows] * (n_labels + 1) + columns, unit * (n_labels + 1) + n_labels])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from datasets.splits import group_units
 from models.errors import ConfigError, GroundtruthError
 
 from .baselines import run_logistic_regression
@@ -37,16 +38,15 @@ def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0, group: Sequ
 
 
 def _whole_groups(y: np.ndarray, n_folds: int, seed: int, group: Sequence[str]) -> np.ndarray:
-    number: dict[str, int] = {}
-    unit = np.array([number.setdefault(name or f"\0{i}", len(number)) for i, name in enumerate(group)])
-    counts = np.zeros((len(number), y.shape[1]), dtype=np.int64)
-    np.add.at(counts, unit, y)
+    unit = group_units(group)
     sizes = np.bincount(unit).astype(np.float64)
-    enough = 3 <= n_folds <= len(number)
-    fold = _dealt(counts, sizes, n_folds, seed) if enough else np.zeros(len(number), dtype=np.int64)
+    counts = np.zeros((len(sizes), y.shape[1]), dtype=np.int64)
+    np.add.at(counts, unit, y)
+    enough = 3 <= n_folds <= len(sizes)
+    fold = _dealt(counts, sizes, n_folds, seed) if enough else np.zeros(len(sizes), dtype=np.int64)
     if len(np.unique(fold)) < n_folds:
         raise ConfigError(
-            f"{n_folds} folds of {len(number)} groups, the largest of {int(sizes.max())} of {len(y)} tracks: wanted 3 or more folds, each with a "
+            f"{n_folds} folds of {len(sizes)} groups, the largest of {int(sizes.max())} of {len(y)} tracks: wanted 3 or more folds, each with a "
             "group. Take fewer folds (data.folds), or another column (data.group_column)."
         )
     return fold[unit]

@@ -145,8 +145,10 @@ def check_tracks(
     stem = Path(without_suffix(keys[0])).name
     like = next((name for name in names if Path(without_suffix(name)).name == stem), names[0])
     empty = any(len(absent[part]) == len(truths[part]) for part in refused)
-    blocks = sorted(p.name for p in Path(source).iterdir() if p.is_dir() and p.name.isdigit()) if Path(source).is_dir() else []
-    if blocks and not (inputs and inputs.layers):
+    below = [p for p in Path(source).iterdir() if p.is_dir() and p.name.isdigit()] if Path(source).is_dir() else []
+    blocks = sorted((p.name for p in below), key=int)
+    none_there = all(len(absent[part]) == len(truth) for part, truth in truths.items())
+    if blocks and none_there and not (inputs and inputs.layers) and _are_blocks(below):  # tracks may lie in folders 0, 1, ... too
         raise GroundtruthError(
             f"{counts} tracks of the groundtruth have no embeddings in {source} itself, which has a folder per block ({', '.join(blocks)}): name "
             f"one, data.base_dir={Path(source) / blocks[0]}, or several, data.layers=[{blocks[0]}]; ex_tl.py sweep takes them all."

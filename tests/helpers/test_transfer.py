@@ -245,6 +245,10 @@ def test_a_folder_of_blocks_is_no_block(tmp_path):
         GroundtruthError, match=r"a folder per block \(0, 3\): name one, data\.base_dir=.*0, or several, data\.layers=\[0\]"
     ):
         check_tracks(tmp_path, {"train": Groundtruth.from_rows(["a"], [["x"]])})
+    with pytest.raises(
+        GroundtruthError, match=r"A track that is there is named '[03]/a'"
+    ):  # folders of tracks, as MagnaTagATune's 0 to f
+        check_tracks(tmp_path, {"train": Groundtruth.from_rows(["0/a", "3/b"], [["x"], ["x"]])})
 
 
 def test_groups_of_files_per_split_are_read_and_torn_ones_told(tmp_path, caplog):
