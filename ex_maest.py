@@ -17,7 +17,7 @@ from typing import Any
 import configs
 from configs.options import defaults, docs
 from configs.schema import ExMaest
-from helpers.commands import (
+from helpers.commands.shared import (
     HARDWARE,
     asked_audio,
     check_family,
@@ -35,7 +35,7 @@ from helpers.commands import (
     to_extract,
     what_is_heard,
 )
-from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -58,8 +58,8 @@ ex = Experiment(
 # ---- config -> objects
 def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path, asked: Sequence[int] = ()) -> Any:
     """The mel store and the groundtruths that the config names; `asked`: blocks that the network must have."""
-    from helpers.build import check_before_work, check_teacher
-    from helpers.data import find_tracks
+    from helpers.data.find import find_tracks
+    from helpers.families.maest import check_before_work, check_teacher
 
     c, t = config["datamodule"], config["trainer"]
     check_before_work(config["maest"], c, t["accelerator"], t["devices"], asked)
@@ -78,21 +78,21 @@ def blocks(config: Mapping[str, Any]) -> list[int]:
 
 def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, **changes: Any) -> Any:
     """The config's network, with changes of its section."""
-    from helpers.build import build_network
+    from helpers.families.maest import build_network
 
     return build_network({**config["maest"], **changes}, config["datamodule"], labels, seed)
 
 
 def data_module(config: Mapping[str, Any], found: Any, seed: int) -> Any:
     """The found tracks as batches."""
-    from helpers.build import build_data_module
+    from helpers.families.maest import build_data_module
 
     return build_data_module(found, config["datamodule"], config["dataset"], config["maest"]["input_t"], seed)
 
 
 def objective(config: Mapping[str, Any], net: Any) -> Any:
     """Supervised training, or teacher-student."""
-    from helpers.build import build_objective
+    from helpers.families.maest import build_objective
 
     return build_objective(net, config["module"], config["datamodule"])
 
@@ -111,8 +111,8 @@ def train(
     run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
 ) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
-    from helpers.build import build_averaging, build_experiment, build_optimization
-    from helpers.training import fit
+    from helpers.families.maest import build_averaging, build_experiment, build_optimization
+    from helpers.training.fit import fit
 
     data = data_module(config, found, seed)
     data.setup("fit")
@@ -143,7 +143,7 @@ def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
 @ex.command
 def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
-    from helpers.training import evaluate
+    from helpers.training.fit import evaluate
 
     checkpoint = tested_checkpoint(_config)
     check_family(checkpoint, {"clmr": "ex_ssl.py"}, "maest")
@@ -165,7 +165,7 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
 
 def as_trained(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The config of a command that uses a network as it is: an own checkpoint says its sizes, which then need no words."""
-    from helpers.build import sized_by_checkpoint
+    from helpers.families.maest import sized_by_checkpoint
 
     return sized_by_checkpoint(config, defaults(ExMaest))
 
@@ -196,7 +196,7 @@ def extraction(config: Mapping[str, Any], run: Run, seed: int, asked: Sequence[i
 
 def output_folder(config: Mapping[str, Any]) -> Path:
     """Where extraction writes."""
-    from helpers.build import output_folder
+    from helpers.families.maest import output_folder
 
     return output_folder(config["predict"]["out_dir"], config["datamodule"]["clip_length"], config["maest"])
 
@@ -246,7 +246,7 @@ def similar(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
 
     Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too.
     """
-    from helpers.similar import Collection, name_among, print_similar, tokens_of
+    from helpers.prediction.similar import Collection, name_among, print_similar, tokens_of
     from models.errors import ConfigError
 
     config = as_trained(_config)
@@ -285,9 +285,9 @@ def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
 
     Looks at datamodule.audio_dir (or base_dir) and datamodule.groundtruth. Exit code: 0 nothing to mend, 3 there is, 1 it could not look.
     """
-    from helpers.check import check_collection
-    from helpers.check_screen import print_findings
-    from helpers.data import audio_and_table
+    from helpers.data.check import check_collection
+    from helpers.data.check_table import print_findings
+    from helpers.data.find import audio_and_table
 
     c = _config["datamodule"]
     audio, table = audio_and_table(*(c[name] for name in ("audio_dir", "base_dir", "groundtruth", "demo_tracks")))
@@ -306,8 +306,8 @@ def check_data(_config: Mapping[str, Any]) -> dict[str, int]:
 @ex.command
 def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Mean and standard deviation of the training tracks' log-mels, as datamodule.norm takes them."""
-    from datasets.statistics import norm_stats
-    from datasets.store import TrackStore
+    from datasets.loading.norm_stats import norm_stats
+    from datasets.store.track_store import TrackStore
 
     c = _config["datamodule"]
     labelled = c["groundtruth"] or c["groundtruth_train"] or (c["base_dir"] is None and c["audio_dir"] is None)
@@ -322,8 +322,8 @@ def compute_norm_stats(_run: Run, _config: Mapping[str, Any]) -> dict[str, float
 @ex.command
 def model_speed_test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Speed of the config's network: windows per second, and how much faster than the music plays; inference and training."""
-    from helpers.devices import resolve_accelerator
-    from helpers.speed import measure, show
+    from helpers.commands.speed import measure, show
+    from helpers.runtime.devices import resolve_accelerator
 
     device = "cuda" if resolve_accelerator(_config["trainer"]["accelerator"]) == "gpu" else "cpu"
     config = {
@@ -351,8 +351,8 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
 
     report.folds: for small data, all of it k times, each time pre-trained without the tracks that are then tested.
     """
-    from helpers import showcase
-    from helpers.study import forget_older_embeddings
+    from helpers.evaluation import showcase
+    from helpers.evaluation.study import forget_older_embeddings
     from models.errors import ConfigError
 
     r, t = _config["report"], _config["trainer"]
@@ -384,7 +384,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
 
 
 def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
-    from helpers.transfer import probe_settings
+    from helpers.probe.inputs import probe_settings
 
     r = config["report"]
     return dict(
@@ -395,8 +395,8 @@ def _probe(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path, weights: str) -> Any:
-    from helpers.study import split_study
-    from helpers.transfer import Inputs
+    from helpers.evaluation.study import split_study
+    from helpers.probe.inputs import Inputs
 
     labels, r = found.truths["test"].labels, config["report"]
     untrained = network(config, labels, seed, pretrained=False, checkpoint=None)
@@ -406,8 +406,8 @@ def _split_study(config: Mapping[str, Any], seed: int, found: Any, folder: Path,
 
 
 def _folds_study(run: Run, config: Mapping[str, Any], seed: int, folder: Path) -> Any:
-    from helpers.data import Tracks
-    from helpers.study import folds_study
+    from helpers.data.find import Tracks
+    from helpers.evaluation.study import folds_study
 
     found, r = tracks(config, ("all",), folder, blocks(config)), config["report"]
     labels = found.truths["all"].labels

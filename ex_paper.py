@@ -27,8 +27,8 @@ from configs.schema import ExMaest
 from configs.schema_paper import ExPaper
 from configs.schema_probe import ExTl
 from configs.schema_ssl import ExSsl
-from helpers.paper.layout import Registered, load_tables
-from helpers.sacred_glue import Experiment, Run, nested, run_folder
+from helpers.experiments.experiment import Experiment, Run, nested, run_folder
+from helpers.paper.table import Registered, load_tables
 
 ROOT = Path(__file__).parent
 FAILED, NOTHING = 1, 3  # exit codes: a step failed; no cell has a number, since something is not on this machine
@@ -155,10 +155,10 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     from helpers.paper.cells import fill
     from helpers.paper.engine import Open, failures
     from helpers.paper.plan import make_plan, print_plan, span
+    from helpers.paper.progress import Teller
     from helpers.paper.records import LOG
-    from helpers.paper.show import Shown, print_table, write_table
-    from helpers.paper.side_by_side import make_steps
-    from helpers.paper.teller import Teller
+    from helpers.paper.render import Shown, print_table, write_table
+    from helpers.paper.scheduler import make_steps
 
     scale, engine, console = scale_of(_config), engine_of(_config), Console()
     span_of = partial(span, key=engine.keys, jobs=_config["jobs"])
@@ -238,8 +238,8 @@ def main(_config: Mapping[str, Any]) -> None:
 @ex.command
 def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
     """A step: the embedded music, made and prepared, and its labels in groups (tables of path, labels, split)."""
-    from helpers.data import demo_data
-    from helpers.paper.groups import write_groups
+    from helpers.data.find import demo_data
+    from helpers.paper.label_groups import write_groups
 
     m = _config["music"]
     found = {"mels": demo_data(m["tracks"])[0]}

@@ -17,7 +17,7 @@ from typing import Any
 import configs
 from configs.options import defaults, docs
 from configs.schema_ssl import ExSsl
-from helpers.commands import (
+from helpers.commands.shared import (
     HARDWARE,
     continued_by,
     demo_without_data,
@@ -32,7 +32,7 @@ from helpers.commands import (
     to_extract,
     what_is_heard,
 )
-from helpers.sacred_glue import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
 
 ROOT = Path(__file__).parent
 
@@ -54,7 +54,7 @@ ex = Experiment(
 # ---- config -> objects
 def tracks(config: Mapping[str, Any], splits: Sequence[str], out_dir: Path) -> Any:
     """The store and the groundtruths (or bare splits) that the config names."""
-    from helpers.data import find_tracks
+    from helpers.data.find import find_tracks
     from helpers.families import family
 
     c, kind = config["datamodule"], family(config["family"])
@@ -89,7 +89,7 @@ def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, 
 
 def data_module(config: Mapping[str, Any], found: Any, net: Any, seed: int) -> Any:
     """The found tracks as batches."""
-    from datasets.datamodule import TrackDataModule
+    from datasets.loading.datamodule import TrackDataModule
     from helpers.families import family
 
     c = config["datamodule"]
@@ -106,10 +106,10 @@ def data_module(config: Mapping[str, Any], found: Any, net: Any, seed: int) -> A
 
 def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
-    from helpers.build import build_experiment
+    from helpers.data.silence import warn_of_silence
     from helpers.families import family, settings
-    from helpers.silence import warn_of_silence
-    from helpers.training import fit
+    from helpers.families.maest import build_experiment
+    from helpers.training.fit import fit
 
     t, o = config["trainer"], config["optimizer"]
     labels = found.truths["train"].labels or None
@@ -155,7 +155,7 @@ def main(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
 def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score a supervised network on the test tracks, per window and per track, by ckpt_path or its checkpoint. Writes test.json."""
     from helpers.families import family
-    from helpers.training import evaluate
+    from helpers.training.fit import evaluate
     from models.errors import ConfigError
 
     kind = family(_config["family"])
@@ -288,8 +288,8 @@ def export(_config: Mapping[str, Any], seed: int) -> str:
 @ex.command
 def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list[str]:
     """Write wav files before and after each augmentation, and views as training draws them, with a page of players and spectrograms."""
-    from helpers.data import demo_data
-    from helpers.listening_page import hear_augmentations
+    from helpers.data.find import demo_data
+    from helpers.reports.augmentation_page import hear_augmentations
     from models.audio import find_audio
     from models.clmr.augment import Augmentation
 
@@ -317,8 +317,8 @@ def hear_augmentations(_run: Run, _config: Mapping[str, Any], seed: int) -> list
 @ex.command
 def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Pre-train without labels, extract, probe with them (beside the untrained encoder and mel statistics); one page of it: report.html."""
-    from helpers.study import forget_older_embeddings, split_study
-    from helpers.transfer import Inputs, probe_settings
+    from helpers.evaluation.study import forget_older_embeddings, split_study
+    from helpers.probe.inputs import Inputs, probe_settings
 
     found, folder, seed, start = job(_run, _config, seed, ("train", "val", "test"))
     r = _config["report"]
@@ -357,7 +357,7 @@ def report(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]
 
 def mel_store(config: Mapping[str, Any]) -> Path | None:
     """Mels of the same tracks, made where their audio is known."""
-    from helpers.data import demo_data, prepared
+    from helpers.data.find import demo_data, prepared
 
     c = config["datamodule"]
     if c["audio_dir"] is None and c["base_dir"] is not None:

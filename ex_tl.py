@@ -19,7 +19,7 @@ from typing import Any
 import configs
 from configs.options import defaults, docs
 from configs.schema_probe import ExTl
-from helpers.sacred_glue import Experiment, Run, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run, metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -41,8 +41,8 @@ def targets(config: Mapping[str, Any], out_dir: Path, embedded: bool = True) -> 
 
     embedded: whether the command reads embeddings.
     """
-    from helpers.few_label import drawn
-    from helpers.transfer import read_targets
+    from helpers.evaluation.few_label import drawn
+    from helpers.probe.inputs import read_targets
     from models.errors import ConfigError, GroundtruthError
 
     d = config["data"]
@@ -64,7 +64,7 @@ def targets(config: Mapping[str, Any], out_dir: Path, embedded: bool = True) -> 
 
 def protocol(config: Mapping[str, Any]) -> dict[str, Any]:
     """Settings and inputs of the probe, the seeds, and the data set's name."""
-    from helpers.transfer import probe_inputs, probe_settings
+    from helpers.probe.inputs import probe_inputs, probe_settings
 
     d = config["data"]
     return dict(
@@ -128,8 +128,8 @@ def summary(run: Run, scores: Any) -> dict[str, float]:
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
-    from helpers.comparison import compare_systems
-    from helpers.tables import print_scores
+    from helpers.evaluation.comparison import compare_systems
+    from helpers.reports.tables import print_scores
 
     d = _config["data"]
     check_repetitions(_config)
@@ -156,8 +156,8 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
 @ex.command
 def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     """Score per block and kind of token: data.base_dir is the folder above the blocks. Writes sweep.html, .png, .svg, .csv and .json. Resumes."""
-    from helpers.sweep import best_by_validation, run_sweep, write_tables
-    from helpers.sweep_report import print_sweep, report_sweep
+    from helpers.evaluation.sweep import best_by_validation, run_sweep, write_tables
+    from helpers.evaluation.sweep_report import print_sweep, report_sweep
     from models.errors import ConfigError
 
     refuse_unused(_config, "sweep")
@@ -186,7 +186,7 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
 @ex.command
 def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Score versus the share of training labels (1, 10, 100 %), several draws of each. Writes few_label.html, .png, .svg, .csv, .json, points/."""
-    from helpers.few_label import print_few_label, report_few_label, run_few_label, save_points
+    from helpers.evaluation.few_label import print_few_label, report_few_label, run_few_label, save_points
     from models.errors import ConfigError
 
     refuse_unused(_config, "few_label")
@@ -205,8 +205,8 @@ def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
 @ex.command
 def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train the encoder finetune.model itself on the target, whole or its last blocks; epoch by validation, test once, the probe's table."""
-    from helpers.finetune import FineTuneSettings, finetune
-    from helpers.tables import print_scores
+    from helpers.evaluation.finetune import FineTuneSettings, finetune
+    from helpers.reports.tables import print_scores
     from models import load_model
     from models.errors import ConfigError
 
@@ -254,7 +254,7 @@ def compare(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
 
     Writes differences.csv.
     """
-    from helpers.tables import print_differences, print_scores, saved_systems, write_differences
+    from helpers.reports.tables import print_differences, print_scores, saved_systems, write_differences
 
     systems = saved_systems([part.strip() for part in _config["compare"]["runs"].split(",") if part.strip()])
     print_scores(systems)

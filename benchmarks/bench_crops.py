@@ -23,10 +23,10 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.datamodule import TrackDataModule
-from datasets.groundtruth import Groundtruth
-from datasets.layouts import export_files
-from datasets.store import TrackStore
+from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.loading.datamodule import TrackDataModule
+from datasets.store.layouts import export_files
+from datasets.store.track_store import TrackStore
 
 FRAMES, CLIP, BANDS, BATCH = 1876, 625, 96, 12
 ROUNDS = 7

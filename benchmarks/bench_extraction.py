@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 def make_store(path: Path, n_tracks: int, frames: int = 400) -> None:
-    from datasets.store import TrackStore
+    from datasets.store.track_store import TrackStore
 
     rng = np.random.default_rng(0)
     attrs = {"kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000, "hop": 256}
@@ -56,7 +56,7 @@ def anonymous_mib() -> float:
 
 def peak_of_extraction(store: str, out: str, send) -> None:
     """Peak anonymous memory over that before the first window, MiB, and windows/s."""
-    from helpers.extract import extract_embeddings
+    from helpers.extraction.extract import extract_embeddings
 
     net, peak, stop = network(), 0.0, threading.Event()
     extract_embeddings(net, store, f"{out}/warm", BLOCKS, names=["0.flac"])
@@ -98,8 +98,8 @@ def plain(net, store, hop: int = 312) -> int:
 
 
 def main() -> None:
-    from datasets.store import TrackStore
-    from helpers.extract import extract_embeddings
+    from datasets.store.track_store import TrackStore
+    from helpers.extraction.extract import extract_embeddings
 
     console = Console()
     with tempfile.TemporaryDirectory() as folder:

@@ -22,7 +22,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from helpers.metrics import bootstrap_interval, tagging_scores
+from helpers.metrics.tagging import bootstrap_interval, tagging_scores
 
 
 def scikit(y: np.ndarray, s: np.ndarray) -> None:

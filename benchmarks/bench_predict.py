@@ -29,7 +29,7 @@ ROUNDS, BATCH = 3, 4
 _TAG = """
 import json, re, sys
 from models.maest import MAEST
-from helpers.predict import predict
+from helpers.prediction.predict import predict
 net = MAEST(input_t=625, n_classes=400, embed_dim=64, depth=2, num_heads=4).eval()
 predict(net, sys.argv[1], sys.argv[2], tables=["csv"])
 status = open("/proc/self/status").read()  # getrusage would tell the parent's peak too

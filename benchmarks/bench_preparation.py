@@ -38,13 +38,15 @@ from joblib import cpu_count  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from datasets.features import mel_of_file  # noqa: E402
 from datasets.prepare import prepare  # noqa: E402
+from datasets.prepare.features import mel_of_file  # noqa: E402
 from models import audio  # noqa: E402
 
 SECONDS = 30
 SUFFIXES = ("mp3", "flac", "mp3", "ogg", "mp3", "wav")
-ONE_FILE = "import sys, numpy; from datasets.features import mel_of_file; numpy.save(sys.argv[2], mel_of_file(sys.argv[1]))"
+ONE_FILE = (
+    "import sys, numpy; from datasets.prepare.features import mel_of_file; numpy.save(sys.argv[2], mel_of_file(sys.argv[1]))"
+)
 
 
 def make_files(folder: Path, count: int) -> list[Path]:

@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from datasets.store import TrackStore
-from helpers.embeddings import load_embeddings
-from helpers.head_training import HeadSpec, Source, initial_head, train_heads
-from helpers.probe import ProbeSettings, Split, run_probe
+from datasets.store.track_store import TrackStore
+from helpers.extraction.embeddings import load_embeddings
+from helpers.probe.head_training import HeadSpec, Source, initial_head, train_heads
+from helpers.probe.run import ProbeSettings, Split, run_probe
 
 SIZES = {"train": 18706, "validation": 1825, "test": 5329}
 LABELS = [str(i) for i in range(50)]

@@ -32,17 +32,17 @@ sys.path.insert(0, str(ROOT))
 
 from synthetic_discogs import BANDS, check_room, write_store, write_table  # noqa: E402
 
-from datasets import store_files  # noqa: E402
-from datasets.store import TrackStore  # noqa: E402
+from datasets.store.track_store import TrackStore  # noqa: E402
+from datasets.store.track_store import files as store_files  # noqa: E402
 
 FRAMES, LONGEST, CLIP, BATCH = 625, 700, 625, 12
 FIRST_BATCH = """
 import json, resource, sys, time
 import h5py, numpy, pyarrow.csv
-from datasets.datamodule import TrackDataModule
-from datasets.groundtruth import Groundtruth
-from datasets.store import TrackStore
-import datasets.groundtruth_files
+from datasets.loading.datamodule import TrackDataModule
+from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.store.track_store import TrackStore
+import datasets.groundtruth.read
 table, store, frames = sys.argv[1], sys.argv[2], int(sys.argv[3])
 memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 figures, clock = {"imports": memory()}, [time.perf_counter(), time.process_time()]

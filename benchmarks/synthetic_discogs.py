@@ -19,8 +19,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from datasets.progress import JobProgress
-from datasets.store import TrackStore
+from datasets.store.track_store import TrackStore
+from datasets.utils.progress import JobProgress
 
 LABELS, BANDS = 400, 96
 ATTRS = {"kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000, "hop": 256}

@@ -2,7 +2,7 @@
 
 import sys
 
-from .sets_overview import main
+from .published.overview import main
 
 if __name__ == "__main__":
     sys.exit(main())

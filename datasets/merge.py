@@ -13,8 +13,8 @@ from pathlib import Path
 
 from models.errors import StoreError
 
-from .progress import JobProgress
-from .store import TrackStore
+from .store.track_store import TrackStore
+from .utils.progress import JobProgress
 
 log = logging.getLogger(__name__)
 

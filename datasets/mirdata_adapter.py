@@ -18,8 +18,8 @@ from typing import Any
 
 from models.errors import GroundtruthError, StoreError, nearest
 
-from .collection import write_table
-from .groundtruth import Groundtruth, listed
+from .collection.findings import write_table
+from .groundtruth.groundtruth import Groundtruth, listed
 
 log = logging.getLogger(__name__)
 Labels = str | Callable[[Any], object]

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from models.errors import ConfigError
 
-from .run_records import DEAD_AFTER, Record, differences, is_loss, read_runs
+from .experiments.run_records import DEAD_AFTER, Record, differences, is_loss, read_runs
 
 PLACES = ("exp_logs", "exp_out/tl")
 COLOURS = {"COMPLETED": "green", "RUNNING": "cyan", "FAILED": "red", "DEAD": "red", "INTERRUPTED": "yellow", "TIMEOUT": "yellow"}

@@ -13,10 +13,10 @@ _install(__name__)
 
 _WHERE: dict[str, str] = {
     "get_maest": ".maest",
-    "get_model": ".cards",
-    "list_models": ".cards",
-    "load_model": ".cards",
-    "ModelCard": ".cards",
+    "get_model": ".weights.registry",
+    "list_models": ".weights.registry",
+    "load_model": ".weights.registry",
+    "ModelCard": ".weights.registry",
     "AudioEncoder": ".encoder",
     "export_model": ".export",
 }  # public name -> the module that defines it

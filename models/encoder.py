@@ -20,8 +20,8 @@ from .prefetch import ahead
 from .windows import Tail, stream_windows
 
 if TYPE_CHECKING:
-    from .cards import ModelCard
     from .tagging import Tagged
+    from .weights.registry import ModelCard
 
 BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, get_args
 
-from .checkpoints import CONFIG, SETTINGS
-from .downloads import digest_of
 from .encoder import AudioEncoder
 from .errors import ConfigError, nearest
+from .weights.checkpoints import CONFIG, SETTINGS
+from .weights.downloads import digest_of
 
 log = logging.getLogger(__name__)
 Format = Literal["safetensors", "ast", "onnx"]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .errors import AudioError
 from .frontend import MaestMel
-from .mel_settings import MAEST as MAEST_MEL
+from .frontend.mel_settings import MAEST as MAEST_MEL
 from .prefetch import ahead
 from .windows import Tail, stream_windows
 

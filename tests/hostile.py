@@ -183,7 +183,7 @@ def odd_files(root: Path, spare: Path) -> dict[str, float]:
 
 def headerless_vbr(path: Path) -> float:
     """An MP3 of variable bitrate whose header frame is gone; quiet, then loud: its first frames say nothing about the rest. Seconds."""
-    from models.containers import mpeg_frame
+    from models.audio.containers import mpeg_frame
 
     loud = np.random.default_rng(0).uniform(-0.8, 0.8, (44100 * 2, 2)).astype(np.float32)
     with soundfile.SoundFile(path, "w", 44100, 2, format="MP3", bitrate_mode="VARIABLE", compression_level=0.2) as file:

@@ -37,9 +37,9 @@ def before(owner: object, name: str, number: int, act: Callable[..., object]) ->
 def prepare(what: str, number: int) -> None:
     import torch
 
-    import helpers.training
-    from helpers.lit import LitObjective
-    from helpers.run_folder import RunFolder
+    import helpers.training.fit
+    from helpers.experiments.run_folder import RunFolder
+    from helpers.training.lightning_module import LitObjective
 
     save, rank = torch.save, int(os.environ.get("RANK", 0))
 

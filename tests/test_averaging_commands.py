@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoints import read_checkpoint, read_state
+from models.weights.checkpoints import read_checkpoint, read_state
 
 SMALL = {
     "datamodule.demo_tracks": 12, "maest.embed_dim": 48, "maest.depth": 1, "trainer.check_val_every_n_epoch": 1, "trainer.accelerator": "cpu",

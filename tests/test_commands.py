@@ -147,7 +147,7 @@ def test_extraction_of_several_blocks_and_the_probe(trained, folder):
     words = ["with", "demo", *TINY, checkpoint, "inference.transformer_block=[0,1]"]
     done = shell(folder, "ex_maest.py", "extract_embeddings", *words)
     assert done.returncode == 0, done.stderr[-3000:]
-    from datasets.store import TrackStore
+    from datasets.store.track_store import TrackStore
 
     store = TrackStore.open(folder / "exp_out" / "5sec" / "1")
     assert len(store) == 40
@@ -173,8 +173,8 @@ def test_extraction_of_several_blocks_and_the_probe(trained, folder):
 
 def test_norm_stats_are_those_of_the_training_tracks(run, trained, folder):
     result = run("compute_norm_stats", "demo", **{"datamodule.demo_tracks": 40}).result
-    from datasets.groundtruth import Groundtruth, match
-    from datasets.store import TrackStore
+    from datasets.groundtruth.groundtruth import Groundtruth, match
+    from datasets.store.track_store import TrackStore
 
     store = TrackStore.open(folder / "exp_out" / "demo_data-40" / "mels")
     keys = Groundtruth.read(folder / "exp_out" / "demo_data-40" / "groundtruth.csv").splits["train"].keys
@@ -184,7 +184,7 @@ def test_norm_stats_are_those_of_the_training_tracks(run, trained, folder):
 
 
 def test_export_of_a_trained_checkpoint_is_read_back(run, trained, folder):
-    from models.checkpoints import read_state
+    from models.weights.checkpoints import read_state
 
     checkpoint = str(trained[0] / "checkpoints" / "best.ckpt")
     updates = {"maest.embed_dim": 48, "maest.depth": 2, "maest.checkpoint": checkpoint, "export.out": str(folder / "exported")}
@@ -208,7 +208,7 @@ def test_predict_writes_pages_of_a_trained_networks_words(run, trained, folder):
     written = run("predict", "demo", **updates).result
     assert [Path(path).name for path in written] == ["index.html", "predictions.csv", "windows.csv"]
     names = (folder / written[1]).read_text().splitlines()[0].split(",")[5:]
-    from models.checkpoints import read_settings
+    from models.weights.checkpoints import read_settings
 
     assert names == read_settings(checkpoint)["labels"]
 
@@ -273,7 +273,7 @@ def test_published_weights_of_full_size_are_loaded_and_used(folder, tmp_path):
     assert len(files) == 6
     first = np.load(files[0])
     assert first.shape[1:] == (2304,)
-    from datasets.store import TrackStore
+    from datasets.store.track_store import TrackStore
     from models.frontend import normalise
 
     store = TrackStore.open(folder / "exp_out" / "demo_data-6" / "mels")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.checkpoints import read_checkpoint
+from models.weights.checkpoints import read_checkpoint
 
 RUNNER = Path(__file__).parent / "killed_run.py"
 EPOCHS, STEPS = 3, 8  # 30 tracks in batches of 4

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.run_records import read_runs
+from helpers.experiments.run_records import read_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [

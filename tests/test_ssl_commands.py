@@ -123,7 +123,7 @@ def test_extraction_and_linear_evaluation(run, pretrained, audio, labels, folder
     }
     done = run("extract_embeddings", **updates).result
     assert list(done) == ["4"]
-    from datasets.store import TrackStore
+    from datasets.store.track_store import TrackStore
 
     store = TrackStore.open(folder / "embedded" / "4")
     assert store.item_shape == (8,)
@@ -173,7 +173,7 @@ def test_a_supervised_network_predicts(run, audio, labels, folder):
 
 def test_a_checkpoint_of_another_rate_and_width_needs_no_words(run, audio, labels, caplog):
     """What it was trained with decides what is prepared, in extraction and in the test."""
-    from datasets.store import TrackStore
+    from datasets.store.track_store import TrackStore
 
     data = {"datamodule.audio_dir": str(audio), "datamodule.groundtruth": str(labels), "trainer.default_root_dir": "own_rate"}
     run("main", "samplecnn_supervised", **data, **{"clmr.sample_rate": 16000, "clmr.channels": [4, 4, 4, 6, 6]})

@@ -41,7 +41,7 @@ def test_a_student_s_dist_head_agrees_with_the_teacher_more_than_its_cls_head(tm
     assert json.loads(Path("tests/1/test.json").read_text())["test_track_roc_dist"] == pytest.approx(found["test_track_roc_dist"])
     assert found["test_teacher_loss_dist"] < found["test_teacher_loss_cls"]
     assert found["test_teacher_f1_dist"] > found["test_teacher_f1_cls"]
-    from datasets.store import TrackStore
+    from datasets.store.track_store import TrackStore
 
     store = TrackStore.open(out["1"])
     assert len(store) == 100

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import configs
-from datasets.store import TrackStore
+from datasets.store.track_store import TrackStore
 
 N, C = 120, 16
 PROTOCOLS = ["maest_tl", "clmr_linear", "clmr_mlp", "marble", "omar"]

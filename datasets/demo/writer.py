@@ -15,8 +15,8 @@ import soundfile as sf
 
 from models.errors import AudioError, GroundtruthError
 
-from ..parallel import parallel_map
-from ..progress import JobProgress
+from ..jobs.parallel import parallel_map
+from ..utils.progress import JobProgress
 from .labels import LABELS, SPLITS, TrackPlan, plan_track
 from .render import render
 

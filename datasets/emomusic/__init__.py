@@ -11,8 +11,8 @@ from pathlib import Path
 
 from models.errors import DataSetError
 
-from ..label_table import LabelTable, read_rows
-from ..sets import DataSet, Variant
+from ..published.dataset import DataSet, Variant
+from ..published.label_table import LabelTable, read_rows
 
 VALUES = ("arousal", "valence")
 SET_COLUMN = "Mediaeval 2013 set"

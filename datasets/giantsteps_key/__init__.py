@@ -12,9 +12,9 @@ from pathlib import Path
 
 from models.errors import DataSetError
 
-from ..fetch import Bundle, Remote
-from ..label_table import LabelTable, read_rows
-from ..sets import DataSet, Variant
+from ..published.dataset import DataSet, Variant
+from ..published.fetch import Bundle, Remote
+from ..published.label_table import LabelTable, read_rows
 
 TONICS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 KEYS = tuple(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in TONICS)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..label_table import LabelTable
-from ..sets import DataSet, Variant
+from ..published.dataset import DataSet, Variant
+from ..published.label_table import LabelTable
 
 GENRES = ("blues", "classical", "country", "disco", "hiphop", "jazz", "metal", "pop", "reggae", "rock")
 LIST = Path(__file__).with_name("filtered.txt")

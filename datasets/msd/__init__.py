@@ -15,9 +15,9 @@ from pathlib import Path
 
 from models.errors import DataSetError, GroundtruthError
 
-from .. import safe_pickle
-from ..label_table import SPLITS, LabelTable
-from ..sets import DataSet, Variant
+from ..groundtruth import safe_pickle
+from ..published.dataset import DataSet, Variant
+from ..published.label_table import SPLITS, LabelTable
 
 N_TRAIN = 201680  # the first ids of filtered_list_train.cP; the others are validation
 _ID = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from models.errors import DataSetError
 
-from ..fetch import Bundle, Remote, read_sums
-from ..label_table import SPLITS, LabelTable
-from ..sets import DataSet, Variant
+from ..published.dataset import DataSet, Variant
+from ..published.fetch import Bundle, Remote, read_sums
+from ..published.label_table import SPLITS, LabelTable
 
 LISTS = "https://raw.githubusercontent.com/MTG/mtg-jamendo-dataset/master/data/"
 AUDIO = "https://cdn.freesound.org/mtg-jamendo/raw_30s/audio-low/"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from models.errors import DataSetError
 
-from ..fetch import Bundle, Remote
-from ..label_table import LabelTable, read_rows
-from ..sets import DataSet, Variant
+from ..published.dataset import DataSet, Variant
+from ..published.fetch import Bundle, Remote
+from ..published.label_table import LabelTable, read_rows
 
 URL = "https://mirg.city.ac.uk/datasets/magnatagatune/"
 PARTS = ("mp3.zip.001", "mp3.zip.002", "mp3.zip.003")

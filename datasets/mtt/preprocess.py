@@ -7,6 +7,6 @@ if __name__ == "__main__":
     here = Path(__file__).resolve()
     sys.path[0] = str(here.parents[2])  # in place of this folder
     from datasets.mtt import SET
-    from datasets.sets_command import main
+    from datasets.published.command import main
 
     sys.exit(main(SET))

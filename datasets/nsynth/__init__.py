@@ -7,9 +7,9 @@ from pathlib import Path
 
 from models.errors import DataSetError
 
-from ..fetch import Bundle, Remote
-from ..label_table import LabelTable
-from ..sets import DataSet, Variant
+from ..published.dataset import DataSet, Variant
+from ..published.fetch import Bundle, Remote
+from ..published.label_table import LabelTable
 
 URL = "https://storage.googleapis.com/magentadata/datasets/nsynth/"
 FOLDERS = {"train": "nsynth-train", "validation": "nsynth-valid", "test": "nsynth-test"}

@@ -2,7 +2,7 @@
 
 import sys
 
-from ..sets_command import main
+from ..published.command import main
 from . import SET
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from pathlib import Path
 from models.audio import find_audio
 from models.errors import DataSetError
 
-from ..fetch import Bundle, Remote, without_litter
-from ..groundtruth import Groundtruth
-from ..label_table import LabelTable
-from ..sets import DataSet, Variant
-from ..splits import stratified_split
+from ..groundtruth.groundtruth import Groundtruth
+from ..groundtruth.splits import stratified_split
+from ..published.dataset import DataSet, Variant
+from ..published.fetch import Bundle, Remote, without_litter
+from ..published.label_table import LabelTable
 
 TECHNIQUES = ("belt", "breathy", "inhaled", "lip_trill", "spoken", "straight", "trill", "trillo", "vibrato", "vocal_fry")
 SINGERS = tuple(f"f{k}" for k in range(1, 10)) + tuple(f"m{k}" for k in range(1, 12))

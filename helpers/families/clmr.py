@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from models.audio import find_audio
-from models.cards import find_weights, get_card
-from models.checkpoints import read_settings, weight_file
 from models.clmr import SampleCNN, build
 from models.clmr.augment import Augmentation
 from models.clmr.objective import ContrastiveObjective, WaveformSupervised
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
+from models.weights.checkpoints import read_settings, weight_file
+from models.weights.registry import find_weights, get_card
 
 log = logging.getLogger(__name__)
 Config = Mapping[str, Any]

@@ -7,9 +7,9 @@ from typing import Any
 
 from models.errors import ConfigError
 
-from ..averaging import AveragedWeights
-from ..lit import Optimization
 from ..schedules import cosine_down
+from ..training.averaging import AveragedWeights
+from ..training.lightning_module import Optimization
 
 LARS_SHARE = 0.3 / 256  # of the clips of a step: SimCLR's rule (arXiv 2002.05709)
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from models.errors import ConfigError
 
-from ..few_label import saved_share
-from ..scores import SystemScores, compare
-from ..tasks import LOWER_IS_BETTER, METRIC_NAMES
+from ..evaluation.few_label import saved_share
+from ..metrics.scores import SystemScores, compare
+from ..metrics.tasks import LOWER_IS_BETTER, METRIC_NAMES
 from .engine import Absent, Done, Failed, Outcome
-from .layout import Cell, Claim, Table
 from .records import LOG
 from .steps import Step
+from .table import Cell, Claim, Table
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from models.cards import find_weights, get_card, local_weights, weight_folders
-from models.downloads import offline
 from models.errors import StoreError, WeightsNotFoundError
+from models.weights.downloads import offline
+from models.weights.registry import find_weights, get_card, local_weights, weight_folders
 
-from ..provenance import git_state
-from .child import Child
+from ..experiments.provenance import git_state
+from .child_process import Child
 from .records import LOG, OUT, RUNS, Done, clear, finished_run, read_inputs, read_made, read_record, write_record
 from .steps import Keys, Outside, Ref, Step, in_order
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from datasets.store import TrackStore
-from datasets.store_files import read_parts, read_sealed
+from datasets.store.files import read_parts, read_sealed
+from datasets.store.track_store import TrackStore
 from models.errors import StoreError
 
 _BLOCK = 1 << 20  # bytes read at once

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from datasets.progress import JobProgress
+from datasets.utils.progress import JobProgress
 from models import load_model
 from models.errors import ConfigError
 from models.frontend import frames_of

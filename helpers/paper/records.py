@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic, plain
+from ..utils.files import atomic, plain
 from .steps import Step
 
 VERSION = 1

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..files import plain
-from ..typed_config import flat
+from ..utils.files import plain
+from ..utils.typed_config import flat
 from .identity import identity_of
 
 Resolve = Callable[
@@ -147,7 +147,7 @@ class Keys:
         return value
 
     def _weights(self, name: str) -> str:
-        from models.cards import get_card, local_weights
+        from models.weights.registry import get_card, local_weights
 
         found = local_weights(get_card(name))
         return "absent" if found is None else self._identity(found)

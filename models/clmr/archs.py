@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cards import ModelCard, find_weights, get_card, load_labels, register
-from ..checkpoints import read_settings
 from ..errors import ConfigError
+from ..weights.checkpoints import read_settings
+from ..weights.registry import ModelCard, find_weights, get_card, load_labels, register
 from .checkpoints import load_checkpoint
 from .network import SAMPLE_RATE, SampleCNN
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checkpoints import read_settings, read_state
 from ..errors import WeightsError
-from ..head_origin import LOSS, check_origin, header
+from ..weights.checkpoints import read_settings, read_state
+from ..weights.head_origin import LOSS, check_origin, header
 from .network import SampleCNN
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cards import ModelCard, default_labels, find_weights, get_card, register
-from ..checkpoints import read_settings, read_state
 from ..errors import WeightsError, WeightsNotFoundError, nearest
+from ..weights.checkpoints import read_settings, read_state
+from ..weights.registry import ModelCard, default_labels, find_weights, get_card, register
 from . import convert
 from .ast import is_ast
 from .network import MAEST

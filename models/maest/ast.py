@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..cards import default_labels
 from ..errors import WeightsError
+from ..weights.registry import default_labels
 
 if TYPE_CHECKING:
     from .network import MAEST

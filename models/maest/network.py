@@ -22,10 +22,10 @@ ensure_torchvision()
 
 from timm.models.vision_transformer import Block  # noqa: E402
 
-from ..cards import default_labels  # noqa: E402
 from ..frontend import MaestMel, mel_blocks  # noqa: E402
-from ..mel_settings import MAEST as FRONT_END  # noqa: E402
-from ..mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
+from ..frontend.mel_settings import MAEST as FRONT_END  # noqa: E402
+from ..frontend.mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
+from ..weights.registry import default_labels  # noqa: E402
 from . import inputs  # noqa: E402
 from .patchout import Patchout  # noqa: E402
 from .stored import StoredMels  # noqa: E402

@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from datasets.groundtruth import Groundtruth
+from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.mirdata_adapter import from_mirdata, main
 from models.errors import GroundtruthError
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from models import export_model, get_maest
-from models.checkpoints import read_settings, read_state
 from models.clmr import SampleCNN
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
 from models.maest import MAEST, ast, convert
+from models.weights.checkpoints import read_settings, read_state
 
 SIZE = dict(embed_dim=32, depth=3, num_heads=4)
 

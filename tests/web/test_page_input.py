@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models import export_model
-from models.downloads import digest_of
+from models.weights.downloads import digest_of
 from tests.sound import tune, write
 from tests.web.browser import DONE, READY, ROOT, WEB, chromium, server_module, serving, small_maest, visit
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..quotes import Quote
+from ..citations import Quote
 from ..steps import Ref
 
 Scale = Mapping[str, Any]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import recipes as r
-from ..parts import clmr_quotes
+from ..rows import clmr_quotes
 from ..steps import Ref
 from . import Scale, System, family
 

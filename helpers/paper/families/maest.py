@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import recipes as r
-from ..parts import maest_quotes, main_maest
+from ..rows import maest_quotes, main_maest
 from ..steps import Ref
 from . import Scale, System, family
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...comparison import MEL_STATISTICS
+from ...evaluation.comparison import MEL_STATISTICS
 from .. import recipes as r
-from ..layout import Cell, Claim, Row, Table, table, words
-from ..parts import clmr_quotes, headline, main_target, probe_cells, score_columns
-from ..quotes import Quote
+from ..citations import Quote
+from ..rows import clmr_quotes, headline, main_target, probe_cells, score_columns
 from ..steps import Outside, Ref, Step
+from ..table import Cell, Claim, Row, Table, table, words
 
 TAGS_ONLY = "not available: CLMR's supervised baseline is run on tags here"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...comparison import MEL_STATISTICS
-from ...tasks import METRIC_NAMES
+from ...evaluation.comparison import MEL_STATISTICS
+from ...metrics.tasks import METRIC_NAMES
 from .. import recipes as r
 from ..families import System, all_systems
-from ..groups import TASKS
-from ..layout import Cell, Claim, Row, Table, table, words
-from ..parts import NO_MAEST_TABLE, headline, main_target, probe_cells, score_columns
+from ..label_groups import TASKS
+from ..rows import NO_MAEST_TABLE, headline, main_target, probe_cells, score_columns
 from ..steps import Step
+from ..table import Cell, Claim, Row, Table, table, words
 
 UNTRAINED = "untrained MAEST"
 BASELINE = "mel statistics, logistic regression"

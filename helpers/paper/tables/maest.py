@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...tasks import METRIC_NAMES
+from ...metrics.tasks import METRIC_NAMES
 from .. import recipes as r
-from ..layout import Cell, Claim, Row, Table, table
-from ..parts import (
+from ..rows import (
     NO_MAEST_TABLE,
     TEACHER_STUDENT,
     about,
@@ -21,6 +20,7 @@ from ..parts import (
     score_columns,
 )
 from ..steps import Estimate, Ref, Step
+from ..table import Cell, Claim, Row, Table, table
 
 STARTS = (  # name, the arch whose weights a training begins with (none: random), the published network that came of it
     ("random weights", None, ("maest_10s_random_weights_inference", "discogs-maest-10s-fs-129e")),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.paper.engine import Done, Engine, Failed
-from helpers.paper.side_by_side import make_steps
+from helpers.paper.scheduler import make_steps
 from helpers.paper.steps import Keys, Ref, Step
 
 FAKE = Path(__file__).parent / "fake_step.py"

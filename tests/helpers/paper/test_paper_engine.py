@@ -16,7 +16,7 @@ import pytest
 from helpers.paper.engine import Absent, Done, Engine, Failed, Open, failures
 from helpers.paper.plan import factor_of, longest_chains, make_plan, print_plan, span
 from helpers.paper.records import RECORD, clear, read_inputs, read_record
-from helpers.paper.side_by_side import make_steps
+from helpers.paper.scheduler import make_steps
 from helpers.paper.steps import Estimate, Keys, Outside, Ref, Step, in_order
 from tests.helpers.paper.mini import apart, drive, drive_counted, engine, make_two, nested, plan, table
 from tests.kill import run_with_kills
@@ -390,7 +390,7 @@ def test_keys_follow_what_files_hold_and_not_where_they_are(tmp_path):
 def test_keys_follow_a_stores_tracks(tmp_path):
     import numpy as np
 
-    from datasets.store import TrackStore
+    from datasets.store.track_store import TrackStore
 
     def store(name: str, order: list[int], change: float = 0.0) -> str:
         with TrackStore.create(tmp_path / name / "mels.h5", (2,), "float32", {"kind": "mel"}) as writer:

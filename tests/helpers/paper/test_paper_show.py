@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from helpers.metrics.scores import SystemScores, compare
 from helpers.paper.cells import fill, judge, read_cell, swept
+from helpers.paper.citations import Quote
 from helpers.paper.engine import Absent, Engine, Failed, Open
-from helpers.paper.layout import Cell, Claim, Row, Table, words
-from helpers.paper.quotes import Quote
 from helpers.paper.records import Done
-from helpers.paper.show import Shown, _page, markdown, print_table, write_table
+from helpers.paper.render import Shown, _page, markdown, print_table, write_table
 from helpers.paper.steps import Keys, Step
-from helpers.scores import SystemScores, compare
+from helpers.paper.table import Cell, Claim, Row, Table, words
 
 EVIL = "<script>alert('x')</script>|=cmd"
 SCALE = {"name": "demo", "networks": "trained", "targets": []}
@@ -288,7 +288,7 @@ def test_on_a_phone_the_papers_numbers_are_a_list(shown, tmp_path, bench, monkey
 
 def test_formulas_do_not_reach_spreadsheets(bench, tmp_path):
     table = Table("t", "t", "p", ["x"], [Row("=1+1", [words("-cmd")])])
-    from helpers.paper.show import _csv
+    from helpers.paper.render import _csv
 
     text = _csv(Shown(fill(table, bench.of), SCALE))
     assert "'=1+1" in text
@@ -298,7 +298,7 @@ def test_formulas_do_not_reach_spreadsheets(bench, tmp_path):
 
 
 def test_the_csv_has_the_papers_numbers_with_their_sources(shown):
-    from helpers.paper.show import _csv
+    from helpers.paper.render import _csv
 
     rows = list(csv.DictReader(io.StringIO(_csv(shown))))
     assert rows[0]["papers"].startswith("MTT ROC-AUC 0.887 (whether untagged clips are kept is not said)")

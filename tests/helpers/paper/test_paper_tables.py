@@ -10,16 +10,16 @@ import pytest
 import configs
 import ex_paper
 from configs.schema_paper import ExPaper
+from helpers.experiments.experiment import check
 from helpers.paper import recipes
+from helpers.paper.citations import FILE, PER_CENT, Quote, entries, find
 from helpers.paper.engine import Absent, Engine
-from helpers.paper.groups import DOMAINS, TASKS, write_groups
-from helpers.paper.layout import Cell, Table, load_tables, table
+from helpers.paper.label_groups import DOMAINS, TASKS, write_groups
 from helpers.paper.plan import make_plan, span
-from helpers.paper.quotes import FILE, PER_CENT, Quote, entries, find
 from helpers.paper.steps import Keys, Outside, Ref, in_order
-from helpers.sacred_glue import check
-from models.cards import get_card
+from helpers.paper.table import Cell, Table, load_tables, table
 from models.errors import ConfigError
+from models.weights.registry import get_card
 
 TABLES = load_tables()
 NAMES = [
@@ -208,7 +208,7 @@ def test_dry_is_a_flag(words, want):
 # ---- labels in groups
 def test_groups_split_the_demo_as_it_is(tmp_path):
     from datasets.demo.labels import FAMILIES
-    from datasets.groundtruth import Groundtruth
+    from datasets.groundtruth.groundtruth import Groundtruth
 
     found = write_groups(tmp_path, 200)
     assert set(found) == {"demo", *TASKS, *DOMAINS}

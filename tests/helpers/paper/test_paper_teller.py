@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from helpers.paper.plan import span
+from helpers.paper.progress import Teller
 from helpers.paper.steps import Estimate, Ref, Step
-from helpers.paper.teller import Teller
 
 FIRST, LAST = (
     Step(f"train {k}", "ex_maest.py", "main", (), {"seed": k}, estimate=Estimate(seconds, 1.0, ""))

@@ -1,0 +1,185 @@
+"""Reading label files: csv and tsv, json, pickles (through a list of what is admitted), and a folder per class."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.errors import GroundtruthError
+
+from . import safe_pickle
+from .cache import cached
+from .columns import Columns
+from .groundtruth import Groundtruth, listed
+from .tables import Table, part, read_table
+
+log = logging.getLogger(__name__)
+TABLES = (".csv", ".tsv", ".txt")
+
+
+def read(
+    path: str | Path,
+    *,
+    labels: Sequence[str] | str | Path | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    separator: str | None = None,
+    faulty: bool = False,
+) -> Groundtruth:
+    """Read a groundtruth from a file or folder; the kind is told by the suffix.
+
+    csv, tsv: a header line; a column with the path and one with the labels, or a column of 0/1 per label; columns are recognised
+    by their names where these are usual, and chosen by `..._column`. `separator` parts the labels in a cell ("|", ";" or ","; ""
+    when each cell is one label); by default the first of these that occurs. json: {path: labels}, or a list of objects with the
+    same names as the columns, or {"labels": [...], "tracks": {path: labels}}. pk, pkl, pickle: a dict path -> labels; only plain
+    data and numpy arrays are admitted. A folder: one sub-folder per class.
+
+    faulty: rows that stand twice, and splits that are none, are left as they are (collection.py finds them); of a json dict and a pickle, whose
+    names are unique, they are errors still.
+
+    `labels`: the columns' names and order, as a list or a text file with one per line; by default the names found, sorted.
+
+    Raises GroundtruthError saying which file, what is wrong with it, and what to choose.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise GroundtruthError(f"There is no groundtruth at {path}.")
+    columns = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
+    try:
+        names = _label_names(labels)
+        if path.is_dir():
+            found = _read_folder(path, names)
+        elif path.suffix.lower() in TABLES:
+            options = [names, columns, separator, *(["faulty"] if faulty else [])]
+            table = Table(path)
+            roles = table.columns(columns)
+            found = cached(path, options, lambda: read_table(table, roles, names, separator, faulty))
+            roles.say(path, found.labels)
+        elif path.suffix.lower() == ".json":
+            found = _read_json(path, names, columns, separator, faulty)
+        elif path.suffix.lower() in (".pk", ".pkl", ".pickle"):
+            found = _from_mapping(safe_pickle.load(path), names)
+        else:
+            raise GroundtruthError(f"'{path.suffix}' is not a kind of groundtruth; csv, tsv, json, pk or a folder per class is.")
+    except GroundtruthError as error:
+        raise GroundtruthError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        where = next((n for n, line in enumerate(path.read_bytes().splitlines(), start=1) if not _is_utf8(line)), None)
+        of_line = "" if where is None else f" (line {where})"
+        raise GroundtruthError(f"{path} is not UTF-8{of_line}: {error.reason}. Save it as UTF-8.") from None
+    except (OSError, csv.Error) as error:
+        raise GroundtruthError(f"{path} cannot be read: {error}.") from None
+    if found.n_unlabelled:
+        log.info("%s: %d of %d tracks have no label.", path, found.n_unlabelled, len(found))
+    unused = [label for label, n in zip(found.labels, found.counts.tolist()) if n == 0]
+    if unused:
+        log.info("%s: %d of %d labels have no track: %s.", path, len(unused), found.n_labels, listed(unused))
+    return found
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
+    if labels is None:
+        return None
+    if isinstance(labels, str | Path):
+        return [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [str(label) for label in labels]
+
+
+# -- json
+
+
+def _no_twins(pairs: list[tuple[str, object]]) -> dict:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = [name for name, _ in pairs if name in seen or seen.add(name)]
+        raise GroundtruthError(f"{len(twice)} names stand more than once: {listed(twice)}.")
+    return found
+
+
+def _read_json(
+    path: Path, labels: list[str] | None, columns: dict[str, str | None], separator: str | None, faulty: bool
+) -> Groundtruth:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins)
+    except json.JSONDecodeError as error:
+        raise GroundtruthError(f"this is not json ({error}).") from None
+    if isinstance(found, dict) and set(found) == {"labels", "tracks"}:
+        labels = labels if labels is not None else _label_names(found["labels"])
+        found = found["tracks"]
+    if isinstance(found, dict):
+        return _from_mapping(dict(zip(found, _parted(list(found.values()), separator))), labels)
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise GroundtruthError("a dict path -> labels, or a list of objects, is wanted.")
+    if not found:
+        raise GroundtruthError("the list is empty.")
+    header = list(found[0])
+    cells = [[row.get(name, "") for name in header] for row in found]
+    roles = Columns.of(header, columns, [cells])
+    key, label, split, group = roles.path, roles.label, roles.split, roles.group
+    if key is None or label is None:
+        raise GroundtruthError(f"choose path_column and label_column from {', '.join(header)}.")
+    wanted = [name for name in (key, label, split, group) if name is not None]
+    for number, row in enumerate(found):
+        if any(name not in row for name in wanted):
+            raise GroundtruthError(f"object {number} lacks one of {', '.join(wanted)}.")
+    values = _parted([row[label] for row in found], separator)
+    parts = [None if name is None else [str(row[name]) for row in found] for name in (split, group)]
+    truth = Groundtruth.from_rows([str(row[key]) for row in found], values, labels, *parts, faulty=faulty)
+    roles.say(path, truth.labels)
+    return truth
+
+
+def _parted(values: list[object], separator: str | None) -> list[object]:
+    """Texts parted as a table's cells are, and no empty names in lists; anything else as it is."""
+    texts = iter(part([value for value in values if isinstance(value, str)], separator))
+    return [
+        next(texts)
+        if isinstance(value, str)
+        else [x for x in value if not isinstance(x, str) or x.strip()]
+        if isinstance(value, list)
+        else value
+        for value in values
+    ]
+
+
+def _from_mapping(mapping: object, labels: list[str] | None) -> Groundtruth:
+    if not isinstance(mapping, dict):
+        raise GroundtruthError(f"a dict path -> labels is wanted, this is a {type(mapping).__name__}.")
+    odd = [key for key in mapping if not isinstance(key, str)]
+    if odd:
+        raise GroundtruthError(f"paths are texts; {len(odd)} are not: {listed(odd)}.")
+    return Groundtruth.from_mapping(mapping, labels)
+
+
+# -- folders
+
+
+def _read_folder(path: Path, labels: list[str] | None) -> Groundtruth:
+    from models.audio import find_audio
+
+    files = find_audio(path)
+    inside = [name for name in files if "/" in name]
+    if not inside:
+        raise GroundtruthError(
+            "there is no audio in sub-folders; a folder is a groundtruth when each class has a sub-folder of its own."
+        )
+    if len(inside) < len(files):
+        log.warning("%s: %d audio files stand in no class folder and are left aside.", path, len(files) - len(inside))
+    classes = {name.split("/", 1)[0] for name in inside}
+    if empty := sorted(p.name for p in path.iterdir() if p.is_dir() and p.name not in classes and not p.name.startswith(".")):
+        log.warning("%s: %d folders hold no audio and are no classes: %s.", path, len(empty), listed(empty))
+    return Groundtruth.from_rows(inside, [[name.split("/", 1)[0]] for name in inside], labels)

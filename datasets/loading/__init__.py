@@ -1,0 +1,1 @@
+"""Tracks to batches: data modules, loaders, samplers, clips."""

@@ -1,0 +1,1 @@
+"""Published data sets: their tables, downloads, archives."""

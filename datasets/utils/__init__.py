@@ -1,0 +1,1 @@
+"""What every part of datasets/ may use: files, locks, names, progress."""

@@ -1,0 +1,141 @@
+"""Repeated k-fold cross-validation for sets that are too small for one split; every system is scored on the same folds.
+
+In each repetition every track is tested once: fold f is the test split, fold f + 1 the validation split, the others train. A label's score
+is its mean over the folds that it is defined in; the spread is over repetitions, which differ in folds and seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from datasets.groundtruth.splits import group_units
+from models.errors import ConfigError, GroundtruthError
+
+from ..metrics.scores import SystemScores
+from ..probe.run import ProbeSettings, Split, run_probe
+from .baselines import run_logistic_regression
+
+Fit = Callable[[Split, Split, Split, int], np.ndarray]  # train, validation, test, seed -> probabilities [N, L] of the test split
+
+
+def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0, group: Sequence[str] | None = None) -> np.ndarray:
+    """The fold of every track, int64 [N], so that each label is spread evenly: iterative stratification (Sechidis et al., 2011).
+
+    The label with the fewest tracks left is dealt out first, each of its tracks to the fold that lacks most of it, then most tracks, then by the
+    seed. y: bool [N, L]. group: [N] names (artists, albums); tracks of one name are dealt out as one, a track without a name by itself.
+
+    Raises ConfigError for fewer than 3 folds (test, validation and training each need one), more folds than tracks or groups, and groups so uneven
+    that a fold is left without any.
+    """
+    y = np.asarray(y).astype(bool)
+    if group is not None:
+        return _whole_groups(y, n_folds, seed, group)
+    if not 3 <= n_folds <= len(y):
+        raise ConfigError(f"{n_folds} folds of {len(y)} tracks: wanted 3 or more folds, and no more than tracks.")
+    return _dealt(y.astype(np.int64), np.ones(len(y)), n_folds, seed)
+
+
+def _whole_groups(y: np.ndarray, n_folds: int, seed: int, group: Sequence[str]) -> np.ndarray:
+    unit = group_units(group)
+    sizes = np.bincount(unit).astype(np.float64)
+    counts = np.zeros((len(sizes), y.shape[1]), dtype=np.int64)
+    np.add.at(counts, unit, y)
+    enough = 3 <= n_folds <= len(sizes)
+    fold = _dealt(counts, sizes, n_folds, seed) if enough else np.zeros(len(sizes), dtype=np.int64)
+    if len(np.unique(fold)) < n_folds:
+        raise ConfigError(
+            f"{n_folds} folds of {len(sizes)} groups, the largest of {int(sizes.max())} of {len(y)} tracks: wanted 3 or more folds, each with a "
+            "group. Take fewer folds (data.folds), or another column (data.group_column)."
+        )
+    return fold[unit]
+
+
+def _dealt(y: np.ndarray, sizes: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+    """The fold of every unit [U], of `sizes` tracks each, with y [U, L] tracks of each label."""
+    rng = np.random.default_rng(seed)
+    fold = np.full(len(y), -1, dtype=np.int64)
+    wanted = np.tile(y.sum(axis=0) / n_folds, (n_folds, 1))  # [folds, L]: positives each fold still lacks
+    room = np.full(n_folds, sizes.sum() / n_folds)
+    while (free := fold < 0).any():
+        left = y[free].sum(axis=0)
+        if left.any():
+            label = int(np.argmin(np.where(left > 0, left, sizes.sum() + 1)))
+            members, lack = np.flatnonzero(free & (y[:, label] > 0)), wanted[:, label]
+        else:
+            label, members, lack = -1, np.flatnonzero(free), np.zeros(n_folds)
+        for unit in rng.permutation(members):
+            chosen = int(np.lexsort((rng.random(n_folds), -room, -lack))[0])
+            fold[unit] = chosen
+            wanted[chosen] -= y[unit]
+            room[chosen] -= sizes[unit]
+    return fold
+
+
+def repeated_folds(
+    y: np.ndarray, n_folds: int = 5, n_repeats: int = 3, seed: int = 0, group: Sequence[str] | None = None
+) -> np.ndarray:
+    """Independent partitions, int64 [repeats, N]. They depend on labels, groups and the seed only, so that all systems can share them."""
+    return np.stack([stratified_folds(y, n_folds, seed * 1000 + repeat, group) for repeat in range(n_repeats)])
+
+
+def cross_validate(
+    name: str,
+    fit: Fit,
+    data: Split,
+    labels: Sequence[str],
+    folds: np.ndarray,
+    about: dict | None = None,
+    tell: Callable[[], object] | None = None,
+) -> SystemScores:
+    """Score one system by repeated cross-validation.
+
+    fit: trains on one split and returns the probabilities of its test split; its seed is the repetition's number.
+    data: all tracks; its name is the data set's. folds: int [repeats, N] as `repeated_folds` makes them. tell: called after every fold.
+
+    The result holds one set of out-of-fold predictions per repetition, scored fold by fold.
+
+    Raises GroundtruthError when the folds are not of these tracks.
+    """
+    if folds.ndim != 2 or folds.shape[1] != len(data.keys):
+        raise GroundtruthError(f"The folds are of shape {folds.shape}; {len(data.keys)} tracks want [repeats, {len(data.keys)}].")
+    n_folds = int(folds.max()) + 1
+    predictions = np.zeros((len(folds), len(data.keys), len(labels)))
+    for repeat, fold in enumerate(folds):
+        for f in range(n_folds):
+            test, validation = fold == f, fold == (f + 1) % n_folds
+            parts = [
+                _part(data, mask, f"{part} of fold {f}")
+                for part, mask in (("training", ~test & ~validation), ("validation", validation), ("test", test))
+            ]
+            predictions[repeat, test] = fit(*parts, repeat)
+            if tell is not None:
+                tell()
+    return SystemScores(
+        name=name,
+        split=f"{data.name}, {n_folds}-fold cross-validation x {len(folds)}",
+        labels=list(labels),
+        keys=list(data.keys),
+        targets=data.y.astype(bool),
+        predictions=predictions,
+        seeds=list(range(len(folds))),
+        settings={"n_folds": n_folds, "n_repeats": len(folds), **(about or {})},
+        folds=folds,
+    )
+
+
+def probe_fit(labels: Sequence[str], settings: ProbeSettings | None = None) -> Fit:
+    """A probe as a `fit` of `cross_validate`."""
+    return lambda train, validation, test, seed: run_probe(
+        "fold", train, validation, test, labels, seeds=(seed,), settings=settings
+    ).scores.predictions[0]
+
+
+def logistic_fit(labels: Sequence[str]) -> Fit:
+    """Logistic regression as a `fit` of `cross_validate`."""
+    return lambda train, validation, test, seed: run_logistic_regression("fold", train, validation, test, labels).predictions[0]
+
+
+def _part(data: Split, mask: np.ndarray, name: str) -> Split:
+    return Split(name, [key for key, kept in zip(data.keys, mask) if kept], data.x[mask], data.y[mask])

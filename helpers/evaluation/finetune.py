@@ -1,0 +1,210 @@
+"""Fine-tuning of an encoder on a target, seed by seed, judged as probes are: epoch chosen by validation, test tracks scored once, same table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from datasets.groundtruth.groundtruth import Groundtruth, match
+from datasets.loading.datamodule import TrackDataModule
+from datasets.store.track_store import TrackStore
+from datasets.utils.progress import JobProgress
+from models.encoder import AudioEncoder
+from models.errors import ConfigError, GroundtruthError
+from models.finetune import FineTuned, FineTuneObjective
+from models.weights.checkpoints import read_checkpoint
+
+from ..metrics.aggregation import aggregate, check_aggregation
+from ..metrics.scores import SystemScores
+from ..metrics.tasks import LOWER_IS_BETTER, get_task, score
+from ..probe.inputs import refuse_shared, split_name
+from ..probe.run import Targets, check_truths
+from ..runtime.devices import autocast, resolve_accelerator, resolve_precision
+from ..schedules import exp_warmup_linear_down
+from ..training.fit import fit
+from ..training.lightning_module import LitObjective, Optimization
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """layer: block that the head sees. blocks: how many up to it learn (none: the whole encoder; 0: the head alone). layer_decay: factor of the
+    learning rate per block of depth. lr, head_lr: of the deepest block, of the head; AdamW with weight_decay, exponential warm-up over
+    warmup_epochs, then linear down to 1 %. batch_size, batch_size_test: windows. One random window per track and epoch.
+    """
+
+    layer: int = -1
+    blocks: int | None = None
+    layer_decay: float = 0.75
+    lr: float = 5e-5
+    head_lr: float = 1e-3
+    weight_decay: float = 0.01
+    max_epochs: int = 20
+    warmup_epochs: int = 2
+    batch_size: int = 8
+    batch_size_test: int = 20
+    accelerator: str = "auto"
+    precision: str = "auto"
+
+
+def finetune(
+    encoder: Callable[[int], AudioEncoder],
+    store: str | Path,
+    truths: Mapping[str, Groundtruth],
+    *,
+    out_dir: Path,
+    settings: FineTuneSettings | None = None,
+    head: Mapping[str, Any] | None = None,
+    task: str = "multi-label",
+    loss: str = "auto",
+    monitor: str = "auto",
+    aggregation: str = "mean_prob",
+    seeds: Sequence[int] = (0, 1, 2),
+    data: str = "",
+    name: str = "fine-tuned",
+    about: Mapping[str, Any] | None = None,
+    log_metric: Callable[[str, float, int], None] | None = None,
+    skip_missing: bool = False,
+) -> SystemScores:
+    """Fine-tune once per seed, and score the test tracks with each one's best epoch by validation.
+
+    encoder: the network of a seed, with its weights, not yet fine-tuned. store: what its windows are cut from. truths: train, val, test.
+    head: keywords of ProbeHead. loss, monitor: as of ProbeSettings; "auto": the task's first loss, and val_roc of tags, val_loss of classes.
+    log_metric: told the first seed's curves. Checkpoints and curves go to out_dir/seed-<seed>/.
+
+    Raises ConfigError, GroundtruthError or StoreError before training for what cannot be done.
+    """
+    settings = settings or FineTuneSettings()
+    asked = get_task(task)
+    if task == "regression" or aggregation == "best":
+        raise ConfigError(
+            "Fine-tuning is for labels, with a named aggregation: data.task=regression and data.aggregate=best are the probe's."
+        )
+    loss = asked.loss_name(loss)
+    check_aggregation(aggregation, loss)
+    curves = ("val_roc", "val_ap", "val_loss") if task == "multi-label" else ("val_loss",)
+    monitor = curves[0] if monitor == "auto" else asked.monitor(monitor)
+    if monitor not in curves:
+        raise ConfigError(f"Fine-tuning for {task} picks its epoch by {' or '.join(curves)}; optimizer.monitor is {monitor}.")
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ConfigError(f"Fine-tuning needs one or more different seeds of 0 or more, not {list(seeds)}.")
+    truths = _there(truths, store, skip_missing)
+    parts = [Targets(split_name(data, part), truths[part].keys, truths[part].matrix()) for part in ("train", "val", "test")]
+    check_truths(parts, truths["train"].labels, monitor, task)
+    mode = "min" if monitor in LOWER_IS_BETTER else "max"
+    test, predictions, windows = truths["test"], [], {}
+    chosen: dict[str, list[float]] = {monitor: [], "best_epoch": []}
+    parameters = 0
+    for seed in seeds:
+        torch.manual_seed(seed)
+        net = FineTuned(encoder(seed), test.n_labels, settings.layer, **(head or {}))
+        rates = {key: getattr(settings, key) for key in ("blocks", "layer_decay", "lr", "head_lr")}
+        objective = FineTuneObjective(net, loss=loss, **rates)  # type: ignore[arg-type]
+        parameters = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+        module = _data_module(net.encoder, store, truths, settings, seed)
+        found = fit(
+            objective,
+            module,
+            out_dir=out_dir / f"seed-{seed}",
+            max_epochs=settings.max_epochs,
+            optimization=_optimization(settings),
+            seed=seed,
+            accelerator=settings.accelerator,
+            precision=settings.precision,
+            monitor=monitor,
+            monitor_mode=mode,
+            log_metric=log_metric if seed == seeds[0] else None,
+        )
+        curve = np.array([row[monitor] for row in found.history])
+        best = int(curve.argmax() if mode == "max" else curve.argmin())
+        chosen[monitor].append(float(curve[best]))
+        chosen["best_epoch"].append(best)
+        assert found.best is not None
+        lit = LitObjective(objective)
+        lit.load_state_dict(read_checkpoint(found.best))
+        logits, track = predict(net, module, settings)
+        predictions.append(aggregate(logits, track, len(test), aggregation, loss, asked.one_class))
+        by_window = score(task, test.matrix()[track], aggregate(logits, None, 0, aggregation, loss), test.labels, warn=False)
+        for metric in asked.metrics:
+            windows.setdefault(metric, []).append(float(by_window[metric]))
+    return SystemScores(
+        name=name,
+        split=split_name(data, "test"),
+        labels=list(test.labels),
+        keys=list(test.keys),
+        targets=test.matrix(),
+        predictions=np.stack(predictions),
+        seeds=[int(seed) for seed in seeds],
+        validation=chosen,
+        settings={
+            "system": "fine-tuned", **asdict(settings), "aggregate": aggregation, "chosen_by": monitor, "trained_parameters": parameters,
+            "train_tracks": len(truths["train"]), **(about or {}),
+        },
+        task=task,
+        windows=windows,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def predict(net: FineTuned, module: TrackDataModule, settings: FineTuneSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 [W, L] of every window of the test tracks, and each one's track [W], rising."""
+    device = resolve_accelerator(settings.accelerator)
+    precision = resolve_precision(settings.precision, device)
+    place = torch.device("cuda" if device == "gpu" else "cpu")
+    net = net.to(place).eval()
+    module.setup("test")
+    parts, tracks, windows = [], [], []
+    batches = module.test_dataloader()
+    with JobProgress("Testing", len(batches), "batches") as progress:
+        for batch in batches:
+            with autocast(place.type, precision):
+                parts.append(net(batch["x"].to(place)).float().cpu().numpy())
+            tracks.append(batch["index"].numpy())
+            windows.append(batch["window"].numpy())
+            progress.advance(1)
+    track, window = np.concatenate(tracks), np.concatenate(windows)
+    order = np.lexsort((window, track))
+    return np.concatenate(parts)[order], track[order]
+
+
+def _there(truths: Mapping[str, Groundtruth], store: str | Path, skip_missing: bool) -> dict[str, Groundtruth]:
+    """The groundtruths' tracks that the store has. Raises GroundtruthError for others, unless they may be left out."""
+    names, found, known = TrackStore.open(store).names, {}, {}
+    for part, truth in truths.items():
+        matched = match(truth.keys, names)
+        if matched.absent and not skip_missing:
+            raise GroundtruthError(f"{part}: {matched.message(str(store))} Prepare them, or set data.skip_missing=True.")
+        if matched.absent:
+            log.warning("%s: %s They are left out.", part, matched.message(str(store)))
+        found[part] = truth.subset(np.flatnonzero(matched.numbers >= 0)) if matched.absent else truth
+        known[part] = [names[i] for i in matched.numbers[matched.numbers >= 0]]
+    refuse_shared(known)
+    return found
+
+
+def _data_module(
+    encoder: AudioEncoder, store: str | Path, truths: Mapping[str, Groundtruth], settings: FineTuneSettings, seed: int
+) -> TrackDataModule:
+    return TrackDataModule(
+        store,
+        **{f"groundtruth_{part}": truths[part] for part in ("train", "val", "test")},  # type: ignore[arg-type]
+        clip_frames=encoder.window_length,
+        require=encoder.stored,
+        batch_size_train=settings.batch_size,
+        batch_size_test=settings.batch_size_test,
+        draw="uniform",
+        seed=seed,
+    )
+
+
+def _optimization(settings: FineTuneSettings) -> Optimization:
+    down = max(settings.max_epochs - settings.warmup_epochs, 1)
+    schedule = exp_warmup_linear_down(settings.warmup_epochs, down, settings.warmup_epochs, 0.01)
+    return Optimization(name="adamw", lr=settings.lr, weight_decay=settings.weight_decay, schedule=schedule)

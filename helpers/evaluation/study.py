@@ -1,0 +1,136 @@
+"""A pre-trained network, an untrained one of its size and mel statistics under one probe: on one split, or by cross-validation of all of it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.groundtruth.groundtruth import Groundtruth
+from models.encoder import AudioEncoder
+
+from ..data.find import Tracks
+from ..extraction.embeddings import Reduce
+from ..extraction.extract import extract_embeddings
+from ..metrics.scores import SystemScores
+from ..probe.inputs import Inputs, read_split
+from ..probe.run import ProbeResult, ProbeSettings, Split, run_probe
+from .baselines import mel_statistics
+from .comparison import MEL_STATISTICS, compare_systems
+from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+
+log = logging.getLogger(__name__)
+TRAINED, UNTRAINED = "pre-trained", "untrained"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study found, and what its report shows: scores by system, probes, the network and tracks of the examples, training curves."""
+
+    scores: list[SystemScores]
+    network: AudioEncoder
+    store: Path
+    shown: Groundtruth  # tracks that the network has not seen
+    truths: dict[str, Groundtruth]
+    curves: Path
+    block: int
+    probes: dict[str, ProbeResult] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    compared: Sequence[tuple[str, str]] = ()  # systems whose difference is of interest (none: the first and each other)
+
+
+def split_study(
+    trained: AudioEncoder,
+    untrained: AudioEncoder,
+    found: Tracks,
+    folder: Path,
+    *,
+    seeds: Sequence[int],
+    settings: ProbeSettings,
+    inputs: Inputs,
+    block: int,
+    batch_size: int,
+    mels: Path | None,
+    z_scored: bool = False,
+) -> Study:
+    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
+
+    inputs: what of the embeddings the probe sees. mels: mel store of the same tracks, for mel statistics (none: without them).
+    z_scored: beside them both networks once more, under the same probe on z-scored inputs.
+    """
+    stores: dict[str, str | Path] = {}
+    for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
+        stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
+    common: dict[str, Any] = dict(inputs=inputs, seeds=seeds, data=found.name)
+    scores, probes = compare_systems(stores, found.truths, settings, mels=mels, **common)
+    compared = [(TRAINED, one.name) for one in scores[1:]]
+    if z_scored:
+        named = {f"{name}, inputs z-scored": path for name, path in stores.items()}
+        more, more_probes = compare_systems(named, found.truths, replace(settings, standardise=True), **common)
+        scores, probes = [*scores, *more], {**probes, **more_probes}
+        compared += [(more[0].name, one) for one in (more[1].name, *([MEL_STATISTICS] if mels is not None else []))]
+    truths = found.truths
+    return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", block, probes, compared=compared)
+
+
+def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
+    """Remove the trained network's embeddings of a run folder where they are older than its last checkpoint: it was trained further."""
+    stored = folder / "embeddings" / TRAINED
+    if stored.is_dir() and stored.stat().st_ctime_ns < checkpoint.stat().st_mtime_ns:
+        log.info("%s are of a network that was trained further since: they are made again.", stored)
+        shutil.rmtree(stored)
+
+
+def folds_study(
+    pretrain: Callable[[Mapping[str, Groundtruth], Path], AudioEncoder],
+    untrained: AudioEncoder,
+    found: Tracks,
+    folder: Path,
+    *,
+    folds: int,
+    repeats: int,
+    settings: ProbeSettings,
+    types: str,
+    reduce: Reduce,
+    block: int,
+    batch_size: int,
+) -> Study:
+    """The three systems by repeated k-fold cross-validation, on the same folds; each fold's network is pre-trained without its test tracks.
+
+    pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
+    """
+    truth = found.truths["all"]
+    inputs = Inputs(types, reduce, untrained.embed_dim)
+    baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, block, batch_size)
+    everything = read_split("all", baseline, truth, inputs, skip_missing=True, data=found.name)
+    chosen = repeated_folds(everything.y, folds, repeats)
+    last: dict[str, Any] = {}
+
+    def fit(train: Split, validation: Split, test: Split, repeat: int) -> np.ndarray:
+        where = folder / "folds" / f"{len(last)}"
+        log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
+        net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
+        path = _embed(net, found.store, where / "embeddings", TRAINED, block, batch_size)
+        parts = [read_split(part.name, path, truth.subset(part.keys), inputs) for part in (train, validation, test)]
+        last[str(where)] = (net, where, test.keys)
+        return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
+
+    about = {"types": types, "reduce": reduce, "block": block}
+    mel = Split(everything.name, everything.keys, mel_statistics(found.store, everything.keys), everything.y)
+    scores = [
+        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about),
+        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about),
+        cross_validate(MEL_STATISTICS, logistic_fit(truth.labels), mel, truth.labels, chosen),
+    ]
+    net, where, unseen = list(last.values())[-1]
+    notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)
+    return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", block, notes=notes)
+
+
+def _embed(net: AudioEncoder, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
+    return extract_embeddings(net, store, out, [block], model=name, batch_size=batch_size).paths[block]

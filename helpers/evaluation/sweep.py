@@ -1,0 +1,193 @@
+"""A score per block and kind of token: which layer of a network knows most of a target, and in which token.
+
+Heads of one block (kinds of tokens x seeds x learning rates) train side by side; only one block's embeddings are in memory. Every finished cell
+is kept in a folder whose name is made of all that decides its numbers, so that a sweep that was killed goes on, and one that is run again does no
+work. Blocks are to be compared and chosen by their validation scores; the test scores of all cells are what the figure shows.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.values import Values
+from datasets.store.track_store import TrackStore
+from models.errors import ConfigError
+
+from ..extraction.embeddings import has_tokens
+from ..metrics.scores import SystemScores
+from ..metrics.tasks import LOWER_IS_BETTER
+from ..probe.head_training import HeadSpec, TrainedHead, train_heads
+from ..probe.inputs import Inputs, check_tracks, layer_folders, read_split
+from ..probe.run import ProbeResult, ProbeSettings, Split, chosen_rates, prepare, score_test
+from ..utils.files import atomic, plain
+from .comparison import probe_progress
+
+log = logging.getLogger(__name__)
+VECTORS = "vectors"
+CODE_VERSION = 2  # raised when a change here, or in the probe, changes numbers: older cells are then made anew
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One block and kind of token (VECTORS: of a network without): the scores of all seeds on the test split, with their validation scores."""
+
+    block: int
+    types: str
+    scores: SystemScores
+
+    @property
+    def monitor(self) -> str:
+        """The validation curve that heads were chosen by."""
+        return str(self.scores.settings["chosen_by"])
+
+    @property
+    def validation(self) -> float:
+        """Its mean over seeds."""
+        return float(np.mean(self.scores.validation[self.monitor]))
+
+
+def run_sweep(
+    source: str | Path,
+    truths: Mapping[str, Groundtruth | Values],
+    settings: ProbeSettings,
+    inputs: Inputs,
+    *,
+    layers: Sequence[int] | None = None,
+    types: Sequence[str] = ("c", "d", "t"),
+    seeds: Sequence[int] = (0, 1, 2),
+    cache: Path,
+    skip_missing: bool = False,
+    data: str = "",
+) -> list[Cell]:
+    """Probe every block with every kind of token; cells in the order of `layers`, then `types`.
+
+    source: folder with a sub-folder of embeddings per block. layers: none: all of them. types: letters of tokens, each entry a line of the figure
+    (several letters: reduced as `inputs` says); embeddings without tokens make one line. cache: folder of finished cells.
+
+    Raises ConfigError, StoreError or GroundtruthError before training for what is not there or does not fit.
+    """
+    if inputs.layers:
+        raise ConfigError("A sweep takes the blocks one by one: leave data.layers out, and name them in sweep.layers.")
+    if not types or len({frozenset(kind) for kind in types}) != len(types):
+        raise ConfigError(f"sweep.types names each kind of token once, such as c,d,t,cdt; got {','.join(types)}.")
+    chosen = {kind: replace(inputs, types=kind) for kind in types}  # refuses unknown letters
+    folders = layer_folders(source, layers)
+    if not has_tokens(next(iter(folders.values())), inputs.token_size):
+        log.info("%s holds one vector per window: there are no tokens to choose of, and one line is drawn.", source)
+        types, chosen = (VECTORS,), {VECTORS: inputs}
+    for folder in folders.values():
+        check_tracks(folder, truths, skip_missing=skip_missing)
+    labels = next(iter(truths.values())).labels
+    done: dict[tuple[int, str], SystemScores] = {}
+    for block, folder in folders.items():
+        key = _key(folder, truths, settings, inputs, seeds, skip_missing)
+        places = {kind: cache / key / kind for kind in types}
+        lacking = [kind for kind in types if not (places[kind] / "scores.json").is_file()]
+        splits = {
+            kind: {part: read_split(part, folder, truth, chosen[kind], skip_missing, data) for part, truth in truths.items()}
+            for kind in lacking
+        }
+        log.info("Block %d: %s", block, f"{len(lacking)} of {len(types)} kinds of token" if lacking else "there already")
+        with probe_progress(settings, len(seeds) * len(settings.rates), [s["train"] for s in splits.values()]) as tell:
+            for kind, result in _probe(
+                splits, labels, seeds, settings, {"block": block, "embeddings": str(folder)}, tell
+            ).items():
+                result.save(places[kind])
+        done |= {(block, kind): SystemScores.load(places[kind]) for kind in types}
+    return [Cell(block, kind, done[block, kind]) for block in folders for kind in types]
+
+
+def _probe(
+    splits: Mapping[str, Mapping[str, Split]],
+    labels: Sequence[str],
+    seeds: Sequence[int],
+    settings: ProbeSettings,
+    about: dict[str, Any],
+    tell: Callable[[], object] | None,
+) -> dict[str, ProbeResult]:
+    """All kinds of tokens of one block, their heads side by side."""
+    kinds = list(splits)
+    sources = [prepare(s["train"], s["val"], s["test"], labels, seeds, settings) for s in splits.values()]
+    specs = [HeadSpec(int(seed), rate, i) for i in range(len(kinds)) for seed in seeds for rate in settings.rates]
+    heads: dict[int, list[TrainedHead]] = {i: [] for i in range(len(kinds))}
+    for head in chosen_rates(train_heads(specs, sources, settings, labels, tell), settings) if specs else []:
+        heads[head.spec.source].append(head)
+    return {
+        kind: score_test(
+            f"block {about['block']}, {kind}",
+            heads[i],
+            sources[i],
+            splits[kind]["test"],
+            labels,
+            settings,
+            {**about, "types": kind},
+        )
+        for i, kind in enumerate(kinds)
+    }
+
+
+def _key(
+    folder: Path,
+    truths: Mapping[str, Groundtruth | Values],
+    settings: ProbeSettings,
+    inputs: Inputs,
+    seeds: Sequence[int],
+    skip_missing: bool,
+) -> str:
+    """A name made of everything that decides a block's numbers: embeddings, labels, settings, code."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
+    if any(folder.glob("*.h5*")):
+        digest.update(json.dumps(TrackStore.open(folder).attrs, sort_keys=True).encode())
+    for part, truth in truths.items():
+        digest.update("\n".join([part, *truth.keys, *truth.labels]).encode())
+        digest.update(np.ascontiguousarray(truth.matrix()).tobytes())
+    about = {
+        "settings": asdict(settings), "inputs": {**asdict(inputs), "types": "", "memory": 0}, "seeds": list(seeds), "skip": skip_missing,
+        "code": CODE_VERSION,
+    }  # fmt: skip
+    digest.update(json.dumps(plain(about), sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def best_by_validation(cells: Sequence[Cell]) -> Cell:
+    """The cell whose mean validation score is best: what a user of the network would have chosen without the test split."""
+    lower = cells[0].monitor in LOWER_IS_BETTER
+    return min(cells, key=lambda cell: cell.validation * (1 if lower else -1))
+
+
+def write_tables(cells: Sequence[Cell], folder: Path) -> tuple[Path, Path]:
+    """sweep.csv, a row per block, kind of token and seed, and sweep.json, a summary per cell. Returns both paths."""
+    metrics = cells[0].scores.asked.metrics
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["block", "types", "seed", "split", "best_epoch", cells[0].monitor, *(f"test_{m}" for m in metrics)])
+    for cell in cells:
+        s = cell.scores
+        for i, seed in enumerate(s.seeds):
+            scores = [f"{s.scores(metric)[i]:.6f}" for metric in metrics]
+            row = [cell.block, cell.types, seed, s.split, int(s.validation["best_epoch"][i])]
+            writer.writerow([*row, f"{s.validation[cell.monitor][i]:.6f}", *scores])
+    table, about = folder / "sweep.csv", folder / "sweep.json"
+    with atomic(table) as part:
+        part.write_text(text.getvalue())
+    best = best_by_validation(cells)
+    found = {
+        "chosen_on_validation": {"block": best.block, "types": best.types},
+        "cells": [{"block": c.block, "types": c.types, **c.scores.summary()} for c in cells],
+    }
+    with atomic(about) as part:
+        part.write_text(json.dumps(plain(found), indent=1) + "\n")
+    return table, about

@@ -1,0 +1,1 @@
+"""Sacred: the experiment, run folders, records, provenance. Nothing else below the scripts knows Sacred."""

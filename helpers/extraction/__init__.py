@@ -1,0 +1,1 @@
+"""A network over a store of tracks: embeddings and logits into stores."""

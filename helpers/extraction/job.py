@@ -1,0 +1,240 @@
+"""One extraction: its checked settings, the fixed grid of batches, and the loop that fills the outputs (helpers/extract.py)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from datasets.groundtruth.groundtruth import listed
+from datasets.loading.clips import WindowRule, samples_of
+from datasets.store.track_store import TrackStore, shard_path
+from datasets.utils.progress import JobProgress
+from models.encoder import AudioEncoder
+from models.errors import ConfigError, StoreError
+from models.weights.head_origin import weights_sha256
+from models.windows import Tail
+
+from ..runtime.devices import autocast, resolve_precision
+from .outputs import OTHER_DATA, NpyOutput, Output, Pool, StoreOutput
+
+log = logging.getLogger(__name__)
+Format = Literal["store", "npy"]
+CODE_VERSION = 1  # raised when a change here, or in the network, changes the numbers: older outputs are then not resumed
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What an extraction did: where each output stands (by block, or "logits"), tracks in it, tracks and windows computed now, seconds."""
+
+    paths: dict[int | str, Path]
+    n_tracks: int
+    n_new: int
+    n_windows: int
+    seconds: float
+
+
+class Job:
+    """One extraction: the checked settings, the fixed grid of batches, and the loop."""
+
+    def __init__(
+        self,
+        network: AudioEncoder,
+        source: str | Path | TrackStore,
+        model: str,
+        names: Sequence[str] | None,
+        clip_frames: int | None,
+        half_overlap: bool,
+        tail: Tail,
+        batch_size: int,
+        precision: str,
+        shard: int | None = None,
+    ):
+        self.network, self.batch_size, self.shard = network, batch_size, shard
+        self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+        self.store.require(**network.stored)
+        if self.store.item_shape != network.stored_item:
+            raise StoreError(
+                f"The store holds items of {list(self.store.item_shape)}; the network takes {list(network.stored_item)}."
+            )
+        length = network.window_length if clip_frames is None else clip_frames
+        shortest, longest = network.window_range
+        if not shortest <= length <= longest:
+            raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
+        if tail not in get_args(Tail):
+            raise ConfigError(f"tail is '{tail}'; choose one of {', '.join(get_args(Tail))}.")
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more.")
+        self.cut = WindowRule(length, max(length // 2, 1) if half_overlap else length, tail)
+        self.device = next(network.parameters()).device
+        self.precision = resolve_precision(precision, "cpu" if self.device.type == "cpu" else "gpu")
+        if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
+            raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {precision}.")
+        self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
+        self.names = [self.store.names[i] for i in self.tracks]
+        self._heard = np.zeros(len(self.names), bool)  # of each track, whether a window of it was not all zeros
+        self.attrs = {
+            **{key: value for key, value in network.stored.items() if key != "kind"},
+            "model": model,
+            "weights_sha256": weights_sha256(network),
+            **network.about_extraction,
+            **self.cut.attrs(),
+            "precision": self.precision,
+            "code_version": CODE_VERSION,
+        }
+
+    def _numbers(self, names: Sequence[str]) -> np.ndarray:
+        absent = [name for name in names if name not in self.store]
+        if absent:
+            raise StoreError(f"{len(absent)} of {len(names)} tracks are not in {self.store.paths[0]}: {listed(absent)}.")
+        return np.unique([self.store.index(name) for name in names])
+
+    def outputs(
+        self,
+        stack: ExitStack,
+        folder: Path,
+        kind: str,
+        item_shape: tuple[int, ...],
+        dtype: str,
+        format: str,
+        pool: str,
+        more: dict[str, Any],
+    ) -> list[Output]:
+        """Open one output and the windows beside it; `stack` closes them."""
+        if dtype not in ("float32", "float16"):
+            raise ConfigError(f"dtype is '{dtype}'; choose float32 or float16.")
+        attrs = {"kind": kind, **self.attrs, **more}
+        if format == "npy":
+            if pool not in get_args(Pool):
+                raise ConfigError(f"pool is '{pool}'; choose one of {', '.join(get_args(Pool))}.")
+            made: list[Output] = [NpyOutput(folder, kind, dtype, attrs, self.names, pool)]
+        elif format == "store":
+            if pool != "none":
+                raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")
+            made = [StoreOutput(shard_path(folder / f"{kind}.h5", self.shard), item_shape, dtype, attrs, self.names)]
+            stack.callback(made[0].close)
+            about = {"kind": "windows", "of": kind, **{k: v for k, v in self.attrs.items() if k == "hop"}, **self.cut.attrs()}
+            made.append(StoreOutput(shard_path(folder / "windows" / "windows.h5", self.shard), (2,), "int64", about, self.names))
+        else:
+            raise ConfigError(f"format is '{format}'; choose one of {', '.join(get_args(Format))}.")
+        stack.callback(made[-1].close)
+        return made
+
+    def run(
+        self,
+        open_outputs: Callable[[ExitStack], dict[int | str, list[Output]]],
+        compute: Callable[[torch.Tensor], list[torch.Tensor]],
+    ) -> Extraction:
+        """Compute what the outputs lack, in the order of the grid, and finish them."""
+        started = time.monotonic()
+        with ExitStack() as stack:
+            outputs = open_outputs(stack)
+            every = [output for group in outputs.values() for output in group]
+            lacking = np.array([any(name not in output.names for output in every) for name in self.names])
+            counts = np.array([len(self.cut.plan(int(n))) for n in self.store.lengths[self.tracks]])
+            self._refuse_other_data(every, counts)
+            n_windows = self._compute(outputs, lacking, counts, compute) if lacking.any() else 0
+            if silent := [self.names[i] for i in np.flatnonzero(lacking & ~self._heard)]:
+                log.warning(
+                    "%d of %d tracks are silent in every window: %s. What comes of them says nothing.",
+                    len(silent),
+                    lacking.sum(),
+                    listed(silent),
+                )
+            finished = {key: [output.finish() for output in group] for key, group in outputs.items()}
+            paths = {key: written[0] for key, written in finished.items()}
+        return Extraction(paths, len(self.names), int(lacking.sum()), n_windows, time.monotonic() - started)
+
+    def _refuse_other_data(self, outputs: Sequence[Output], counts: np.ndarray) -> None:
+        """Raises StoreError where a complete output has other numbers of windows than these tracks give: it was made of others of their names."""
+        for output in outputs:
+            held = output.windows(self.names)
+            if held is not None and (other := np.flatnonzero(held != counts)).size:
+                i = int(other[0])
+                raise StoreError(
+                    f"{output.path} has {held[i]} windows of {self.names[i]!r}, {self.store.paths[0]} gives {counts[i]}, and so of "
+                    f"{len(other)} of {len(counts)} tracks: it was made of other data. {OTHER_DATA}"
+                )
+
+    def _compute(
+        self,
+        outputs: dict[int | str, list[Output]],
+        lacking: np.ndarray,
+        counts: np.ndarray,
+        compute: Callable[[torch.Tensor], list[torch.Tensor]],
+    ) -> int:
+        first = np.concatenate([[0], np.cumsum(counts)])  # number of each track's first window on the grid
+        batches = self._batches(lacking, first)
+        held: list[list[np.ndarray]] = [[] for _ in outputs]  # of the track that is under way, per output
+        n_computed = 0
+        todo = int(counts[lacking].sum())
+        with (
+            self._evaluating(),
+            JobProgress("Extracting", todo, "windows") as progress,
+            ThreadPoolExecutor(1) as reader,
+        ):
+            upcoming = next(batches, None)
+            read = reader.submit(self._read, upcoming, first) if upcoming is not None else None
+            while read is not None:
+                (tracks, found), upcoming = read.result(), next(batches, None)
+                read = reader.submit(self._read, upcoming, first) if upcoming is not None else None  # while this one computes
+                self._heard[tracks[found.reshape(len(found), -1).any(axis=1)]] = True
+                results = self._forward(found, compute)
+                n_computed += len(tracks)
+                for track in np.unique(tracks):
+                    rows = np.flatnonzero(tracks == track)
+                    if lacking[track]:
+                        for parts, result in zip(held, results):
+                            parts.append(result[rows])
+                        progress.advance(len(rows))
+                        if sum(map(len, held[0])) == counts[track]:
+                            self._write(int(track), outputs, [np.concatenate(parts) for parts in held])
+                            held = [[] for _ in outputs]
+        return n_computed
+
+    def _batches(self, lacking: np.ndarray, first: np.ndarray) -> Iterator[np.ndarray]:
+        """Numbers of the windows of each batch of the grid that holds a lacking track."""
+        total = int(first[-1])
+        for start in range(0, total, self.batch_size):
+            stop = min(start + self.batch_size, total)
+            begin, end = np.searchsorted(first, [start, stop - 1], side="right") - 1
+            if lacking[begin : end + 1].any():
+                yield np.arange(start, stop)
+
+    def _read(self, windows: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The track (row of `names`) of each window, [B], and what is stored of it, padded with silence, [B, length, *item]."""
+        tracks = np.searchsorted(first, windows, side="right") - 1
+        numbers = self.tracks[tracks]
+        spans = np.stack([self.cut.plan(int(self.store.lengths[n]))[w - first[t]] for n, w, t in zip(numbers, windows, tracks)])
+        found = self.store.read_windows(numbers, spans[:, 0], spans[:, 1], self.cut.length)
+        return tracks, found if self.store.item_shape else samples_of(found, self.store)
+
+    def _forward(self, found: np.ndarray, compute: Callable[[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
+        x = self.network.from_stored(torch.from_numpy(found).to(self.device))
+        with torch.inference_mode(), autocast(self.device.type, self.precision):
+            return [y.float().cpu().numpy() for y in compute(x)]
+
+    def _write(self, track: int, outputs: dict[int | str, list[Output]], arrays: list[np.ndarray]) -> None:
+        name, windows = self.names[track], self.cut.plan(int(self.store.lengths[self.tracks[track]]))
+        weights = (windows[:, 1] - windows[:, 0]).astype(np.float64)
+        for group, array in zip(outputs.values(), arrays):
+            for output, content in zip(group, (array, windows)):
+                if name not in output.names:
+                    output.write(name, content, weights)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self.network.train(was_training)

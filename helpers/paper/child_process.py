@@ -1,0 +1,90 @@
+"""A step's process: in a session of its own, heard by its log file alone, ended when its starter is, and never two of them at once.
+
+The lock of a step's folder is inherited by its process: where the starter alone is killed, the next one waits until the process has saved what it
+has and is gone (on Linux it is asked to end at once).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from datasets.utils.locks import try_flock
+
+log = logging.getLogger(__name__)
+PARTING = 60.0  # s that processes that were asked to end have for their last checkpoints
+_PR_SET_PDEATHSIG = 1
+
+
+def try_lock(path: Path) -> IO[str] | None:
+    """Hold the lock file `path`; to be inherited, and closed. None where others hold it: it is let go once all who inherited it are gone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "a+")  # noqa: SIM115  its caller holds it as long as the step runs
+    if not try_flock(file, path):
+        file.close()
+        return None
+    return file
+
+
+class Child:
+    """A Python command in a process of its own. All it says goes to `log_file`, behind what earlier tries said.
+
+    The thread that starts it must outlive it: on Linux the process is asked to end when that thread does.
+    """
+
+    def __init__(self, words: Sequence[str], log_file: Path, lock: IO[str], env: Mapping[str, str]):
+        starter = os.getpid()
+        libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+        def before() -> None:  # in the new process, before it is Python
+            if libc is not None:
+                libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+                if os.getppid() != starter:
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+        with open(log_file, "ab") as out:
+            out.write(f"$ {' '.join(words)}\n".encode())
+            out.flush()
+            self._process = subprocess.Popen(
+                [sys.executable, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=dict(env),
+                start_new_session=True, pass_fds=(lock.fileno(),), preexec_fn=before,
+            )  # fmt: skip
+        self.begun = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since its start."""
+        return time.monotonic() - self.begun
+
+    def exit_code(self, patience: float = 0.0) -> int | None:
+        """How it ended; None while it runs. patience: s to wait for its end."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(patience)
+        return None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and to all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def end(children: Sequence[Child]) -> None:
+    """Ask processes to save and end; after PARTING seconds those that have not are killed."""
+    running = [child for child in children if child.exit_code() is None]
+    for child in running:
+        child.signal(signal.SIGTERM)
+    until = time.monotonic() + PARTING
+    for child in running:
+        if child.exit_code(max(until - time.monotonic(), 0.0)) is None:
+            log.warning("A process does not end: it is killed.")
+            child.signal(signal.SIGKILL)
+            child.exit_code(PARTING)

@@ -1,0 +1,352 @@
+"""A filled table for people: on the terminal, and as table.md, table.csv and table.html, all from the same cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import ascii_lowercase
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from ..metrics.scores import SystemScores
+from ..metrics.tasks import METRIC_NAMES
+from ..reports import html
+from ..reports.charts import Series, line_chart
+from ..reports.report import versions
+from ..utils.files import atomic
+from .cells import NOT_TESTED, Filled, Value, Verdict
+from .citations import Quote, Quoted, find
+from .engine import Absent, Done, Engine, Failed
+from .plan import clock, size
+from .records import LOG
+from .steps import Step
+
+PAPERS = "papers"
+OTHER_DATA = "papers (other data: not comparable)"
+NOT_AVAILABLE = "not available"
+NAME_WIDTH, PAPERS_WIDTH = 12, 9  # columns on a terminal that is narrow
+CELL_WIDTH = 30  # of a cell on one line
+
+
+class Shown:
+    """What is printed of a filled table, as plain texts. comparable: whether the papers' numbers are of the same data.
+
+    commits: versions of the code that made its steps -> how many of them. commit: the code as it is.
+    """
+
+    def __init__(self, filled: Filled, scale: Mapping[str, Any], commits: Mapping[str, int] | None = None, commit: str = ""):
+        self.filled, self.scale, self.commits, self.commit = filled, scale, commits or {}, commit
+        self.table = filled.table
+        self.comparable = scale["networks"] == "published"
+        self.notes: list[Quoted] = []
+        rows = [dict.fromkeys(one for value in values for one in value.lacking) for values in filled.values]
+        self._rows_without = Counter(one for lacking in rows for one in lacking)
+        of_claims = [one for verdict in filled.verdicts for one in verdict.lacking]
+        self.missing = {one: _letters(i) for i, one in enumerate(dict.fromkeys([*self._rows_without, *of_claims]))}
+        self.header = ["", *self.table.columns, PAPERS if self.comparable else OTHER_DATA]
+        self.rows = [
+            [row.name, *map(self.words, values), self._papers(row.quotes)] for row, values in zip(self.table.rows, filled.values)
+        ]
+
+    def _papers(self, quotes: Sequence[Quote]) -> str:
+        found = [find(quote) for quote in quotes]
+        texts = []
+        for one in found:
+            if one not in self.notes:
+                self.notes.append(one)
+            texts.append(f"{one.short} [{self.notes.index(one) + 1}]")
+        return "; ".join(texts) or NOT_AVAILABLE
+
+    def words(self, value: Value) -> str:
+        """A cell's text in files. A single thing that only this row lacks is named in it, all else in the legend: once, and not in every cell."""
+        alone = len(value.lacking) == 1 and self._rows_without[value.lacking[0]] == 1
+        return value.text if alone else self.brief(value)
+
+    def brief(self, value: Value) -> str:
+        """A cell's text where columns are narrow: 'not available [a]'."""
+        return f"{NOT_AVAILABLE} {self._see(value.lacking)}" if value.lacking else value.text
+
+    def _see(self, lacking: Sequence[str]) -> str:
+        return f"[{','.join(letters for one, letters in self.missing.items() if one in lacking)}]"
+
+    @property
+    def legend(self) -> list[str]:
+        """What is not on this machine, each thing once: '[a] place FILE'."""
+        return [f"[{letters}] {one}" for one, letters in self.missing.items()]
+
+    def references(self, quotes: Sequence[Quote]) -> str:
+        """'see [1], [2]': the numbers themselves stand beneath, with their protocols."""
+        places = [f"[{self.notes.index(find(quote)) + 1}]" for quote in quotes]
+        return f"see {', '.join(places)}" if places else NOT_AVAILABLE
+
+    @property
+    def title(self) -> str:
+        """The table's title, its paper and its scale."""
+        return f"{self.table.title} ({self.table.paper}; scale: {self.scale.get('title', self.scale['name'])})"
+
+    @property
+    def scored(self) -> str:
+        """What the scores are of: split, tracks, classes, seeds."""
+        found: dict[str, SystemScores] = {}
+        for value in (value for values in self.filled.values for value in values):
+            if value.scores is not None:
+                found.setdefault(value.scores.split, value.scores)
+        if not found:
+            return "No score could be made."
+        s = next(iter(found.values()))
+        metrics = {value.metric for values in self.filled.values for value in values}
+        if len(found) == 1:
+            of = f"{s.split}, {len(s.keys)} tracks, {_classes(s, metrics)}"
+        else:  # of those without all their labels, how many count
+            whole = {split: all(one.n_classes(m) == len(one.labels) for m in one.asked.headline) for split, one in found.items()}
+            names = [split if whole[split] else f"{split}: {_classes(one, metrics)}" for split, one in found.items()]
+            of = f"{len(found)} targets ({'; '.join(names)})"
+        data = (
+            ""
+            if self.table.name == "table_downstream" or not self.scale["targets"]
+            else f" Data: {self.scale['targets'][0]['about']}."
+        )
+        return (
+            f"{of}; mean ± sd over {len(s.seeds)} probe seeds [bootstrap 95 % interval over tracks of the mean]. One network each, pre-trained once: "
+            f"what another pre-training would change is in neither.{data}"
+        )
+
+    @property
+    def findings(self) -> list[tuple[str, list[str]]]:
+        """Every claim once: a sentence, and its results where they are several."""
+        claims: dict[str, list[Verdict]] = {}
+        for verdict in self.filled.verdicts:
+            claims.setdefault(verdict.claim.text, []).append(verdict)
+        out = []
+        for text, verdicts in claims.items():
+            whys = [f"see {self._see(v.lacking)}" if v.lacking else v.text.rstrip(".") for v in verdicts]
+            if {v.verdict for v in verdicts} == {NOT_TESTED} and len(set(whys)) == 1:  # which pair it is does not matter then
+                results = [f"{NOT_TESTED.capitalize()}: {whys[0]}."]
+            else:
+                results = [f"{v.verdict.capitalize()}: {v.claim.between}: {why}." for v, why in zip(verdicts, whys)]
+            out.append((text, results) if len(results) > 1 else (f"{text} {results[0]}", []))
+        return out
+
+    @property
+    def lines(self) -> list[str]:
+        """What else a reader has to know, sentence by sentence."""
+        out = [*self.table.notes]
+        if not self.comparable:
+            out.append(
+                "Papers' numbers are of other data, networks and sizes: they stand here to be looked up, not to be compared with."
+            )
+        out += [f"[{i}] {one.long}" for i, one in enumerate(self.notes, 1)]
+        if len({*self.commits, self.commit or next(iter(self.commits), "")}) > 1:
+            made = ", ".join(f"{commit} ({n} step{'' if n == 1 else 's'})" for commit, n in self.commits.items())
+            out.append(f"Versions of the code that made it: {made}; the code is now {self.commit}.")
+        return out
+
+
+def _classes(scores: SystemScores, shown: Container[str]) -> str:
+    """'macro ROC-AUC over 29 of 30 labels, ...', of the scores that the table has."""
+    each = [(METRIC_NAMES[metric], scores.n_classes(metric)) for metric in scores.asked.headline if metric in shown]
+    return ", ".join(f"{name} over {n} of {len(scores.labels)} labels" for name, n in each)
+
+
+def _letters(i: int) -> str:
+    """0 -> 'a', 25 -> 'z', 26 -> 'aa'."""
+    return (_letters(i // 26 - 1) if i >= 26 else "") + ascii_lowercase[i % 26]
+
+
+# ---- terminal
+def print_table(shown: Shown, console: Console | None = None) -> None:
+    """The table with all that stands beneath it."""
+    console = console or Console()
+    table = RichTable(
+        title=Text(shown.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    names = [row.name for row in shown.table.rows]
+    narrow = console.width < max(map(len, names), default=0) + CELL_WIDTH * len(shown.table.columns) + 2 * PAPERS_WIDTH
+    longest = max((len(word) for name in names for word in name.split()), default=0)
+    left = console.width - (CELL_WIDTH // 2 + 2) * len(shown.table.columns) - PAPERS_WIDTH - 5  # of cells on two lines
+    width = max(min(max(map(len, names), default=0), left), min(longest, NAME_WIDTH))
+    table.add_column(overflow="fold", width=width if narrow else None)
+    for name in shown.table.columns:
+        table.add_column(Text(name), overflow="fold", justify="right")
+    table.add_column(PAPERS, overflow="fold", width=PAPERS_WIDTH if narrow else None)  # of which data they are is said below
+    for row, values in zip(shown.table.rows, shown.filled.values):
+        cells = [shown.brief(value).replace(" [", "\n[") if narrow else shown.brief(value) for value in values]
+        table.add_row(*(Text(cell) for cell in [row.name, *cells, shown.references(row.quotes)]))
+    console.print(table)
+    for line in shown.legend:
+        console.print(Text(line), highlight=False, soft_wrap=True)  # paths and commands can be copied whole
+    console.print(Text(shown.scored), highlight=False)
+    for claim, results in shown.findings:
+        console.print(Text(claim), highlight=False)
+        for line in results:
+            console.print(Padding(Text(line), (0, 0, 0, 2), expand=False), highlight=False)
+    for line in shown.lines:
+        console.print(Text(line), highlight=False)
+
+
+# ---- files
+def write_table(shown: Shown, folder: Path, engine: Engine) -> list[Path]:
+    """table.md, table.csv, table.html and the pictures of its steps in `folder`; each whole or not at all. Returns the paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"table.md": markdown(shown), "table.csv": _csv(shown), "table.html": _page(shown, engine)}
+    paths = []
+    for name, text in texts.items():
+        with atomic(folder / name) as part:
+            part.write_text(text, encoding="utf-8")
+        paths.append(folder / name)
+    for step, name in shown.table.copies:
+        done = engine.state(step)
+        if isinstance(done, Done) and (done.output("results") / name).is_file():
+            with atomic(folder / name) as part:
+                shutil.copyfile(done.output("results") / name, part)
+            paths.append(folder / name)
+    return paths
+
+
+def markdown(shown: Shown) -> str:
+    """The table as Markdown."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+    rows = [line(shown.header), "|" + "---|" * len(shown.header), *map(line, shown.rows)]
+    notes = [*shown.legend, shown.scored, *("\n  * ".join([claim, *results]) for claim, results in shown.findings), *shown.lines]
+    return "\n".join([f"# {shown.title}", "", *rows, "", *(f"* {text}" for text in notes), ""])
+
+
+def _csv(shown: Shown) -> str:
+    """A row per cell: row, column, metric, mean, sd, low, high, over, split, tracks, why there is no number, and papers' numbers of the row."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [
+            "row",
+            "column",
+            "metric",
+            "mean",
+            "sd",
+            "low_95",
+            "high_95",
+            "results",
+            "split",
+            "tracks",
+            "why",
+            "papers",
+            "papers_source",
+        ]
+    )
+    for row, values in zip(shown.table.rows, shown.filled.values):
+        found = [find(quote) for quote in row.quotes]
+        papers = ["; ".join(one.short for one in found) or NOT_AVAILABLE, " ".join(one.long for one in found)]
+        if found and not shown.comparable:
+            papers[0] += " (other data: not comparable)"
+        for column, value in zip(shown.table.columns, values):
+            cells = [_harmless(row.name), _harmless(column), value.metric, *_numbers(value), _harmless(value.why)]
+            writer.writerow([*cells, *map(_harmless, papers)])
+    return text.getvalue()
+
+
+def _numbers(value: Value) -> list[str]:
+    def number(x: float) -> str:
+        return "" if math.isnan(x) else f"{x:.6f}"
+
+    low, high = value.interval or (math.nan, math.nan)
+    split, tracks = ("", "") if value.scores is None else (_harmless(value.scores.split), str(len(value.scores.keys)))
+    return [number(value.mean), number(value.sd), number(low), number(high), str(value.over or ""), split, tracks]
+
+
+def _harmless(text: str) -> str:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
+
+
+def _page(shown: Shown, engine: Engine) -> str:
+    steps = engine.needed(shown.table.steps)
+    body = [
+        f"<h1>{escape(shown.title)}</h1>",
+        html.paragraph(shown.scored, "lead"),
+        html.section("Figure", _figure(shown)),
+        html.section("Table", _table(shown), _papers_below(shown)),
+        html.section("Not on this machine", html.notes(shown.legend)),
+        html.section("Findings, tested", html.notes(shown.findings)),
+        html.section("How to read these numbers", html.notes(shown.lines)),
+        html.section(
+            "What was run", html.folded("Steps", _steps(engine, steps)), html.folded("Versions", html.settings_table(versions()))
+        ),
+    ]
+    return html.page(shown.title, body)
+
+
+def _table(shown: Shown) -> str:
+    """Like report_html.table; the papers' column wraps; on a phone, and beside many columns, it is a list below the table."""
+    last = len(shown.header) - 1
+    kinds = [' class="text wrap"', *[""] * (last - 1), *([' class="text wrap wide"'] if _beside(shown) else [])]
+    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, shown.header))
+    body = []
+    for row, values in zip(shown.rows, shown.filled.values):
+        cells = [_cell(value, text) for value, text in zip(values, row[1:])]
+        papers = f"<td{kinds[last]}>{escape(row[last])}</td>" if _beside(shown) else ""
+        body.append(f"<tr><td{kinds[0]}>{escape(row[0])}</td>{''.join(cells)}{papers}</tr>")
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+
+
+def _beside(shown: Shown) -> bool:
+    """Whether papers' numbers have room beside the cells on a wide page."""
+    return len(shown.table.columns) <= 3
+
+
+def _papers_below(shown: Shown) -> str:
+    rows = [f"{row[0]}: {row[-1]}" for row, entry in zip(shown.rows, shown.table.rows) if entry.quotes]
+    found = html.notes(rows or [NOT_AVAILABLE])
+    kind = ' class="narrow"' if _beside(shown) else ""
+    return f'<div{kind}><p class="small">{escape(shown.header[-1].capitalize())}:</p>{found}</div>'
+
+
+def _cell(value: Value, text: str) -> str:
+    if value.why:
+        kind = "text wrap small" if text == value.text else "text small"  # a reference is short
+        return f'<td class="{kind}">{escape(text)}</td>'
+    if value.interval is None:
+        return f"<td>{escape(value.text)}</td>"
+    number, _, interval = value.text.partition(" [")
+    return f'<td>{escape(number)}<br><span class="soft small">[{escape(interval)}</span></td>'
+
+
+def _figure(shown: Shown) -> str:
+    """Lines over the columns, where the table is a figure."""
+    if not shown.table.x_label:
+        return ""
+    series = []
+    x = list(range(len(shown.table.columns)))
+    for i, (row, values) in enumerate(zip(shown.table.rows, shown.filled.values)):
+        y = [None if math.isnan(v.mean) else v.mean for v in values]
+        spread = [0.0 if math.isnan(v.sd) else v.sd for v in values]
+        series.append(Series(row.name, x, y, i, spread))
+    metric = next((v.metric for values in shown.filled.values for v in values if v.metric), "")
+    chart = line_chart(
+        series, shown.table.x_label, METRIC_NAMES.get(metric, "score"), shown.title, x_ticks={float(k): str(k) for k in x}
+    )
+    return html.figure(chart, "Bars: standard deviation over probe seeds.")
+
+
+def _steps(engine: Engine, steps: Sequence[Step]) -> str:
+    rows = []
+    for step in steps:
+        found = engine.state(step)
+        took, large = (clock(found.seconds), size(found.megabytes)) if isinstance(found, Done) else ("", "")
+        took = f"> {took}" if isinstance(found, Done) and found.continued else took
+        state = {Done: "done", Absent: NOT_AVAILABLE, Failed: "failed"}.get(type(found), "to do")
+        commit = found.commit if isinstance(found, Done) else ""
+        rows.append([step.title, f"steps/{engine.keys(step)}/{LOG}", state, took, large, commit])
+    return html.table(["Step", "Log", "State", "Time", "Disk", "Code"], rows, text_columns=(1, 2, 5))

@@ -1,0 +1,1 @@
+"""Audio files to tags, tables, pages and neighbours."""

@@ -1,0 +1,217 @@
+"""What is this music? Files or folders of audio through a network with named classes: a table on the screen, pages, tables.
+
+Memory does not grow with the number or length of the files.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from datasets.utils.progress import JobProgress
+from models.audio import find_audio, info
+from models.encoder import AudioEncoder
+from models.errors import AudioError, ConfigError
+from models.tagging import Tagged, tag_many
+from models.weights.head_origin import weights_sha256
+
+from ..reports.track_page import Row, clock, folder_page, player, readable, shown, track_page
+from ..runtime.devices import autocast
+from ..utils.files import atomic
+from .tables import open_tables, table_files, write_unusable
+
+log = logging.getLogger(__name__)
+MUCH_SHORTER = 0.5  # than a window: what is heard is mostly padding
+RANDOM = "RANDOM"  # in place of the weights' name
+ON_SCREEN = 3  # classes per recording in a folder's table
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What `predict` did: recordings with their most probable classes, files that could not be used and why, what was written.
+
+    unusable: the table of those files; none: there are none, or nothing was to be written.
+    """
+
+    rows: list[Row]
+    failed: list[tuple[str, str]]
+    written: list[Path]
+    unusable: Path | None = None
+
+
+def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
+    """A folder and the relative names of the audio files to take: all below `audio`, or `audio` itself.
+
+    Raises AudioError for a path that is not there or a folder without audio.
+    """
+    path = Path(audio)
+    if path.is_dir():
+        names = find_audio(path)
+        if not names:
+            raise AudioError(f"There is no audio file in {path}.")
+        return path, names
+    if not path.exists():
+        raise AudioError(f"{path} is not there: predict.audio names an audio file, or a folder of them.")
+    return path.parent, [path.name]
+
+
+def check_audio(audio: str | Path) -> None:
+    """Raise AudioError before any work for a path that is not there, a single file that is no audio, a folder without audio."""
+    root, names = audio_files(audio)
+    if not Path(audio).is_dir():
+        info(root / names[0])
+
+
+def predict(
+    network: AudioEncoder,
+    audio: str | Path,
+    out: str | Path,
+    *,
+    weights: str = "own",
+    top: int = 10,
+    hop_seconds: float | None = None,
+    batch_size: int = 8,
+    precision: str = "32",
+    html: bool = True,
+    tables: Sequence[str] = (),
+    player_minutes: float = 10.0,
+    neighbours: Callable[[str], Sequence[tuple[str, float]]] | None = None,
+    notes: Sequence[str] = (),
+) -> Prediction:
+    """Tag an audio file, or all in a folder.
+
+    Writes into the folder `<out>/<name of audio>`: with `html` index.html and for a folder a page per recording below tracks/; as `tables` (any
+    of csv, json, parquet) predictions.csv (a row per recording) and windows.csv (a row per window), a column per label, and so on. Files
+    that cannot be used stand in unusable.csv.
+
+    network: with named classes, on the device that shall compute. weights: where its weights come from, RANDOM for none. top: classes shown.
+    hop_seconds: between two windows' starts (default: their length).
+    precision: as in extraction. player_minutes: recordings up to this length are part of their pages, to be played.
+    neighbours: nearest recordings of a name, for its page. notes: lines for the pages.
+
+    A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
+    """
+    root, names = audio_files(audio)
+    single = not Path(audio).is_dir()
+    if top < 1:
+        raise ConfigError(f"predict.top is {top}; show at least one class.")
+    where = Path(out) / Path(audio).resolve().name
+    rows: list[Row] = []
+    failed: list[tuple[str, str]] = []
+    digest, labels = weights_sha256(network), network.label_names
+    settings = {"labels": len(labels), "window": f"{network.max_seconds:g} s", "weights": weights, "weights_sha256": digest}
+    if weights == RANDOM:
+        notes = (*notes, "RANDOM weights: these numbers say nothing about the music.")
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_tables(where, tables, labels, settings))
+        _say_older(where, tables)
+        progress = stack.enter_context(JobProgress("Listening", _count(root, names, network, hop_seconds), "windows"))
+        stack.enter_context(autocast(network.device.type, precision))
+        results = tag_many(
+            network, (root / name for name in names), hop_seconds=hop_seconds, batch_size=batch_size, on_windows=progress.advance
+        )
+        for name, heard in zip(names, results):
+            if isinstance(heard, AudioError):
+                if single:
+                    raise heard
+                failed.append((name, str(heard)))
+                log.warning("Left out: %s", readable(str(heard)))
+                continue
+            href = "index.html" if single else f"tracks/{name}.html"
+            if heard.model is None:
+                heard = replace(heard, model=f"{weights} ({digest[:12]})")
+            remark = _remark(heard, network)
+            rows.append(Row(name, heard.duration, heard.top(top if single else ON_SCREEN), href, remark))
+            for one in opened:
+                one.write(name, heard, remark)
+            if html:
+                said = (*notes, f"This recording is {remark}.") if remark else notes
+                near = neighbours(name) if neighbours is not None else ()
+                sound = player(root / name, heard.duration, player_minutes)
+                with atomic(where / href) as part:
+                    part.write_text(
+                        track_page(name, heard, sound, {**settings, **_source(heard)}, top, said, near), encoding="utf-8"
+                    )
+        if not rows:
+            raise AudioError(f"None of the {len(names)} files in {root} can be used. The first: {failed[0][1]}")
+        for one in opened:
+            one.close()
+        if html and not single:
+            with atomic(where / "index.html") as part:
+                part.write_text(folder_page(Path(audio).resolve().name, rows, failed, settings, notes), encoding="utf-8")
+    written = [where / "index.html"] if html else []
+    written += table_files(where, tables)
+    unusable = write_unusable(where, failed) if html or tables else None
+    return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable)
+
+
+def _say_older(where: Path, tables: Sequence[str]) -> None:
+    """Name tables of an earlier prediction that this one does not write anew."""
+    every = {path for kind in ("csv", "json", "parquet") for path in table_files(where, [kind])}
+    older = sorted(path.name for path in every - set(table_files(where, tables)) if path.exists())
+    if older:
+        log.warning("%s holds %s of an earlier prediction; they stay as they are.", where, ", ".join(older))
+
+
+def print_prediction(found: Prediction, console: Console | None = None) -> None:
+    """The recordings with their most probable classes: one as a list, several a row each."""
+    console = console or Console()
+    rows = found.rows
+    single = len(rows) == 1 and not found.failed
+    title = Text(f"{readable(rows[0].name)} ({clock(rows[0].duration)})" if single else f"{len(rows)} recordings", style="bold")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    if single:
+        table.add_column("class", overflow="fold")
+        table.add_column("probability", justify="right")
+        for label, p in rows[0].top:
+            table.add_row(Text(shown(label)), f"{p:.3f}")
+    else:
+        table.add_column("recording", overflow="fold")
+        table.add_column("length", justify="right", no_wrap=True)
+        table.add_column("most probable", overflow="fold")
+        for row in rows:
+            best = ", ".join(f"{shown(label)} {p:.2f}" for label, p in row.top[:ON_SCREEN])
+            table.add_row(Text(readable(row.name)), clock(row.duration), Text(best))
+    console.print(table)
+    for row in rows:
+        if row.remark:
+            console.print(Text(f"{readable(row.name)} is {row.remark}."))
+    if found.failed:
+        number = "1 file" if len(found.failed) == 1 else f"{len(found.failed)} files"
+        where = f": {found.unusable} says why." if found.unusable is not None else "."
+        console.print(Text(f"{number} could not be used{where}", style="bold"), soft_wrap=True)
+
+
+# ---- how
+def _remark(heard: Tagged, network: AudioEncoder) -> str:
+    """What makes the numbers of a recording mean less than they seem to; "" for nothing."""
+    if not heard.overview.any():
+        return "silent"
+    if heard.duration < MUCH_SHORTER * network.max_seconds:
+        return f"far shorter than the window of {network.max_seconds:g} s that the network hears; the rest is silence"
+    return ""
+
+
+def _count(root: Path, names: Sequence[str], network: AudioEncoder, hop_seconds: float | None) -> int:
+    """About how many windows there are, from the files' headers."""
+    total = 0
+    for name in names:
+        try:
+            duration = info(root / name).duration
+        except AudioError:
+            continue  # said when its turn comes
+        total += max(1, math.ceil((duration - network.max_seconds) / (hop_seconds or network.max_seconds)) + 1)
+    return total
+
+
+def _source(heard: Tagged) -> dict[str, str]:
+    return {"model": heard.model or "own weights", "licence of the weights": heard.licence or "not stated"}

@@ -1,0 +1,333 @@
+"""Transfer learning: how well do frozen embeddings hold a set of labels? One probe for all systems, data sets and tasks.
+
+A small head is trained on embeddings that sit in memory as one array, its epoch chosen by validation, the test split scored once. Several seeds (and
+learning rates, blocks, token types) train side by side (helpers/head_training.py); no item is touched by Python.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from datasets.groundtruth.groundtruth import listed
+from models.errors import ConfigError, GroundtruthError
+from models.heads import ProbeHead
+from models.weights.head_origin import LAYER, LOSS, SHA
+
+from ..extraction.embeddings import load_embeddings, select_tokens
+from ..metrics.aggregation import AGGREGATIONS, aggregate
+from ..metrics.scores import SystemScores
+from ..metrics.tasks import LOWER_IS_BETTER, check_targets, score, varies
+from ..utils.files import atomic
+from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
+from .settings import ProbeSettings
+
+__all__ = ["ProbeResult", "ProbeSettings", "Split", "initial_head", "load_embeddings", "run_probe", "select_tokens"]
+
+log = logging.getLogger(__name__)
+Log = Callable[[str, float, int], None]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One part of a data set, in memory.
+
+    name: what scores on it are reported under ("train", "validation", "test").
+    keys: the N tracks.
+    x: embeddings float32 [N, D], or with windows [W, D]; of K layers that a head mixes [N or W, K, D].
+    y: labels, bool or 0/1 [N, L]; values of a regression, float [N, L].
+    track: int [W], rising: the track (number in keys) of each window; None: row i is track i.
+    """
+
+    name: str
+    keys: list[str]
+    x: np.ndarray
+    y: np.ndarray
+    track: np.ndarray | None = None
+
+    def examples(self, task: str = "multi-label") -> Examples:
+        """What training takes."""
+        return Examples(self.x, self.y if task == "regression" else self.y.astype(bool), self.track)
+
+
+class Targets(NamedTuple):
+    """A split's tracks and labels alone: its name, keys [N], and y as of a Split [N, L]."""
+
+    name: str
+    keys: Sequence[str]
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """A trained probe: the scores of all seeds, and each seed's head at the epoch that was kept."""
+
+    scores: SystemScores
+    heads: list[ProbeHead]
+    best: int  # index of the seed with the best validation score
+    shift: np.ndarray | None = None  # [D], when the inputs were standardised
+    scale: np.ndarray | None = None
+
+    def save(self, folder: Path | str) -> Path:
+        """Write scores.json, scores.npz and head.safetensors (the best seed's head by validation, the standardisation, and which
+        encoder's which layer, and with which loss, it was trained on where that is known) into `folder`.
+        """
+        from safetensors.torch import save_file
+
+        state = {name: tensor.contiguous() for name, tensor in self.heads[self.best].state_dict().items()}
+        if self.shift is not None and self.scale is not None:
+            state |= {"input_shift": torch.from_numpy(self.shift), "input_scale": torch.from_numpy(self.scale)}
+        with atomic(Path(folder) / "head.safetensors") as part:
+            about = {"seed": str(self.scores.seeds[self.best]), "labels": "\n".join(self.scores.labels)}
+            about |= {name: self.scores.settings[name] for name in (SHA, LAYER) if name in self.scores.settings}
+            about[LOSS] = self.scores.settings["trained_with"]
+            save_file(state, str(part), metadata={**about, "activation": self.heads[self.best].activation})
+        return self.scores.save(folder)
+
+
+def run_probe(
+    name: str,
+    train: Split,
+    validation: Split,
+    test: Split,
+    labels: Sequence[str],
+    seeds: Sequence[int] = (0, 1, 2),
+    settings: ProbeSettings | None = None,
+    log: Log | None = None,
+    about: dict | None = None,
+    tell: Callable[[], object] | None = None,
+) -> ProbeResult:
+    """Train one head per seed (and learning rate of a grid), choose by validation, and score the test split once.
+
+    name: what the system is called in tables.
+    train, validation, test: the three splits, with the same D inputs and L labels.
+    labels: names of the L labels.
+    seeds: one head each.
+    log: called for every epoch as log("val_roc", value, epoch) with the mean over seeds, for train_loss, val_loss and the task's validation scores.
+    about: plain values that are saved with the result (embeddings, block, token types). tell: called after every epoch of every head (progress).
+
+    Raises GroundtruthError or ConfigError before training for splits that do not fit each other or hold values that are not
+    finite, for a training or test split without items, and for a validation split on which the monitor is not defined.
+    """
+    settings = settings or ProbeSettings()
+    source = prepare(train, validation, test, labels, seeds, settings)
+    specs = [HeadSpec(int(seed), rate) for seed in seeds for rate in settings.rates]
+    trained = chosen_rates(train_heads(specs, [source], settings, labels, tell), settings)
+    if log is not None:
+        tell_curves(trained, log)
+    return score_test(name, trained, source, test, labels, settings, about)
+
+
+def prepare(
+    train: Split, validation: Split, test: Split, labels: Sequence[str], seeds: Sequence[int], settings: ProbeSettings
+) -> Source:
+    """What heads learn from, after all checks; of the test split only its shapes, keys and finiteness are looked at. Raises as `run_probe`."""
+    check_splits(train, validation, test, labels, settings.monitor_name, settings.task)
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise ConfigError(f"A probe needs one or more different seeds of 0 or more, not {list(seeds)}.")
+    shift, scale = standardisation(train.x) if settings.standardise else (None, None)
+    return Source(train.examples(settings.task), validation.examples(settings.task), shift, scale)
+
+
+def chosen_rates(trained: Sequence[TrainedHead], settings: ProbeSettings) -> list[TrainedHead]:
+    """Of each seed (and source) the head whose learning rate is best by the monitor; the order of the first of each."""
+    sign = -1.0 if settings.monitor_name in LOWER_IS_BETTER else 1.0
+    best: dict[tuple[int, int], TrainedHead] = {}
+    for head in trained:
+        key = (head.spec.source, head.spec.seed)
+        if key not in best or sign * head.value(settings.monitor_name) > sign * best[key].value(settings.monitor_name):
+            best[key] = head
+    return list(best.values())
+
+
+def tell_curves(trained: Sequence[TrainedHead], log: Log) -> None:
+    """The curves' means over the heads that reached each epoch."""
+    for name in trained[0].curves:
+        for epoch, value in enumerate(_padded(trained, name).T):
+            log(name, float(np.nanmean(value)), epoch)
+
+
+def _padded(trained: Sequence[TrainedHead], name: str) -> np.ndarray:
+    """One curve of every head, [H, epochs]; NaN behind the end of a head that stopped early."""
+    longest = max(len(head.curves[name]) for head in trained)
+    return np.stack(
+        [np.pad(head.curves[name], (0, longest - len(head.curves[name])), constant_values=np.nan) for head in trained]
+    )
+
+
+def score_test(
+    name: str,
+    trained: Sequence[TrainedHead],
+    source: Source,
+    test: Split,
+    labels: Sequence[str],
+    settings: ProbeSettings,
+    about: dict | None = None,
+) -> ProbeResult:
+    """Score trained heads on the test split: the one place that uses it."""
+    monitor, loss, task = settings.monitor_name, settings.loss_name, settings.task
+    how = settings.aggregate if settings.aggregate != "best" else best_aggregation(trained, source, labels, settings)
+    outputs = [head_logits(head.head, test.x, source) for head in trained]
+    one_class = settings.the_task.one_class
+    targets = test.examples(task).y
+    predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, one_class) for z in outputs])
+    windows: dict[str, list[float]] = {}
+    if test.track is not None:
+        for z in outputs:
+            found = score(task, targets[test.track], aggregate(z, None, len(z), how, loss, one_class), labels, warn=False)
+            for metric in settings.the_task.metrics:
+                windows.setdefault(metric, []).append(float(found[metric]))
+    chosen = [head.value(monitor) for head in trained]
+    rates = {"max_lr": [head.spec.rate for head in trained]} if settings.lr_grid else {}
+    best = int(np.argmin(chosen) if monitor in LOWER_IS_BETTER else np.argmax(chosen))
+    mixed = [head.head.layer_logits for head in trained if head.head.layer_logits is not None]
+    shares = {"layer_weights": [logits.detach().softmax(0).tolist() for logits in mixed]} if mixed else {}
+    scores = SystemScores(
+        name=name,
+        split=test.name,
+        labels=list(labels),
+        keys=list(test.keys),
+        targets=targets,
+        predictions=predictions,
+        seeds=[head.spec.seed for head in trained],
+        validation={monitor: chosen, "best_epoch": [int(head.kept) for head in trained], **rates},
+        history={curve: _padded(trained, curve) for curve in trained[0].curves},
+        settings={
+            "system": "probe",
+            **{**asdict(settings), "lr_grid": list(settings.lr_grid)},
+            "in_dim": int(test.x.shape[-1]),
+            "trained_with": loss,
+            "chosen_by": monitor,
+            "aggregate": "one vector per track" if test.track is None else "mean" if task == "regression" else how,
+            **shares,
+            **(about or {}),
+        },
+        task=task,
+        windows=windows,
+    )
+    return ProbeResult(scores, [head.head for head in trained], best, source.shift, source.scale)
+
+
+def best_aggregation(trained: Sequence[TrainedHead], source: Source, labels: Sequence[str], settings: ProbeSettings) -> str:
+    """The way from windows to tracks that is best on validation, by the monitor's score, mean over heads."""
+    metric = settings.the_task.monitors.get(settings.monitor_name, settings.the_task.metrics[0])
+    validation, found = source.validation, {}
+    outputs = [head_logits(head.head, validation.x, source) for head in trained]
+    for how in AGGREGATIONS:
+        scores = [
+            score(
+                settings.task,
+                validation.y,
+                aggregate(z, validation.track, len(validation.y), how, settings.loss_name, settings.the_task.one_class),
+                labels,
+                warn=False,
+            )[metric]
+            for z in outputs
+        ]
+        found[how] = float(np.mean(scores)) * (-1 if metric in LOWER_IS_BETTER else 1)
+    return max(found, key=lambda how: found[how])
+
+
+def standardisation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd of every column, [D] (or [K, D]) each, float32; the sd of a constant column is taken as 1."""
+    shift, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    return shift.astype(np.float32), np.where(scale > 1e-8 * (1 + np.abs(shift)), scale, 1.0).astype(np.float32)
+
+
+def check_splits(
+    train: Split, validation: Split, test: Split, labels: Sequence[str], monitor: str = "val_roc", task: str = "multi-label"
+) -> None:
+    """Refuse splits that cannot be trained on or scored, before any work. Raises GroundtruthError."""
+    check_sizes((train, validation, test))
+    for split in (train, validation, test):
+        n, rows = len(split.keys), len(split.keys) if split.track is None else len(split.track)
+        if split.x.shape != (rows, *train.x.shape[1:]) or split.y.shape != (n, len(labels)):
+            raise GroundtruthError(
+                f"The {split.name} split has embeddings {split.x.shape} and labels {split.y.shape}; {n} tracks, {len(labels)} labels "
+                f"and {train.x.shape[1:]} inputs want {(rows, *train.x.shape[1:])} and {(n, len(labels))}."
+            )
+        if split.track is not None and not np.array_equal(np.unique(split.track), np.arange(n)):
+            raise GroundtruthError(f"The {split.name} split has tracks without windows.")
+        bad = np.flatnonzero(~_finite_rows(split.x))
+        if len(bad):
+            named = np.unique(bad if split.track is None else split.track[bad])
+            shown = ", ".join(split.keys[i] for i in named[:5])
+            raise GroundtruthError(
+                f"{len(named)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
+            )
+    check_truths([Targets(split.name, split.keys, split.y) for split in (train, validation, test)], labels, monitor, task)
+
+
+def check_sizes(splits: Sequence[Targets | Split]) -> None:
+    """Refuse a split without tracks, and a test split (the last) of one. Raises GroundtruthError."""
+    for split in splits:
+        if not len(split.keys):
+            raise GroundtruthError(f"The {split.name} split has no tracks.")
+    if len(splits[-1].keys) == 1:
+        raise GroundtruthError(
+            f"The {splits[-1].name} split has one track, {splits[-1].keys[0]}: scores compare tracks, give it more."
+        )
+
+
+def check_truths(splits: Sequence[Targets], labels: Sequence[str], monitor: str = "val_roc", task: str = "multi-label") -> None:
+    """Refuse labels that cannot be trained on or scored, whatever is trained. splits: train, validation, test. Raises GroundtruthError."""
+    check_sizes(splits)
+    validation = splits[1]
+    check_targets(task, np.concatenate([split.y for split in splits]), [key for split in splits for key in split.keys], labels)
+    for one, other in combinations(splits, 2):
+        used = set(one.keys)
+        if shared := [key for key in other.keys if key in used]:
+            raise GroundtruthError(
+                f"{len(shared)} {other.name} tracks are also used as {one.name} tracks: {', '.join(shared[:5])}."
+            )
+    if task in ("single-label", "key"):
+        _check_classes(splits, labels)
+    if task == "regression" and monitor == "val_r2" and not varies(validation.y).any():
+        raise GroundtruthError(
+            f"No value differs among the {len(validation.keys)} validation tracks, and so none has an R2. Give validation more tracks, or choose the "
+            "epoch by the loss: optimizer.monitor=val_loss."
+        )
+    if task != "multi-label":
+        return
+    y = validation.y.astype(bool)
+    usable = y.any(axis=0) & ~y.all(axis=0) if monitor == "val_roc" else y.any(axis=0)
+    if monitor != "val_loss" and not usable.any():
+        wanted = "a track with it and one without" if monitor == "val_roc" else "a track with it"
+        found = "; ".join(f"{split.name} ({len(split.keys)} tracks): {_uneven(split.y, labels)}" for split in splits)
+        raise GroundtruthError(
+            f"No label has what {monitor} needs among the {len(y)} validation tracks: {wanted}. {found}. Give validation more tracks, or choose "
+            "the epoch by the loss: optimizer.monitor=val_loss."
+        )
+
+
+def _check_classes(splits: Sequence[Targets], labels: Sequence[str]) -> None:
+    """One class in all splits is refused, in one of them told: a head that always names it is right there."""
+    of = [[label for label, there in zip(labels, split.y.any(axis=0)) if there] for split in splits]
+    if len({label for found in of for label in found}) == 1:
+        raise GroundtruthError(
+            f"All tracks are of the class '{of[0][0]}': there is nothing to tell apart. Add tracks of other classes, or choose another column "
+            "(data.label_column)."
+        )
+    for split, found in zip(splits, of):
+        if len(found) == 1:
+            log.warning("All %d %s tracks are of the class '%s'.", len(split.keys), split.name, found[0])
+
+
+def _uneven(y: np.ndarray, labels: Sequence[str]) -> str:
+    """Which labels no track has, and which every track has."""
+    none, every = ([label for label, odd in zip(labels, which) if odd] for which in (~y.any(axis=0), y.all(axis=0)))
+    said = [f"{what} {listed(found, 5)}" for what, found in (("no track has", none), ("every track has", every)) if found]
+    return ", ".join(said) or "each label on some tracks"
+
+
+def _finite_rows(x: np.ndarray) -> np.ndarray:
+    """Which rows hold finite numbers only, bool [R], in bounded memory."""
+    axes = tuple(range(1, x.ndim))
+    return np.concatenate([np.isfinite(x[i : i + 4096]).all(axis=axes) for i in range(0, len(x), 4096)])

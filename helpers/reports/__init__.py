@@ -1,0 +1,1 @@
+"""How scores and tracks are shown: charts, tables, pages."""

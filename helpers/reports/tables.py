@@ -1,0 +1,183 @@
+"""Score tables for the terminal: every score with its spread, split and number of classes."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from models.errors import ConfigError
+
+from ..metrics.scores import Difference, SystemScores, check_comparable, compare
+from ..metrics.tasks import LOWER_IS_BETTER, METRIC_NAMES
+from ..utils.files import atomic
+from .report import over, runs, spread
+
+
+def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Table:
+    """One row per system: the task's two scores (tags: macro ROC-AUC and AP) as mean ± sd over seeds, bootstrap interval over tracks, seeds."""
+    first = systems[0]
+    metrics = first.asked.headline
+    noun = (
+        ("value", "values")
+        if first.task == "regression"
+        else ("class", "classes")
+        if first.asked.one_class
+        else ("label", "labels")
+    )
+    title = Text(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} {noun[len(first.labels) != 1]}", style="bold")
+    table = Table(
+        title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    table.add_column("system", overflow="fold", min_width=14)
+    for metric in metrics:
+        table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
+        if intervals:
+            table.add_column("95 %", justify="right", no_wrap=True)
+    table.add_column("seeds" if first.folds is None else "reps", justify="right", no_wrap=True)  # what is left of 80 columns
+    best = {m: (min if m in LOWER_IS_BETTER else max)(s.mean(m) for s in systems) for m in metrics}
+    for s in systems:
+        cells = [Text(s.name)]  # Text: a name in brackets is no markup
+        for metric in metrics:
+            stressed = s.mean(metric) == best[metric] and len(systems) > 1
+            cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
+            if intervals:
+                low, high = s.interval(metric)
+                cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
+        table.add_row(*cells, runs(s))
+    caption = f"{_counted(first)}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
+    if any(s.windows for s in systems):
+        metric = metrics[0]
+        levels = "; ".join(
+            f"{s.name} {np.mean(s.windows[metric]):.3f} ({s.settings.get('aggregate')})" for s in systems if s.windows
+        )
+        caption += f" Window by window, {METRIC_NAMES[metric]} (and how tracks were put together): {levels}."
+    if any("max_lr" in s.validation for s in systems):
+        kept = "; ".join(
+            f"{s.name} {', '.join(f'{rate:g}' for rate in s.validation['max_lr'])}" for s in systems if "max_lr" in s.validation
+        )
+        caption += f" Learning rate of the grid that each seed kept: {kept}."
+    table.caption = Text(caption, style="table.caption")  # a name in brackets is no markup
+    return table
+
+
+def _counted(scores: SystemScores) -> str:
+    """How many classes the means are over."""
+    n = len(scores.labels)
+    if scores.task == "multi-label":
+        return f"Means over {scores.n_classes('macro_roc')} (ROC-AUC) and {scores.n_classes('macro_ap')} (AP) of {n} labels; "
+    if scores.task == "regression":
+        return (
+            f"R2 is the mean over {scores.n_classes()} of {n} values; MSE is of values z-scored by the training and validation tracks (1: as far off "
+            "as their mean); "
+        )
+    return f"{scores.n_classes()} of {n} classes occur; "
+
+
+def label_table(systems: Sequence[SystemScores], metric: str | None = None) -> Table:
+    """One row per label: tracks that have it, and its score by each system (mean over seeds or repetitions); '-' where it is undefined."""
+    first = systems[0]
+    metric = metric or first.asked.per_label[0]
+    name = {"class_roc": "ROC-AUC", "class_ap": "AP", "class_recall": "Recall", "class_r2": "R2"}[metric]
+    table = Table(title=Text(f"{name} per label on {first.split}"), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("label")
+    table.add_column("tracks", justify="right")
+    scores = [s.scores(metric).mean(axis=0) for s in systems]
+    for s in systems:
+        table.add_column(Text(s.name), justify="right")
+    for i in np.argsort(-np.nan_to_num(scores[0], nan=-1.0), kind="stable"):
+        cells = ["-" if math.isnan(score[i]) else f"{score[i]:.3f}" for score in scores]
+        count = len(first.keys) if first.task == "regression" else int(first.targets[:, i].sum())
+        table.add_row(Text(first.labels[i]), str(count), *cells)
+    return table
+
+
+def print_scores(systems: Sequence[SystemScores], console: Console | None = None, per_label: bool = False) -> None:
+    """Print the score table, and with `per_label` the labels' too."""
+    console = console or Console()
+    console.print(score_table(systems))
+    if per_label:
+        console.print(label_table(systems))
+
+
+def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
+    """Scores of result folders, each under a name of its own.
+
+    Raises ConfigError for fewer than two, for a folder without scores, and for results of different tasks, tracks or labels.
+    """
+    if len(folders) < 2:
+        raise ConfigError("compare.runs names two or more result folders, apart by commas.")
+    systems = []
+    for folder in folders:
+        if not (Path(folder) / "scores.npz").is_file():
+            below = f" Its results may be in {Path(folder) / 'runs' / '1'}." if (Path(folder) / "runs").is_dir() else ""
+            raise ConfigError(f"{folder} has no scores.json and scores.npz: it is not the folder of a probe's results.{below}")
+        systems.append(SystemScores.load(folder))
+    names = _apart(systems, folders)
+    systems = [replace(system, name=f"{system.name} ({name})") for system, name in zip(systems, names)]
+    for other in systems[1:]:
+        check_comparable(systems[0], other)
+    return systems
+
+
+def _apart(systems: Sequence[SystemScores], folders: Sequence[str | Path]) -> list[str]:
+    """What tells results apart: the settings of their embeddings that differ, or else their folders, no longer than needed."""
+    said = []
+    for key in ("types", "reduce", "layers", "layer_reduce", "test_windows"):
+        values = [system.settings.get(key) for system in systems]
+        if any(value != values[0] for value in values):
+            said.append([f"{key} {'none' if value is None else value}" for value in values])
+    names = [", ".join(parts) for parts in zip(*said)]
+    if len(set(names)) == len(systems):
+        return names
+    places = [Path(folder).resolve() for folder in folders]
+    above = os.path.commonpath(places)
+    return [os.path.relpath(place, above) for place in places]
+
+
+def difference_table(systems: Sequence[SystemScores]) -> Table:
+    """The first system minus each of the others, on the same tracks: paired bootstrap over tracks."""
+    first = systems[0]
+    table = Table(title=Text("Paired differences on the same tracks", style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("first minus", overflow="fold")
+    for metric in first.asked.headline:
+        table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
+        table.add_column("95 %", justify="right", no_wrap=True)
+    for other, found in _differences(systems):
+        cells = [Text(other.name)]
+        for one in found:
+            cells += [Text(f"{one.mean:+.3f}"), Text(f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}")]
+        table.add_row(*cells)
+    return table
+
+
+def _differences(systems: Sequence[SystemScores]) -> Iterator[tuple[SystemScores, list[Difference]]]:
+    """Each system but the first, with what the first has more of each headline score."""
+    first = systems[0]
+    for other in systems[1:]:
+        yield other, [compare(first, other, metric) for metric in first.asked.headline]
+
+
+def write_differences(systems: Sequence[SystemScores], path: Path) -> Path:
+    """The paired differences as a csv: first, other, score, difference, low, high (95 %), tracks. Returns its path."""
+    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("first", "other", "score", "difference", "low_95", "high_95", "tracks"))
+        for other, found in _differences(systems):
+            for one in found:
+                rows.writerow((systems[0].name, other.name, one.metric, one.mean, *one.interval, len(other.keys)))
+    return path
+
+
+def print_differences(systems: Sequence[SystemScores], console: Console | None = None) -> None:
+    """Print the paired differences. Raises ConfigError for systems that were not scored on the same tracks."""
+    (console or Console()).print(difference_table(systems))

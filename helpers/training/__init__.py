@@ -1,0 +1,1 @@
+"""Training of any objective: one Lightning module, its callbacks, and resuming."""

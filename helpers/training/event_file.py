@@ -1,0 +1,67 @@
+"""TensorBoard's event files, written record by record: what was logged is in the file when `add` returns, and a resumed run rewrites them.
+
+torch's SummaryWriter queues records in a thread, which a full disk stops for good, and marks a restart for the reader to drop repeated
+steps. Here the folder holds each step once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..utils.files import atomic
+
+
+class Scalar(NamedTuple):
+    """One logged number. at: seconds since 1970."""
+
+    tag: str
+    value: float
+    step: int
+    at: float
+
+
+class EventFile:
+    """The one event file of `folder`, begun with `rows`: it takes the place of those that are there."""
+
+    def __init__(self, folder: Path, rows: Iterable[Scalar] = ()):
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        older = list(folder.glob("events.out.tfevents.*"))
+        path = folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        now = time.time()
+        with atomic(path) as part, part.open("wb") as file:
+            record = RecordWriter(file)
+            record.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+            # a TensorBoard that is open drops what it has read from the older files
+            restart = Event(wall_time=now, step=0, session_log=SessionLog(status=SessionLog.START))
+            record.write(restart.SerializeToString())
+            for row in rows:
+                record.write(_event(row).SerializeToString())
+        for old in older:
+            if old != path:
+                old.unlink()
+        self._file = path.open("ab")
+        self._record = RecordWriter(self._file)
+
+    def add(self, row: Scalar) -> None:
+        """Write one number."""
+        self._record.write(_event(row).SerializeToString())
+        self._file.flush()
+
+    def close(self) -> None:
+        """No more is to come."""
+        self._file.close()
+
+
+def _event(row: Scalar) -> Any:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    value = Summary.Value(tag=row.tag, simple_value=row.value)
+    return Event(wall_time=row.at, step=row.step, summary=Summary(value=[value]))

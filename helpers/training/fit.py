@@ -1,0 +1,299 @@
+"""Train and test any objective with Lightning: `fit` and `evaluate`, with plain arguments and plain results."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from rich.console import Console
+
+from models.errors import ConfigError
+from models.objective import Objective
+from models.weights.checkpoints import AVERAGED, RAW, read_checkpoint
+
+from ..runtime.devices import in_job, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
+from ..runtime.interrupts import Interrupted, StopRequest, answered_by
+from .averaging import AveragedWeights
+from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
+from .history import History, LogFunction, write_json
+from .lightning_module import LitObjective, Optimization
+from .progress import ProgressLines
+from .resume import check_same, read_saved
+
+log = logging.getLogger(__name__)
+
+# Lightning's remarks that hold for every run here and help nobody
+_UNHELPFUL = (
+    r".*does not have many workers which may be a bottleneck.*",  # page-cached stores are read fastest in the process itself
+    r".*The number of training batches .* is smaller than the logging interval.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*You passed in a `val_dataloader` but have no `validation_step`.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`.*",  # under fp16 the first steps may be skipped
+    r".*Total length of `list` across ranks is zero.*",  # a run without validation is logged as such
+    r".*Found \d+ module\(s\) in eval mode at the start of training.*",  # what is frozen
+    r".*when using `ckpt_path`, callbacks used to create the checkpoint need to be provided.*",  # the module says what is left out
+    r"Grad strides do not match bucket view strides.*",  # of the two extra tokens' positions: a copy of 2 x C numbers
+    r".*all_gather is deprecated, use torch.distributed._functional_collectives.*",  # Lightning's own call
+    r".*find_unused_parameters=True was specified in DDP constructor, but did not find any unused.*",
+)
+
+
+@dataclass
+class FitResult:
+    """What a training run leaves: its checkpoints, and the metrics of every epoch (also in `history.json`)."""
+
+    best: Path | None
+    last: Path | None
+    history: list[dict[str, float]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)  # of the last epoch
+
+
+@dataclass
+class Evaluation:
+    """What a test found: metrics by name, and class by class what `tagging_scores` gave for each set of scores."""
+
+    metrics: dict[str, float]
+    classes: dict[str, dict[str, Any]]
+
+
+@in_job
+def fit(
+    objective: Objective,
+    datamodule: pl.LightningDataModule,
+    *,
+    out_dir: str | Path,
+    max_epochs: int,
+    optimization: Optimization | None = None,
+    averaging: AveragedWeights | None = None,
+    seed: int = 0,
+    devices: int | str | list[int] = 1,
+    num_nodes: int = 1,
+    accelerator: str = "auto",
+    precision: str | int = "auto",
+    strategy: str = "auto",
+    sync_batchnorm: bool = False,
+    limit_train_batches: int | float | None = None,
+    limit_val_batches: int | float | None = None,
+    num_sanity_val_steps: int = 0,
+    check_val_every_n_epoch: int = 1,
+    log_every_n_steps: int = 50,
+    reload_dataloaders_every_n_epochs: int = 0,
+    accumulate_grad_batches: int = 1,
+    gradient_clip_val: float | None = None,
+    monitor: str = "val_loss",
+    monitor_mode: str = "min",
+    early_stopping: int | None = None,
+    resume_from: str | Path | None = None,
+    save_every_n_steps: int | None = None,
+    save_every_minutes: float | None = None,
+    keep_checkpoints: int = 1,
+    experiment: Mapping[str, Any] | None = None,
+    log_metric: LogFunction | None = None,
+    callbacks: list[Callback] | None = None,
+    show_progress: bool = True,
+) -> FitResult:
+    """Train `objective` on the data module's training set, validating after every epoch.
+
+    Writes into `out_dir`: checkpoints/best.ckpt (best `monitor`), checkpoints/last.ckpt (after every epoch, and within epochs as
+    `save_every_...` say; each replaced whole; `keep_checkpoints` - 1 older ones as step-N.ckpt), history.json and TensorBoard's
+    file. A limit of 0 validation batches, or a data module without a validation set, leaves best.ckpt out.
+
+    seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
+    GPU numbers. precision: "auto" or Lightning's names. resume_from: a checkpoint whose run is continued to `max_epochs` as if it
+    had never stopped, within an epoch too. experiment: what such a run must have in common with this one, plain values by name.
+    early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
+    log_metric(name, value, step) is told every metric; a resumed run tells those from before its checkpoint again.
+
+    SIGTERM, SIGUSR1 and Ctrl-C are answered by saving last.ckpt behind the batch at hand.
+
+    Raises ConfigError for what cannot run, WeightsError for a checkpoint that is torn (both before it starts), FloatingPointError
+    for a loss that is not finite, naming the tracks, CheckpointError for a full disk, Interrupted after a signal.
+    """
+    if max_epochs < 1 or check_val_every_n_epoch < 1:
+        raise ConfigError(
+            f"max_epochs is {max_epochs} and check_val_every_n_epoch {check_val_every_n_epoch}; both must be 1 or more."
+        )
+    out_dir = Path(out_dir)
+    accelerator = resolve_accelerator(accelerator, devices)
+    devices = resolve_devices(devices, accelerator)
+    strategy = resolve_strategy(strategy, devices, num_nodes)
+    saved = None if resume_from is None else read_saved(resume_from)
+    if saved is not None:
+        check_same(saved, experiment or {}, max_epochs)
+    pl.seed_everything(seed, workers=True, verbose=False)
+    history = History(out_dir / "history.json", out_dir / "tensorboard", log_metric)
+    best, request = best_checkpoint(out_dir / "checkpoints", monitor, monitor_mode), StopRequest()
+    last = LastCheckpoints(
+        out_dir / "checkpoints",
+        keep=keep_checkpoints,
+        every_n_steps=save_every_n_steps,
+        every_minutes=save_every_minutes,
+        request=request,
+        resumed_from=None if saved is None else saved.path,
+    )
+    stop = [_EarlyStopping(monitor, patience=early_stopping, mode=monitor_mode)] if early_stopping is not None else []
+    trainer = _trainer(
+        out_dir,
+        [best, last, history, *([averaging] if averaging else []), *stop, *(callbacks or []), *_progress(show_progress)],
+        max_epochs=max_epochs,
+        devices=devices,
+        num_nodes=num_nodes,
+        accelerator=accelerator,
+        precision=resolve_precision(precision, accelerator),
+        strategy=strategy,
+        sync_batchnorm=sync_batchnorm,
+        limit_train_batches=limit_train_batches,
+        limit_val_batches=limit_val_batches,
+        num_sanity_val_steps=num_sanity_val_steps,
+        check_val_every_n_epoch=check_val_every_n_epoch,
+        log_every_n_steps=log_every_n_steps,
+        reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
+        accumulate_grad_batches=accumulate_grad_batches,
+        gradient_clip_val=gradient_clip_val,
+    )
+    lit = LitObjective(objective, optimization, seed=seed, averaging=averaging, experiment=experiment)
+    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
+    if saved is not None:
+        log.info("Going on from %s: in or behind epoch %d of %d, step %d.", saved.path, saved.epoch + 1, max_epochs, saved.step)
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with quiet(), answered_by(request):
+            trainer.fit(lit, datamodule=datamodule, ckpt_path=None if saved is None else str(saved.path), weights_only=True)
+    except Stop as stop:
+        raise Interrupted(stop.number or signal.SIGTERM, last.path) from None
+    except SystemExit:  # how Lightning answers Ctrl-C (or a second signal), after it has made SIGINT deaf
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, interrupt)
+        raise (KeyboardInterrupt() if request.repeated is None else Interrupted(request.repeated)) from None
+    metrics = {k: v for k, v in (history.rows[-1] if history.rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
+    return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=history.rows, metrics=metrics)
+
+
+@in_job
+def evaluate(
+    objective: Objective,
+    datamodule: pl.LightningDataModule,
+    *,
+    checkpoint: str | Path | None = None,
+    out_dir: str | Path | None = None,
+    devices: int | str | list[int] = 1,
+    num_nodes: int = 1,
+    accelerator: str = "auto",
+    precision: str | int = "auto",
+    strategy: str = "auto",
+    limit_test_batches: int | float | None = None,
+    log_metric: LogFunction | None = None,
+    show_progress: bool = True,
+) -> Evaluation:
+    """Test `objective` per window and per track on the data module's test set.
+
+    checkpoint: a checkpoint of `fit`, whose trained weights, and averaged ones where it holds them, are both tested, or a network's
+    own state dict; none: the weights as they are. With `out_dir` the metrics are written to test.json there.
+    log_metric(name, value, 0) is told every metric.
+
+    Raises ConfigError for what cannot run, WeightsError for a checkpoint that does not fit.
+    """
+    accelerator = resolve_accelerator(accelerator, devices)
+    devices = resolve_devices(devices, accelerator)
+    averaging = AveragedWeights()
+    lit = LitObjective(objective, averaging=averaging)
+    if checkpoint is not None:
+        state = read_checkpoint(checkpoint)
+        if not any(name.startswith((RAW, AVERAGED)) for name in state):
+            state = {f"{RAW}{name}": value for name, value in state.items()}
+        lit.load_state_dict(state)
+    trainer = _trainer(
+        None,
+        [averaging, *_progress(show_progress)],
+        devices=devices,
+        num_nodes=num_nodes,
+        accelerator=accelerator,
+        precision=resolve_precision(precision, accelerator),
+        strategy=resolve_strategy(strategy, devices, num_nodes),
+        limit_test_batches=limit_test_batches,
+    )
+    with quiet():
+        trainer.test(lit, datamodule=datamodule, verbose=False)
+    metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+    if trainer.is_global_zero:
+        for name, value in metrics.items():
+            if log_metric is not None:
+                log_metric(name, value, 0)
+        if out_dir is not None:
+            write_json(Path(out_dir) / "test.json", metrics)
+    return Evaluation(metrics=metrics, classes=lit.results)
+
+
+# ---- Lightning's trainer
+def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -> pl.Trainer:
+    bar = any(isinstance(c, RichProgressBar) for c in callbacks)
+    with quiet():
+        return pl.Trainer(
+            logger=False,  # history.py writes TensorBoard's file, in step with the checkpoints
+            callbacks=callbacks,
+            default_root_dir=out_dir,
+            enable_checkpointing=out_dir is not None,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            # under SLURM: what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
+            plugins=[AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
+            use_distributed_sampler=False,  # the data module's samplers know the processes
+            **settings,
+        )
+
+
+class _EarlyStopping(EarlyStopping):
+    """Lightning's; a run that it has ended stays ended when it is continued."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.stopped_epoch:
+            trainer.should_stop = True
+
+
+class _Bar(RichProgressBar):
+    """Lightning's, on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(console_kwargs={"stderr": True})
+
+
+def _progress(show: bool) -> list[Callback]:
+    if not show:
+        return []
+    return [_Bar()] if Console(stderr=True).is_terminal else [ProgressLines()]
+
+
+def _path(text: str) -> Path | None:
+    return Path(text).resolve() if text and Path(text).is_file() else None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning without its remarks on absent devices, and without the warnings that hold for every run here."""
+    loggers = [
+        logging.getLogger(n)
+        for n in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators", "lightning_fabric")
+    ]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for text in _UNHELPFUL:
+                warnings.filterwarnings("ignore", message=text)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""What every part of helpers/ may use: whole-file writing, typed configurations."""

@@ -1,0 +1,218 @@
+"""Reading weight files of any form into one plain dict of the network's names, without running anything that the file may carry.
+
+Forms: safetensors; torch files that hold a plain state dict, or one under "state_dict" (Lightning) or "model" (DeiT); this suite's training
+checkpoints, which hold the trained network under "net.*" and, once there is one, the averaged network under "net_swa.*"; folders of such a file
+and a config.json (this suite's exports, Hugging Face's AST folders); zip archives with one weight file in them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import WeightsError, WeightsNotFoundError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+RAW, AVERAGED = "net.", "net_swa."
+_CONTAINERS = ("state_dict", "model")
+SETTINGS = "network"  # entry of this suite's training checkpoints and exports: what the network was built with
+CONFIG = "config.json"
+MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
+_ARCHIVED = (".ckpt", ".pt", ".pth")
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def weight_file(path: str | Path) -> Path:
+    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, or its only .safetensors.
+
+    Raises WeightsNotFoundError for what is not there, naming what was looked for.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        if not path.is_file():
+            raise WeightsNotFoundError(f"There is no weight file {path}.")
+        return path
+    there = [path / name for name in _FOLDER_FILES if (path / name).is_file()] or sorted(path.glob("*.safetensors"))
+    if not there or (there[0].name not in _FOLDER_FILES and len(there) > 1):
+        what = "several .safetensors files" if there else "no weight file"
+        raise WeightsNotFoundError(
+            f"The folder {path} holds {what}: wanted one of {', '.join(_FOLDER_FILES)}, or name the file itself."
+        )
+    return there[0]
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a weight file (or of the one in a folder) on the CPU, by the names that they have in it.
+
+    Raises WeightsNotFoundError for an absent file, WeightsError for one that is truncated, of another kind, would run code, or holds no tensors.
+    """
+    path = weight_file(path)
+    content = _read(path)
+    for name in _CONTAINERS:
+        inner = content.get(name) if isinstance(content, Mapping) else None
+        if isinstance(inner, Mapping):
+            content = inner
+            break
+    if not isinstance(content, Mapping):
+        raise WeightsError(
+            f"{path} holds a {type(content).__name__}, not a state dict (names and tensors): it is no weight file."
+        )
+    tensors = {str(k): v for k, v in content.items() if hasattr(v, "shape")}
+    if not tensors or len(tensors) < len(content):
+        other = sorted(str(k) for k in content if str(k) not in tensors)[:3]
+        raise WeightsError(
+            f"{path} holds no state dict: {len(tensors)} tensors and {len(content) - len(tensors)} other entries {other}."
+        )
+    return tensors
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """What the network of one of this suite's training checkpoints or exports, or of an AST folder, was built with; {} for any other file.
+
+    Raises as `read_checkpoint` does, and WeightsError for a config.json that cannot be read.
+    """
+    path = Path(path)
+    file = weight_file(path)
+    config = path / CONFIG
+    if path.is_dir() and config.is_file():
+        return _of_config(_json(config.read_bytes(), config))
+    if file.suffix == ".safetensors":
+        return _of_config(_safetensors_header(file))
+    content = _read(file)
+    found = content.get(SETTINGS) if isinstance(content, Mapping) else None
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _of_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    from ..maest import ast
+
+    if config.get("model_type") == ast.MODEL_TYPE:
+        return ast.settings_of(config)
+    found = config.get(SETTINGS)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _safetensors_header(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _unreadable_safetensors(path, error) from error
+    return {SETTINGS: _json(metadata[SETTINGS].encode(), path)} if SETTINGS in metadata else {}
+
+
+def _json(text: bytes, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise WeightsError(f"The settings in {path} are no readable json: {error}.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"The settings in {path} are a {type(content).__name__}, wanted names and values.")
+    return content
+
+
+def read_state(path: str | Path, averaged: bool = True) -> dict[str, Tensor]:
+    """The network's state dict in a weight file, with the network's own names.
+
+    averaged: from a training checkpoint, the averaged weights if it holds any, else (or when False) the trained ones. Files with one set of
+    weights give that.
+
+    Raises as `read_checkpoint` does.
+    """
+    state = read_checkpoint(path)
+    for prefix in (AVERAGED, RAW) if averaged else (RAW, AVERAGED):
+        found = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+        if found:
+            state = found
+            break
+    while state and all(k.startswith("module.") for k in state):  # torch's AveragedModel and DistributedDataParallel
+        state = {k[len("module.") :]: v for k, v in state.items()}
+    return state
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise _unreadable_safetensors(path, error) from error
+    import torch
+
+    inner = _archived(path)
+    source = path if inner is None else io.BytesIO(inner)
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
+        raise WeightsError(f"{path} is no readable torch weight file: {_why(path, error)}") from error
+
+
+def _why(path: Path, error: Exception) -> str:
+    """What is wrong with a file that torch cannot read, and the cure. (torch's own advice is to let the file run code.)"""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if not head:
+        return "it is empty (0 bytes). Fetch it again."
+    if path.suffix == ".onnx":
+        return "an ONNX file is for running, it is not read back. Export as safetensors too, and load that."
+    if head[:2] != b"PK" and head[:1] != b"\x80":
+        return "its first bytes are not those of a torch file. Is it the right file?"
+    if "weights only" in str(error).lower() or "weights_only" in str(error):
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"{found[1]}, among others" if found else "more than tensors"
+        return f"it holds {what}, which is refused because it could run code. Save its state dict alone."
+    return "it is truncated or damaged. Fetch it again."
+
+
+def _archived(path: Path) -> bytes | None:
+    """The bytes of the one weight file in a zip archive; None for any other file, torch's own (which are archives too) included.
+
+    Nothing is unpacked to the disk, so that no name in the archive can lead anywhere. Raises WeightsError for an archive with no weight file or
+    several, one that would unpack to more than MAX_ARCHIVED bytes, or a damaged one.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            files = [m for m in archive.infolist() if not m.is_dir()]
+            if any(m.filename.endswith("data.pkl") for m in files):
+                return None
+            weights = [m for m in files if m.filename.endswith(_ARCHIVED) and "__MACOSX" not in m.filename]
+            if len(weights) != 1:
+                found = ", ".join(m.filename for m in (weights or files)[:4]) or "nothing"
+                raise WeightsError(
+                    f"The archive {path} holds {len(weights)} weight files ({found}); wanted one: unpack it and name the file."
+                )
+            if weights[0].file_size > MAX_ARCHIVED:
+                size = weights[0].file_size / 1e9
+                raise WeightsError(f"{weights[0].filename} in {path} would unpack to {size:.1f} GB: unpack it yourself.")
+            return archive.read(weights[0])
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise WeightsError(f"The archive {path} cannot be read: {error}. Fetch it again.") from error
+
+
+def _unreadable_safetensors(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path} is no readable safetensors file: {error}. It may be truncated: fetch it again.")

@@ -1,0 +1,158 @@
+"""The embedded demo data: the same music for the same seed, labels in balance, and nothing beside the music that gives them away."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+from sklearn.metrics import roc_auc_score
+
+from datasets.demo import FAMILIES, LABELS, SPLITS, make, plan_track, render, sizes
+from datasets.demo import writer as demo_writer
+from datasets.demo.labels import SECONDS, TrackPlan
+from datasets.demo.mixing import LOUDNESS, LOUDNESS_JITTER
+from datasets.groundtruth import read as groundtruth_files
+from models.errors import GroundtruthError
+
+
+# ---- one seed, one data set
+def test_a_track_is_the_same_alone_and_again():
+    plan = plan_track(3, "test", 17)
+    assert plan == plan_track(3, "test", 17)
+    assert demo_writer.encode(plan) == demo_writer.encode(plan_track(3, "test", 17))
+    np.testing.assert_array_equal(render(plan), render(plan))
+
+
+@pytest.mark.parametrize("other", [(4, "test", 17), (3, "train", 17), (3, "test", 18)])
+def test_seed_split_and_index_each_make_other_music(other):
+    draws = plan_track(3, "test", 17).rng().integers(0, 2**63, 16)
+    others = plan_track(*other).rng().integers(0, 2**63, 16)
+    assert not np.isin(draws, others).any()
+
+
+def test_no_two_tracks_share_a_seed():
+    first = {int(plan_track(0, split, i).rng().integers(2**63)) for split in SPLITS for i in range(300)}
+    assert len(first) == 3 * 300
+
+
+@pytest.mark.parametrize(("split", "index"), [("validate", 0), ("train", -1)])
+def test_a_plan_that_cannot_be(split, index):
+    with pytest.raises(ValueError, match=r"validate|-1"):
+        plan_track(0, split, index)
+
+
+# ---- labels in balance
+def test_every_label_is_in_every_split_and_never_rare_or_near_constant():
+    counts = sizes()
+    for split, n in counts.items():
+        tracks = [plan_track(0, split, i).labels for i in range(n)]
+        for label in LABELS:
+            share = sum(label in labels for labels in tracks) / n
+            assert 0.12 <= share <= 0.55, (split, label)
+            assert share * n >= 20
+
+
+def test_families_are_independent_of_one_another():
+    values = [plan_track(0, "train", i).values for i in range(3000)]
+    families = list(FAMILIES)
+    for i, one in enumerate(families):
+        for other in families[:i]:
+            for a in set(FAMILIES[one]):
+                for b in set(FAMILIES[other]):
+                    share = FAMILIES[one].count(a) / len(FAMILIES[one]) * FAMILIES[other].count(b) / len(FAMILIES[other])
+                    both = np.mean([v[one] == a and v[other] == b for v in values])
+                    assert both == pytest.approx(share, abs=0.025)
+
+
+def test_length_and_format_give_no_label_away():
+    plans = [plan_track(0, "train", i) for i in range(3000)]
+    targets = np.array([[label in plan.labels for label in LABELS] for plan in plans])
+    for feature in ("seconds", "sample_rate", "channels"):
+        scores = np.array([getattr(plan, feature) for plan in plans])
+        for column, label in zip(targets.T, LABELS):
+            assert roc_auc_score(column, scores) == pytest.approx(0.5, abs=0.05), (feature, label)
+
+
+@pytest.mark.slow
+def test_loudness_gives_no_label_away_and_the_audio_is_sound():
+    plans = [plan_track(1, "train", i) for i in range(240)]
+    loudness = []
+    for plan in plans:
+        wave = render(plan)
+        assert wave.dtype == np.float32
+        assert wave.shape == ((round(plan.seconds * plan.sample_rate),) + ((2,) if plan.channels == 2 else ()))
+        assert SECONDS[0] <= plan.seconds <= SECONDS[1]
+        assert np.isfinite(wave).all()
+        assert np.abs(wave).max() < 1.0
+        mono = wave if wave.ndim == 1 else wave.mean(axis=1)
+        loudness.append(20 * np.log10(np.sqrt(np.mean(mono.astype(np.float64) ** 2))))
+    assert np.ptp(loudness) > LOUDNESS_JITTER  # it does vary
+    assert np.median(loudness) == pytest.approx(LOUDNESS, abs=1.5)
+    targets = np.array([[label in plan.labels for label in LABELS] for plan in plans])
+    for column, label in zip(targets.T, LABELS):
+        assert roc_auc_score(column, loudness) == pytest.approx(0.5, abs=0.15), label  # 3 standard errors at 40 positives of 240
+
+
+# ---- on disk
+def test_make_writes_files_table_and_seal(tmp_path: Path):
+    audio, table = make(tmp_path / "demo", 12, jobs=1)
+    truth = groundtruth_files.read(table)
+    assert sorted(truth.splits) == ["test", "train", "val"]
+    assert len(truth.keys) == 12
+    assert sorted(p.relative_to(audio).as_posix() for p in audio.rglob("*.flac")) == sorted(truth.keys)
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        split, index = row["path"].split("/")
+        plan = plan_track(0, split, int(index.removesuffix(".flac")))
+        assert row["labels"].split("|") == plan.labels
+        about = sf.info(str(audio / row["path"]))
+        assert (about.samplerate, about.channels, about.subtype) == (plan.sample_rate, plan.channels, "PCM_16")
+        assert about.frames == round(plan.seconds * plan.sample_rate)
+        assert (audio / row["path"]).read_bytes() == demo_writer.encode(plan)
+    assert not list(audio.rglob(".*"))
+
+
+def test_make_leaves_what_stands_and_refuses_another(tmp_path: Path):
+    audio, table = make(tmp_path, 6, jobs=1)
+    before = {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")}
+    assert make(tmp_path, 6, jobs=1) == (audio, table)
+    assert {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")} == before
+    with pytest.raises(GroundtruthError, match="another size, seed"):
+        make(tmp_path, 6, seed=1, jobs=1)
+
+
+def test_a_broken_off_making_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    done = []
+
+    def fail_after_three(plan: TrackPlan) -> bytes:
+        if len(done) == 3:
+            raise OSError("disk full")
+        done.append(plan)
+        return b"x"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo_writer, "encode", fail_after_three)
+        with pytest.raises(ValueError, match="disk full"):
+            make(tmp_path, 6, jobs=1)
+    assert not (tmp_path / "groundtruth.csv").exists()
+    audio, _ = make(tmp_path, 6, jobs=1)
+    assert all(sf.info(str(p)).frames > 0 for p in audio.rglob("*.flac"))
+
+
+def test_too_few_tracks_are_refused(tmp_path: Path):
+    with pytest.raises(GroundtruthError, match="5 tracks"):
+        make(tmp_path / "x", 5)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path):
+    one, _ = make(tmp_path / "one", 40, jobs=1)
+    two, _ = make(tmp_path / "two", 40, jobs=2)
+    files = [p.relative_to(one) for p in one.rglob("*.flac")]
+    assert len(files) == 40
+    assert all((one / f).read_bytes() == (two / f).read_bytes() for f in files)

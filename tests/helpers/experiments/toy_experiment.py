@@ -1,0 +1,51 @@
+"""A small experiment under Sacred, and its run in another process: `python toy_experiment.py SACRED'S WORDS`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from configs.options import defaults, docs, opt, section
+from helpers.experiments.experiment import Experiment, metric_logger, run_folder
+
+
+@dataclass
+class Inner:
+    rate: float = opt(0.5, "share")
+
+
+@dataclass
+class Outer:
+    root: str = opt("runs", "folder")
+    epochs: int = opt(3, "epochs")
+    wait: bool = opt(False, "stay until standard input ends")
+    fail: bool = opt(False, "raise")
+    inner: Inner = section(Inner)
+
+
+def build() -> Experiment:
+    named = {"big": ({"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")}
+    ex = Experiment("toy", Outer, defaults=defaults(Outer), docs=docs(Outer), named=named, root="root")
+
+    @ex.main
+    def main(_run, _config):
+        for epoch in range(_config["epochs"]):
+            metric_logger(_run)("val_ap", 0.5 - 0.1 * abs(epoch - 1), epoch)
+            metric_logger(_run)("val_loss", 0.3 + 0.1 * abs(epoch - 1), epoch)
+        (run_folder(_run, _config["root"]) / "kept.txt").write_text("x")
+        if _config["fail"]:
+            raise KeyError("surprise")
+        if _config["wait"]:
+            print("waiting", flush=True)
+            sys.stdin.read()
+        return {"val_ap": 0.5}
+
+    return ex
+
+
+if __name__ == "__main__":
+    build().run_commandline(sys.argv)

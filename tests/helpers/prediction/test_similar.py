@@ -1,0 +1,114 @@
+"""Nearest recordings: the cosine as defined, centred or not; a file finds itself; names and settings that do not fit."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from datasets.prepare import prepare
+from datasets.store.track_store import TrackStore
+from helpers.extraction.extract import extract_embeddings
+from helpers.prediction.similar import Collection, name_among, print_similar, tokens_of
+from models.errors import AudioError, ConfigError
+from models.maest import MAEST
+from tests.sound import tune, write
+
+
+@pytest.fixture(scope="module")
+def net() -> MAEST:
+    torch.manual_seed(0)
+    return MAEST(input_t=125, n_classes=3, embed_dim=32, depth=3, num_heads=4, init_std=0.2).eval()
+
+
+@pytest.fixture(scope="module")
+def made(net, tmp_path_factory):
+    """Audio folder, and the store of its embeddings of block 1."""
+    root = tmp_path_factory.mktemp("similar")
+    for i in range(5):
+        write(root / "audio" / f"sub {i % 2}" / f"{i}.wav", tune(2.0 + 0.9 * i, 16000, 1, i), 16000)
+    store = prepare(root / "audio", root / "mels", jobs=1).store
+    return root / "audio", extract_embeddings(net, store, root / "out", [1]).paths[1]
+
+
+def plain(net, made):
+    """The definition: mean tokens of every track, weighted by valid frames."""
+    store, windows = TrackStore.open(made[1]), TrackStore.open(made[1].parent / "windows")
+    out = {}
+    for name in store.names:
+        span = windows.read(name)
+        out[name] = np.average(store.read(name).astype(np.float64), axis=0, weights=span[:, 1] - span[:, 0])
+    return out
+
+
+@pytest.mark.parametrize(("types", "reduce"), [("cdt", "stack"), ("ct", "mean"), ("d", "stack")])
+@pytest.mark.parametrize("center", [True, False])
+def test_the_cosine_is_as_defined(net, made, types, reduce, center):
+    there = Collection.open(made[1], None, types, reduce, center)
+    chosen = ["cdt".index(letter) for letter in types]
+    vectors = {k: v[chosen].reshape(-1) if reduce == "stack" else v[chosen].mean(0) for k, v in plain(net, made).items()}
+    mean = np.mean(list(vectors.values()), axis=0) if center else 0.0
+    query = there.names[2]
+    a = vectors[query] - mean
+    want = {k: a @ (v - mean) / np.linalg.norm(a) / np.linalg.norm(v - mean) for k, v in vectors.items()}
+    found = there.nearest(there.vector(query), 4, leave_out=[query])
+    assert [name for name, _ in found] == sorted((k for k in want if k != query), key=lambda k: -want[k])
+    assert dict(found) == pytest.approx({k: v for k, v in want.items() if k != query}, abs=1e-5)
+
+
+def test_a_file_is_nearest_to_itself(net, made):
+    audio, store = made
+    there = Collection.open(store)
+    for name in there.names:
+        vector = there.of_tokens(tokens_of(net, audio / name, 1, batch_size=2))
+        assert vector @ there.vector(name) > 0.999
+        assert there.nearest(vector, 1)[0][0] == name
+        assert name_among(str(audio / name), str(audio)) == name
+    assert name_among("elsewhere.wav", str(audio)) == "elsewhere.wav"
+    assert name_among(str(audio / there.names[0]), None) == str(audio / there.names[0])
+
+
+def test_a_part_of_the_collection(made):
+    names = TrackStore.open(made[1]).names[:2]
+    there = Collection.open(made[1], names)
+    assert [name for name, _ in there.nearest(there.vector(names[0]), 10)] == [names[0], names[1]]
+
+
+def test_a_collection_of_one_has_no_direction_of_its_own(made):
+    names = TrackStore.open(made[1]).names[:1]
+    there = Collection.open(made[1], names)
+    assert there.nearest(there.vector(names[0]))[0][1] == 0.0
+
+
+def test_networks_without_a_distillation_token(made, tmp_path):
+    torch.manual_seed(0)
+    net = MAEST(input_t=125, n_classes=3, embed_dim=32, depth=2, num_heads=4, distilled=False, init_std=0.2).eval()
+    store = extract_embeddings(net, made[1].parents[2] / "mels", tmp_path, [0]).paths[0]
+    there = Collection.open(store, types="ct")
+    name = there.names[0]
+    assert there.nearest(there.of_tokens(tokens_of(net, made[0] / name, 0)), 1)[0][0] == name
+    with pytest.raises(ConfigError, match="no distillation token"):
+        Collection.open(store)
+
+
+def test_refusals(net, made, tmp_path):
+    there = Collection.open(made[1])
+    with pytest.raises(AudioError, match=r"sub 1/1\.waw is no file.*Did you mean 'sub 1/1\.wav'"):
+        there.vector("sub 1/1.waw")
+    with pytest.raises(ConfigError, match="at least one"):
+        there.nearest(there.vectors[0], 0)
+    with pytest.raises(ConfigError, match="Token types"):
+        Collection.open(made[1], types="x")
+    features = extract_embeddings(net, made[1].parents[2] / "mels", tmp_path, [-1]).paths[-1]
+    with pytest.raises(ConfigError, match="block"):
+        Collection.open(features)
+
+
+def test_the_list(made):
+    console = Console(file=io.StringIO(), width=80)
+    print_similar("a\nb.wav", [("sub 1/1.wav", 0.51234)], True, console)
+    assert "sub 1/1.wav" in console.file.getvalue()
+    assert "0.512" in console.file.getvalue()
