@@ -228,9 +228,8 @@ class TrackDataModule(pl.LightningDataModule):
         if self._teacher_source is None:
             return None
         if self._teacher_store is None:
-            source = self._teacher_source
             try:
-                self._teacher_store = TrackStore.open(source)
+                self._teacher_store = TrackStore.open(self._teacher_source)
             except StoreError as error:
                 raise StoreError(f"The teacher's logits cannot be read: {error} {_EXTRACT}") from None
         store = self._teacher_store

@@ -93,7 +93,7 @@ class TrackStore:
 
     @classmethod
     def open(cls, source: StoreSource) -> TrackStore:
-        """Open a store (sealed or still growing, with its shards), a folder of stores, or a list of either, as one; an open store is returned as it is.
+        """Open a store (sealed or still growing, with its shards), a folder of stores, or a list of either, as one; return an open store as it is.
 
         Raises StoreError when nothing is there, a file is damaged, shards differ in what they hold, or a name stands in two of
         them.
