@@ -15,8 +15,7 @@ from datasets.groundtruth.groundtruth import Groundtruth
 from models.encoder import AudioEncoder
 
 from ..data.find import Tracks
-from ..extraction.embeddings import Reduce
-from ..extraction.extract import extract_embeddings
+from ..extraction.extract import ExtractionSettings, extract_embeddings
 from ..metrics.scores import SystemScores
 from ..probe.inputs import Inputs, read_split
 from ..probe.run import ProbeResult, ProbeSettings, Split, run_probe
@@ -41,41 +40,51 @@ class Study:
     block: int
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    mels: Path | None = None  # log-mels of the tracks
     compared: Sequence[tuple[str, str]] = ()  # systems whose difference is of interest (none: the first and each other)
 
 
-def split_study(
-    trained: AudioEncoder,
-    untrained: AudioEncoder,
-    found: Tracks,
-    folder: Path,
-    *,
-    seeds: Sequence[int],
-    settings: ProbeSettings,
-    inputs: Inputs,
-    block: int,
-    batch_size: int,
-    mels: Path | None,
-    z_scored: bool = False,
-) -> Study:
-    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
+@dataclass(frozen=True)
+class ProbeSetup:
+    """How a study probes a network.
 
-    inputs: what of the embeddings the probe sees. mels: mel store of the same tracks, for mel statistics (none: without them).
-    z_scored: beside them both networks once more, under the same probe on z-scored inputs.
+    Attributes:
+        settings: of the probe.
+        inputs: what of the embeddings it sees.
+        seeds: a probe is trained with each; not of a cross-validation, whose repetitions have their own.
+        layer: that is extracted.
+        batch_size: windows at once in extraction.
+        z_scored: beside it the same probe on z-scored inputs.
+    """
+
+    settings: ProbeSettings
+    inputs: Inputs
+    seeds: Sequence[int]
+    layer: int
+    batch_size: int
+    z_scored: bool = False
+
+
+def split_study(
+    trained: AudioEncoder, untrained: AudioEncoder, found: Tracks, folder: Path, probe: ProbeSetup, mels: Path | None
+) -> Study:
+    """Return the three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
+
+    mels: mel store of the same tracks, for mel statistics; None: without them.
     """
     stores: dict[str, str | Path] = {}
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
-        stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
-    common: dict[str, Any] = dict(inputs=inputs, seeds=seeds, data=found.name)
-    scores, probes = compare_systems(stores, found.truths, settings, mels=mels, **common)
+        stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, probe)
+    common: dict[str, Any] = dict(inputs=probe.inputs, seeds=probe.seeds, data=found.name)
+    scores, probes = compare_systems(stores, found.truths, probe.settings, mels=mels, **common)
     compared = [(TRAINED, one.name) for one in scores[1:]]
-    if z_scored:
+    if probe.z_scored:
         named = {f"{name}, inputs z-scored": path for name, path in stores.items()}
-        more, more_probes = compare_systems(named, found.truths, replace(settings, standardise=True), **common)
+        more, more_probes = compare_systems(named, found.truths, replace(probe.settings, standardise=True), **common)
         scores, probes = [*scores, *more], {**probes, **more_probes}
         compared += [(more[0].name, one) for one in (more[1].name, *([MEL_STATISTICS] if mels is not None else []))]
     truths = found.truths
-    return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", block, probes, compared=compared)
+    return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", probe.layer, probes, mels=mels, compared=compared)
 
 
 def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
@@ -91,22 +100,25 @@ def folds_study(
     untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
+    probe: ProbeSetup,
+    mels: Path | None,
     *,
     folds: int,
     repeats: int,
-    settings: ProbeSettings,
-    types: str,
-    reduce: Reduce,
-    block: int,
-    batch_size: int,
 ) -> Study:
-    """The three systems by repeated k-fold cross-validation, on the same folds; each fold's network is pre-trained without its test tracks.
+    """Return the three systems by repeated k-fold cross-validation, on the same folds; each fold's network is pre-trained without its test tracks.
 
-    pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
+    Args:
+        pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
+        untrained: the network before any training.
+        found: tracks, with one groundtruth "all".
+        folder: for embeddings and the folds' trainings.
+        probe: of every fold.
+        mels: mel store of the same tracks, for mel statistics; None: without them.
+        folds, repeats: of the cross-validation.
     """
-    truth = found.truths["all"]
-    inputs = Inputs(types, reduce, untrained.embed_dim)
-    baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, block, batch_size)
+    truth, settings, inputs = found.truths["all"], probe.settings, probe.inputs
+    baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, probe)
     everything = read_split("all", baseline, truth, inputs, skip_missing=True, data=found.name)
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
@@ -115,22 +127,24 @@ def folds_study(
         where = folder / "folds" / f"{len(last)}"
         log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
         net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
-        path = _embed(net, found.store, where / "embeddings", TRAINED, block, batch_size)
+        path = _embed(net, found.store, where / "embeddings", TRAINED, probe)
         parts = [read_split(part.name, path, truth.subset(part.keys), inputs) for part in (train, validation, test)]
         last[str(where)] = (net, where, test.keys)
         return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
 
-    about = {"types": types, "reduce": reduce, "block": block}
-    mel = Split(everything.name, everything.keys, mel_statistics(found.store, everything.keys), everything.y)
+    about = {"types": inputs.types, "reduce": inputs.reduce, "block": probe.layer}
     scores = [
         cross_validate(TRAINED, fit, everything, truth.labels, chosen, about),
         cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about),
-        cross_validate(MEL_STATISTICS, logistic_fit(truth.labels), mel, truth.labels, chosen),
     ]
+    if mels is not None:
+        mel = Split(everything.name, everything.keys, mel_statistics(mels, everything.keys), everything.y)
+        scores.append(cross_validate(MEL_STATISTICS, logistic_fit(truth.labels), mel, truth.labels, chosen))
     net, where, unseen = list(last.values())[-1]
     notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)
-    return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", block, notes=notes)
+    return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", probe.layer, notes=notes, mels=mels)
 
 
-def _embed(net: AudioEncoder, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
-    return extract_embeddings(net, store, out, [block], model=name, batch_size=batch_size).paths[block]
+def _embed(net: AudioEncoder, store: Path, out: Path, name: str, probe: ProbeSetup) -> Path:
+    settings = ExtractionSettings(model=name, batch_size=probe.batch_size)
+    return extract_embeddings(net, store, out, [probe.layer], settings).paths[probe.layer]

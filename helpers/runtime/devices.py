@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import torch
 
@@ -130,7 +130,15 @@ def count_devices(devices: int | list[int]) -> int:
     return len(devices) if isinstance(devices, list) else devices
 
 
-def count_processes(trainer: Mapping[str, Any]) -> int:
-    """Processes on all machines, of a config's section `trainer`."""
-    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
-    return count_devices(resolve_devices(trainer["devices"], accelerator)) * int(trainer["num_nodes"])
+class Machines(Protocol):
+    """What a config's section `trainer` says of processes and machines."""
+
+    accelerator: str
+    devices: int | str
+    num_nodes: int
+
+
+def count_processes(trainer: Machines) -> int:
+    """Return the number of processes on all machines."""
+    accelerator = resolve_accelerator(trainer.accelerator, trainer.devices)
+    return count_devices(resolve_devices(trainer.devices, accelerator)) * int(trainer.num_nodes)

@@ -17,6 +17,20 @@ def check(schema: type, config: Mapping[str, Any], extra: Iterable[str] = (), pr
         raise ConfigError("This config cannot run:\n  " + "\n  ".join(problems))
 
 
+def build(schema: type, config: Mapping[str, Any]) -> Any:
+    """Return a checked nested config as an instance of its dataclass; keys that are no fields (Sacred's seed) are left out."""
+    hints = get_type_hints(schema)
+    values = {f.name: config[f.name] for f in fields(schema) if f.name in config}
+    return schema(**{name: build(hints[name], value) if is_dataclass(hints[name]) else _plain(value) for name, value in values.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a config with Sacred's read-only containers as plain ones."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     out: dict[str, Any] = {}

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.store.track_store import TrackStore
 from helpers.evaluation.comparison import compare_systems
-from helpers.extraction.extract import extract_embeddings
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from helpers.extraction.origin import origin_of
 from helpers.probe.run import ProbeSettings
 from models.clmr import SampleCNN
@@ -42,7 +42,7 @@ def waves(tmp_path):
 
 @pytest.mark.parametrize("format", ["store", "npy"])
 def test_embeddings_say_where_they_come_from(encoder, waves, tmp_path, format):
-    done = extract_embeddings(encoder, waves, tmp_path / "out", [2, 3], format=format)
+    done = extract_embeddings(encoder, waves, tmp_path / "out", [2, 3], settings=ExtractionSettings(format=format))
     assert origin_of(tmp_path / "out" / "3") == {SHA: weights_sha256(encoder), LAYER: "3"}
     assert origin_of(tmp_path / "out", [2, 3]) == {SHA: weights_sha256(encoder), LAYER: "2,3"}
     assert len(done.paths) == 2
