@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Config = dict[str, Any]
@@ -16,6 +16,14 @@ class Named:
     name: str
     values: Config
     doc: str
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A published or earlier spelling that stands for a key, and sets others with it. key: the key. also: dotted keys that it sets too."""
+
+    key: str
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Catalogue(dict[str, Named]):
@@ -52,3 +60,36 @@ def merged(*configs: Config) -> Config:
         for key, value in config.items():
             out[key] = merged(out.get(key, {}), value) if isinstance(value, dict) else value
     return out
+
+
+@dataclass(frozen=True)
+class FamilyConfigs:
+    """What a family of self-supervised models brings to ex_ssl.py; its module of configs/ holds one as FAMILY.
+
+    Attributes:
+        name: of the family. sections: name -> dataclass; one has the family's name. named: named configs. commands: that only this family has,
+            functions of helpers/families/<name>.py.
+    """
+
+    name: str
+    sections: Mapping[str, type]
+    named: Catalogue
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Script:
+    """A command file over families.
+
+    Attributes:
+        name: of its experiment. file: its name. schema: dataclass of its configs. named: named configs. aliases: published or earlier spelling -> key.
+        demo: the named config of a bare command. families: name -> commands that only that family has; the first one where a config names none.
+    """
+
+    name: str
+    file: str
+    schema: type
+    named: Catalogue
+    aliases: Mapping[str, str | Alias]
+    demo: str
+    families: Mapping[str, tuple[str, ...]]

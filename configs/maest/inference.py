@@ -5,7 +5,7 @@ The data sets to extract from are in targets.py. The published README calls bloc
 
 from __future__ import annotations
 
-from .naming import Config
+from ..naming import Config
 from .pretrain import MAEST, SMOKE
 
 SMALL: Config = {

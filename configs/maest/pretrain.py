@@ -6,7 +6,7 @@ where they give one.
 
 from __future__ import annotations
 
-from .naming import Catalogue, Config, merged
+from ..naming import Catalogue, Config, merged
 
 MAEST = Catalogue()
 

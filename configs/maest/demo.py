@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .naming import Config, merged
+from ..naming import Config, merged
 from .pretrain import MAEST
-from .probe import PROBE
+from ..probe import PROBE
 
 DEMO_DIR = "exp_out/demo_data"
 SMALL: Config = {
