@@ -260,7 +260,7 @@ def test_impossible_settings_are_refused(tmp_path, wrong):
 
 def test_minutes_save_within_an_epoch(tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("helpers.training.fit.checkpointing.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("helpers.training.checkpointing.time.monotonic", lambda: clock[0])
 
     class Slow(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):

@@ -289,7 +289,7 @@ def test_long_epochs_are_told_on_the_way(tmp_path, caplog):
     lines = ProgressLines(every_seconds=0.0)
     with caplog.at_level(logging.INFO):
         fit(objective(), ToyData(), out_dir=tmp_path, max_epochs=1, callbacks=[lines], **RUN)
-    told = [r.getMessage() for r in caplog.records if r.name == "helpers.training.fit.progress"]
+    told = [r.getMessage() for r in caplog.records if r.name == "helpers.training.progress"]
     assert [t.split(":")[0] for t in told[:7]] == [
         *(f"Epoch 1 of 1, batch {i} of 6" for i in range(1, 7)),
         "Validation, batch 1 of 6",
