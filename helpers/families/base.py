@@ -23,8 +23,8 @@ from datasets.loading.batching import Batching
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
-from models.registry import family_of, get_card, read_settings
-from models.weights.checkpoints import weight_file
+from models.registry import family_of, get_card
+from models.weights.checkpoints import read_settings, weight_file
 from models.weights.locate import find_weights
 
 from ..runtime.devices import resolve_accelerator
@@ -182,12 +182,13 @@ class Family(abc.ABC):
         """
         if path is None:
             return {}
-        found = family_of(path)
+        settings = read_settings(path)
+        found = family_of(path) if settings else self.name  # a file that says nothing is judged by who builds a network of it
         if found != self.name:
             raise WeightsError(
                 f"{path} holds a network of the family {found}, {self.name} is wanted: use the command file whose config has a section {found}."
             )
-        return read_settings(path)
+        return settings
 
     def like_checkpoint(self, config: Config, path: str | Path | None) -> Config:
         """Return the config with the sizes of the network in a weight file, where that says them (own checkpoints and exports do).

@@ -18,8 +18,7 @@ from models.clmr.objective import ContrastiveObjective, WaveformSupervised
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 from models.objective import Objective
-from models.registry import read_settings
-from models.weights.checkpoints import weight_file
+from models.weights.checkpoints import read_settings, weight_file
 
 from ..data.find import demo_data
 from ..reports.augmentation_page import hear_augmentations as write_augmentations
