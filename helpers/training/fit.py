@@ -27,7 +27,8 @@ from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_check
 from .history import History, LogFunction, write_json
 from .lightning_module import LitObjective, Optimization
 from .progress import ProgressLines
-from .resume import check_same, read_saved
+from .resume import read_saved
+from .same_training import ResumeRules
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ def fit(
     save_every_minutes: float | None = None,
     keep_checkpoints: int = 1,
     experiment: Mapping[str, Any] | None = None,
+    rules: ResumeRules | None = None,
     log_metric: LogFunction | None = None,
     callbacks: list[Callback] | None = None,
     show_progress: bool = True,
@@ -110,7 +112,8 @@ def fit(
 
     seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
     GPU numbers. precision: "auto" or Lightning's names. resume_from: a checkpoint whose run is continued to `max_epochs` as if it
-    had never stopped, within an epoch too. experiment: what such a run must have in common with this one, plain values by name.
+    had never stopped, within an epoch too. experiment: what such a run must have in common with this one, plain values by name;
+    rules: what of it may differ.
     early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
     log_metric(name, value, step) is told every metric; a resumed run tells those from before its checkpoint again.
 
@@ -129,7 +132,7 @@ def fit(
     strategy = resolve_strategy(strategy, devices, num_nodes)
     saved = None if resume_from is None else read_saved(resume_from)
     if saved is not None:
-        check_same(saved, experiment or {}, max_epochs)
+        (rules or ResumeRules()).check_same(saved, experiment or {}, max_epochs)
     pl.seed_everything(seed, workers=True, verbose=False)
     history = History(out_dir / "history.json", out_dir / "tensorboard", log_metric)
     best, request = best_checkpoint(out_dir / "checkpoints", monitor, monitor_mode), StopRequest()
