@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .options import defaults, docs, resume_rules
+
 Config = dict[str, Any]
 
 
@@ -93,3 +95,18 @@ class Script:
     aliases: Mapping[str, str | Alias]
     demo: str
     families: Mapping[str, tuple[str, ...]]
+
+    @property
+    def docs(self) -> dict[str, str]:
+        """Dotted key -> its text."""
+        return docs(self.schema)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The schema's values as nested builtins."""
+        return defaults(self.schema)
+
+    @property
+    def resume_rules(self) -> dict[str, frozenset[str]]:
+        """What a resumed run may differ in."""
+        return resume_rules(self.schema)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from .naming import Catalogue, Config, Named
-from .pretrain import MAEST
 from .probe import PROBE
-from .ssl import SSL
 from .targets import TARGETS
 
 PAPER = Catalogue()
@@ -13,6 +11,7 @@ SIZES = {  # data set -> tracks, seconds of each: for estimates
     "mtt": (25860, 29.0), "mtg_jamendo": (55000, 240.0), "gtzan": (930, 30.0), "giantsteps_key": (2090, 120.0), "nsynth": (305979, 4.0),
     "emomusic": (744, 45.0), "vocalset": (3560, 6.0), "msd": (241889, 30.0),
 }  # fmt: skip
+
 
 # What the result of a step depends on: script -> command -> what its settings' `affects` say (configs/options.py).
 _TRAINED = ("inputs", "training inputs", "numerics", "course", "duration", "training", "network")
@@ -106,64 +105,6 @@ for _data, _names in _VARIANTS.items():
 
 
 # ---- what steps of the tables run with, beside the demo's own configs
-@MAEST.add()
-def paper_start() -> Config:
-    """A MAEST of the published size on 5 s clips of the demo music, 24 steps: what two cores can show of a start's use (table_initial_weights)."""
-    return {
-        "trainer": {
-            "max_epochs": 4,
-            "log_every_n_steps": 5,
-            "check_val_every_n_epoch": 4,
-            "gradient_clip_val": 1.0,
-            "accelerator": "cpu",
-        },
-        "maest": {"s_patchout_t": 15},
-        "module": {
-            "do_swa": False,
-            "mixup_alpha": 0.0,
-            "optimizer": {"lr": 1e-4, "warm_up_len": 1, "ramp_down_start": 2, "ramp_down_len": 2},
-        },
-        "datamodule": {
-            "clip_length": 5,
-            "tail": "shift",
-            "batch_size_train": 8,
-            "batch_size_test": 16,
-            "sampler": {"epoch_len": 48},
-        },
-    }
-
-
-@MAEST.add()
-def paper_tiny() -> Config:
-    """Stands behind `demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
-    return {
-        "trainer": {"max_epochs": 1, "check_val_every_n_epoch": 1, "accelerator": "cpu", "precision": "32"},
-        "maest": {"embed_dim": 48, "depth": 3},
-        "datamodule": {"batch_size_train": 8, "sampler": {"epoch_len": 28}},
-        "predict": {"transformer_block": 1},
-    }
-
-
-@SSL.add()
-def paper_tiny_clmr() -> Config:
-    """Stands behind `clmr_demo`: one epoch of a narrow SampleCNN, for the scale `smoke` of ex_paper.py."""
-    return {
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "precision": "32"},
-        "clmr": {"channels": [4, 4, 6, 6, 8], "strides": [3, 3, 3]},
-        "datamodule": {"batch_size_train": 8},
-    }
-
-
-@SSL.add()
-def paper_supervised() -> Config:
-    """Stands behind `clmr_demo`: the same network trained on the demo's labels for as many epochs, by Adam; the epoch of the best validation AP."""
-    return {
-        "clmr": {"supervised": True},
-        "augment": {"do": False},
-        "optimizer": {"lr": 1e-3, "weight_decay": 1e-6, "schedule": "cosine"},
-    }
-
-
 @PROBE.add()
 def paper_probe() -> Config:
     """The probe of the demo's tables: one vector per track, standardised, 512 hidden units, 30 epochs, the epoch of the best validation ROC-AUC."""
@@ -180,10 +121,3 @@ def paper_tiny_probe() -> Config:
     return {"trainer": {"max_epochs": 3}, "model": {"hidden_units": 16}}
 
 
-@MAEST.add()
-def paper_tiny_start() -> Config:
-    """Stands behind `paper_start`: two steps, for the scale `smoke` of ex_paper.py."""
-    return {
-        "trainer": {"max_epochs": 1, "check_val_every_n_epoch": 1},
-        "datamodule": {"batch_size_train": 2, "sampler": {"epoch_len": 4}},
-    }

@@ -52,13 +52,36 @@ class Predict:
     csv: bool = opt(False, "write predictions.csv and windows.csv of predict, a column per label", affects="predict")
     json: bool = opt(False, "write predictions.json of predict", affects="predict")
     parquet: bool = opt(False, "write predictions.parquet and windows.parquet of predict", affects="predict")
-    types: str = opt("cdt", "tokens that similar compares: any of c (CLS), d (DIST), t (mean of the others)", affects="predict")
-    reduce: str = opt(
-        "stack", "how similar joins several tokens: by their mean, or stacked", ("mean", "stack"), affects="predict"
-    )
     center: bool = opt(True, "take the collection's mean off before the cosine of similar", affects="predict")
     player_minutes: float = opt(
         10.0, "longest recording, in minutes, that is part of its page, to be played there", affects="predict"
+    )
+
+
+@dataclass
+class ProbeWindows:
+    """Which windows of a track the report's probe sees, as in the section data of ex_tl.py."""
+
+    train_windows: str = opt(
+        "mean",
+        "windows of a training track: their mean as one vector, each as an example, or random: another one each epoch",
+        ("mean", "each", "random"),
+        affects="report",
+    )
+    val_windows: str = opt(
+        "mean",
+        "windows of a validation track: their mean, each, random (drawn once), or the first",
+        ("mean", "each", "random", "first"),
+        affects="report",
+    )
+    test_windows: str = opt(
+        "mean", "windows of a test track: their mean, each, or the first", ("mean", "each", "first"), affects="report"
+    )
+    aggregate: str = opt(
+        "mean_prob",
+        "how the scores of windows become a track's",
+        ("mean_prob", "mean_logit", "prob_of_mean_logit"),
+        affects="report",
     )
 
 
@@ -67,7 +90,7 @@ class Report:
     """The command `report`: pre-train, extract, probe beside an untrained network and mel statistics, one page of it all."""
 
     path: str | None = opt(None, "file that the page is written to; none: report.html in the run's folder", affects="report")
-    title: str = opt("MAEST, pre-trained here", "title of the page", affects="report")
+    title: str = opt("Pre-trained here", "title of the page", affects="report")
     seeds: list[int] = opt(
         [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="report"
     )
@@ -75,10 +98,14 @@ class Report:
         0, "k > 2 is k-fold cross-validation, pre-training included, in place of the split (small data)", affects="report"
     )
     repeats: int = opt(2, "number of times that the cross-validation is repeated, with other folds", affects="report")
-    types: str = opt("cdt", "tokens that the probe sees: any of c (CLS), d (DIST), t (mean of the others)", affects="report")
-    reduce: str = opt("stack", "how several tokens are joined: by their mean, or stacked", ("mean", "stack"), affects="report")
     batch_size: int = opt(128, "number of tracks in a step of the probe", affects="report")
     standardise: bool = opt(False, "z-score the probe's inputs by the training tracks' statistics", affects="report")
+    z_scored: bool = opt(
+        False,
+        "show beside it the same probe on z-scored inputs: the stricter comparison, since an untrained network gains most by them",
+        affects="report",
+    )
+    data: ProbeWindows = section(ProbeWindows)
     trainer: ProbeTrainer = section(ProbeTrainer)
     optimizer: ProbeOptimizer = section(ProbeOptimizer)
     model: ProbeModel = section(ProbeModel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .. import schema
+from .. import schema, schema_commands
 from ..options import opt, section
 
 
@@ -138,6 +138,25 @@ class DataModule(schema.DataModule):
 
 
 @dataclass
+class Predict(schema_commands.Predict):
+    """Extraction, prediction, search (alias of the section: inference)."""
+
+    types: str = opt("cdt", "tokens that similar compares: any of c (CLS), d (DIST), t (mean of the others)", affects="predict")
+    reduce: str = opt(
+        "stack", "how similar joins several tokens: by their mean, or stacked", ("mean", "stack"), affects="predict"
+    )
+
+
+@dataclass
+class Report(schema_commands.Report):
+    """The command `report`: pre-train, extract, probe beside an untrained network and mel statistics, one page of it all."""
+
+    title: str = opt("MAEST, pre-trained here", "title of the page", affects="report")
+    types: str = opt("cdt", "tokens that the probe sees: any of c (CLS), d (DIST), t (mean of the others)", affects="report")
+    reduce: str = opt("stack", "how several tokens are joined: by their mean, or stacked", ("mean", "stack"), affects="report")
+
+
+@dataclass
 class ExMaest(schema.Run):
     """All of ex_maest.py."""
 
@@ -145,3 +164,5 @@ class ExMaest(schema.Run):
     module: Module = section(Module)
     dataset: Dataset = section(Dataset)
     datamodule: DataModule = section(DataModule)
+    predict: Predict = section(Predict)
+    report: Report = section(Report)

@@ -10,6 +10,7 @@ from ..data.find import Tracks, find_tracks
 from ..experiments.experiment import Experiment, Run, enter_job, run_folder
 from ..families.base import Config, Family, Purpose
 from ..runtime.processes import is_first_process
+from ..training.same_training import ResumeRules
 from .continuing import starting_point
 
 
@@ -29,6 +30,7 @@ class Context:
 
     Attributes:
         experiment: the script's. family: of the network. run: Sacred's. config: instance of the script's schema. seed: of the run.
+        rules: what a resumed run may differ in.
     """
 
     experiment: Experiment
@@ -36,6 +38,7 @@ class Context:
     run: Run
     config: Config
     seed: int
+    rules: ResumeRules
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -79,7 +82,7 @@ class Context:
         training = purpose is Purpose.TRAIN
         start = None
         if training and is_first_process():
-            start = starting_point({**asdict(config), "seed": self.seed}, self.experiment.continued)
+            start = starting_point({**asdict(config), "seed": self.seed}, self.experiment.continued, self.rules)
         found, folder, seed, start = enter_job(
             self.run, config.trainer, self.seed, lambda folder: self.find_tracks(splits, purpose, folder, config), start
         )

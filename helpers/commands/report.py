@@ -65,12 +65,12 @@ def _probe(context: Context, net: AudioEncoder) -> ProbeSetup:
     layer = context.family.layers(config, net)[0]
     seen = context.family.probe_inputs(config, net, layer)
     return ProbeSetup(
-        settings=probe_settings(r.trainer, r.optimizer, r.model, r.batch_size, r.standardise, getattr(r, "data", None)),
+        settings=probe_settings(r.trainer, r.optimizer, r.model, r.batch_size, r.standardise, r.data),
         inputs=Inputs(seen.types, seen.reduce, seen.token_size, train=seen.train, val=seen.val, test=seen.test),
         seeds=r.seeds,
         layer=layer,
         batch_size=config.datamodule.batch_size_test,
-        z_scored=getattr(r, "z_scored", False),
+        z_scored=r.z_scored,
     )
 
 
@@ -143,7 +143,7 @@ def _notes(context: Context) -> list[str]:
     notes = []
     if not context.family.labelled(context.config):
         notes.append("Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors.")
-    if getattr(context.config.report, "z_scored", False):
+    if context.config.report.z_scored:
         notes.append(
             "Inputs z-scored: by the training tracks' mean and deviation. An untrained network's vectors hardly vary, and gain most by it."
         )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from models.errors import ConfigError
 
 from ..experiments.experiment import Experiment, Run
+from ..training.same_training import ResumeRules
 from ..utils.typed_config import build
 from .continuing import continued_by, demo_without_data
 
@@ -49,9 +50,22 @@ class Script(Protocol):
     demo: str
     families: Mapping[str, tuple[str, ...]]
 
+    @property
+    def docs(self) -> Mapping[str, str]:
+        """See Attributes."""
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The schema's values, nested."""
+
+    @property
+    def resume_rules(self) -> Mapping[str, frozenset[str]]:
+        """See Attributes."""
+
 
 def make_experiment(script: Script, doc: str) -> Experiment:
     """Return the experiment of a script, with its commands. doc: the script's own text."""
+    rules = ResumeRules(**script.resume_rules)
     ex = Experiment(
         script.name,
         script.schema,
@@ -61,19 +75,19 @@ def make_experiment(script: Script, doc: str) -> Experiment:
         root="trainer.default_root_dir",
         aliases=script.aliases,
         implied=demo_without_data(script.file, script.demo),
-        continues=continued_by(*TRAINING),
+        continues=continued_by(rules, *TRAINING),
         sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     )
     for name, module in COMMANDS.items():
-        _add(ex, script, name, module, None)
+        _add(ex, script, name, module, rules)
     for family, commands in script.families.items():
         for name in commands:
-            _add(ex, script, name, f"helpers.families.{family}", family)
+            _add(ex, script, name, f"helpers.families.{family}", rules, only=family)
     return ex
 
 
-def _add(ex: Experiment, script: Script, name: str, module: str, only: str | None) -> None:
-    """Add a command. only: the one family that has it."""
+def _add(ex: Experiment, script: Script, name: str, module: str, rules: ResumeRules, only: str | None = None) -> None:
+    """Add a command. rules: what a resumed run may differ in. only: the one family that has the command."""
 
     def command(_run: Run, _config: Mapping[str, Any], seed: int) -> Any:
         from ..families import get_family
@@ -82,7 +96,7 @@ def _add(ex: Experiment, script: Script, name: str, module: str, only: str | Non
         chosen = _config.get("family", next(iter(script.families)))
         if only is not None and chosen != only:
             raise ConfigError(f"The command {name} is for family={only}; this config is of the family {chosen}.")
-        context = Context(ex, get_family(chosen), _run, build(script.schema, _config), seed)
+        context = Context(ex, get_family(chosen), _run, build(script.schema, _config), seed, rules)
         function: Callable[[Context], Any] = getattr(importlib.import_module(module), name)
         return function(context)
 

@@ -29,7 +29,7 @@ def similar(context: Context) -> list[str]:
         )
     layer = layers[0]
     done = extract(context, config, layers)
-    collection = Collection.open(done.paths[layer], done.names, p.types, p.reduce, p.center)
+    collection = Collection.open(done.paths[layer], done.names, *context.family.tokens(config), p.center)
     left_out = [name_among(query, config.datamodule.audio_dir)]
     if not Path(query).is_file():
         found = collection.nearest(collection.vector(query), p.top, left_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from ..experiments.experiment import metric_logger
 from ..families.base import Purpose
@@ -16,7 +16,7 @@ from .loading import make_data_module
 def test(context: Context) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     family = context.family
-    checkpoint = tested_checkpoint(context.config)
+    checkpoint = tested_checkpoint({**asdict(context.config), "seed": context.seed}, context.rules)
     weights = checkpoint or family.section(context.config).checkpoint
     config = family.like_checkpoint(context.config, weights)
     job = context.enter(("test",), Purpose.TEST, config)

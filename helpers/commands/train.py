@@ -11,11 +11,11 @@ from datasets.loading.datamodule import TrackDataModule
 from ..data.find import Tracks
 from ..data.silence import warn_of_silence
 from ..experiments.experiment import metric_logger
-from ..families.base import Config, Purpose
+from ..families.base import Purpose
 from ..runtime.devices import count_processes
 from ..runtime.processes import is_first_process
 from ..training.fit import FitResult, TrainingSettings, fit
-from ..training.resume import BATCH, DATA, about_data, experiment_of
+from ..training.same_training import BATCH, DATA
 from .context import Context
 from .loading import make_data_module
 
@@ -56,18 +56,20 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
         optimization=family.optimization(config),
         averaging=family.averaging(config),
         resume_from=start,
-        experiment=_experiment(config, data, seed),
+        rules=context.rules,
+        experiment=_experiment(context, data),
         log_metric=metric_logger(context.run, prefix),
     )
     family.after_training(config, n_validation, result.metrics)
     return result
 
 
-def _experiment(config: Config, data: TrackDataModule, seed: int) -> dict[str, Any]:
+def _experiment(context: Context, data: TrackDataModule) -> dict[str, Any]:
     """Return what a run that continues this one's checkpoints must have in common with it: its settings, its data, and items per batch."""
-    whole = {**asdict(config), "seed": seed}
+    config, rules = context.config, context.rules
+    whole = {**asdict(config), "seed": context.seed}
     own = {DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(config.trainer)}
-    found = {**experiment_of(whole), **about_data(whole, data.summary()), **own}
+    found = {**rules.experiment_of(whole), **rules.about_data(whole, data.summary()), **own}
     if config.module.optimizer.schedule_mode == "cosine":  # it ends with the last epoch
         found["trainer.max_epochs"] = config.trainer.max_epochs
     return found

@@ -1,7 +1,8 @@
 """Family: all that the suite asks of a family of models in order to train, test, run, probe and publish it.
 
 A family is a folder of models/ (network, objective, conversion of weights), a module of configs/ (its section and named configs) and a module here
-with one class; nothing else names it. docs/new_family.md adds one step by step.
+with one class; nothing else names it. Commands that only it has are functions of its module here, named in its module of configs/.
+docs/new_family.md adds a family step by step.
 
 Configs are instances of a script's schema (configs/): `config.trainer`, `config.datamodule`, ... and the section of the family's name.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import abc
 import enum
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -67,23 +68,6 @@ class ProbeInputs:
     test: Literal["mean", "each", "first"] = "mean"
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command of the command line.
-
-    run: takes the context (helpers/commands/context.py); its name is the command's and its docstring what `help` prints.
-    records: it leaves a run folder.
-    """
-
-    run: Callable[[Any], Any]
-    records: bool = True
-
-    @property
-    def name(self) -> str:
-        """The command's name."""
-        return self.run.__name__
-
-
 class Family(abc.ABC):
     """One family of models. The methods read configs and files; they never change either.
 
@@ -91,13 +75,11 @@ class Family(abc.ABC):
         name: folder of models/, section of the config, and `family` of every checkpoint and export.
         sizes: keys of the section that a weight file says of itself.
         classes: the key of a weight file's settings that holds the number of classes.
-        commands: what only this family offers.
     """
 
     name: str
     sizes: tuple[str, ...] = ()
     classes: str = "n_classes"
-    commands: tuple[Command, ...] = ()
 
     # ---- what it needs
     def section(self, config: Config) -> Any:
@@ -165,9 +147,15 @@ class Family(abc.ABC):
         """Return where extraction writes."""
         return Path(config.predict.out_dir)
 
+    def tokens(self, config: Config) -> tuple[str, Literal["mean", "stack"]]:
+        """Return which tokens of a stored vector `similar` compares, and how several are joined: of a single vector there is nothing to choose."""
+        return "t", "mean"
+
     def probe_inputs(self, config: Config, net: AudioEncoder, layer: int) -> ProbeInputs:
-        """Return what of a layer's stored vectors the report's probe and `similar` see: all of a window's vector."""
-        return ProbeInputs("t", "mean", net.summary_shapes([layer])[layer][-1])
+        """Return what of a layer's stored vectors the report's probe sees: the windows that report.data names, and of each all of its vector."""
+        r = config.report.data
+        width = net.summary_shapes([layer])[layer][-1]
+        return ProbeInputs("t", "mean", width, r.train_windows, r.val_windows, r.test_windows)
 
     # ---- weights
     def weights_name(self, config: Config) -> str | None:

@@ -23,7 +23,7 @@ from models.weights.checkpoints import read_settings, weight_file
 from ..data.find import demo_data
 from ..reports.augmentation_page import hear_augmentations as write_augmentations
 from ..runtime.devices import count_processes
-from .base import OF_CONFIG, RANDOM, Command, Config, Family, ProbeInputs, Purpose, Weights
+from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
 
 log = logging.getLogger(__name__)
 LEFT_CHANCE = 0.05  # nats below chance from which on something was learned
@@ -58,7 +58,6 @@ class Clmr(Family):
     name = "clmr"
     sizes = ("channels", "strides", "sample_rate", "head")
     classes = "out_dim"
-    commands = (Command(hear_augmentations),)
 
     def labelled(self, config: Config) -> bool:
         """See Family."""
@@ -129,12 +128,6 @@ class Clmr(Family):
             drop_last=True,
             views=None if self.labelled(config) else 2,
         )
-
-    def probe_inputs(self, config: Config, net: AudioEncoder, layer: int) -> ProbeInputs:
-        """Return the windows that the section report.data names."""
-        r = config.report.data
-        width = net.summary_shapes([layer])[layer][0]
-        return ProbeInputs("t", "mean", width, r.train_windows, r.val_windows, r.test_windows)
 
     def check(self, config: Config, purpose: Purpose) -> None:
         """See Family. A folder that is trained on has enough files for a batch of all processes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -21,7 +21,7 @@ from models.maest.objective import SupervisedObjective, TeacherStudentObjective
 from models.maest.patchout import tag
 from models.maest.stored import FEATURES
 
-from .base import OF_CONFIG, RANDOM, Command, Config, Family, ProbeInputs, Purpose, Weights
+from .base import OF_CONFIG, RANDOM, Config, Family, ProbeInputs, Purpose, Weights
 
 SIZES = ("input_f", "embed_dim", "depth", "num_heads", "distilled", "distilled_type")  # of a network, that its file says
 HOP_SECONDS = 256 / 16000  # of a mel frame
@@ -45,7 +45,6 @@ class Maest(Family):
 
     name = "maest"
     sizes = (*SIZES, "stride_f", "stride_t")
-    commands = (Command(compute_norm_stats),)
 
     def labelled(self, config: Config) -> bool:
         """See Family."""
@@ -116,9 +115,14 @@ class Maest(Family):
         name = tag(vars(config.maest))
         return folder / name if name else folder
 
+    def tokens(self, config: Config) -> tuple[str, Literal["mean", "stack"]]:
+        """Return the tokens that predict.types names."""
+        return config.predict.types, config.predict.reduce
+
     def probe_inputs(self, config: Config, net: AudioEncoder, layer: int) -> ProbeInputs:
-        """Return the tokens that report.types names."""
-        return ProbeInputs(config.report.types, config.report.reduce, net.embed_dim)
+        """See Family; of each window the tokens that report.types names."""
+        seen = super().probe_inputs(config, net, layer)
+        return replace(seen, types=config.report.types, reduce=config.report.reduce, token_size=net.embed_dim)
 
     def like_checkpoint(self, config: Config, path: str | Path | None) -> Config:
         """See Family. The length of a window is the file's too, unless datamodule.clip_length or maest.input_t were changed from their defaults,
