@@ -20,8 +20,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from datasets.groundtruth.groundtruth import listed
-from models.errors import ConfigError, GroundtruthError, nearest
+from models.errors import ConfigError, GroundtruthError, listed, nearest
 
 from .tagging import bootstrap_scores, sigmoid, tagging_scores
 
