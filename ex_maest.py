@@ -12,13 +12,13 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import configs
 from configs.options import defaults, docs, resume_rules
 from configs.schema import ExMaest
 from helpers.commands.shared import (
-    HARDWARE,
     asked_audio,
     check_family,
     continued_by,
@@ -113,23 +113,20 @@ def train(
     run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
 ) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
-    from helpers.families.maest import build_averaging, build_experiment, build_optimization
+    from helpers.families.maest import build_averaging, build_identity, build_optimization
     from helpers.training.fit import fit
+    from helpers.training.settings import TrainingSettings
 
     data = data_module(config, found, seed)
     data.setup("fit")
     return fit(
         objective(config, network(config, data.labels, seed)),
         data,
-        out_dir=folder,
+        TrainingSettings.of(SimpleNamespace(**config["trainer"]), out_dir=folder, seed=seed, resume_from=start),
         optimization=build_optimization(config["module"]["optimizer"]),
         averaging=build_averaging(config["module"]),
-        seed=seed,
-        resume_from=start,
-        rules=RULES,
-        experiment=build_experiment(config, data, RULES),
+        identity=build_identity(config, data, RULES),
         log_metric=metric_logger(run, prefix),
-        **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
 
@@ -153,14 +150,13 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
-    t = _config["trainer"]
     result = evaluate(
         objective(_config, network(_config, data.labels, seed)),
         data,
+        SimpleNamespace(**_config["trainer"]),
         checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
-        **{k: t[k] for k in HARDWARE},
     )
     _say(*test_lines(result.metrics, len(data.labels)))
     return result.metrics

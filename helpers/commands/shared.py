@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError, WeightsError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ..prediction.predict import Prediction
 
 log = logging.getLogger(__name__)
-HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
 LAST = "last"  # of ckpt_path: the newest checkpoint of this config's newest run
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
 
@@ -95,8 +95,8 @@ def starting_point(config: Mapping[str, Any], continued: Path | None, rules: Res
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
-    items = config["datamodule"]["batch_size_train"] * count_processes(config["trainer"])
-    rules.check_same(saved, {**rules.experiment_of(config), BATCH: items}, config["trainer"]["max_epochs"], warn=False)
+    items = config["datamodule"]["batch_size_train"] * count_processes(SimpleNamespace(**config["trainer"]))
+    rules.identity(config, {BATCH: items}).check(saved, config["trainer"]["max_epochs"], warn=False)
     return saved.path
 
 
