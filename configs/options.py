@@ -64,7 +64,9 @@ def docs(kind: type) -> dict[str, str]:
     for key, f, value in options(kind):
         if is_dataclass(value):
             text = (type(value).__doc__ or "").strip()
-            out[key] = "" if text.startswith(f"{type(value).__name__}(") else text  # dataclass writes a signature where there is none
+            out[key] = (
+                "" if text.startswith(f"{type(value).__name__}(") else text
+            )  # dataclass writes a signature where there is none
         else:
             choices = f.metadata.get("choices")
             out[key] = f.metadata["doc"] + (f" ({' | '.join(map(str, choices))})" if choices and len(choices) > 1 else "")

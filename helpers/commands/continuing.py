@@ -85,7 +85,7 @@ def starting_point(config: Raw, continued: Path | None, rules: ResumeRules, warn
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
     items = config["datamodule"]["batch_size_train"] * count_processes(SimpleNamespace(**config["trainer"]))
-    rules.check_same(saved, {**rules.experiment_of(config), BATCH: items}, config["trainer"]["max_epochs"], warn=False)
+    rules.identity(config, {BATCH: items}).check(saved, config["trainer"]["max_epochs"], warn=False)
     return saved.path
 
 

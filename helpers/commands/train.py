@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from datasets.loading.datamodule import TrackDataModule
 
@@ -14,8 +13,9 @@ from ..experiments.experiment import metric_logger
 from ..families.base import Purpose
 from ..runtime.devices import count_processes
 from ..runtime.processes import is_first_process
-from ..training.fit import FitResult, TrainingSettings, fit
-from ..training.same_training import BATCH, DATA
+from ..training.fit import FitResult, fit
+from ..training.same_training import BATCH, DATA, TrainingIdentity
+from ..training.settings import TrainingSettings
 from .context import Context
 from .loading import make_data_module
 
@@ -52,24 +52,25 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     result = fit(
         family.objective(config, net),
         data,
-        TrainingSettings.of(config.trainer, out_dir=folder, seed=seed),
+        TrainingSettings.of(config.trainer, out_dir=folder, seed=seed, resume_from=start),
         optimization=family.optimization(config),
         averaging=family.averaging(config),
-        resume_from=start,
-        rules=context.rules,
-        experiment=_experiment(context, data),
+        identity=_identity(context, data),
         log_metric=metric_logger(context.run, prefix),
     )
     family.after_training(config, n_validation, result.metrics)
     return result
 
 
-def _experiment(context: Context, data: TrackDataModule) -> dict[str, Any]:
+def _identity(context: Context, data: TrackDataModule) -> TrainingIdentity:
     """Return what a run that continues this one's checkpoints must have in common with it: its settings, its data, and items per batch."""
     config, rules = context.config, context.rules
     whole = {**asdict(config), "seed": context.seed}
-    own = {DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(config.trainer)}
-    found = {**rules.experiment_of(whole), **rules.about_data(whole, data.summary()), **own}
+    about = {
+        **rules.about_data(whole, data.summary()),
+        DATA: data.fingerprint(),
+        BATCH: data.batch_size_train * count_processes(config.trainer),
+    }
     if config.module.optimizer.schedule_mode == "cosine":  # it ends with the last epoch
-        found["trainer.max_epochs"] = config.trainer.max_epochs
-    return found
+        about["trainer.max_epochs"] = config.trainer.max_epochs
+    return rules.identity(whole, about)

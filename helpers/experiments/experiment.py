@@ -16,7 +16,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)  # sacred 0.8.7 imports it
 
@@ -116,17 +116,19 @@ class Experiment(sacred.Experiment):
         implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
         continues: Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]] | None = None,
         sources: Iterable[Path] = (),
+        file: Path | None = None,
+        doc: str | None = None,
         **settings: Any,
     ):
         SETTINGS.CAPTURE_MODE = "sys" if is_first_process() else "no"
         SETTINGS.DISCOVER_SOURCES = "none"  # said below, file by file: Sacred overlooks `import package.module`
         SETTINGS.CONFIG.READ_ONLY_CONFIG = True
-        self.file = Path(sys._getframe(1).f_globals["__file__"]).resolve()
+        self.file = file or Path(sys._getframe(1).f_globals["__file__"]).resolve()
         machine = [HostInfoGetter(process_state, "process"), HostInfoGetter(lambda: lock_state(self.file.parent), "lock")]
         settings.setdefault("base_dir", str(self.file.parent))
         # Sacred asks git again for every source file, 3 s in all: provenance.py asks once
         super().__init__(name, save_git_info=False, additional_host_info=machine, **settings)
-        self.doc = sys._getframe(1).f_globals["__doc__"]  # what `--help` begins with
+        self.doc = doc or sys._getframe(1).f_globals["__doc__"]  # what `--help` begins with
         self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()
@@ -263,8 +265,11 @@ class Experiment(sacred.Experiment):
     def _translated(self, updates: dict[str, Any]) -> dict[str, Any]:
         for published, ours in self.aliases.items():
             value = _take(updates, published.split("."))
-            if value is not _ABSENT:
-                _put(updates, ours.split("."), value)
+            if value is _ABSENT:
+                continue
+            key, also = (ours, {}) if isinstance(ours, str) else (ours.key, ours.also)
+            for name, content in {key: value, **also}.items():
+                _put(updates, name.split("."), content)
         return updates
 
 
@@ -341,8 +346,17 @@ def _for_the_first(why: str) -> None:
                 sys.stderr.write(f"{words}\n")
 
 
+class TrainerSection(Protocol):
+    """What a config's section `trainer` says of the job."""
+
+    accelerator: str
+    devices: int | str
+    num_nodes: int
+    default_root_dir: str
+
+
 def enter_job(
-    run: Run, trainer: Mapping[str, Any], seed: int, find: Callable[[Path], Found], start: Path | None = None
+    run: Run, trainer: TrainerSection, seed: int, find: Callable[[Path], Found], start: Path | None = None
 ) -> tuple[Found, Path, int, Path | None]:
     """What `find(folder)` finds, the run's folder, its seed and the checkpoint that it goes on from (`start`): the first process's, in all
     processes of the job that the section `trainer` asks for.
@@ -351,12 +365,12 @@ def enter_job(
     prepares) first. Raises ConfigError where the numbers do not fit, JobError when not all come.
     """
     env = os.environ
-    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
-    check_world(count_devices(resolve_devices(trainer["devices"], accelerator)), trainer["num_nodes"])
+    accelerator = resolve_accelerator(trainer.accelerator, trainer.devices)
+    check_world(count_devices(resolve_devices(trainer.devices, accelerator)), trainer.num_nodes)
     if FOLDER_VARIABLE in env and not is_first_process():
         folder, seed, begin = env[FOLDER_VARIABLE], int(env[SEED_VARIABLE]), env.get(START_VARIABLE, "")
     else:
-        folder = str(run_folder(run, trainer["default_root_dir"])) if is_first_process() else ""
+        folder = str(run_folder(run, trainer.default_root_dir)) if is_first_process() else ""
         begin = "" if start is None else str(start)
         if place() is not None:
             join(accelerator == "gpu")

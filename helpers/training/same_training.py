@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from models.errors import ConfigError
@@ -58,9 +58,26 @@ class ResumeRules:
                 (warned if key in self.warned else refused).append(f"{key} was {before[key]!r}, is {now[key]!r}")
         return refused, warned
 
-    def check_same(self, saved: Saved, experiment: Mapping[str, Any], max_epochs: int, warn: bool = True) -> None:
+    def identity(self, config: Mapping[str, Any], about: Mapping[str, Any]) -> TrainingIdentity:
+        """Return what a run of a nested config has in common with those that continue it. about: more that is compared, by name."""
+        return TrainingIdentity({**self.experiment_of(config), **about}, self)
+
+
+@dataclass(frozen=True)
+class TrainingIdentity:
+    """What a training is, to be told from others: a run that continues a checkpoint must have it in common with the checkpoint's.
+
+    Attributes:
+        settings: plain values by name; they are written into every checkpoint.
+        rules: in which of them a resumed run may differ.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rules: ResumeRules = ResumeRules()
+
+    def check(self, saved: Saved, max_epochs: int, warn: bool = True) -> None:
         """Raise ConfigError where continuing `saved` would be another training; with `warn`, log what may make it differ slightly."""
-        refused, warned = self.changes(saved.experiment, experiment)
+        refused, warned = self.rules.changes(saved.experiment, self.settings)
         if refused:
             raise ConfigError(
                 f"{saved.path} belongs to another training; to continue it would be neither this one nor that:\n  "
