@@ -23,10 +23,8 @@ from typing import Any
 import configs
 from configs.naming import merged
 from configs.options import EFFECTS, defaults, docs, settings_without_effect
-from configs.schema import ExMaest
 from configs.schema_paper import ExPaper
 from configs.schema_probe import ExTl
-from configs.schema_ssl import ExSsl
 from helpers.experiments.experiment import Experiment, Run, nested, run_folder
 from helpers.paper.table import Registered, load_tables
 
@@ -34,8 +32,8 @@ ROOT = Path(__file__).parent
 FAILED, NOTHING = 1, 3  # exit codes: a step failed; no cell has a number, since something is not on this machine
 SCALES = {name: (named.values, named.doc) for name, named in configs.PAPER.items()}
 EXPERIMENTS = {  # script -> its schema and named configs
-    "ex_maest.py": (ExMaest, configs.MAEST),
-    "ex_ssl.py": (ExSsl, configs.SSL),
+    "ex_maest.py": (configs.EX_MAEST.schema, configs.MAEST),
+    "ex_ssl.py": (configs.EX_SSL.schema, configs.SSL),
     "ex_tl.py": (ExTl, configs.PROBE),
     "ex_paper.py": (ExPaper, configs.PAPER),
 }

@@ -1,14 +1,13 @@
-"""The families of models, each a module of this package with a `FAMILY`; found by name, listed nowhere."""
+"""The families of models, each a module of this package with a `FAMILY`; found by name, listed nowhere. Importing the package itself is cheap."""
 
 from __future__ import annotations
 
 import importlib
 import os
+from typing import TYPE_CHECKING
 
-from models.errors import ConfigError, nearest
-from models.registry import FAMILIES
-
-from .base import Family
+if TYPE_CHECKING:
+    from .base import Family
 
 # a family may live outside the checkout: FOLDER/helpers/families/<name>.py, beside FOLDER/models/<name>/ and FOLDER/configs/<name>.py
 __path__ += [os.path.join(folder, "helpers", "families") for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep) if folder]
@@ -16,10 +15,10 @@ __path__ += [os.path.join(folder, "helpers", "families") for folder in os.enviro
 
 def get_family(name: str) -> Family:
     """Return a family by its name. Raises ConfigError, naming the nearest, for an unknown one."""
+    from models.errors import ConfigError, nearest
+    from models.registry import FAMILIES  # at first use: it imports torch
+
     if name not in FAMILIES:
         raise ConfigError(f"There is no family '{name}'; there are {', '.join(FAMILIES)}.{nearest(name, FAMILIES)}")
     found: Family = importlib.import_module(f".{name}", __package__).FAMILY
     return found
-
-
-__all__ = ["FAMILIES", "Family", "get_family"]

@@ -7,7 +7,7 @@ import pytest
 import configs
 from configs.naming import Catalogue, merged
 from configs.options import defaults, docs
-from configs.schema import ExMaest
+from configs.maest import ExMaest
 from configs.schema_probe import ExTl
 from helpers.experiments.experiment import check
 from models.registry import list_models
@@ -22,9 +22,12 @@ README = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("schema", "name"), [(ExMaest, n) for n in configs.MAEST] + [(ExTl, n) for n in configs.PROBE])
+CATALOGUES = {ExMaest: configs.MAEST, configs.EX_SSL.schema: configs.SSL, ExTl: configs.PROBE}
+
+
+@pytest.mark.parametrize(("schema", "name"), [(schema, name) for schema, catalogue in CATALOGUES.items() for name in catalogue])
 def test_named_configs_fit_their_schema(schema, name):
-    named = (configs.MAEST if schema is ExMaest else configs.PROBE)[name]
+    named = CATALOGUES[schema][name]
     check(schema, merged(defaults(schema), named.values), extra=("seed",))
     assert named.doc
 

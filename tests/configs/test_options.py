@@ -60,7 +60,9 @@ NOW_FREE = {"trainer.log_every_n_steps", "check.out", "check.new_split", "check.
 # Warned of where nothing was said: validation in other batches has other last bits, loaders made anew at other epochs are another course.
 NOW_WARNED = {"datamodule.batch_size_test", "trainer.reload_dataloaders_every_n_epochs"}
 NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.format")}  # logits are stored with them
-NOW_IGNORED = {("extract_embeddings", "clmr.temperature"), ("extract_logits", "clmr.temperature")}  # of the loss alone
+NOW_IGNORED = {  # of training alone
+    (command, key) for command in ("extract_embeddings", "extract_logits") for key in ("clmr.temperature", "trainer.early_stopping")
+}
 
 
 def keys(schema):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers.commands import shared as commands
+from helpers.commands import continuing as commands
 from helpers.experiments.earlier_runs import run_of
 from helpers.experiments.earlier_runs import run_to_continue as _run_to_continue
 from helpers.experiments.provenance import process_state

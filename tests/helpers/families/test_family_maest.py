@@ -63,7 +63,7 @@ def test_an_average_without_averaging_is_refused():
 
 def test_a_teacher_that_is_not_there_is_said_before_work(tmp_path):
     def learning_from(where, do=True):
-        made = config(datamodule__clip_length=1, maest__distilled_type="separated")
+        made = config(datamodule__clip_length=1, maest__distilled_type="separated" if do else "mean")
         student = replace(made.datamodule.teacher_student, do=do, teacher_target_base_dir=str(where))
         return replace(made, datamodule=replace(made.datamodule, teacher_student=student))
 
@@ -100,9 +100,9 @@ def test_labels_in_another_order_are_put_in_the_checkpoints(own):
 
 
 def test_other_labels_are_refused_naming_up_to_five(own):
-    with pytest.raises(ConfigError, match="trained on 3 classes, the groundtruth has 3; only one of the two has c, x"):
+    with pytest.raises(ConfigError, match="trained on 3 classes, the groundtruth has 3; only one of the two has 'c', 'x'"):
         FAMILY.match_classes(own[1], truth("a", "b", "x"))
-    with pytest.raises(ConfigError, match=r"groundtruth has 9; only one of the two has q1, q2, q3, q4, q5( and|, \.\.\.)"):
+    with pytest.raises(ConfigError, match="groundtruth has 9; only one of the two has 'q1', 'q2', 'q3', 'q4', 'q5' and 1 more"):
         FAMILY.match_classes(own[1], truth("a", "b", "c", *(f"q{i}" for i in range(1, 7))))
 
 
