@@ -12,7 +12,7 @@ import numpy as np
 from .drawing import N_STYLES, WIDTH, Cell, Dot, Drawing, Mark, Part, Polyline, Rule, Words
 
 MAX_DOTS = 1000  # of a scatter plot
-_LETTER = 6.3  # units that a letter of a row's name takes, about
+_LETTER = 6.9  # units that a letter of a row's name takes, about
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def dot_plot(
         return Drawing(row_height * len(rows) + 44, summary, nothing="No score is defined.")
     values += [guess for guess in guesses if _is_number(guess)]
     pad = 0.04 * (max(values) - min(values)) or 0.05
-    left = min(150, max(60, 12 + int(_LETTER * max(len(_short(row)) for row in rows))))
+    left = min(158, max(60, 12 + int(_LETTER * max(len(_short(row)) for row in rows))))
     frame = _Frame(min(values) - pad, max(values) + pad, 0, 1, left, WIDTH - 12, 8, 8 + row_height * len(rows))
     out = [*frame.x_marks({x: f"{x:g}" for x in ticks(frame.x0, frame.x1)}, grid=True)]
     for i, guess in enumerate(guesses):
@@ -190,34 +190,30 @@ def confusion_chart(counts: np.ndarray, labels: Sequence[str], summary: str) -> 
 
     counts: [L, L], tracks of each class (rows) that are taken for each class.
     """
-    n = len(labels)
-    longest = max(len(_short(label, 16)) for label in labels)
-    left, top = min(108, 14 + int(_LETTER * longest)), 20
+    n, names = len(labels), [_short(label, 16) for label in labels]
+    tight = n > 18
+    letter, kind = (5.9, "tight") if tight else (_LETTER, "")
+    longest = letter * max(map(len, names))
+    left, top = min(118.0, 14 + longest), 20
     size = (WIDTH - left - 8) / n
-    turn = -90 if size < _LETTER * longest else 0
-    below = _LETTER * longest if turn else 14
+    turned = size < longest
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = np.nan_to_num(counts / counts.sum(axis=1, keepdims=True))
     out: list[Part] = [Words(left - 8, 12, "true", "end"), Words(left + 2, 12, "taken for (below)", "start")]
-    for i, label in enumerate(labels):
-        middle = top + size * (i + 0.5)
-        out.append(Words(left - 6, middle + 4, _short(label, 16), "end", title=label))
-        for j, other in enumerate(labels):
-            x, y, share = left + size * j, top + size * i, float(shares[i, j])
-            title = f"{label}, taken for {other}: {counts[i, j]:g} of {counts[i].sum():g} ({share:.0%})"
-            out.append(Cell(x, y, size, size, share, title))
-            if size >= 24 and share >= 0.005:
-                kind = "on" if share > 0.55 else "off"
-                out.append(Words(x + size / 2, middle + 4, f"{100 * share:.0f}", kind=kind))
     bottom = top + size * n
-    for j, label in enumerate(labels):
-        x = left + size * (j + 0.5)
-        out.append(
-            Words(
-                x + (4 if turn else 0), bottom + (6 if turn else 14), _short(label, 16), "end" if turn else "middle", turn, label
-            )
-        )
-    return Drawing(bottom + below + 8, summary, out)
+    for i, label in enumerate(labels):
+        middle = size * (i + 0.5)
+        out.append(Words(left - 6, top + middle + 3.5, names[i], "end", title=label, kind=kind))
+        at = (left + middle + 3.5, bottom + 6, "end", -90) if turned else (left + middle, bottom + 14, "middle", 0)
+        out.append(Words(at[0], at[1], names[i], at[2], at[3], label, kind))
+        for j, other in enumerate(labels):
+            share = float(shares[i, j])
+            title = f"{label}, taken for {other}: {counts[i, j]:g} of {counts[i].sum():g} ({share:.0%})"
+            out.append(Cell(left + size * j, top + size * i, size, size, share, title))
+            if size >= 20 and share >= 0.005:
+                x = left + size * (j + 0.5)
+                out.append(Words(x, top + middle + 4, f"{100 * share:.0f}", kind="on" if share > 0.55 else "off"))
+    return Drawing(bottom + (longest + 14 if turned else 22), summary, out)
 
 
 def scatter_chart(true: np.ndarray, predicted: np.ndarray, x_label: str, y_label: str, summary: str) -> Drawing:

@@ -55,7 +55,7 @@ class Polyline:
 
 @dataclass(frozen=True)
 class Words:
-    """A text. anchor: "start", "middle" or "end" stands at x. turn: degrees, clockwise. kind: "on" or "off" a dark cell."""
+    """A text. anchor: "start", "middle" or "end" stands at x. turn: degrees, clockwise. kind: "on" or "off" a dark cell, "tight" for little room."""
 
     x: float
     y: float
@@ -184,7 +184,7 @@ def _paint(axes: object, part: Part) -> None:
         place = {"start": "left", "middle": "center", "end": "right"}[part.anchor]
         colour = {"on": LIGHT["bg"], "off": LIGHT["fg"]}.get(part.kind, LIGHT["soft"])
         axes.text(
-            part.x, part.y, part.text.replace("$", r"\$"), ha=place, va="baseline", rotation=-part.turn, rotation_mode="anchor", fontsize=9.5,
+            part.x, part.y, part.text.replace("$", r"\$"), ha=place, va="baseline", rotation=-part.turn, rotation_mode="anchor", fontsize=8 if part.kind == "tight" else 9.5,
             color=colour,
         )  # fmt: skip
     elif isinstance(part, Cell):

@@ -21,14 +21,18 @@ MAX_VALUES = 6  # numbers that have a chart each
 
 
 def output_charts(systems: Sequence[SystemScores]) -> list[Captioned]:
-    """Every metric's scores per output, and what the task's predictions themselves look like."""
-    spec = systems[0].spec
-    charts = [_dots(systems, metric) for metric in spec.per_output]
-    if spec.one_class and len(systems[0].labels) <= MAX_CLASSES:
-        charts += [_confusion(system) for system in systems]
-    if spec.numeric:
-        charts += [_scatter(systems[0], i) for i in range(min(len(systems[0].labels), MAX_VALUES))]
-    return charts
+    """Every metric's scores per output."""
+    return [_dots(systems, metric) for metric in systems[0].spec.per_output]
+
+
+def prediction_charts(systems: Sequence[SystemScores]) -> list[Captioned]:
+    """What the predictions themselves look like: the confusion of classes, by system; the first system's numbers over the true ones."""
+    first = systems[0]
+    if first.spec.one_class and len(first.labels) <= MAX_CLASSES:
+        return [_confusion(system) for system in systems]
+    if first.spec.numeric:
+        return [_scatter(first, i) for i in range(min(len(first.labels), MAX_VALUES))]
+    return []
 
 
 def _dots(systems: Sequence[SystemScores], metric: Metric) -> Captioned:

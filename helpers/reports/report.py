@@ -19,7 +19,7 @@ from models.errors import ConfigError
 from ..metrics.scores import SystemScores, compare
 from . import pages
 from .images import spectrogram
-from .outputs import output_charts, output_table
+from .outputs import output_charts, output_table, prediction_charts
 from .pages import Captioned, TableContent
 from .score_charts import score_chart
 from .training_charts import history_charts, probe_chart
@@ -121,6 +121,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         further=_further_metrics(systems),
         per_output=f"Per {first.spec.nouns[0]}",
         output_charts=output_charts(systems),
+        prediction_charts=prediction_charts(systems),
         output_table=output_table(systems, report.class_counts),
         outputs_noun=first.spec.nouns[1],
         curve_charts=[*history_charts(report.rows), *probe_chart(systems)],
