@@ -12,13 +12,13 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import configs
-from configs.options import defaults, docs
+from configs.options import defaults, docs, resume_rules
 from configs.schema import ExMaest
 from helpers.commands.shared import (
-    HARDWARE,
     asked_audio,
     check_family,
     continued_by,
@@ -36,9 +36,11 @@ from helpers.commands.shared import (
     what_is_heard,
 )
 from helpers.experiments.experiment import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
+from helpers.training.same_training import ResumeRules
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
+RULES = ResumeRules(**resume_rules(ExMaest))
 
 ex = Experiment(
     "maest",
@@ -49,7 +51,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
     implied=demo_without_data("ex_maest.py", "demo"),
-    continues=continued_by("main", "report"),
+    continues=continued_by(RULES, "main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -103,7 +105,7 @@ def job(
     """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
     the same in all of them.
     """
-    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    start = starting_point(config, ex.continued, RULES) if "train" in splits and is_first_process() else None
     return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked), start)
 
 
@@ -111,22 +113,20 @@ def train(
     run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None = None, prefix: str = ""
 ) -> Any:
     """Train the config's network on the found tracks; all that is left of it stands in `folder`. prefix: of its metrics' names."""
-    from helpers.families.maest import build_averaging, build_experiment, build_optimization
+    from helpers.families.maest import build_averaging, build_identity, build_optimization
     from helpers.training.fit import fit
+    from helpers.training.settings import TrainingSettings
 
     data = data_module(config, found, seed)
     data.setup("fit")
     return fit(
         objective(config, network(config, data.labels, seed)),
         data,
-        out_dir=folder,
+        TrainingSettings.of(SimpleNamespace(**config["trainer"]), out_dir=folder, seed=seed, resume_from=start),
         optimization=build_optimization(config["module"]["optimizer"]),
         averaging=build_averaging(config["module"]),
-        seed=seed,
-        resume_from=start,
-        experiment=build_experiment(config, data),
+        identity=build_identity(config, data, RULES),
         log_metric=metric_logger(run, prefix),
-        **{k: v for k, v in config["trainer"].items() if k != "default_root_dir"},
     )
 
 
@@ -145,19 +145,18 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Score the test tracks, per window and per track, with ckpt_path or the config's weights. Writes test.json into the run's folder."""
     from helpers.training.fit import evaluate
 
-    checkpoint = tested_checkpoint(_config)
+    checkpoint = tested_checkpoint(_config, RULES)
     check_family(checkpoint, {"clmr": "ex_ssl.py"}, "maest")
     found, folder, seed, _ = job(_run, _config, seed, ("test",))
     data = data_module(_config, found, seed)
     data.setup("test")
-    t = _config["trainer"]
     result = evaluate(
         objective(_config, network(_config, data.labels, seed)),
         data,
+        SimpleNamespace(**_config["trainer"]),
         checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
-        **{k: t[k] for k in HARDWARE},
     )
     _say(*test_lines(result.metrics, len(data.labels)))
     return result.metrics

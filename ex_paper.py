@@ -16,13 +16,13 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import configs
 from configs.naming import merged
-from configs.options import defaults, docs
+from configs.options import EFFECTS, defaults, docs, settings_without_effect
 from configs.schema import ExMaest
 from configs.schema_paper import ExPaper
 from configs.schema_probe import ExTl
@@ -61,6 +61,13 @@ def resolved(script: str, named: Sequence[str], updates: Mapping[str, Any]) -> d
     """The nested config that a command of `script` runs with."""
     schema, catalogue = EXPERIMENTS[script]
     return merged(defaults(schema), *(catalogue[name].values for name in named), nested(updates))
+
+
+@cache
+def ignored(script: str, command: str) -> frozenset[str]:
+    """Dotted keys that no result of a command depends on. Of a command that configs/paper.py does not list, few are known to be such."""
+    others = (*(set(EFFECTS) - {"nothing", "checkpoint"}), command)
+    return settings_without_effect(EXPERIMENTS[script][0], configs.paper.DECISIVE[script].get(command, others))
 
 
 def scale_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +151,7 @@ def engine_of(config: Mapping[str, Any]) -> Any:
     if config["jobs"] < 1:
         raise ConfigError(f"jobs={config['jobs']}: it is the number of steps made side by side, 1 or more.")
 
-    return Engine(Path(config["out_dir"]), ROOT, Keys(resolved), config["download"])
+    return Engine(Path(config["out_dir"]), ROOT, Keys(resolved, ignored), config["download"])
 
 
 # ---- commands

@@ -12,13 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import configs
-from configs.options import defaults, docs
+from configs.options import defaults, docs, resume_rules
 from configs.schema_ssl import ExSsl
 from helpers.commands.shared import (
-    HARDWARE,
     continued_by,
     demo_without_data,
     export_network,
@@ -33,8 +33,10 @@ from helpers.commands.shared import (
     what_is_heard,
 )
 from helpers.experiments.experiment import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
+from helpers.training.same_training import ResumeRules
 
 ROOT = Path(__file__).parent
+RULES = ResumeRules(**resume_rules(ExSsl))
 
 ex = Experiment(
     "self_supervised",
@@ -45,7 +47,7 @@ ex = Experiment(
     root="trainer.default_root_dir",
     aliases={"inference": "predict"},
     implied=demo_without_data("ex_ssl.py", "clmr_demo"),
-    continues=continued_by("main", "report"),
+    continues=continued_by(RULES, "main", "report"),
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
@@ -76,7 +78,7 @@ def job(run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str]) -
     """The tracks of a command that several processes may run together, its folder, its seed, and the checkpoint that its training goes on from:
     the same in all of them.
     """
-    start = starting_point(config, ex.continued) if "train" in splits and is_first_process() else None
+    start = starting_point(config, ex.continued, RULES) if "train" in splits and is_first_process() else None
     return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder), start)
 
 
@@ -108,16 +110,15 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
     """Train the config's network on the found tracks; all that is left of it stands in `folder`."""
     from helpers.data.silence import warn_of_silence
     from helpers.families import family, settings
-    from helpers.families.maest import build_experiment
+    from helpers.families.maest import build_identity
     from helpers.training.fit import fit
+    from helpers.training.settings import TrainingSettings
 
     t, o = config["trainer"], config["optimizer"]
     labels = found.truths["train"].labels or None
     net = network(config, labels, seed)
     data = data_module(config, found, net, seed)
-    experiment = build_experiment(config, data)
-    if o["schedule"] == "cosine":  # it ends with the last epoch
-        experiment["trainer.max_epochs"] = t["max_epochs"]
+    more = {"trainer.max_epochs": t["max_epochs"]} if o["schedule"] == "cosine" else {}  # it ends with the last epoch
     kind, n_val = family(config["family"]), int(data.summary().get("tracks of val", 0))
     kind.say_validation(config, n_val)
     if is_first_process():
@@ -127,15 +128,13 @@ def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Pa
     result = fit(
         kind.objective(config, net),
         data,
-        out_dir=folder,
+        TrainingSettings.of(
+            SimpleNamespace(**t), out_dir=folder, seed=seed, resume_from=start, early_stopping=o["early_stopping"]
+        ),
         optimization=settings.optimization(o, t, config["datamodule"]["batch_size_train"]),
         averaging=settings.averaging(config["averaging"]),
-        early_stopping=o["early_stopping"],
-        seed=seed,
-        resume_from=start,
-        experiment=experiment,
+        identity=build_identity(config, data, RULES, **more),
         log_metric=metric_logger(run),
-        **{k: v for k, v in t.items() if k != "default_root_dir"},
     )
     kind.warn_of_chance(config, n_val, result.metrics)
     return result
@@ -163,7 +162,7 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
         raise ConfigError(
             "test scores a network that was trained on labels (samplecnn_supervised); embeddings are scored by ex_tl.py."
         )
-    checkpoint = tested_checkpoint(_config)
+    checkpoint = tested_checkpoint(_config, RULES)
     config = kind.sized_by_checkpoint(_config, checkpoint)
     found, folder, seed, _ = job(_run, config, seed, ("test",))
     labels = found.truths["test"].labels
@@ -172,10 +171,10 @@ def test(_run: Run, _config: Mapping[str, Any], seed: int) -> dict[str, float]:
     result = evaluate(
         kind.objective(config, net),
         data_module(config, found, net, seed),
+        SimpleNamespace(**_config["trainer"]),
         checkpoint=checkpoint,
         out_dir=folder,
         log_metric=metric_logger(_run),
-        **{k: _config["trainer"][k] for k in HARDWARE},
     )
     _say(*test_lines(result.metrics, len(labels)))
     return result.metrics

@@ -14,6 +14,22 @@ SIZES = {  # data set -> tracks, seconds of each: for estimates
     "emomusic": (744, 45.0), "vocalset": (3560, 6.0), "msd": (241889, 30.0),
 }  # fmt: skip
 
+# What the result of a step depends on: script -> command -> what its settings' `affects` say (configs/options.py).
+_TRAINED = ("inputs", "training inputs", "numerics", "course", "duration", "training", "network")
+_EXTRACTED = ("inputs", "numerics", "network", "extraction")
+_PRETRAINING = {
+    "main": _TRAINED,
+    "test": _TRAINED,
+    "extract_embeddings": (*_EXTRACTED, "embeddings"),
+    "extract_logits": _EXTRACTED,
+}
+DECISIVE: dict[str, dict[str, tuple[str, ...]]] = {
+    "ex_maest.py": _PRETRAINING,
+    "ex_ssl.py": _PRETRAINING,
+    "ex_tl.py": {"main": ("probe",), "sweep": ("probe", "sweep"), "few_label": ("probe", "few_label")},
+    "ex_paper.py": {"demo_music": ("demo_music",), "patchout_speed": ("patchout_speed",)},
+}
+
 
 @PAPER.add()
 def demo() -> Config:

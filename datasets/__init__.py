@@ -1,5 +1,8 @@
 """Audio files to batches: track stores, groundtruths, sampling, data modules; a folder per data set.
 
+Floors, each importing only those before it: utils < groundtruth < store < jobs < prepare < loading < collection < published < the data sets' folders.
+The modules merge, mirdata_adapter and __main__ are commands above them all, which nothing imports.
+
 This package stands where the name of Hugging Face's `datasets` is looked for when something runs from the checkout. Asking it for what only that
 one has explains so. Libraries that see a package of this name (transformers looks for the name, not for what is in it) go on to ask
 `isinstance(x, datasets.Dataset)`: those types exist here as empty ones, which nothing is an instance of and which cannot be made.

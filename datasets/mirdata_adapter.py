@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.errors import GroundtruthError, StoreError, nearest
+from models.errors import GroundtruthError, StoreError, listed, nearest
 
 from .collection.findings import write_table
-from .groundtruth.groundtruth import Groundtruth, listed
+from .groundtruth.groundtruth import Groundtruth
 
 log = logging.getLogger(__name__)
 Labels = str | Callable[[Any], object]
@@ -28,7 +28,7 @@ Labels = str | Callable[[Any], object]
 def dataset(name: str, data_home: str | None = None) -> Any:
     """The data set that mirdata has under this name. Raises GroundtruthError when mirdata is not installed or has none such."""
     try:
-        import mirdata
+        import mirdata  # late: not among the requirements
     except ImportError:
         raise GroundtruthError("mirdata is not installed: `pip install mirdata`, or give a table of labels instead.") from None
     known = mirdata.list_datasets()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+SHOWN = 10  # names in a message before "and N more"
 
 
 class AudioError(ValueError):
@@ -57,3 +59,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(name, list(known), n=2, cutoff=0.4)
     as_near = [f"'{other}'" for other in found if strange(other) <= strange(found[0])]
     return f" Did you mean {' or '.join(as_near)}?" if found else ""
+
+
+def listed(names: Sequence[object], shown: int = SHOWN) -> str:
+    """Return names for a message, the first `shown` of them: `'a', 'b' and 3 more`."""
+    text = ", ".join(repr(name) for name in names[:shown])
+    return text + (f" and {len(names) - shown} more" if len(names) > shown else "")

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..groundtruth.groundtruth import SPLITS, Groundtruth, find, listed, without_suffix
+from models.errors import listed
+
+from ..groundtruth.groundtruth import SPLITS, Groundtruth, find, without_suffix
 from ..utils.files import write_whole
-from .sounds import Heard, Sound
+from .audio_scan import ScanResult, Sound
 
 EXIT_OK, EXIT_PROBLEMS = 0, 3
 PREFERRED = ("test", "val", "train")  # of copies in several splits the one that stays: a test must not shrink
@@ -161,7 +163,9 @@ class Findings:
         return words
 
 
-def examine(table: Groundtruth, heard: Mapping[str, Heard], root: str | Path | None = None, new_split: bool = False) -> Findings:
+def examine(
+    table: Groundtruth, heard: Mapping[str, ScanResult], root: str | Path | None = None, new_split: bool = False
+) -> Findings:
     """Compare a table (read as `faulty`) with what was heard of the audio files (all that there are, by name).
 
     root: the folder of the audio: an absolute path of a file in it is taken as the file that it means, and is a fault of the table.

@@ -51,7 +51,7 @@ def example(family: str, value: str) -> TrackPlan:
 
 def draw(path: Path) -> None:
     """Write the picture: a row per family, a column per value."""
-    import matplotlib
+    import matplotlib  # late: the window system is chosen before pyplot is imported
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt

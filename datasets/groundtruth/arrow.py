@@ -1,4 +1,4 @@
-"""Large plain tables column by column, through pyarrow: the same result as groundtruth_tables' reading line by line, several times sooner.
+"""Large plain tables column by column, through pyarrow: the same result as tables.py's reading line by line, several times sooner.
 
 Taken for tables without quotes whose lines all have the header's number of cells; for everything else, and without pyarrow, None is the answer.
 """
@@ -22,7 +22,7 @@ BLOCK = 16 << 20  # bytes of the table in memory at a time
 def batches(path: Path, delimiter: str, header: list[str], columns: list[str]) -> Iterator[dict[str, pyarrow.Array]] | None:
     """The columns of a table as text without white space around it, part after part; None when this reader is not to be used."""
     try:
-        import pyarrow.csv  # noqa: F401  is it there?
+        import pyarrow.csv  # noqa: F401  late: most tables are small, and it may not be installed
     except ImportError:
         return None
     if not _is_plain(path):
@@ -47,7 +47,7 @@ class Uneven(Exception):
 
 
 def _batches(path: Path, delimiter: str, header: list[str], columns: list[str]) -> Iterator[dict[str, Any]]:
-    import pyarrow as pa
+    import pyarrow as pa  # late: most tables are small
     import pyarrow.compute as pc
     from pyarrow import csv
 

@@ -50,7 +50,7 @@ def _text(values: object) -> np.ndarray:
 
 
 def _load(path: Path, wanted: str) -> Groundtruth | None:
-    import h5py
+    import h5py  # late: 0.1 s, and most tables are too small for a cache
 
     if not path.is_file():
         return None
@@ -78,7 +78,7 @@ def _repeated(file: object, name: str) -> list[str] | None:
 
 
 def _save(path: Path, fingerprint: str, truth: Groundtruth) -> None:
-    import h5py
+    import h5py  # late: 0.1 s, and most tables are too small for a cache
 
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:

@@ -2,7 +2,7 @@
 
 Conventions: a key names a track by its audio file's path relative to the audio folder; labels are columns, in a fixed order; the
 matrix is boolean and packed, eight labels to a byte (3.3 million tracks of 400 labels: 165 MB). Files of labels are read by
-groundtruth_files.py.
+`Groundtruth.read` (read.py).
 """
 
 from __future__ import annotations
@@ -10,29 +10,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from models.errors import GroundtruthError
+from models.errors import GroundtruthError, listed
 
 from ..utils.names import Names, chosen, compact, finder, positions
 from .split_names import CHECK, SPLITS, split_names
 
 MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
-SHOWN = 10  # names listed in a message before "and N more"
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(
     np.int64
 )  # which labels a packed byte holds [256, 8]
 _AUDIO_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}$")
-
-
-def listed(names: Sequence[object], shown: int = SHOWN) -> str:
-    """'a', 'b' and 3 more: for messages."""
-    text = ", ".join(repr(name) for name in names[:shown])
-    return text + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 class Groundtruth:
@@ -40,11 +33,13 @@ class Groundtruth:
 
     keys: [N] names of tracks. labels: [L] names of columns. packed: [N, ceil(L / 8)] uint8, np.packbits of the boolean rows.
     split: [N] 'train', 'val' or 'test'. group: [N] what must not be torn apart by a split (artist, album).
-    checked: no track or label stands twice, as the caller knows. faulty: taken as it is, for those who look for faults (collection.py): tracks
+    checked: no track or label stands twice, as the caller knows. faulty: taken as it is, for those who look for faults (datasets/collection): tracks
     may stand twice, and a split may be anything.
 
     Raises GroundtruthError for no tracks, keys or labels that stand twice, and parts that do not fit one another.
     """
+
+    read: ClassVar[Callable[..., Groundtruth]]  # datasets.groundtruth.read.read; attached by the package, which knows both
 
     def __init__(
         self,
@@ -76,13 +71,6 @@ class Groundtruth:
         self.split = None if split is None else split_names(split, self.keys, faulty)
 
     # -- making
-
-    @staticmethod
-    def read(path: str | Path, **options: object) -> Groundtruth:
-        """Read a csv, tsv, json or pickled file, or a folder with one sub-folder per class: see groundtruth_files.read."""
-        from .read import read
-
-        return read(path, **options)
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object], labels: Sequence[str] | None = None) -> Groundtruth:

@@ -8,12 +8,13 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import GroundtruthError
+from models.audio import find_audio
+from models.errors import GroundtruthError, listed
 
-from . import safe_pickle
 from .cache import cached
 from .columns import Columns
-from .groundtruth import Groundtruth, listed
+from .groundtruth import Groundtruth
+from .safe_pickle import load as load_pickle
 from .tables import Table, part, read_table
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def read(
     same names as the columns, or {"labels": [...], "tracks": {path: labels}}. pk, pkl, pickle: a dict path -> labels; only plain
     data and numpy arrays are admitted. A folder: one sub-folder per class.
 
-    faulty: rows that stand twice, and splits that are none, are left as they are (collection.py finds them); of a json dict and a pickle, whose
+    faulty: rows that stand twice, and splits that are none, are left as they are (datasets/collection finds them); of a json dict and a pickle, whose
     names are unique, they are errors still.
 
     `labels`: the columns' names and order, as a list or a text file with one per line; by default the names found, sorted.
@@ -63,7 +64,7 @@ def read(
         elif path.suffix.lower() == ".json":
             found = _read_json(path, names, columns, separator, faulty)
         elif path.suffix.lower() in (".pk", ".pkl", ".pickle"):
-            found = _from_mapping(safe_pickle.load(path), names)
+            found = _from_mapping(load_pickle(path), names)
         else:
             raise GroundtruthError(f"'{path.suffix}' is not a kind of groundtruth; csv, tsv, json, pk or a folder per class is.")
     except GroundtruthError as error:
@@ -169,8 +170,6 @@ def _from_mapping(mapping: object, labels: list[str] | None) -> Groundtruth:
 
 
 def _read_folder(path: Path, labels: list[str] | None) -> Groundtruth:
-    from models.audio import find_audio
-
     files = find_audio(path)
     inside = [name for name in files if "/" in name]
     if not inside:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import GroundtruthError
+from models.errors import GroundtruthError, listed
 from models.randomness import stream
 
-from .groundtruth import SPLITS, Groundtruth, listed
+from .groundtruth import SPLITS, Groundtruth
 
 log = logging.getLogger(__name__)
 FRACTIONS = (0.8, 0.1, 0.1)

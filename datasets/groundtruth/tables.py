@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import GroundtruthError
+from models.errors import GroundtruthError, listed
 
 from ..utils.names import NamesBuilder
 from . import arrow as groundtruth_arrow
 from .columns import PATH_COLUMNS, Columns
-from .groundtruth import Groundtruth, listed
+from .groundtruth import Groundtruth
 
 log = logging.getLogger(__name__)
 SEPARATORS = ("|", ";", ",")
@@ -30,7 +30,7 @@ ONES, ZEROS = frozenset({"1", "1.0", "True", "true"}), frozenset({"0", "0.0", "F
 def read_table(
     table: Table, columns: Columns, labels: list[str] | None, separator: str | None, faulty: bool = False
 ) -> Groundtruth:
-    """See groundtruth_files.read."""
+    """See read.read."""
     header, key, label, split, group = table.header, columns.path, columns.label, columns.split, columns.group
     if key is None:
         raise GroundtruthError(

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import GroundtruthError, nearest
+from models.errors import GroundtruthError, listed, nearest
 
-from .groundtruth import SPLITS, listed
+from .groundtruth import SPLITS
 from .split_names import split_names
 
 log = logging.getLogger(__name__)

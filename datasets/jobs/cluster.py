@@ -91,7 +91,7 @@ def connect(scheduler: str | None, workers: int | None = None) -> Iterator[Clien
         yield None
         return
     try:
-        from distributed import Client
+        from distributed import Client  # late: not among the requirements
     except ImportError as error:
         raise ClusterError("A scheduler was named, and dask is not installed: pip install distributed dask-jobqueue.") from error
     with contextlib.ExitStack() as stack:
@@ -162,7 +162,7 @@ def _slurm(jobs: int) -> contextlib.AbstractContextManager:
     """A cluster of SLURM jobs that run in this checkout."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        import dask
+        import dask  # late: not among the requirements
         from dask_jobqueue import SLURMCluster
     except ImportError as error:
         raise ClusterError(
@@ -195,7 +195,7 @@ def _by_value() -> Callable[[bytes], object]:
     """
 
     def run(payload: bytes) -> object:
-        import pickle
+        import pickle  # this function is sent without its module
 
         return pickle.loads(payload)()
 
@@ -281,7 +281,7 @@ class _Run:
             future.cancel(force=True)
 
     def _outcome(self, index: int, task: object, future: Future) -> Outcome:
-        from distributed import KilledWorker
+        from distributed import KilledWorker  # late: not among the requirements
         from distributed.client import FutureCancelledError
 
         if future.cancelled():

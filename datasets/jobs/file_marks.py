@@ -13,13 +13,12 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from models.errors import StoreError
+from models.errors import StoreError, listed
 
-from ..groundtruth.groundtruth import listed
 from ..utils.files import write_whole
 
 log = logging.getLogger(__name__)
-SOURCES_FILE = "sources.json"  # of a store that is not made in shards; of shards the plan has them
+MARKS_FILE = "sources.json"  # of a store that is not made in shards; of shards the plan has them
 SIZE = 8  # characters
 UNKNOWN = "-" * SIZE
 
@@ -38,8 +37,8 @@ def changed(audio_dir: Path, marks: Iterable[tuple[str, str]]) -> list[str]:
     return [name for name, mark in marks if mark != UNKNOWN and mark_of(audio_dir / name) not in (mark, UNKNOWN)]
 
 
-def tell(names: list[str], base: Path) -> None:
-    """Say which tracks are of files that are no longer the same, and the cure."""
+def warn_changed(names: list[str], base: Path) -> None:
+    """Log which tracks are of files that are no longer the same, and the cure."""
     if names:
         log.warning(
             "%d files have changed since their tracks were made (%s). %s keeps the tracks as they were made. To have them anew delete the "
@@ -49,7 +48,7 @@ def tell(names: list[str], base: Path) -> None:
 
 def read_marks(folder: Path) -> dict[str, str]:
     """The marks of a folder's one store; {} where they were not kept. Raises StoreError for a damaged file."""
-    path = folder / SOURCES_FILE
+    path = folder / MARKS_FILE
     if not path.is_file():
         return {}
     try:
@@ -61,6 +60,6 @@ def read_marks(folder: Path) -> dict[str, str]:
 def write_marks(folder: Path, marks: Mapping[str, str]) -> None:
     """Keep them, whole or not at all; the file goes when there are none."""
     if marks:
-        write_whole(folder / SOURCES_FILE, json.dumps(dict(sorted(marks.items())), indent=0) + "\n")
+        write_whole(folder / MARKS_FILE, json.dumps(dict(sorted(marks.items())), indent=0) + "\n")
     else:
-        (folder / SOURCES_FILE).unlink(missing_ok=True)
+        (folder / MARKS_FILE).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Work shared by many: which tracks make which shard of a store, what became of each shard, and the manifest of all.
 
-The plan (plan.jsonl, a line per shard with its names, and their files' marks: sources.py) is written before the work and only added to, so that a
+The plan (plan.jsonl, a line per shard with its names, and their files' marks: file_marks.py) is written before the work and only added to, so that a
 shard holds the same tracks whoever makes it and however often the work is interrupted. A shard's record (records/NAME.json) is written by who
 made it, before the shard is sealed: a shard is done when its record stands and, unless none of its tracks could be used, its sealed file.
 """

@@ -10,7 +10,7 @@ ensure_torchvision()  # before Lightning is imported
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,18 +18,17 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from models.errors import ConfigError, GroundtruthError, StoreError
+from models.errors import ConfigError, GroundtruthError, StoreError, listed
 from models.windows import Tail
 
-from ..groundtruth.groundtruth import Groundtruth, listed, match
+from ..groundtruth.groundtruth import Groundtruth, match
 from ..groundtruth.split_names import CHECK
-from ..store.track_store import TrackStore
+from ..store.track_store import StoreSource, TrackStore
 from .clips import ClipReader, Teacher, WindowRule, plan_all_windows, plan_crops
 from .loaders import ClipLoader, TrainBatches, share_windows
 from .sampler import WeightedDraws, sample_weights
 
 log = logging.getLogger(__name__)
-Source = str | Path | Iterable[str | Path] | TrackStore
 Labels = str | Path | Groundtruth
 _EXTRACT = "Extract the teacher's logits first (`python ex_maest.py extract_logits`)."
 
@@ -61,14 +60,14 @@ class TrackDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        store: Source,
+        store: StoreSource,
         groundtruth_train: Labels | None = None,
         groundtruth_val: Labels | None = None,
         groundtruth_test: Labels | None = None,
         groundtruth_predict: Labels | None = None,
         *,
         clip_frames: int,
-        store_val: Source | None = None,
+        store_val: StoreSource | None = None,
         require: Mapping[str, object] | None = None,
         batch_size_train: int = 12,
         batch_size_test: int = 20,
@@ -84,7 +83,7 @@ class TrackDataModule(pl.LightningDataModule):
         views: int | None = None,
         half_overlap: bool = False,
         tail: Tail = "pad",
-        teacher: Source | None = None,
+        teacher: StoreSource | None = None,
     ):
         super().__init__()
         for name, value in {
@@ -100,7 +99,7 @@ class TrackDataModule(pl.LightningDataModule):
             raise ConfigError(f"draw is '{draw}' and views {views}; choose labels or uniform, and none or 1 and more.")
         if half_overlap and clip_frames < 2:
             raise ConfigError("Windows of one frame cannot overlap by half.")
-        self._sources: dict[str, Source] = {"train": store, "val": store if store_val is None else store_val}
+        self._sources: dict[str, StoreSource] = {"train": store, "val": store if store_val is None else store_val}
         self._labels = {
             "train": groundtruth_train,
             "val": groundtruth_val,
@@ -181,7 +180,7 @@ class TrackDataModule(pl.LightningDataModule):
         source = self._sources[side]
         key = "train" if source is self._sources["train"] else side
         if key not in self._stores:
-            store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+            store = TrackStore.open(source)
             store.require(**self.require)
             self._stores[key] = store
         return self._stores[key]
@@ -229,9 +228,8 @@ class TrackDataModule(pl.LightningDataModule):
         if self._teacher_source is None:
             return None
         if self._teacher_store is None:
-            source = self._teacher_source
             try:
-                self._teacher_store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+                self._teacher_store = TrackStore.open(self._teacher_source)
             except StoreError as error:
                 raise StoreError(f"The teacher's logits cannot be read: {error} {_EXTRACT}") from None
         store = self._teacher_store

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.errors import GroundtruthError
+
 from ..groundtruth.groundtruth import match
 from ..store.track_store import TrackStore
 
@@ -20,8 +22,6 @@ def norm_stats(store: TrackStore, keys: Sequence[str] | None = None) -> tuple[fl
 
     Raises GroundtruthError when a key is not in the store.
     """
-    from models.errors import GroundtruthError
-
     numbers = np.arange(len(store))
     if keys is not None:
         found = match(keys, store.names)

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..utils.files import write_whole
 
 log = logging.getLogger(__name__)
+FAILED_FILE = "failed.csv"
 HEADER = ["file", "reason", "bytes", "modified"]
 
 
@@ -76,7 +77,7 @@ class Failures:
 
 def failed_before(folder: Path) -> dict[str, str]:
     """The reason of each file that a preparation into `folder` left out, as its failed.csv says; {} where there is none."""
-    return {name: row[0] for name, row in _read(folder / "failed.csv").items()}
+    return {name: row[0] for name, row in _read(folder / FAILED_FILE).items()}
 
 
 def _read(table: Path) -> dict[str, list[str]]:

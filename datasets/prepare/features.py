@@ -57,7 +57,7 @@ def mel_of_file(path: str | Path, max_seconds: float | None = None) -> np.ndarra
 
     Raises AudioError for a file that cannot be decoded or is shorter than 16 ms.
     """
-    import torch
+    import torch  # late: 3 s, and a worker that only resamples never needs it
 
     from models.frontend import mel_blocks
 
@@ -104,6 +104,6 @@ def check_length(path: str | os.PathLike[str], seconds: float) -> None:
 
 @functools.cache
 def _front_end() -> MaestMel:
-    from models.frontend import MaestMel
+    from models.frontend import MaestMel  # late: it imports torch
 
     return MaestMel(edges="essentia", normalize=False)

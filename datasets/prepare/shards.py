@@ -1,8 +1,8 @@
 """Preparation in shards: many workers, of one machine or many, each writing whole shards of the store by itself.
 
-A worker takes a shard of the plan (plans.py), appends its tracks in order, and seals it. What a worker left that was killed, the next one goes
+A worker takes a shard of the plan (jobs/shard_plan.py), appends its tracks in order, and seals it. What a killed worker left, the next one goes
 on with. A file that ends its worker's process again and again (a crash in a decoder, no memory) is given up, and named; the others of its
-shard are not lost (deaths.py). A shard that another process seems to be writing still is made in a folder of its own and moved into place: both
+shard are not lost (crash_counts.py). A shard that another process seems to be writing still is made in a folder of its own and moved into place: both
 are the same, bit for bit.
 """
 
@@ -23,8 +23,8 @@ from joblib import cpu_count
 from models.errors import StoreError
 
 from ..jobs.cluster import connect, run_tasks
-from ..jobs.deaths import DEATHS, Deaths, deaths_path
-from ..jobs.file_marks import changed, mark_of, tell
+from ..jobs.crash_counts import MAX_CRASHES, CrashCounts, crash_counts_path
+from ..jobs.file_marks import changed, mark_of, warn_changed
 from ..jobs.parallel import attempt
 from ..jobs.shard_plan import MANIFEST, Plan, Record, drop_record, planned_names, read_record, write_manifest
 from ..store import files as store_files
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 SHARD_TRACKS = 256
 ATTEMPTS = ".attempts"
-IDLE_ROUNDS = 3  # rounds that bring nothing before it is given up: the death of a shard that is made apart is not counted
+IDLE_ROUNDS = 3  # rounds that bring nothing before it is given up: the crash of a shard that is made apart is not counted
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,14 @@ def _make(task: ShardTask, names: list[str], writer: StoreWriter, target: Path |
     """Fill and seal; `target`: where the sealed file goes."""
     before = len(writer)
     failed: dict[str, tuple[str, bool]] = {}
-    with Deaths(deaths_path(writer.path), task.alone) as deaths:
+    with CrashCounts(crash_counts_path(writer.path), task.alone) as crashes:
         for name in names:
             if name in writer:
                 continue
-            if deaths.of(name) >= DEATHS:
-                failed[name] = f"It ended its worker process {DEATHS} times.", False
+            if crashes.of(name) >= MAX_CRASHES:
+                failed[name] = f"It ended its worker process {MAX_CRASHES} times.", False
                 continue
-            deaths.begin(name)
+            crashes.begin(name)
             value, error, lasting = attempt(task.kind.function, Path(task.audio_dir) / name)
             if error is None and value is not None:
                 writer.append(name, value)
@@ -116,7 +116,7 @@ def _make(task: ShardTask, names: list[str], writer: StoreWriter, target: Path |
                 store_files.sync_folder(target.parent)
         else:
             discard(writer)
-        deaths.end()  # last: who goes on after a kill in between would count from nothing again
+        crashes.end()  # last: who goes on after a kill in between would count from nothing again
     return made
 
 
@@ -169,7 +169,7 @@ def prepare_shards(
     records = {one.shard: read_record(base, one.shard) for one in plan.shards}
     made = _made(plan, records)
     other = _changed(plan, records, audio_dir)
-    tell(other, base)
+    warn_changed(other, base)
     begun_tracks = {one.shard: _written(base, one.shard) for one in plan.shards if records[one.shard] is None}
     stood = made.union(*begun_tracks.values()) & there
     for record in records.values():
@@ -262,7 +262,7 @@ def _make_all(todo: list[ShardTask], plan: Plan, already: int, client: Client | 
                 else:
                     errors[outcome.item.shard] = outcome.error
             todo = [task for task in todo if task.shard in errors]
-            now = sum(Deaths.total(deaths_path(shard_path(base, task.shard))) for task in todo) - 1000 * len(todo)
+            now = sum(CrashCounts.total(crash_counts_path(shard_path(base, task.shard))) for task in todo) - 1000 * len(todo)
             idle = idle + 1 if now <= progressed != -1 else 0
             if todo and idle == IDLE_ROUNDS:
                 raise StoreError(f"Shard {todo[0].shard}: {errors[todo[0].shard]} Nothing comes of trying on.")
@@ -287,6 +287,6 @@ def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | Non
                 store_files.part_path(path).unlink(missing_ok=True)
                 journal.unlink(missing_ok=True)
         if path.is_file() or records[one.shard]:
-            deaths_path(path).unlink(missing_ok=True)
+            crash_counts_path(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (base.parent / ATTEMPTS).rmdir()

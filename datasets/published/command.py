@@ -15,7 +15,7 @@ from pathlib import Path
 from models.audio import find_audio
 from models.errors import AudioError, ClusterError, DataSetError, StoreError
 
-from ..prepare import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_BAD, EXIT_STOPPED
+from ..utils.exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_BAD, EXIT_STOPPED
 from ..utils.files import write_whole
 from .dataset import DataSet
 from .fetch import read_sums

@@ -1,4 +1,4 @@
-"""Published data sets, all with the same verbs. A folder of datasets/ per set; sets_command.py is their one command line.
+"""Published data sets, all with the same verbs. A folder of datasets/ per set; command.py is their one command line.
 
     from datasets.gtzan import GTZAN
 
@@ -21,9 +21,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from models.errors import AudioError, DataSetError, nearest
+from models.errors import AudioError, DataSetError, listed, nearest
 
-from ..groundtruth.groundtruth import listed
 from ..prepare import Preparation, prepare
 from .fetch import Bundle, fetch
 from .label_table import LabelTable
@@ -115,7 +114,7 @@ class DataSet:
         audio: bool = True,
         labels: bool = True,
     ) -> int:
-        """Download and unpack what is lacking; returns how many parts of it needed work (datasets/fetch.py).
+        """Download and unpack what is lacking; returns how many parts of it needed work (fetch.py).
 
         mirror: an address that serves the same names. known: sha256 by name. get, open_up: leave one of the two out. audio, labels: False leaves
         the audio out, or the labels and lists.

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import DataSetError
+from models.errors import DataSetError, listed
 
-from ..groundtruth.groundtruth import Groundtruth, listed
+from ..groundtruth.groundtruth import Groundtruth
 from ..utils.files import write_whole
 
 SPLITS = ("train", "validation", "test")

@@ -19,8 +19,9 @@ from rich.text import Text
 
 from models.errors import DataSetError
 
-from ..prepare import EXIT_OK, EXIT_STOPPED
-from . import command as sets_command
+from ..utils.exit_codes import EXIT_OK, EXIT_STOPPED
+from .command import VERBS
+from .command import main as run_command
 from .dataset import NAMES, DataSet, Variant, get_set
 
 
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m datasets",
         description="The published data sets that there are.",
-        epilog=f"Sets: {', '.join(NAMES)}. Steps: {', '.join(sets_command.VERBS)}; `python -m datasets NAME STEP --help` has their options, and "
+        epilog=f"Sets: {', '.join(NAMES)}. Steps: {', '.join(VERBS)}; `python -m datasets NAME STEP --help` has their options, and "
         "`python -m datasets.NAME` does all steps.",
     )
     made.add_argument("name", nargs="?", metavar="NAME", help="a set: all about it, instead of the table of all")
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None, console: Console | None = None) -> i
             Console(stderr=True).print(Text(str(error)))
             return EXIT_STOPPED
         if len(words) > 1:
-            return sets_command.main(data, words[1:])
+            return run_command(data, words[1:])
         _print_one(data, console)
         return EXIT_OK
     if parser().parse_args(words).markdown:
@@ -134,7 +135,7 @@ def _print_one(data: DataSet, console: Console) -> None:
     first = "all steps" + ("" if data.bundles() else " but the download")
     lines = [
         (f"python -m datasets.{data.name}", first),
-        (f"python -m datasets.{data.name} STEP", f"one of {', '.join(sets_command.VERBS[1:])}"),
+        (f"python -m datasets.{data.name} STEP", f"one of {', '.join(VERBS[1:])}"),
         (f"python -m datasets.{data.name} --help", "all options"),
     ]
     commands = Table.grid(padding=(0, 2))

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import StoreError
+from models.errors import StoreError, listed
 
-from ..groundtruth.groundtruth import listed, without_suffix
+from ..groundtruth.groundtruth import without_suffix
 from .track_store import TrackStore
 
 MMAP = ".mmap"

@@ -92,12 +92,14 @@ class TrackStore:
         return StoreWriter(shard_path(path, shard), files.Header.make(tuple(item_shape), dtype, attrs))
 
     @classmethod
-    def open(cls, source: str | Path | Iterable[str | Path]) -> TrackStore:
-        """Open a store (sealed or still growing, with its shards), a folder of stores, or a list of either, as one.
+    def open(cls, source: StoreSource) -> TrackStore:
+        """Open a store (sealed or still growing, with its shards), a folder of stores, or a list of either, as one; return an open store as it is.
 
         Raises StoreError when nothing is there, a file is damaged, shards differ in what they hold, or a name stands in two of
         them.
         """
+        if isinstance(source, TrackStore):
+            return source
         sources = [source] if isinstance(source, str | Path) else list(source)
         if not sources:
             raise StoreError("No track store was named.")
@@ -308,6 +310,9 @@ class TrackStore:
                         raise StoreError(
                             f"Track {name!r} in {index.data_path} is damaged on disk (its checksum differs). Make it again."
                         )
+
+
+StoreSource = str | Path | Iterable[str | Path] | TrackStore  # what TrackStore.open takes
 
 
 def _unlike(a: files.Index, b: files.Index) -> str:

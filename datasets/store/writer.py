@@ -1,4 +1,4 @@
-"""Writing a track store: append, survive any kill, resume, seal. The files are described in store_files.py."""
+"""Writing a track store: append, survive any kill, resume, seal. The files are described in files.py."""
 
 from __future__ import annotations
 

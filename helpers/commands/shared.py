@@ -8,13 +8,16 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from models.errors import ConfigError, WeightsError
 from models.weights.checkpoints import read_settings
 
+from ..experiments.earlier_runs import run_of, run_to_continue, seed_of
 from ..runtime.processes import is_first_process
-from ..training.resume import BATCH, CHECKPOINTS, check_same, experiment_of, newest, read_saved, run_of, run_to_continue, seed_of
+from ..training.resume import CHECKPOINTS, newest, read_saved
+from ..training.same_training import BATCH, ResumeRules
 
 if TYPE_CHECKING:
     from models.encoder import AudioEncoder
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from ..prediction.predict import Prediction
 
 log = logging.getLogger(__name__)
-HARDWARE = ("devices", "num_nodes", "accelerator", "precision", "strategy")  # keys of the trainer's section that a test has too
 LAST = "last"  # of ckpt_path: the newest checkpoint of this config's newest run
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
 
@@ -46,32 +48,34 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Mapping[str, Any
     return implied
 
 
-def continued_by(*commands: str) -> Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]]:
+def continued_by(
+    rules: ResumeRules, *commands: str
+) -> Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]]:
     """The rule which run folder one of `commands` goes on in (that of ckpt_path, or for `last` this config's newest), and with which seed.
 
-    `test` goes on in none: it takes the seed of the training that `last` means.
+    `test` goes on in none: it takes the seed of the training that `last` means. rules: what a resumed run may differ in.
     """
 
     def continues(command: str, config: Mapping[str, Any], named: Sequence[str]) -> tuple[Path | None, int | None]:
         chosen = config["ckpt_path"]
         if command == "test" and chosen == LAST:  # Sacred draws another seed for it than for the training that it means
-            trained = run_to_continue(config["trainer"]["default_root_dir"], "main", config, named)
+            trained = run_to_continue(config["trainer"]["default_root_dir"], "main", config, rules, named)
             return None, None if trained is None else seed_of(trained)
         if chosen is None or command not in commands:
             return None, None
         if chosen != LAST:
             folder, seed = run_of(chosen), read_saved(chosen).experiment.get("seed")
         else:
-            folder = run_to_continue(config["trainer"]["default_root_dir"], command, config, named)
+            folder = run_to_continue(config["trainer"]["default_root_dir"], command, config, rules, named)
             seed = None if folder is None else seed_of(folder)
         if is_first_process():  # refused before the folder is touched
-            starting_point({"seed": seed, **config}, folder, say=False)
+            starting_point({"seed": seed, **config}, folder, rules, say=False)
         return folder, seed
 
     return continues
 
 
-def starting_point(config: Mapping[str, Any], continued: Path | None, say: bool = True) -> Path | None:
+def starting_point(config: Mapping[str, Any], continued: Path | None, rules: ResumeRules, say: bool = True) -> Path | None:
     """The checkpoint to continue from; None for a training from the beginning. continued: the run folder that is gone on in.
 
     Raises ConfigError or WeightsError, before any work, for one that is torn or belongs to another experiment.
@@ -91,17 +95,17 @@ def starting_point(config: Mapping[str, Any], continued: Path | None, say: bool 
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
-    items = config["datamodule"]["batch_size_train"] * count_processes(config["trainer"])
-    check_same(saved, {**experiment_of(config), BATCH: items}, config["trainer"]["max_epochs"], say=False)
+    items = config["datamodule"]["batch_size_train"] * count_processes(SimpleNamespace(**config["trainer"]))
+    rules.identity(config, {BATCH: items}).check(saved, config["trainer"]["max_epochs"], warn=False)
     return saved.path
 
 
-def tested_checkpoint(config: Mapping[str, Any]) -> Path | None:
+def tested_checkpoint(config: Mapping[str, Any], rules: ResumeRules) -> Path | None:
     """The checkpoint that `test` scores. Raises ConfigError where `last` finds none."""
     chosen, root = config["ckpt_path"], config["trainer"]["default_root_dir"]
     if chosen != LAST:
         return None if chosen is None else Path(chosen)
-    folder = run_to_continue(root, "main", config)
+    folder = run_to_continue(root, "main", config, rules)
     saved = None if folder is None else newest(folder / CHECKPOINTS)
     if saved is None:
         raise ConfigError(f"No run of this config under {root} has left a checkpoint: train it, or name one by ckpt_path=PATH.")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.collection.audio_scan import ScanResult, Sound, scan_files, scan_store
 from datasets.collection.findings import Findings, examine, torn_groups, write_table
-from datasets.collection.sounds import Heard, Sound, listen_to_all, sounds_of_store
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.read import TABLES
 from datasets.groundtruth.splits import stratified_split
@@ -97,11 +97,11 @@ def check_collection(
     )  # before hours of listening
     if is_store:
         store = TrackStore.open(source)
-        left_out = {name: Heard(None, why) for name, why in failed_before(Path(store.paths[0]).parent).items()}
-        heard = left_out | dict(sounds_of_store(store))
+        left_out = {name: ScanResult(None, why) for name, why in failed_before(Path(store.paths[0]).parent).items()}
+        heard = left_out | dict(scan_store(store))
     else:
-        heard = listen_to_all(source, find_audio(source), out / "sounds.jsonl", jobs)
-    heard = {name: Heard(h.sound, h.error and h.error.replace(f"{source}/", "")) for name, h in heard.items()}
+        heard = scan_files(source, find_audio(source), out / "sounds.jsonl", jobs)
+    heard = {name: ScanResult(h.sound, h.error and h.error.replace(f"{source}/", "")) for name, h in heard.items()}
     found = examine(truth, heard, None if is_store else source, new_split)
     cleaned, made, why = found.cleaned(), False, ""
     if (truth.split is None or new_split) and (bare := found.cleaned(without_split=True)) is not None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from datasets.collection.findings import torn_groups
-from datasets.groundtruth.groundtruth import Groundtruth, listed
+from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.splits import ensure_split, hash_split
 from datasets.store.track_store import TrackStore
 from datasets.utils.locks import try_flock
-from models.errors import AudioError, ConfigError, GroundtruthError, StoreError
+from models.errors import AudioError, ConfigError, GroundtruthError, StoreError, listed
 
 log = logging.getLogger(__name__)
 SPLITS = ("train", "val", "test")

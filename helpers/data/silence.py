@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import listed
 from datasets.store.track_store import TrackStore
+from models.errors import listed
 
 log = logging.getLogger(__name__)
 _GLANCE = 512  # items in the middle of a track: only where these are zeros all of it is read

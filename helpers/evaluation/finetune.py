@@ -30,6 +30,7 @@ from ..runtime.devices import autocast, resolve_accelerator, resolve_precision
 from ..schedules import exp_warmup_linear_down
 from ..training.fit import fit
 from ..training.lightning_module import LitObjective, Optimization
+from ..training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 
@@ -114,14 +115,16 @@ def finetune(
         found = fit(
             objective,
             module,
-            out_dir=out_dir / f"seed-{seed}",
-            max_epochs=settings.max_epochs,
+            TrainingSettings(
+                out_dir=out_dir / f"seed-{seed}",
+                max_epochs=settings.max_epochs,
+                seed=seed,
+                accelerator=settings.accelerator,
+                precision=settings.precision,
+                monitor=monitor,
+                monitor_mode=mode,
+            ),
             optimization=_optimization(settings),
-            seed=seed,
-            accelerator=settings.accelerator,
-            precision=settings.precision,
-            monitor=monitor,
-            monitor_mode=mode,
             log_metric=log_metric if seed == seeds[0] else None,
         )
         curve = np.array([row[monitor] for row in found.history])

@@ -12,10 +12,10 @@ from typing import Any
 
 from models.errors import ConfigError
 
-from ..training.resume import RunLock
 from ..utils.files import atomic, remove_parts
 from .observers import FolderObserver
 from .provenance import process_is_gone
+from .run_lock import RunLock
 
 log = logging.getLogger(__name__)
 

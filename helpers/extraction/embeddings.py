@@ -21,9 +21,9 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 import torch
 
-from datasets.groundtruth.groundtruth import listed, match
+from datasets.groundtruth.groundtruth import match
 from datasets.store.track_store import TrackStore
-from models.errors import ConfigError, GroundtruthError, StoreError
+from models.errors import ConfigError, GroundtruthError, StoreError, listed
 
 log = logging.getLogger(__name__)
 Reduce = Literal["mean", "stack"]

@@ -14,12 +14,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 
-from datasets.groundtruth.groundtruth import listed
 from datasets.loading.clips import WindowRule, samples_of
 from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
-from models.errors import ConfigError, StoreError
+from models.errors import ConfigError, StoreError, listed
 from models.weights.head_origin import weights_sha256
 from models.windows import Tail
 

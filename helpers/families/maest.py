@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -19,15 +20,16 @@ from models.maest import MAEST, get_maest
 from models.maest.augment import Masking, Roll
 from models.maest.objective import SupervisedObjective, TeacherStudentObjective
 from models.maest.patchout import tag
+from models.registry import get_card
 from models.weights.checkpoints import read_settings
-from models.weights.registry import find_weights, get_card
+from models.weights.locate import find_weights
 
 from ..data.find import Tracks
 from ..runtime.devices import count_processes, resolve_accelerator
 from ..schedules import cosine_cycle, exp_warmup_linear_down
 from ..training.averaging import AveragedWeights
 from ..training.lightning_module import Optimization
-from ..training.resume import BATCH, DATA, about_data, experiment_of
+from ..training.same_training import BATCH, DATA, ResumeRules, TrainingIdentity
 
 log = logging.getLogger(__name__)
 Section = Mapping[str, Any]
@@ -194,10 +196,10 @@ def build_averaging(module: Section) -> AveragedWeights | None:
     return AveragedWeights(module["swa_epoch_start"], module["swa_freq"], lr=module["swa_lrs"])
 
 
-def build_experiment(config: Mapping[str, Any], data: TrackDataModule) -> dict[str, Any]:
+def build_identity(config: Mapping[str, Any], data: TrackDataModule, rules: ResumeRules, **more: Any) -> TrainingIdentity:
     """What a run that continues this one's checkpoints must have in common with it: its settings, its data, and items per batch."""
-    own = {DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(config["trainer"])}
-    return {**experiment_of(config), **about_data(config, data.summary()), **own}
+    own = {DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(SimpleNamespace(**config["trainer"])), **more}
+    return rules.identity(config, {**rules.about_data(config, data.summary()), **own})
 
 
 def output_folder(out_dir: str | Path, clip_length: float, maest: Section) -> Path:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import listed
-from models.errors import GroundtruthError
+from models.errors import GroundtruthError, listed
 
 from .metric import Draws, Metric, Predictions, mean_over_items
 from .tasks import Task, register_task

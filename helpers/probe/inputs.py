@@ -11,9 +11,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import Groundtruth, listed, match, without_suffix
+from datasets.groundtruth.groundtruth import Groundtruth, match, without_suffix
 from datasets.groundtruth.values import Values, z_scored
-from models.errors import ConfigError, GroundtruthError, StoreError
+from models.errors import ConfigError, GroundtruthError, StoreError, listed
 
 from ..data.find import label_files, read_truths
 from ..extraction.embeddings import MEMORY, NPY_SUFFIX, Choice, Rows, embedding_names, load_rows

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import Groundtruth, listed
-from models.errors import GroundtruthError
+from datasets.groundtruth.groundtruth import Groundtruth
+from models.errors import GroundtruthError, listed
 
 log = logging.getLogger(__name__)
 MOST_STEPS = 30  # different fractional numbers that may still be classes (ratings in half steps)

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from datasets.groundtruth.groundtruth import listed
-from models.errors import ConfigError, GroundtruthError
+from models.errors import ConfigError, GroundtruthError, listed
 from models.heads import ProbeHead
 from models.weights.head_origin import LAYER, LOSS, SHA
 

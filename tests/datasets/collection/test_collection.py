@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.collection.audio_scan import ScanResult, Sound
 from datasets.collection.findings import examine, torn_groups, write_table
-from datasets.collection.sounds import Heard, Sound
 from datasets.groundtruth.groundtruth import Groundtruth
 
 
@@ -17,7 +17,7 @@ def heard(**digests):
     found = {}
     for name, digest in digests.items():
         sound = None if digest is None else Sound(2.0, 16000, 1, "WAV", 0.5, 0.0, 0.0, digest)
-        found[name.replace("__", "/") + ".wav"] = Heard(sound, None if digest is not None else "it is damaged")
+        found[name.replace("__", "/") + ".wav"] = ScanResult(sound, None if digest is not None else "it is damaged")
     return found
 
 
@@ -38,7 +38,7 @@ def test_each_fault_is_found():
         ]
     )
     found = examine(
-        truth, {**heard(a="1", bad=None, c="2", d="1", new="9"), "e.mp3": Heard(error="?"), "e.ogg": Heard(error="?")}
+        truth, {**heard(a="1", bad=None, c="2", d="1", new="9"), "e.mp3": ScanResult(error="?"), "e.ogg": ScanResult(error="?")}
     )
     assert found.missing == {1: "there is no such file"}
     assert found.unreadable == {2: "it is damaged"}
@@ -166,7 +166,7 @@ def test_groups_in_several_splits():
         group=["p", "p", "q", "", "", "r"],
     )
     assert torn_groups(truth) == {"p": {"train": 1, "test": 1}}
-    found = examine(truth, {f"{i}": Heard(Sound(2.0, 1, 1, "", None, None, None, str(i))) for i in range(6)})
+    found = examine(truth, {f"{i}": ScanResult(Sound(2.0, 1, 1, "", None, None, None, str(i))) for i in range(6)})
     assert found.exit_code == 3
     assert found.problems() == [("p", "group in several splits", "1 in train, 1 in test")]
     assert torn_groups(table([("a", ["x"])], group=["p"])) == {}

@@ -17,7 +17,8 @@ import pytest
 from datasets.jobs import cluster
 from datasets.jobs.cluster import connect
 from datasets.merge import merge
-from datasets.prepare import main, prepare
+from datasets.prepare import prepare
+from datasets.prepare.command import main
 from datasets.prepare.failures import Failures
 from datasets.prepare.features import Kind
 from datasets.prepare.shards import prepare_shards

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from datasets import prepare as preparation
-from datasets.prepare import features, main
+from datasets.prepare import features
+from datasets.prepare.command import main
 from datasets.store.track_store import TrackStore
 from models import audio
 from models.audio import containers

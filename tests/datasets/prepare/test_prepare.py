@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import prepare as module
-from datasets.prepare import features, main, prepare
+from datasets.prepare import features, prepare
+from datasets.prepare import preparation as module
+from datasets.prepare.command import main
 from datasets.store import files as store_files
 from datasets.store.track_store import TrackStore
 from models import audio

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import prepare as module
-from datasets.jobs import deaths
+from datasets.jobs import crash_counts
 from datasets.jobs import shard_plan as plans
 from datasets.merge import main as merge_main
 from datasets.merge import merge
 from datasets.prepare import features, prepare, shards
+from datasets.prepare.command import main
 from datasets.store.track_store import TrackStore
 from models.errors import StoreError
 from tests.sound import folder_of, tune, write
@@ -81,13 +81,13 @@ def test_a_replaced_file_is_said(tmp_path, caplog):
 def test_the_death_of_a_pool_is_not_the_file_s_that_was_under_way(tmp_path):
     path = tmp_path / "deaths"
     for alone in (False, False, False, False, True):
-        kept = deaths.Deaths(path, alone)
+        kept = crash_counts.CrashCounts(path, alone)
         kept.__enter__()
         assert kept.of("long.wav") == 0
         kept.begin("long.wav")
         os.close(kept._handle)  # as SIGKILL leaves it
-        assert deaths.Deaths.total(path) == alone
-    with deaths.Deaths(path, False) as after:
+        assert crash_counts.CrashCounts.total(path) == alone
+    with crash_counts.CrashCounts(path, False) as after:
         assert after.of("long.wav") == 1
         after.end()
 
@@ -104,15 +104,15 @@ def test_a_kill_while_a_shard_is_sealed_forgets_no_death(folder, tmp_path, monke
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(deaths.Deaths, "__exit__", lambda self, *_: os.close(self._handle))  # as SIGKILL leaves it
+        patch.setattr(crash_counts.CrashCounts, "__exit__", lambda self, *_: os.close(self._handle))  # as SIGKILL leaves it
         patch.setattr(shards.Record, "write", killed)
         path.write_text(json.dumps({"at": None, "deaths": {names[3]: 3}}))
         with pytest.raises(Killed):
             prepare(folder, tmp_path, jobs=1, shard_tracks=50)
     assert json.loads(path.read_text())["deaths"] == {names[3]: 3}
     with monkeypatch.context() as patch:
-        patch.setattr(deaths.Deaths, "__exit__", lambda self, *_: os.close(self._handle))
-        patch.setattr(deaths.Deaths, "end", killed)
+        patch.setattr(crash_counts.CrashCounts, "__exit__", lambda self, *_: os.close(self._handle))
+        patch.setattr(crash_counts.CrashCounts, "end", killed)
         with pytest.raises(Killed):
             prepare(folder, tmp_path, jobs=1)
     assert path.exists()
@@ -319,7 +319,7 @@ def test_a_full_disk_is_told_and_goes_on_later(folder, whole, tmp_path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
-        assert module.main([str(folder), str(tmp_path), "--jobs", "1", "--shard-tracks", "5"]) == 2
+        assert main([str(folder), str(tmp_path), "--jobs", "1", "--shard-tracks", "5"]) == 2
     assert "no space left on the disk" in caplog.text
     prepare(folder, tmp_path, jobs=1)
     assert contents(tmp_path) == contents(whole)
@@ -339,7 +339,7 @@ def test_merging_goes_on_and_refuses_itself(whole, tmp_path, caplog):
     assert Path(tmp_path / "n.h5").exists() is False
 
 
-def test_a_kill_right_after_a_write_leaves_the_deaths_readable(tmp_path, monkeypatch):
+def test_a_kill_right_after_a_write_leaves_the_crash_counts_readable(tmp_path, monkeypatch):
     """A longer name was under way before: what remains of it must not hide the one that killed."""
     path, write_ = tmp_path / "deaths", os.pwrite
 
@@ -351,16 +351,16 @@ def test_a_kill_right_after_a_write_leaves_the_deaths_readable(tmp_path, monkeyp
         if b"short" in data:
             raise Killed  # nothing after the write is reached, as after SIGKILL
 
-    kept = deaths.Deaths(path)
+    kept = crash_counts.CrashCounts(path)
     kept.__enter__()
     kept.begin("a much longer name than the next.wav")
-    monkeypatch.setattr(deaths.os, "pwrite", killed_after)
+    monkeypatch.setattr(crash_counts.os, "pwrite", killed_after)
     with pytest.raises(Killed):
         kept.begin("short.wav")
     monkeypatch.undo()
     os.close(kept._handle)
-    assert deaths.Deaths.total(path) == 1
-    with deaths.Deaths(path) as again:
+    assert crash_counts.CrashCounts.total(path) == 1
+    with crash_counts.CrashCounts(path) as again:
         assert again.of("short.wav") == 1
         again.end()
     assert not path.exists()

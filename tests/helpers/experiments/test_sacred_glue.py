@@ -19,17 +19,17 @@ from models.errors import AudioError, ConfigError
 
 @dataclass
 class Inner:
-    rate: float = opt(0.5, "share")
-    kind: str = opt("a", "which", ("a", "b"))
-    blocks: int | list[int] = opt(7, "block or blocks")
+    rate: float = opt(0.5, "share", affects="nothing")
+    kind: str = opt("a", "which", ("a", "b"), affects="nothing")
+    blocks: int | list[int] = opt(7, "block or blocks", affects="nothing")
 
 
 @dataclass
 class Outer:
-    root: str = opt("runs", "folder")
-    epochs: int = opt(3, "epochs")
-    name: str | None = opt(None, "a name")
-    flag: bool = opt(False, "a flag")
+    root: str = opt("runs", "folder", affects="nothing")
+    epochs: int = opt(3, "epochs", affects="nothing")
+    name: str | None = opt(None, "a name", affects="nothing")
+    flag: bool = opt(False, "a flag", affects="nothing")
     inner: Inner = section(Inner)
 
 

@@ -15,15 +15,15 @@ from helpers.experiments.experiment import Experiment, metric_logger, run_folder
 
 @dataclass
 class Inner:
-    rate: float = opt(0.5, "share")
+    rate: float = opt(0.5, "share", affects="nothing")
 
 
 @dataclass
 class Outer:
-    root: str = opt("runs", "folder")
-    epochs: int = opt(3, "epochs")
-    wait: bool = opt(False, "stay until standard input ends")
-    fail: bool = opt(False, "raise")
+    root: str = opt("runs", "folder", affects="nothing")
+    epochs: int = opt(3, "epochs", affects="nothing")
+    wait: bool = opt(False, "stay until standard input ends", affects="nothing")
+    fail: bool = opt(False, "raise", affects="nothing")
     inner: Inner = section(Inner)
 
 

@@ -93,7 +93,7 @@ class _Digest:
         return self._hash.hexdigest()
 
 
-def listen(path: str | os.PathLike[str]) -> Sound:
+def scan_file(path: str | os.PathLike[str]) -> Sound:
     """Decode a file whole. Raises AudioError when it cannot be, or is too short to be prepared."""
     about = audio.info(path)
     check_length(path, about.duration)
@@ -111,16 +111,16 @@ def listen(path: str | os.PathLike[str]) -> Sound:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ScanResult:
     """What became of listening to a file: its sound, or why not."""
 
     sound: Sound | None = None
     error: str | None = None
 
 
-def listen_to_all(
+def scan_files(
     audio_dir: str | os.PathLike[str], names: Sequence[str], cache: Path | None = None, jobs: int | None = None
-) -> dict[str, Heard]:
+) -> dict[str, ScanResult]:
     """Every file of `names` (relative to audio_dir), in worker processes.
 
     cache: a file of what was found out before; a file of the same size and time of change is not listened to again. Grows as files are done,
@@ -137,12 +137,12 @@ def listen_to_all(
         cache.parent.mkdir(parents=True, exist_ok=True)
     with (
         open(cache or os.devnull, "a", encoding="utf-8", errors="surrogateescape") as file,
-        JobProgress("Listening", len(names), "files", done=len(heard)) as progress,
+        JobProgress("Scanning", len(names), "files", done=len(heard)) as progress,
     ):
         file.write("\n")  # ends a torn line
-        for outcome in parallel_map(listen, (root / name for name in todo), jobs, ordered=False):
+        for outcome in parallel_map(scan_file, (root / name for name in todo), jobs, ordered=False):
             name = todo[outcome.index]
-            heard[name] = Heard(outcome.value, outcome.error)
+            heard[name] = ScanResult(outcome.value, outcome.error)
             if outcome.error is None or outcome.lasting:
                 sound = None if outcome.value is None else asdict(outcome.value)
                 line = {"v": VERSION, "file": name, "state": state[name], "sound": sound, "error": outcome.error}
@@ -160,8 +160,8 @@ def _state(path: Path) -> list[int] | None:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _read_cache(cache: Path) -> dict[str, tuple[list[int], Heard]]:
-    found: dict[str, tuple[list[int], Heard]] = {}
+def _read_cache(cache: Path) -> dict[str, tuple[list[int], ScanResult]]:
+    found: dict[str, tuple[list[int], ScanResult]] = {}
     if not cache.is_file():
         return found
     for line in cache.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
@@ -169,13 +169,13 @@ def _read_cache(cache: Path) -> dict[str, tuple[list[int], Heard]]:
             entry = json.loads(line)
             if entry["v"] == VERSION:
                 sound = None if entry["sound"] is None else Sound(**entry["sound"])
-                found[entry["file"]] = entry["state"], Heard(sound, entry["error"])
+                found[entry["file"]] = entry["state"], ScanResult(sound, entry["error"])
         except (ValueError, TypeError, KeyError):  # torn, or of another version
             continue
     return found
 
 
-def sounds_of_store(store: TrackStore) -> Iterator[tuple[str, Heard]]:
+def scan_store(store: TrackStore) -> Iterator[tuple[str, ScanResult]]:
     """The same of a store of mels or waveforms, as far as it tells: lengths, and copies by their stored values.
 
     Raises StoreError for a store of something else.
@@ -190,4 +190,4 @@ def sounds_of_store(store: TrackStore) -> Iterator[tuple[str, Heard]]:
             items = store.read(i)
             digest = hashlib.blake2b(items.tobytes(), digest_size=16).hexdigest() if items.any() else ""
             progress.advance()
-            yield name, Heard(Sound(len(items) * step, rate, 1, str(about["kind"]), None, None, None, digest))
+            yield name, ScanResult(Sound(len(items) * step, rate, 1, str(about["kind"]), None, None, None, digest))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.collection import sounds
-from datasets.collection.sounds import Heard, _Digest, listen, listen_to_all, sounds_of_store
+from datasets.collection import audio_scan
+from datasets.collection.audio_scan import ScanResult, _Digest, scan_file, scan_files, scan_store
 from datasets.store.track_store import TrackStore
 from models.errors import AudioError, StoreError
 from tests.sound import folder_of, tune, write
@@ -32,7 +32,7 @@ def test_copies_are_found_in_every_container_that_keeps_the_samples(tmp_path):
         write(tmp_path / "stereo.wav", np.repeat(sound, 2, axis=1), 16000),
         write(tmp_path / "padded.wav", np.pad(sound, ((4000, 99), (0, 0))), 16000),
     ]
-    assert len({listen(path).digest for path in same}) == 1
+    assert len({scan_file(path).digest for path in same}) == 1
     other = [
         write(tmp_path / "a.mp3", sound, 16000),
         write(tmp_path / "a.ogg", sound, 16000),
@@ -41,7 +41,7 @@ def test_copies_are_found_in_every_container_that_keeps_the_samples(tmp_path):
         write(tmp_path / "faster.wav", sound, 22050),
         write(tmp_path / "another.wav", sixteen(seed=1), 16000),
     ]
-    assert len({listen(path).digest for path in [same[0], *other]}) == 7
+    assert len({scan_file(path).digest for path in [same[0], *other]}) == 7
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,20 +59,20 @@ def test_the_hash_does_not_depend_on_the_blocks(values, data):
 
 
 def test_levels_and_remarks(tmp_path):
-    clipped = listen(write(tmp_path / "c.wav", np.clip(20 * tune(1.5, 16000, 1), -1, 1), 16000))
+    clipped = scan_file(write(tmp_path / "c.wav", np.clip(20 * tune(1.5, 16000, 1), -1, 1), 16000))
     assert clipped.clipped > 0.2
     assert clipped.peak == pytest.approx(1, abs=1e-3)
     assert clipped.remarks[0].startswith("clipped")
     assert (clipped.seconds, clipped.sample_rate, clipped.channels) == (1.5, 16000, 1)
-    shifted = listen(write(tmp_path / "d.wav", 0.5 * tune(1.5, 16000, 1) + 0.25, 16000))
+    shifted = scan_file(write(tmp_path / "d.wav", 0.5 * tune(1.5, 16000, 1) + 0.25, 16000))
     assert shifted.offset == pytest.approx(0.25, abs=0.01)
     assert shifted.remarks == ["its mean is +0.25, not 0"]
-    silent = listen(write(tmp_path / "s.wav", np.zeros((8000, 2)), 16000))
+    silent = scan_file(write(tmp_path / "s.wav", np.zeros((8000, 2)), 16000))
     assert (silent.digest, silent.remarks) == ("", ["only 0.50 s long", "silent"])
-    assert listen(write(tmp_path / "fine.flac", tune(1.5, 16000, 6), 16000)).remarks == []
+    assert scan_file(write(tmp_path / "fine.flac", tune(1.5, 16000, 6), 16000)).remarks == []
     (tmp_path / "e.wav").touch()
     with pytest.raises(AudioError, match="0 bytes"):
-        listen(tmp_path / "e.wav")
+        scan_file(tmp_path / "e.wav")
 
 
 def test_what_was_heard_is_not_listened_to_again(tmp_path, monkeypatch):
@@ -80,18 +80,18 @@ def test_what_was_heard_is_not_listened_to_again(tmp_path, monkeypatch):
     (root / "junk.wav").write_bytes(b"junk" * 9)
     names = [p.relative_to(root).as_posix() for p in sorted(root.rglob("*.wav"))]
     cache = tmp_path / "new" / "sounds.jsonl"
-    first = listen_to_all(root, names, cache, jobs=1)
+    first = scan_files(root, names, cache, jobs=1)
     assert list(first) == names
     assert "not audio" in first["junk.wav"].error
-    monkeypatch.setattr(sounds, "parallel_map", None)
-    assert listen_to_all(root, names, cache, jobs=1) == first
+    monkeypatch.setattr(audio_scan, "parallel_map", None)
+    assert scan_files(root, names, cache, jobs=1) == first
     monkeypatch.undo()
     lines = cache.read_text().splitlines(keepends=True)
     cache.write_text("".join(lines[:-1]) + lines[-1][: len(lines[-1]) // 2])  # torn by a kill
     write(root / names[0], tune(0.3, 16000, 1), 16000)  # changed
     tried = []
-    monkeypatch.setattr(sounds, "listen", lambda path: tried.append(path.name) or listen(path))
-    again = listen_to_all(root, names, cache, jobs=1)
+    monkeypatch.setattr(audio_scan, "scan_file", lambda path: tried.append(path.name) or scan_file(path))
+    again = scan_files(root, names, cache, jobs=1)
     assert len(tried) == 2
     assert again[names[0]].sound.seconds == pytest.approx(0.3)
     assert {n: h for n, h in again.items() if n != names[0]} == {n: h for n, h in first.items() if n != names[0]}
@@ -105,13 +105,13 @@ def test_a_store_tells_lengths_and_copies(tmp_path):
         for name, items in {"a": frames, "b": frames[:100], "c": frames, "quiet": np.zeros_like(frames)}.items():
             writer.append(name, items)
         writer.seal()
-    heard = dict(sounds_of_store(TrackStore.open(tmp_path)))
+    heard = dict(scan_store(TrackStore.open(tmp_path)))
     assert heard["a"].sound.seconds == 10.0
     assert heard["a"].sound.digest == heard["c"].sound.digest != heard["b"].sound.digest
-    assert heard["quiet"] == Heard(heard["quiet"].sound)
+    assert heard["quiet"] == ScanResult(heard["quiet"].sound)
     assert heard["quiet"].sound.digest == ""
     with TrackStore.create(tmp_path / "e/e.h5", (3,), "float16", {"kind": "embeddings"}) as writer:
         writer.append("a", frames[:1, :3])
         writer.seal()
     with pytest.raises(StoreError, match="holds embeddings; mels or waveforms are wanted"):
-        list(sounds_of_store(TrackStore.open(tmp_path / "e")))
+        list(scan_store(TrackStore.open(tmp_path / "e")))

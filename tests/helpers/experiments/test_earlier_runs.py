@@ -13,12 +13,22 @@ import pytest
 import torch
 
 from helpers.commands import shared as commands
+from helpers.experiments.earlier_runs import run_of
+from helpers.experiments.earlier_runs import run_to_continue as _run_to_continue
 from helpers.experiments.provenance import process_state
 from helpers.experiments.run_folder import RunFolder, record_orphaned
-from helpers.training.resume import DATA, LOCK, RunLock, about_data, changes, experiment_of, run_of, run_to_continue
+from helpers.experiments.run_lock import LOCK, RunLock
+from helpers.training.same_training import DATA, ResumeRules
 from models.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
+INPUTS = {"datamodule.base_dir", "datamodule.groundtruth", "datamodule.audio_dir", "maest.checkpoint"}
+FREE = {"ckpt_path", "predict.top", "trainer.max_epochs", "trainer.default_root_dir", "datamodule.num_workers"}
+RULES = ResumeRules(frozenset(FREE | INPUTS), frozenset({"trainer.devices"}), frozenset(INPUTS))
+
+
+def run_to_continue(root, command, settings, named):
+    return _run_to_continue(root, command, settings, RULES, named)
 
 
 def config(**changed):
@@ -60,7 +70,10 @@ def test_what_changes_no_number_may_change(tmp_path):
     where = folder(tmp_path, 1)
     free = dict(trainer__max_epochs=9, predict__top=3, maest__checkpoint="a.ckpt", ckpt_path="last", trainer__devices=4)
     assert run_to_continue(tmp_path, "main", config(**free), ["demo"]) == where
-    assert changes(experiment_of(config()), experiment_of(config(**free))) == ([], ["trainer.devices was 1, is 4"])
+    assert RULES.changes(RULES.experiment_of(config()), RULES.experiment_of(config(**free))) == (
+        [],
+        ["trainer.devices was 1, is 4"],
+    )
 
 
 def test_a_run_on_the_same_place_is_preferred(tmp_path):
@@ -90,11 +103,11 @@ def test_a_test_without_a_seed_means_the_training_without_one(tmp_path):
     )
     given = config(ckpt_path="last", trainer__default_root_dir=str(tmp_path))
     del given["seed"]
-    found, seed = commands.continued_by("main")("test", given, ["demo"])
+    found, seed = commands.continued_by(RULES, "main")("test", given, ["demo"])
     assert (found, seed) == (None, 299)
-    assert commands.tested_checkpoint({**given, "seed": seed}) == where / "checkpoints/last.ckpt"
+    assert commands.tested_checkpoint({**given, "seed": seed}, RULES) == where / "checkpoints/last.ckpt"
     with pytest.raises(ConfigError, match="maest.depth was 2, is 3"):
-        commands.continued_by("main")(
+        commands.continued_by(RULES, "main")(
             "test", config(ckpt_path="last", trainer__default_root_dir=str(tmp_path), maest__depth=3), ["demo"]
         )
 
@@ -117,7 +130,7 @@ def test_one_process_at_a_time_works_in_a_folder(tmp_path):
     hold = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from helpers.training.resume import RunLock
+from helpers.experiments.run_lock import RunLock
 lock = RunLock(Path({str(tmp_path)!r})); print("held", flush=True); sys.stdin.read()
 """
     other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -240,16 +253,18 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path, monkeypatch, caplog
 def test_other_data_are_told_by_what_differs():
     def about(print_, **more):
         data = {"groundtruth": "a.csv", "audio_dir": "music", "num_workers": 0, "clip_length": 5, **more.pop("data", {})}
-        return {DATA: print_, **about_data({"datamodule": data}, {"tracks of train": 80, "labels of train": 5, **more})}
+        return {DATA: print_, **RULES.about_data({"datamodule": data}, {"tracks of train": 80, "labels of train": 5, **more})}
 
-    ((one,), said) = changes(about("x"), about("y", **{"tracks of train": 81}, data={"groundtruth": "b.csv", "num_workers": 3}))
+    ((one,), said) = RULES.changes(
+        about("x"), about("y", **{"tracks of train": 81}, data={"groundtruth": "b.csv", "num_workers": 3})
+    )
     assert one == (
         "the tracks and labels are others: tracks of train was 80, is 81; datamodule.groundtruth was 'a.csv', is 'b.csv'"
     )
     assert said == []
-    ((one,), _) = changes(about("x"), about("y", data={"audio_dir": "else"}))
+    ((one,), _) = RULES.changes(about("x"), about("y", data={"audio_dir": "else"}))
     assert one.endswith("datamodule.audio_dir was 'music', is 'else'; names of tracks, or which labels they have")
-    assert changes(about("x"), about("x", data={"groundtruth": "moved.csv"})) == ([], [])  # the same data elsewhere
-    assert changes({DATA: "x"}, about("y"))[0] == [
+    assert RULES.changes(about("x"), about("x", data={"groundtruth": "moved.csv"})) == ([], [])  # the same data elsewhere
+    assert RULES.changes({DATA: "x"}, about("y"))[0] == [
         "the tracks and labels are others: names, lengths or labels"
     ]  # an older checkpoint

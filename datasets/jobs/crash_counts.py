@@ -1,6 +1,6 @@
-"""Which file ended the process that was at it, and how often, for work on shards that goes on after a crash.
+"""Which file crashed the process that was at it, and how often, for work on shards that goes on after a crash.
 
-Where one worker of this machine's pool dies, all are ended: the files under way in the others are not to blame. Such a death is not counted: the
+Where one worker of this machine's pool dies, all are ended: the files under way in the others are not to blame. Such a crash is not counted: the
 shards are made again, each alone in a process (parallel.py), and there it shows whose it is.
 """
 
@@ -11,18 +11,21 @@ import json
 import os
 from pathlib import Path
 
-DEATHS = 3  # times that a file may end its process before it is given up
+MAX_CRASHES = 3  # times that a file may end its process before it is given up
+SUFFIX = ".deaths"  # of the file's name, which preparations under way have beside their shards
 
 
-def deaths_path(shard: Path) -> Path:
-    """Where the deaths of a shard that is being made are kept."""
-    return shard.with_name(shard.name + ".deaths")
+def crash_counts_path(shard: Path) -> Path:
+    """Return where the crashes of a shard that is being made are kept."""
+    return shard.with_name(shard.name + SUFFIX)
 
 
-class Deaths:
-    """How often each file of a shard ended the process that was at it, kept in a file beside the shard while it is made.
+class CrashCounts:
+    """How often each file of a shard crashed the process that was at it, kept in a file beside the shard while it is made.
 
-    alone: whether the death of this process will be its own; that of one whose pool was ended with it says nothing about the file under way.
+    Args:
+        path: where the counts are kept.
+        alone: whether a crash of this process will be its own; that of one whose pool was ended with it says nothing about the file under way.
     """
 
     def __init__(self, path: Path, alone: bool = True):
@@ -31,7 +34,7 @@ class Deaths:
         self._handle = -1
         self._length = 0
 
-    def __enter__(self) -> Deaths:
+    def __enter__(self) -> CrashCounts:
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         with contextlib.suppress(ValueError, TypeError, KeyError):  # torn, or new
             text = os.read(self._handle, 1 << 22)
@@ -44,32 +47,34 @@ class Deaths:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._handle >= 0:  # an error, such as a full disk: nobody died
+        if self._handle >= 0:  # an error, such as a full disk: nothing crashed
             with contextlib.suppress(OSError):
                 self._write(None)
             os.close(self._handle)
 
     def of(self, name: str) -> int:
+        """Return how often a file crashed its process."""
         return self._counts.get(name, 0)
 
     def begin(self, name: str) -> None:
+        """Note that a file is worked on from now on."""
         self._write(name)
 
     def _write(self, name: str | None) -> None:
-        # one call, blanks over what was longer: a kill between two calls would leave half a text, and every death forgotten
+        # one call, blanks over what was longer: a kill between two calls would leave half a text, and every crash forgotten
         data = json.dumps({"at": name, "alone": self.alone, "deaths": self._counts}).encode().ljust(self._length)
         self._length = len(data)
         os.pwrite(self._handle, data, 0)
 
     def end(self) -> None:
-        """The shard is through."""
+        """Remove the counts: the shard is done."""
         os.close(self._handle)
         self._handle = -1
         self.path.unlink(missing_ok=True)
 
     @staticmethod
     def total(path: Path) -> int:
-        """All deaths so far, of a shard that is not done."""
+        """Return all crashes so far of a shard that is not done."""
         try:
             there = json.loads(path.read_bytes())
             return sum(there["deaths"].values()) + (there["at"] is not None and there.get("alone", True))

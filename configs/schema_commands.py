@@ -1,0 +1,115 @@
+"""Typed configuration of the commands that pre-training scripts have beside training: a section for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .options import opt, section
+from .schema_probe import ProbeModel, ProbeOptimizer, ProbeTrainer
+
+
+@dataclass
+class Predict:
+    """Extraction, prediction, search (alias of the section: inference)."""
+
+    transformer_block: int | list[int] = opt(
+        11,
+        "block whose tokens are stored, or as [5,6,7] several in one pass; -1: the features after the last norm",
+        affects="embeddings",
+    )
+    out_dir: str = opt("exp_out/", "folder that output goes to, below it <clip>sec/<patchout tag>/<block>/", affects="nothing")
+    format: str = opt(
+        "store",
+        "how embeddings are stored: store is one track store, npy a file per track",
+        ("store", "npy"),
+        affects="extraction",
+    )
+    pool: str = opt(
+        "none",
+        "pooling of format npy: none gives [windows, 2304], mean over the windows [3, 768]",
+        ("none", "mean"),
+        affects="embeddings",
+    )
+    dtype: str = opt("float32", "type of the stored numbers", ("float32", "float16"), affects="extraction")
+    scheduler: str | None = opt(
+        None,
+        "dask cluster to extract on: tcp://HOST:8786, a scheduler file (NAME.json), or slurm (docs/scale.md); none: this machine",
+        affects="nothing",
+    )
+    workers: int | None = opt(None, "number of jobs to ask for with scheduler slurm; none: 1", affects="nothing")
+    jobs: int | None = opt(
+        None,
+        "number of processes of this machine to extract in, in shards; none: this process alone, into one store",
+        affects="nothing",
+    )
+    shard_tracks: int | None = opt(None, "number of tracks in a shard; none: 1024, where shards are made", affects="nothing")
+    audio: str | None = opt(None, "audio file, or folder of them, for the commands predict and similar", affects="predict")
+    top: int = opt(10, "number of classes that predict shows, or of recordings that similar does", affects="predict")
+    hop: float | None = opt(
+        None, "seconds between the starts of two windows of predict; none: a window's length", affects="predict"
+    )
+    html: bool = opt(True, "write pages of predict with spectrogram, classes over time and sound", affects="predict")
+    csv: bool = opt(False, "write predictions.csv and windows.csv of predict, a column per label", affects="predict")
+    json: bool = opt(False, "write predictions.json of predict", affects="predict")
+    parquet: bool = opt(False, "write predictions.parquet and windows.parquet of predict", affects="predict")
+    types: str = opt("cdt", "tokens that similar compares: any of c (CLS), d (DIST), t (mean of the others)", affects="predict")
+    reduce: str = opt(
+        "stack", "how similar joins several tokens: by their mean, or stacked", ("mean", "stack"), affects="predict"
+    )
+    center: bool = opt(True, "take the collection's mean off before the cosine of similar", affects="predict")
+    player_minutes: float = opt(
+        10.0, "longest recording, in minutes, that is part of its page, to be played there", affects="predict"
+    )
+
+
+@dataclass
+class Report:
+    """The command `report`: pre-train, extract, probe beside an untrained network and mel statistics, one page of it all."""
+
+    path: str | None = opt(None, "file that the page is written to; none: report.html in the run's folder", affects="report")
+    title: str = opt("MAEST, pre-trained here", "title of the page", affects="report")
+    seeds: list[int] = opt(
+        [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="report"
+    )
+    folds: int = opt(
+        0, "k > 2 is k-fold cross-validation, pre-training included, in place of the split (small data)", affects="report"
+    )
+    repeats: int = opt(2, "number of times that the cross-validation is repeated, with other folds", affects="report")
+    types: str = opt("cdt", "tokens that the probe sees: any of c (CLS), d (DIST), t (mean of the others)", affects="report")
+    reduce: str = opt("stack", "how several tokens are joined: by their mean, or stacked", ("mean", "stack"), affects="report")
+    batch_size: int = opt(128, "number of tracks in a step of the probe", affects="report")
+    standardise: bool = opt(False, "z-score the probe's inputs by the training tracks' statistics", affects="report")
+    trainer: ProbeTrainer = section(ProbeTrainer)
+    optimizer: ProbeOptimizer = section(ProbeOptimizer)
+    model: ProbeModel = section(ProbeModel)
+
+
+@dataclass
+class Export:
+    """The command `export`: the network for others to load."""
+
+    format: str = opt(
+        "safetensors",
+        "what is written: safetensors is weights and config.json, ast Hugging Face's AST folder, onnx waveform -> logits and embeddings",
+        ("safetensors", "ast", "onnx"),
+        affects="export",
+    )
+    out: str | None = opt(None, "folder to write to, or a file that ends in .safetensors or .onnx", affects="export")
+    blocks: list[int] | None = opt(
+        None, "blocks whose embeddings are outputs of an onnx file; none: all; []: no embeddings", affects="export"
+    )
+
+
+@dataclass
+class Check:
+    """The command `check_data`: a table of labels against its audio."""
+
+    out: str | None = opt(
+        None,
+        "folder that clean.csv, problems.csv and report.json are written to; none: exp_out/checked/<audio folder>-<table>",
+        affects="check_data",
+    )
+    new_split: bool = opt(
+        False, "split anew (stratified, whole groups together) in place of the table's own splits", affects="check_data"
+    )
+    jobs: int | None = opt(None, "number of processes that decode; none: one per usable core", affects="check_data")
