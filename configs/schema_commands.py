@@ -94,6 +94,12 @@ class Report:
     seeds: list[int] = opt(
         [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="report"
     )
+    task: str = opt(
+        "multi-label",
+        "what the labels are, and so what is scored",
+        ("multi-label", "single-label", "key", "regression"),
+        affects="report",
+    )
     folds: int = opt(
         0, "k > 2 is k-fold cross-validation, pre-training included, in place of the split (small data)", affects="report"
     )

@@ -16,7 +16,8 @@ from ..evaluation import showcase
 from ..evaluation.study import ProbeSetup, Study, folds_study, forget_older_embeddings, split_study
 from ..families.base import RANDOM, Config, Purpose
 from ..probe.inputs import Inputs, probe_settings
-from ..reports.report import write_report
+from ..probe.protocol import Protocol
+from ..reports.report import Report, write_report
 from ..reports.tables import print_scores
 from ..runtime.processes import is_first_process
 from .context import Context
@@ -64,10 +65,13 @@ def _probe(context: Context, net: AudioEncoder) -> ProbeSetup:
     config, r = context.config, context.config.report
     layer = context.family.layers(config, net)[0]
     seen = context.family.probe_inputs(config, net, layer)
+    protocol = Protocol(
+        probe_settings(r.trainer, r.optimizer, r.model, r.batch_size, r.standardise, r.data, r.task),
+        Inputs(seen.types, seen.reduce, seen.token_size, train=seen.train, val=seen.val, test=seen.test),
+        tuple(r.seeds),
+    )
     return ProbeSetup(
-        settings=probe_settings(r.trainer, r.optimizer, r.model, r.batch_size, r.standardise, r.data),
-        inputs=Inputs(seen.types, seen.reduce, seen.token_size, train=seen.train, val=seen.val, test=seen.test),
-        seeds=r.seeds,
+        protocol,
         layer=layer,
         batch_size=config.datamodule.batch_size_test,
         z_scored=r.z_scored,
@@ -119,8 +123,7 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
     r, net = context.config.report, study.network
     for one in study.scores:
         study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
-    path = write_report(
-        Path(r.path) if r.path else folder / "report.html",
+    page = Report(
         title=r.title,
         systems=study.scores,
         curves=study.curves,
@@ -133,6 +136,7 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
         examples=showcase.examples(net, study.store, study.shown, study.mels) if net.has_classes else [],
         notes=[*study.notes, *_notes(context)],
     )
+    path = write_report(Path(r.path) if r.path else folder / "report.html", page)
     print_scores(study.scores)
     context.print(f"Report: {path}")
     return {one.name: one.mean() for one in study.scores}

@@ -18,10 +18,11 @@ from ..data.find import Tracks
 from ..extraction.extract import ExtractionSettings, extract_embeddings
 from ..metrics.scores import SystemScores
 from ..probe.inputs import Inputs, read_split
-from ..probe.run import ProbeResult, ProbeSettings, Split, run_probe
+from ..probe.protocol import Protocol
+from ..probe.run import ProbeResult, ProbeSettings, Split, Splits, run_probe
 from .baselines import mel_statistics
-from .comparison import MEL_STATISTICS, compare_systems
-from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+from .comparison import compare_systems, mel_name
+from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
 
 log = logging.getLogger(__name__)
 TRAINED, UNTRAINED = "pre-trained", "untrained"
@@ -49,17 +50,13 @@ class ProbeSetup:
     """How a study probes a network.
 
     Attributes:
-        settings: of the probe.
-        inputs: what of the embeddings it sees.
-        seeds: a probe is trained with each; not of a cross-validation, whose repetitions have their own.
+        protocol: settings, inputs and seeds of the probe (no seeds of a cross-validation, whose repetitions have their own).
         layer: that is extracted.
         batch_size: windows at once in extraction.
         z_scored: beside it the same probe on z-scored inputs.
     """
 
-    settings: ProbeSettings
-    inputs: Inputs
-    seeds: Sequence[int]
+    protocol: Protocol
     layer: int
     batch_size: int
     z_scored: bool = False
@@ -73,16 +70,17 @@ def split_study(
     mels: mel store of the same tracks, for mel statistics; None: without them.
     """
     stores: dict[str, str | Path] = {}
+    settings = probe.protocol.settings
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, probe)
-    common: dict[str, Any] = dict(inputs=probe.inputs, seeds=probe.seeds, data=found.name)
-    scores, probes = compare_systems(stores, found.truths, probe.settings, mels=mels, **common)
+    scores, probes = compare_systems(stores, found.truths, replace(probe.protocol, data=found.name), mels=mels)
     compared = [(TRAINED, one.name) for one in scores[1:]]
     if probe.z_scored:
         named = {f"{name}, inputs z-scored": path for name, path in stores.items()}
-        more, more_probes = compare_systems(named, found.truths, replace(probe.settings, standardise=True), **common)
+        how = replace(probe.protocol, data=found.name, settings=replace(settings, standardise=True))
+        more, more_probes = compare_systems(named, found.truths, how)
         scores, probes = [*scores, *more], {**probes, **more_probes}
-        compared += [(more[0].name, one) for one in (more[1].name, *([MEL_STATISTICS] if mels is not None else []))]
+        compared += [(more[0].name, one) for one in (more[1].name, *([mel_name(settings.task)] if mels is not None else []))]
     truths = found.truths
     return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", probe.layer, probes, mels=mels, compared=compared)
 
@@ -117,29 +115,30 @@ def folds_study(
         mels: mel store of the same tracks, for mel statistics; None: without them.
         folds, repeats: of the cross-validation.
     """
-    truth, settings, inputs = found.truths["all"], probe.settings, probe.inputs
+    truth, settings, inputs = found.truths["all"], probe.protocol.settings, probe.protocol.inputs
     baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, probe)
     everything = read_split("all", baseline, truth, inputs, skip_missing=True, data=found.name)
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
 
-    def fit(train: Split, validation: Split, test: Split, repeat: int) -> np.ndarray:
+    def fit(splits: Splits, repeat: int) -> np.ndarray:
+        train, validation, test = splits
         where = folder / "folds" / f"{len(last)}"
         log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
         net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
         path = _embed(net, found.store, where / "embeddings", TRAINED, probe)
-        parts = [read_split(part.name, path, truth.subset(part.keys), inputs) for part in (train, validation, test)]
+        parts = tuple(read_split(part.name, path, truth.subset(part.keys), inputs) for part in splits)
         last[str(where)] = (net, where, test.keys)
-        return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
+        return run_probe("fold", parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]  # type: ignore[arg-type]
 
-    about = {"types": inputs.types, "reduce": inputs.reduce, "block": probe.layer}
+    about, task = {"types": inputs.types, "reduce": inputs.reduce, "block": probe.layer}, settings.task
     scores = [
-        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about),
-        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about),
+        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about, task),
+        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about, task),
     ]
     if mels is not None:
         mel = Split(everything.name, everything.keys, mel_statistics(mels, everything.keys), everything.y)
-        scores.append(cross_validate(MEL_STATISTICS, logistic_fit(truth.labels), mel, truth.labels, chosen))
+        scores.append(cross_validate(mel_name(task), linear_fit(truth.labels, task), mel, truth.labels, chosen, task=task))
     net, where, unseen = list(last.values())[-1]
     notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)
     return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", probe.layer, notes=notes, mels=mels)

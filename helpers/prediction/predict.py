@@ -25,7 +25,7 @@ from models.errors import AudioError, ConfigError
 from models.tagging import Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
-from ..reports.track_page import Row, clock, folder_page, player, readable, shown, track_page
+from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..runtime.devices import autocast
 from ..utils.files import atomic
 from .tables import open_tables, table_files, write_unusable
@@ -187,9 +187,9 @@ class _Pages:
         notes = (*self.notes, f"This recording is {remark}.") if remark else self.notes
         near = self.neighbours(name) if self.neighbours is not None else ()
         sound = player(self.root / name, heard.duration, self.settings.player_minutes)
-        page = track_page(name, heard, sound, {**self.about, **_source(heard)}, self.settings.top, notes, near)
+        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes, near)
         with atomic(self.where / href) as part:
-            part.write_text(page, encoding="utf-8")
+            part.write_text(track_page(name, heard, content), encoding="utf-8")
 
     def write_folder(self, name: str, rows: list[Row], failed: list[tuple[str, str]]) -> None:
         with atomic(self.where / "index.html") as part:
