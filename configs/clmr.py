@@ -186,7 +186,9 @@ def clmr_demo() -> Config:
         # 564 steps. docs/results.md says what was compared
         "clmr": {"channels": [8, 16, 32] + [64] * 6 + [128] * 2, "strides": [3] * 8 + [2], "temperature": 0.1},
         "augment": {"filters": 0.4, "delay": 0.15, "pitch": 0.3, "reverb": 0.3},
-        "module": {"optimizer": {"lr": 1e-3, "schedule_mode": "cosine"}},  # 47 steps an epoch: the published rate is made for 10 000 epochs
+        "module": {
+            "optimizer": {"lr": 1e-3, "schedule_mode": "cosine"}
+        },  # 47 steps an epoch: the published rate is made for 10 000 epochs
         "datamodule": {"batch_size_train": 32},
         "report": {"title": "Demo: CLMR pre-trained on procedural music, without its labels", **_linear_evaluation()},
     }

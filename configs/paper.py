@@ -119,5 +119,3 @@ def paper_probe() -> Config:
 def paper_tiny_probe() -> Config:
     """Stands behind `paper_probe`: three epochs, for the scale `smoke` of ex_paper.py."""
     return {"trainer": {"max_epochs": 3}, "model": {"hidden_units": 16}}
-
-

@@ -61,7 +61,9 @@ class Trainer:
         affects="nothing",
     )
     early_stopping: int | None = opt(
-        None, "validations without a better val_loss after which training ends; none: it goes on to max_epochs", affects="training"
+        None,
+        "validations without a better val_loss after which training ends; none: it goes on to max_epochs",
+        affects="training",
     )
     default_root_dir: str = opt("exp_logs", "folder in which every run gets a numbered folder", affects="nothing")
 
@@ -77,7 +79,9 @@ class Optimizer:
         affects="training",
     )
     lr: float | None = opt(
-        2e-5, "learning rate that the schedule multiplies; none: 0.3 x clips per step over all devices / 256, LARS's rule", affects="training"
+        2e-5,
+        "learning rate that the schedule multiplies; none: 0.3 x clips per step over all devices / 256, LARS's rule",
+        affects="training",
     )
     adamw: bool = opt(True, "optimise by AdamW; false: by Adam (of name auto)", affects="training")
     weight_decay: float = opt(
@@ -86,8 +90,8 @@ class Optimizer:
     momentum: float = opt(0.9, "momentum of sgd and lars", affects="training")
     schedule_mode: str = opt(
         "exp_lin",
-        "course of the learning rate: exp_lin is an exponential warm-up, flat, then linear down; cos_cyc are cosine cycles; constant; cosine goes to 0 "
-        "over max_epochs, per epoch; plateau goes down when val_loss does not",
+        "course of the learning rate: exp_lin is an exponential warm-up, flat, then linear down; cos_cyc are cosine cycles; constant; "
+        "cosine goes to 0 over max_epochs, per epoch; plateau goes down when val_loss does not",
         ("exp_lin", "cos_cyc", "constant", "cosine", "plateau"),
         affects="training",
     )
@@ -130,7 +134,9 @@ class Dataset:
 class Sampler:
     """How the tracks of an epoch are drawn."""
 
-    sampler_replace: bool = opt(False, "draw tracks with replacement: an epoch may then have more than there are", affects="training")
+    sampler_replace: bool = opt(
+        False, "draw tracks with replacement: an epoch may then have more than there are", affects="training"
+    )
     epoch_len: int | None = opt(None, "number of tracks in an epoch; none: every track once", affects="training")
 
 
@@ -142,7 +148,9 @@ class DataModule:
         None, "folder of audio files of any format, rate and channels, which are prepared into base_dir first", affects="inputs"
     )
     base_dir: str | None = opt(
-        None, "store of what the network reads (mels or waveforms), or a folder of such stores or of .mmap files; none: the demo data", affects="inputs"
+        None,
+        "store of mels or waveforms, as the network reads; or a folder of such, or of .mmap files; none: the demo data",
+        affects="inputs",
     )
     base_dir_val: str | None = opt(None, "store for validation and test; none: base_dir", affects="inputs")
     groundtruth: str | None = opt(

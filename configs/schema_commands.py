@@ -97,7 +97,7 @@ class Report:
     task: str = opt(
         "multi-label",
         "what the labels are, and so what is scored",
-        ("multi-label", "single-label", "key", "regression"),
+        ("multi-label", "single-label", "key"),
         affects="report",
     )
     folds: int = opt(

@@ -15,7 +15,9 @@ class Optimizer(schema.Optimizer):
     """Optimiser and learning rate."""
 
     lr: float | None = opt(
-        3e-4, "learning rate that the schedule multiplies; none: 0.3 x clips per step over all devices / 256, LARS's rule", affects="training"
+        3e-4,
+        "learning rate that the schedule multiplies; none: 0.3 x clips per step over all devices / 256, LARS's rule",
+        affects="training",
     )
     adamw: bool = opt(False, "optimise by AdamW; false: by Adam (of name auto)", affects="training")
     weight_decay: float = opt(0.0, "weight decay, of biases and norms too, except under lars", affects="training")
@@ -35,7 +37,9 @@ class Module(schema.Module):
     do_swa: bool = opt(False, "keep averaged weights beside the trained ones, validate and save both", affects="training")
     swa_epoch_start: int = opt(0, "first epoch whose weights are averaged", affects="training")
     swa_lrs: float | None = opt(
-        None, "learning rate while averaging, in place of lr (the schedule still multiplies it); none: lr stays", affects="training"
+        None,
+        "learning rate while averaging, in place of lr (the schedule still multiplies it); none: lr stays",
+        affects="training",
     )
     optimizer: Optimizer = section(Optimizer)
 
@@ -65,7 +69,9 @@ class SslPredict(Predict):
     """Extraction and prediction (alias of the section: inference)."""
 
     transformer_block: int | list[int] = opt(
-        -1, "block whose output is stored, or as [5,6,7] several in one pass; -1: the last, the representation", affects="embeddings"
+        -1,
+        "block whose output is stored, or as [5,6,7] several in one pass; -1: the last, the representation",
+        affects="embeddings",
     )
     out_dir: str = opt("exp_out/ssl/", "folder that output goes to, below it <block>/", affects="nothing")
 
@@ -106,7 +112,9 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
     fields += [(name, kind, section(kind)) for family in families for name, kind in family.sections.items()]
     common = {"module": Module, "datamodule": DataModule, "predict": SslPredict, "report": SslReport}
     fields += [(name, kind, section(kind)) for name, kind in common.items()]
-    kind = make_dataclass("ExSsl", fields, bases=(schema.Run,), namespace={"__doc__": "All of ex_ssl.py.", "__module__": __name__})
+    kind = make_dataclass(
+        "ExSsl", fields, bases=(schema.Run,), namespace={"__doc__": "All of ex_ssl.py.", "__module__": __name__}
+    )
     globals()["ExSsl"] = kind  # where pickle looks for it
     named = Catalogue()
     for family in families:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..naming import Config, merged
-from .pretrain import MAEST
 from ..probe import PROBE
+from .pretrain import MAEST
 
 DEMO_DIR = "exp_out/demo_data"
 SMALL: Config = {

@@ -39,9 +39,7 @@ def demo_without_data(script: str, demo: str) -> Callable[[str, Raw, Sequence[st
     return implied
 
 
-def continued_by(
-    rules: ResumeRules, *commands: str
-) -> Continues:
+def continued_by(rules: ResumeRules, *commands: str) -> Continues:
     """Return the rule which run folder one of `commands` goes on in (that of ckpt_path, or for `last` this config's newest), and with which seed.
 
     `test` goes on in none: it takes the seed of the training that `last` means. rules: what a resumed run may differ in.

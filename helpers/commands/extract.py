@@ -20,7 +20,6 @@ from ..families.base import Config
 from .context import Context
 from .networks import Loaded, as_trained, load_network
 
-
 log = logging.getLogger(__name__)
 
 
@@ -63,9 +62,7 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None) ->
         return to_embeddings(loaded.network, source, out, blocks, settings, names=names)
     recipe = Recipe.of(loaded.network, config, context.seed)
     place = Place(p.jobs or (None if p.scheduler else 1), p.scheduler, p.workers, p.shard_tracks)
-    return extract_in_shards(
-        loaded.network, source, out, recipe, blocks=blocks, settings=settings, names=names, place=place
-    )
+    return extract_in_shards(loaded.network, source, out, recipe, blocks=blocks, settings=settings, names=names, place=place)
 
 
 def settings_of(context: Context, config: Config, loaded: Loaded) -> ExtractionSettings:
@@ -98,6 +95,7 @@ def _listed(context: Context, done: Extraction) -> dict[str, str]:
     """Print what an extraction did; return its outputs' paths."""
     windows = f"{done.n_windows} windows in " if done.n_windows else ""  # shards do not count theirs
     context.print(
-        f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):", *(f"  {path}" for path in done.paths.values())
+        f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):",
+        *(f"  {path}" for path in done.paths.values()),
     )
     return {str(key): str(path) for key, path in done.paths.items()}

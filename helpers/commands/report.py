@@ -131,7 +131,11 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
         class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
         about={
             "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": context.seed},
-            "Network": {**net.settings, **({"labels": len(net.label_names)} if net.has_classes else {}), "layer probed": study.block},
+            "Network": {
+                **net.settings,
+                **({"labels": len(net.label_names)} if net.has_classes else {}),
+                "layer probed": study.block,
+            },
         },
         examples=showcase.examples(net, study.store, study.shown, study.mels) if net.has_classes else [],
         notes=[*study.notes, *_notes(context)],
@@ -146,7 +150,9 @@ def _notes(context: Context) -> list[str]:
     """Return what the page says of labels and inputs."""
     notes = []
     if not context.family.labelled(context.config):
-        notes.append("Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors.")
+        notes.append(
+            "Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors."
+        )
     if context.config.report.z_scored:
         notes.append(
             "Inputs z-scored: by the training tracks' mean and deviation. An untrained network's vectors hardly vary, and gain most by it."

@@ -38,8 +38,8 @@ class Script(Protocol):
     """What configs/ says of a script.
 
     Attributes:
-        name: of the experiment. file: of the script. schema: dataclass of its configs. named: named configs. aliases: published or earlier spelling of
-        a key -> the key. demo: the named config of a bare command. families: name -> commands that only that family has.
+        name: of the experiment. file: of the script. schema: dataclass of its configs. named: named configs. aliases: published or earlier
+        spelling of a key -> the key. demo: the named config of a bare command. families: name -> commands that only that family has.
     """
 
     name: str
@@ -114,7 +114,8 @@ def _add(ex: Experiment, script: Script, name: str, module: str, rules: ResumeRu
 def docstring(module: str, function: str) -> str:
     """Return a function's docstring, from its module's source."""
     spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None, module
+    assert spec is not None, module
+    assert spec.origin is not None, module
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
     return ast.get_docstring(found) or ""

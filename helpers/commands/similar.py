@@ -18,7 +18,7 @@ from .predict import settings_of as prediction_settings
 def similar(context: Context) -> list[str]:
     """Recordings nearest to predict.audio (a file, or the name of a track): cosine of predict.transformer_block over the config's tracks.
 
-    Tracks that are not extracted yet are, as by extract_embeddings. With predict.html the page of a file shows them too, where the network has classes.
+    Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too, where the network has classes.
     """
     config = as_trained(context)
     p, query = config.predict, asked_audio(config)
@@ -40,7 +40,9 @@ def similar(context: Context) -> list[str]:
     found = collection.nearest(collection.of_tokens(tokens), p.top, left_out)
     print_similar(query, found, p.center)
     if p.html and loaded.network.has_classes:
-        note = "Nearest recordings are by the cosine of the block's embeddings" + (", the collection's mean taken off." if p.center else ".")
+        note = "Nearest recordings are by the cosine of the block's embeddings" + (
+            ", the collection's mean taken off." if p.center else "."
+        )
         settings = prediction_settings(config, loaded.weights, loaded.precision)
         written = tag_audio(
             loaded.network, query, Path(p.out_dir) / "similar", settings, neighbours=lambda name: found, notes=[note]

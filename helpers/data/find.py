@@ -78,7 +78,9 @@ def find_tracks(
                 "There are labels but no tracks: give datamodule.base_dir (a store) or datamodule.audio_dir (audio)."
             )
         store, table = demo_data(data.demo_tracks, waveform)
-        return Tracks(store, None, read_truths(LabelFiles(str(table), labels, split_seed=data.split_seed), splits, out_dir), "demo")
+        return Tracks(
+            store, None, read_truths(LabelFiles(str(table), labels, split_seed=data.split_seed), splits, out_dir), "demo"
+        )
     if data.base_dir is not None and data.audio_dir is None and not _is_there(Path(data.base_dir)):
         raise StoreError(
             f"datamodule.base_dir is {data.base_dir}, and there is nothing: prepare audio into it (python -m datasets.prepare AUDIO {data.base_dir})."

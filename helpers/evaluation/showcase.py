@@ -34,7 +34,9 @@ def examples(network: AudioEncoder, store: Path, truth: Groundtruth, mels: Path 
     for row in rows:
         name = tracks.names[int(match([truth.keys[row]], tracks.names).numbers[0])]
         mel = pictures.read(name)
-        out.append(Example(name, mel, len(mel) / rate, network.label_names, _hear(network, tracks, name), truth.row(row), TRAINED))
+        out.append(
+            Example(name, mel, len(mel) / rate, network.label_names, _hear(network, tracks, name), truth.row(row), TRAINED)
+        )
     return out
 
 

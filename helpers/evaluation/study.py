@@ -17,9 +17,9 @@ from models.encoder import AudioEncoder
 from ..data.find import Tracks
 from ..extraction.extract import ExtractionSettings, extract_embeddings
 from ..metrics.scores import SystemScores
-from ..probe.inputs import Inputs, read_split
+from ..probe.inputs import read_split
 from ..probe.protocol import Protocol
-from ..probe.run import ProbeResult, ProbeSettings, Split, Splits, run_probe
+from ..probe.run import ProbeResult, Split, Splits, run_probe
 from .baselines import mel_statistics
 from .comparison import compare_systems, mel_name
 from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
@@ -82,7 +82,18 @@ def split_study(
         scores, probes = [*scores, *more], {**probes, **more_probes}
         compared += [(more[0].name, one) for one in (more[1].name, *([mel_name(settings.task)] if mels is not None else []))]
     truths = found.truths
-    return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", probe.layer, probes, mels=mels, compared=compared)
+    return Study(
+        scores,
+        trained,
+        found.store,
+        truths["test"],
+        truths,
+        folder / "history.json",
+        probe.layer,
+        probes,
+        mels=mels,
+        compared=compared,
+    )
 
 
 def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
@@ -141,7 +152,17 @@ def folds_study(
         scores.append(cross_validate(mel_name(task), linear_fit(truth.labels, task), mel, truth.labels, chosen, task=task))
     net, where, unseen = list(last.values())[-1]
     notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)
-    return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", probe.layer, notes=notes, mels=mels)
+    return Study(
+        scores,
+        net,
+        found.store,
+        truth.subset(unseen),
+        {"all": truth},
+        where / "history.json",
+        probe.layer,
+        notes=notes,
+        mels=mels,
+    )
 
 
 def _embed(net: AudioEncoder, store: Path, out: Path, name: str, probe: ProbeSetup) -> Path:

@@ -26,7 +26,7 @@ def extract_embeddings(
     source: str | Path | TrackStore,
     out: str | Path,
     blocks: Sequence[int] = (7,),
-    settings: ExtractionSettings = ExtractionSettings(),
+    settings: ExtractionSettings | None = None,
     *,
     names: Sequence[str] | None = None,
     shard: int | None = None,
@@ -52,10 +52,12 @@ def extract_embeddings(
     """
     chosen = list(dict.fromkeys(int(block) for block in blocks))
     shapes = network.summary_shapes(chosen)
-    job = Job(network, source, settings, names, shard)
+    job = Job(network, source, settings or ExtractionSettings(), names, shard)
 
     def outputs(stack: ExitStack) -> dict[int | str, list[Output]]:
-        return {block: job.outputs(stack, Path(out) / str(block), "embeddings", shapes[block], {"block": block}) for block in chosen}
+        return {
+            block: job.outputs(stack, Path(out) / str(block), "embeddings", shapes[block], {"block": block}) for block in chosen
+        }
 
     return job.run(outputs, lambda windows: network.summaries(windows, chosen))
 
@@ -64,7 +66,7 @@ def extract_logits(
     network: AudioEncoder,
     source: str | Path | TrackStore,
     out: str | Path,
-    settings: ExtractionSettings = ExtractionSettings(),
+    settings: ExtractionSettings | None = None,
     *,
     names: Sequence[str] | None = None,
     shard: int | None = None,
@@ -73,7 +75,7 @@ def extract_logits(
 
     A network with separated heads gives the logits of the mean of both heads' probabilities. Everything else as `extract_embeddings`.
     """
-    job = Job(network, source, settings, names, shard)
+    job = Job(network, source, settings or ExtractionSettings(), names, shard)
     labels = network.label_names
 
     def outputs(stack: ExitStack) -> dict[int | str, list[Output]]:

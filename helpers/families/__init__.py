@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from .base import Family
 
 # a family may live outside the checkout: FOLDER/helpers/families/<name>.py, beside FOLDER/models/<name>/ and FOLDER/configs/<name>.py
-__path__ += [os.path.join(folder, "helpers", "families") for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep) if folder]
+__path__ += [
+    os.path.join(folder, "helpers", "families") for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep) if folder
+]
 
 
 def get_family(name: str) -> Family:

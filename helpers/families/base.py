@@ -58,7 +58,7 @@ OF_CONFIG, RANDOM = Weights.OF_CONFIG, Weights.RANDOM
 
 @dataclass(frozen=True)
 class ProbeInputs:
-    """What of stored vectors a probe sees: tokens, how several are joined, their width, and which windows of a track (as helpers.probe.inputs.Inputs)."""
+    """What of stored vectors a probe sees: tokens, how several are joined, their width, and which windows of a track."""
 
     types: str
     reduce: Literal["mean", "stack"]
@@ -193,7 +193,9 @@ class Family(abc.ABC):
         if wrong:
             raise ConfigError(
                 f"{path} holds another network than the config asks for: "
-                + ", ".join(f"{self.name}.{key} is {sizes[key]!r} in the file, {getattr(section, key)!r} in the config" for key in wrong)
+                + ", ".join(
+                    f"{self.name}.{key} is {sizes[key]!r} in the file, {getattr(section, key)!r} in the config" for key in wrong
+                )
                 + ". Leave these (or the named config that sets them) out: the file says what it holds."
             )
         changed = [key for key, size in sizes.items() if getattr(section, key) != size]
@@ -211,7 +213,9 @@ class Family(abc.ABC):
             return truth
         n, names = found.get(self.classes), found.get("labels")
         if n is None:
-            raise ConfigError(f"{path} was trained without labels: it has no classes to score. Its embeddings are scored by a probe.")
+            raise ConfigError(
+                f"{path} was trained without labels: it has no classes to score. Its embeddings are scored by a probe."
+            )
         if names is not None and sorted(names) == sorted(truth.labels):
             return truth.with_labels(names)
         unnamed = names is None or all(label.isdigit() for label in truth.labels)
@@ -231,7 +235,9 @@ class Family(abc.ABC):
         With Purpose.TRAIN also what its objective, optimiser and averaging would raise.
         """
         if purpose is Purpose.TEST and not self.labelled(config):
-            raise ConfigError("test scores a network that was trained on labels: this config trains without. Its embeddings are scored by a probe.")
+            raise ConfigError(
+                "test scores a network that was trained on labels: this config trains without. Its embeddings are scored by a probe."
+            )
         resolve_accelerator(config.trainer.accelerator, config.trainer.devices)
         net = self.sketch(config)
         if purpose is Purpose.TRAIN:

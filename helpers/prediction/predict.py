@@ -107,7 +107,7 @@ def predict(
     network: AudioEncoder,
     audio: str | Path,
     out: str | Path,
-    settings: PredictionSettings = PredictionSettings(),
+    settings: PredictionSettings | None = None,
     *,
     neighbours: Callable[[str], Sequence[tuple[str, float]]] | None = None,
     notes: Sequence[str] = (),
@@ -128,6 +128,7 @@ def predict(
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
     """
+    settings = settings or PredictionSettings()
     root, names = audio_files(audio)
     single = not Path(audio).is_dir()
     where = Path(out) / Path(audio).resolve().name

@@ -21,7 +21,9 @@ def build(schema: type, config: Mapping[str, Any]) -> Any:
     """Return a checked nested config as an instance of its dataclass; keys that are no fields (Sacred's seed) are left out."""
     hints = get_type_hints(schema)
     values = {f.name: config[f.name] for f in fields(schema) if f.name in config}
-    return schema(**{name: build(hints[name], value) if is_dataclass(hints[name]) else _plain(value) for name, value in values.items()})
+    return schema(
+        **{name: build(hints[name], value) if is_dataclass(hints[name]) else _plain(value) for name, value in values.items()}
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import configs
+from configs.maest import ExMaest
 from configs.naming import Catalogue, merged
 from configs.options import defaults, docs
-from configs.maest import ExMaest
 from configs.schema_probe import ExTl
 from helpers.experiments.experiment import check
 from models.registry import list_models

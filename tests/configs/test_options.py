@@ -61,7 +61,9 @@ NOW_FREE = {"trainer.log_every_n_steps", "check.out", "check.new_split", "check.
 NOW_WARNED = {"datamodule.batch_size_test", "trainer.reload_dataloaders_every_n_epochs"}
 NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.format")}  # logits are stored with them
 NOW_IGNORED = {  # of training alone
-    (command, key) for command in ("extract_embeddings", "extract_logits") for key in ("clmr.temperature", "trainer.early_stopping")
+    (command, key)
+    for command in ("extract_embeddings", "extract_logits")
+    for key in ("clmr.temperature", "trainer.early_stopping")
 }
 
 

@@ -58,7 +58,9 @@ def plain(net: MAEST, mel: np.ndarray, hop: int, tail: str, block: int) -> np.nd
 @pytest.mark.parametrize(("half_overlap", "tail"), [(False, "pad"), (True, "pad"), (False, "shift"), (True, "drop")])
 def test_every_window_of_every_track_and_block(mels, tmp_path, half_overlap, tail):
     net = network()
-    done = extract_embeddings(net, mels, tmp_path / "out", [2, 0, -1], settings=ExtractionSettings(half_overlap=half_overlap, tail=tail, batch_size=4))
+    done = extract_embeddings(
+        net, mels, tmp_path / "out", [2, 0, -1], settings=ExtractionSettings(half_overlap=half_overlap, tail=tail, batch_size=4)
+    )
     store, hop = TrackStore.open(mels), LENGTH // 2 if half_overlap else LENGTH
     assert set(done.paths) == {0, 2, -1}
     assert done.n_new == done.n_tracks == len(FRAMES)
@@ -288,7 +290,9 @@ def test_a_full_disk_with_files_per_track(mels, tmp_path, monkeypatch):
         extract_embeddings(net, mels, tmp_path / "out", [1], settings=ExtractionSettings(format="npy"))
     assert sorted(p.name for p in (tmp_path / "out" / "1" / "a").iterdir()) == [f"{i}.flac.embeddings.npy" for i in range(3)]
     monkeypatch.setattr(np, "save", save)
-    assert extract_embeddings(net, mels, tmp_path / "out", [1], settings=ExtractionSettings(format="npy")).n_new == len(FRAMES) - 3
+    assert (
+        extract_embeddings(net, mels, tmp_path / "out", [1], settings=ExtractionSettings(format="npy")).n_new == len(FRAMES) - 3
+    )
 
 
 class TestRefusals:
@@ -316,7 +320,9 @@ class TestRefusals:
             extract_embeddings(network(seed=1), mels, tmp_path / "out", [1])
         with pytest.raises(StoreError, match="float16"):
             extract_embeddings(network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(dtype="float16"))
-        extract_embeddings(network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(batch_size=7))  # not a setting of the result
+        extract_embeddings(
+            network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(batch_size=7)
+        )  # not a setting of the result
         extract_embeddings(network(), mels, tmp_path / "few", [1], names=["a/1.flac"])
         with pytest.raises(
             StoreError, match="lacks 7 of the 8 tracks asked for: it was made of other data. Give each collection"
@@ -372,10 +378,14 @@ class TestRefusals:
 def test_float16_and_autocast_are_close(mels, tmp_path):
     net, names = network(), TrackStore.open(mels).names
     exact = load_embeddings(extract_embeddings(net, mels, tmp_path / "a", [1]).paths[1], names)
-    half = TrackStore.open(extract_embeddings(net, mels, tmp_path / "b", [1], settings=ExtractionSettings(dtype="float16")).paths[1])
+    half = TrackStore.open(
+        extract_embeddings(net, mels, tmp_path / "b", [1], settings=ExtractionSettings(dtype="float16")).paths[1]
+    )
     assert half.dtype == np.float16
     np.testing.assert_allclose(load_embeddings(half, names), exact, atol=2e-3)
-    coarse = load_embeddings(extract_embeddings(net, mels, tmp_path / "c", [1], settings=ExtractionSettings(precision="bf16-mixed")).paths[1], names)
+    coarse = load_embeddings(
+        extract_embeddings(net, mels, tmp_path / "c", [1], settings=ExtractionSettings(precision="bf16-mixed")).paths[1], names
+    )
     np.testing.assert_allclose(coarse, exact, atol=5e-2)
     assert not np.array_equal(coarse, exact)
 

@@ -86,7 +86,9 @@ def test_logits_and_a_choice_of_tracks(mels, tmp_path):
     network, recipe = made()
     chosen = mels.names[3:9]
     extract(network, mels, tmp_path / "s", recipe, names=chosen, shard_tracks=4, blocks=None)
-    want = TrackStore.open(extract_logits(network, mels, tmp_path / "one", names=chosen, settings=ExtractionSettings(batch_size=4)).paths["logits"])
+    want = TrackStore.open(
+        extract_logits(network, mels, tmp_path / "one", names=chosen, settings=ExtractionSettings(batch_size=4)).paths["logits"]
+    )
     got = TrackStore.open(tmp_path / "s/logits.h5")
     assert got.names == want.names == chosen
     for name in chosen:

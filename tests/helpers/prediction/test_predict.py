@@ -48,7 +48,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(net, folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    return out / folder.name, predict(net, folder, out, settings=PredictionSettings(tables=["csv", "json", "parquet"], weights="w.ckpt", batch_size=2))
+    return out / folder.name, predict(
+        net, folder, out, settings=PredictionSettings(tables=["csv", "json", "parquet"], weights="w.ckpt", batch_size=2)
+    )
 
 
 def test_what_is_written(found, folder):
