@@ -84,8 +84,9 @@ class Script:
     """A command file over families.
 
     Attributes:
-        name: of its experiment. file: its name. schema: dataclass of its configs. named: named configs. aliases: published or earlier
-            spelling -> key. demo: the named config of a bare command. families: name -> commands that only that family has; the first one where a config names none.
+        name: of its experiment. file: its name. schema: dataclass of its configs. named: named configs.
+        aliases: published or earlier spelling -> key. demo: the named config of a bare command.
+        families: name -> commands that only that family has; the first one where a config names none.
     """
 
     name: str

@@ -211,7 +211,8 @@ class Family(abc.ABC):
         found = self.settings_of(path)
         if not found:
             return truth
-        n, names = found.get(self.classes), found.get("labels")
+        names = found.get("labels")
+        n = found.get(self.classes, None if names is None else len(names))
         if n is None:
             raise ConfigError(
                 f"{path} was trained without labels: it has no classes to score. Its embeddings are scored by a probe."

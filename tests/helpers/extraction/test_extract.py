@@ -355,8 +355,8 @@ class TestRefusals:
     )
     def test_settings(self, mels, tmp_path, change, match):
         change = dict(change)
+        blocks = change.pop("blocks", [1])
         with pytest.raises(ConfigError, match=match):
-            blocks = change.pop("blocks", [1])
             extract_embeddings(network(), mels, tmp_path / "out", blocks, ExtractionSettings(**change))
         assert not (tmp_path / "out").exists()
 
