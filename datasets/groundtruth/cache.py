@@ -6,16 +6,15 @@ TABLE.cache is an HDF5 file of plain arrays and JSON (no pickles). It counts as 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..utils.files import atomic
 from ..utils.names import Names
 from .groundtruth import Groundtruth
 
@@ -80,9 +79,8 @@ def _repeated(file: object, name: str) -> list[str] | None:
 def _save(path: Path, fingerprint: str, truth: Groundtruth) -> None:
     import h5py  # late: 0.1 s, and most tables are too small for a cache
 
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with h5py.File(draft, "w", locking=False) as file:
+        with atomic(path) as part, h5py.File(part, "w", locking=False) as file:
             keys = truth.keys if isinstance(truth.keys, Names) else Names.of(truth.keys)
             file["keys"], file["ends"] = np.frombuffer(keys.blob, dtype=np.uint8), keys.ends
             file["packed"], file["labels"] = truth.packed, _text(truth.labels)
@@ -91,12 +89,9 @@ def _save(path: Path, fingerprint: str, truth: Groundtruth) -> None:
                     known, numbers = _numbered(values)
                     file[name], file[f"{name} names"] = numbers, _text(known)
             file.attrs["fingerprint"] = fingerprint
-        os.replace(draft, path)
         log.info("%s: kept for the next time (%.0f MB).", path, path.stat().st_size / 1e6)
     except (OSError, ValueError) as error:  # a folder that cannot be written, a full disk: it only takes longer the next time
         log.info("%s could not be kept for the next time: %s", path, error)
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _numbered(values: Sequence[str]) -> tuple[list[str], np.ndarray]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.audio import find_audio
-from models.errors import GroundtruthError, listed
+from models.errors import GroundtruthError, LabelColumnError, listed
 
 from .cache import cached
 from .columns import Columns
@@ -68,7 +68,7 @@ def read(
         else:
             raise GroundtruthError(f"'{path.suffix}' is not a kind of groundtruth; csv, tsv, json, pk or a folder per class is.")
     except GroundtruthError as error:
-        raise GroundtruthError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
         where = next((n for n, line in enumerate(path.read_bytes().splitlines(), start=1) if not _is_utf8(line)), None)
         of_line = "" if where is None else f" (line {where})"
@@ -132,7 +132,7 @@ def _read_json(
     roles = Columns.of(header, columns, [cells])
     key, label, split, group = roles.path, roles.label, roles.split, roles.group
     if key is None or label is None:
-        raise GroundtruthError(f"choose path_column and label_column from {', '.join(header)}.")
+        raise LabelColumnError(f"choose path_column and label_column from {', '.join(header)}.")
     wanted = [name for name in (key, label, split, group) if name is not None]
     for number, row in enumerate(found):
         if any(name not in row for name in wanted):

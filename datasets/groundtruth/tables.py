@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import GroundtruthError, listed
+from models.errors import GroundtruthError, LabelColumnError, listed
 
 from ..utils.names import NamesBuilder
 from . import arrow as groundtruth_arrow
@@ -255,7 +255,7 @@ class _Marked:
                 raise GroundtruthError(f"{len(absent)} of {len(labels)} labels are not columns of 0 and 1: {listed(absent)}.")
             usable = labels
         if not usable:
-            raise GroundtruthError(
+            raise LabelColumnError(
                 f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {', '.join(self._names)}."
             )
         parts = []

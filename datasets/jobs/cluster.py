@@ -290,7 +290,7 @@ class _Run:
         if error is None:
             return Outcome(index, task, *future.result())
         if isinstance(error, KilledWorker):
-            return Outcome(index, task, error="It ended its worker process again and again.")
+            return Outcome(index, task, error="It ended its worker process again and again.", crashed=True)
         if isinstance(error, FutureCancelledError):
             raise ClusterError("The dask scheduler was lost or restarted. The same command goes on.") from error
         if isinstance(error, ImportError | AttributeError):

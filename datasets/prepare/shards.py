@@ -9,7 +9,6 @@ are the same, bit for bit.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from joblib import cpu_count
 
-from models.errors import StoreError
+from models.errors import StoreBusyError, StoreError
 
 from ..jobs.cluster import connect, run_tasks
 from ..jobs.crash_counts import MAX_CRASHES, CrashCounts, crash_counts_path
@@ -30,6 +29,7 @@ from ..jobs.shard_plan import MANIFEST, Plan, Record, drop_record, planned_names
 from ..store import files as store_files
 from ..store.track_store import TrackStore, shard_path
 from ..store.writer import StoreWriter
+from ..utils.locks import open_locked
 from ..utils.progress import JobProgress
 from .failures import Failures
 from .features import Kind
@@ -78,7 +78,7 @@ def make_shard(task: ShardTask) -> int:
                 return 0
             if path.exists():  # sealed, its record lost
                 return _record_again(task, names)
-            if "Another process is writing" not in str(error):
+            if not isinstance(error, StoreBusyError):
                 raise
     folder = base.parent / ATTEMPTS / f"{path.stem}-{uuid.uuid4().hex[:12]}"
     try:
@@ -257,7 +257,7 @@ def _make_all(todo: list[ShardTask], plan: Plan, already: int, client: Client | 
             ):
                 if outcome.error is None:
                     progress.advance(sizes[outcome.item.shard])
-                elif outcome.lasting or "worker process" not in outcome.error:
+                elif not outcome.crashed:
                     raise StoreError(f"Shard {outcome.item.shard}: {outcome.error}")
                 else:
                     errors[outcome.item.shard] = outcome.error
@@ -282,10 +282,11 @@ def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | Non
         path = shard_path(base, one.shard)
         journal = store_files.journal_path(path)
         if path.is_file() and journal.exists():
-            with contextlib.suppress(OSError), open(journal) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                store_files.part_path(path).unlink(missing_ok=True)
-                journal.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if (file := open_locked(journal, "r")) is not None:
+                    with file:
+                        store_files.part_path(path).unlink(missing_ok=True)
+                        journal.unlink(missing_ok=True)
         if path.is_file() or records[one.shard]:
             crash_counts_path(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):

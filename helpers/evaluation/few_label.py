@@ -21,6 +21,7 @@ from rich.text import Text
 
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.values import Values
+from datasets.utils.files import atomic
 from models.errors import ConfigError, GroundtruthError
 
 from ..metrics.scores import SystemScores
@@ -29,7 +30,7 @@ from ..probe.head_training import HeadSpec, train_heads
 from ..probe.inputs import Inputs, check_tracks, read_split
 from ..probe.run import ProbeSettings, Split, chosen_rates, prepare, score_test
 from ..reports.figures import Figure, Line, write_page, write_pictures
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 from .comparison import probe_progress, token_facts
 from .sweep_report import what_was_scored
 

@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from datasets.utils.files import atomic, remove_parts
 from models.errors import ConfigError
 
 from ..training.resume import RunLock
-from ..utils.files import atomic, remove_parts
 from .observers import FolderObserver
 from .provenance import process_is_gone
 

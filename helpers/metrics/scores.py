@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError
 
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 from .tagging import interval_of
 from .tasks import BOUNDS, Task, get_task, resampled, score
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError, GroundtruthError, listed
 from models.heads import ProbeHead
 from models.weights.head_origin import LAYER, LOSS, SHA
@@ -24,7 +25,6 @@ from ..extraction.embeddings import load_embeddings, select_tokens
 from ..metrics.aggregation import AGGREGATIONS, aggregate
 from ..metrics.scores import SystemScores
 from ..metrics.tasks import LOWER_IS_BETTER, check_targets, score, varies
-from ..utils.files import atomic
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .settings import ProbeSettings
 

@@ -12,12 +12,12 @@ import numpy as np
 import soundfile
 import torch
 
+from datasets.utils.files import atomic
 from models.audio import load
 from models.clmr.augment import STEPS, Augmentation, Plan, apply, draw, in_words, unchanged
 from models.errors import AudioError
 from models.randomness import Randomness, stream
 
-from ..utils.files import atomic
 from . import html
 from .charts import spectrogram
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from ..utils.files import atomic
+from datasets.utils.files import atomic
+
 from . import html
 from .charts import Series, line_chart
 from .report import versions

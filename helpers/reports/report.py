@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError
 
 from ..metrics.scores import SystemScores, compare
-from ..utils.files import atomic
 from . import html
 from .charts import Dots, Series, dot_plot, line_chart, spectrogram
 

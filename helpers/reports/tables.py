@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError
 
 from ..metrics.scores import Difference, SystemScores, check_comparable, compare
 from ..metrics.tasks import LOWER_IS_BETTER, METRIC_NAMES
-from ..utils.files import atomic
 from .report import over, runs, spread
 
 
