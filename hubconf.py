@@ -2,23 +2,27 @@
 
 from functools import partial, update_wrapper
 
-from models.maest.archs import SHORT as _SHORT
-from models.maest.archs import get_maest as _get_maest
-from models.maest.archs import load_maest as _load_maest
+from models.registry import default_model as _default_model
+from models.registry import family_package as _family_package
+from models.registry import get_card as _get_card
+from models.registry import list_models as _list_models
+from models.registry import load_model as _load_model
 
 dependencies = ["torch", "timm", "numpy", "soundfile", "soxr", "av", "safetensors", "huggingface_hub", "filelock"]
 
 
-def maest(source="discogs-maest-30s-pw-129e", **kwargs):
-    """A trained MAEST by any of its names, or from a weight file or folder."""
-    return _load_maest(source, **kwargs)
+def maest(source=None, **kwargs):
+    """A trained network by any of its names (None: the 30 s MAEST), or from a weight file or folder."""
+    return _load_model(source or _default_model(), **kwargs)
 
 
-def _entry(arch):
-    entry = update_wrapper(partial(_get_maest, arch), _get_maest)
-    entry.__doc__ = f"{arch}; pretrained=False for random weights, and what models.get_maest takes."
+def _entry(card):
+    build = _family_package(card.family).build
+    entry = update_wrapper(partial(build, card.name), build)
+    entry.__doc__ = f"{card.name}; pretrained=False for random weights, and what `build` of models/{card.family} takes."
     return entry
 
 
-for _name, _arch in _SHORT.items():
-    globals()[_name] = _entry(_arch)
+for _card in map(_get_card, _list_models()):
+    for _alias in _card.aliases:
+        globals()[_alias] = _entry(_card)

@@ -6,22 +6,22 @@ family; results stand in ascending order of layer, each once, whatever the order
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .card import ModelCard
 from .errors import AudioError, ConfigError
+from .frontend.mel_settings import MelSettings
 from .prefetch import ahead
+from .tagging import Source, Tagged, tag
 from .windows import Tail, stream_windows
-
-if TYPE_CHECKING:
-    from .tagging import Tagged
-    from .weights.registry import ModelCard
 
 BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
 
@@ -41,17 +41,19 @@ class Embedded:
         return f"Embedded(vectors {list(self.vectors.shape)}, times {list(self.times.shape)}, layers {list(self.layers)})"
 
 
-class AudioEncoder(nn.Module):
+class AudioEncoder(nn.Module, ABC):
     """Base of all networks that map audio to vectors.
 
-    Subclasses set the attributes and write `encode`; those whose input is not the raw wave also write `window_blocks` and `pooled`.
+    Subclasses set the attributes and write `settings` and `encode`; those whose input is not the raw wave also write `window_blocks` and `pooled`.
 
     Attributes:
+        family: folder of models/ that builds the network.
         sample_rate: Hz. embed_dim: C. depth: number of layers. embedding_rate: vectors per second (`eps` is its published alias).
         max_seconds: longest input of one pass. card: where the weights came from, None for own networks.
         exclusive: classes exclude each other, one per recording: their probabilities add up to 1.
     """
 
+    family: str
     sample_rate: int
     embed_dim: int
     depth: int
@@ -61,6 +63,16 @@ class AudioEncoder(nn.Module):
     pools: tuple[str, ...] = ("mean",)
     exclusive: bool = False
     _frozen: bool = False
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The arguments that build this network again, as builtins."""
+
+    @property
+    def saved_settings(self) -> dict[str, Any]:
+        """What checkpoints and exports say of the network: its family, and `settings`."""
+        return {"family": self.family, **self.settings}
 
     @property
     def eps(self) -> float:
@@ -105,9 +117,9 @@ class AudioEncoder(nn.Module):
         return tuple(sorted({k % self.depth for k in asked}))
 
     # ---- audio -> vectors
+    @abstractmethod
     def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
         """Audio [B, samples] at `sample_rate` -> vectors of layers (default: the last) [L, B, T, C]; differentiable, stops after the deepest."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def extract_embeddings(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
@@ -128,6 +140,11 @@ class AudioEncoder(nn.Module):
     def units_per_second(self) -> float:
         """Rate of a window's last axis."""
         return float(self.sample_rate)
+
+    @property
+    def mel_settings(self) -> MelSettings | None:
+        """Of the log-mels that a window holds; None where it holds samples."""
+        return None
 
     @property
     def window_length(self) -> int:
@@ -202,7 +219,7 @@ class AudioEncoder(nn.Module):
 
     def embed(
         self,
-        source: str | Path | np.ndarray | Tensor,
+        source: Source,
         sample_rate: int | None = None,
         layers: Iterable[int] | None = None,
         pool: str = "mean",
@@ -223,7 +240,7 @@ class AudioEncoder(nn.Module):
         chosen = self.resolve_layers(layers)
         if pool not in self.pools:
             raise ValueError(f"pool is '{pool}'; this network offers {', '.join(self.pools)}.")
-        blocks = self._blocks(source, sample_rate)
+        blocks = self.audio_blocks(source, sample_rate)
         vectors: list[np.ndarray] = []
         times: list[tuple[float, float]] = []
         for windows, spans in ahead(self._batches(self.window_blocks(blocks), batch_size, tail, half_overlap)):
@@ -233,7 +250,7 @@ class AudioEncoder(nn.Module):
 
     def tag(
         self,
-        source: str | Path | np.ndarray | Tensor,
+        source: Source,
         sample_rate: int | None = None,
         hop_seconds: float | None = None,
         batch_size: int = 8,
@@ -242,8 +259,6 @@ class AudioEncoder(nn.Module):
 
         Arguments and errors: models/tagging.py. Raises ValueError for a network without classes.
         """
-        from .tagging import tag
-
         return tag(self, source, sample_rate, hop_seconds, batch_size)
 
     @torch.no_grad()
@@ -256,8 +271,9 @@ class AudioEncoder(nn.Module):
             self.train(was_training)
         return out.transpose(0, 1).float().cpu().numpy()
 
-    def _blocks(self, source: str | Path | np.ndarray | Tensor, sample_rate: int | None) -> Iterator[np.ndarray]:
-        from .audio import iterate, resample, to_mono_float
+    def audio_blocks(self, source: Source, sample_rate: int | None) -> Iterator[np.ndarray]:
+        """A recording as blocks of mono samples [n] at the network's rate. Arguments and errors: as of `embed`."""
+        from .audio import iterate, resample, to_mono_float  # here for start-up time: its decoders take a while to load
 
         if isinstance(source, (str, Path)):
             if sample_rate is not None:

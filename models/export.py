@@ -51,7 +51,7 @@ def export_model(
     if blocks is not None and format != "onnx":
         raise ConfigError(f"blocks belongs to format onnx; {format} holds the whole network.")
     path = Path(path)
-    settings = getattr(model, "settings", None)
+    settings = getattr(model, "saved_settings", None)
     if not isinstance(settings, dict):
         raise ConfigError(f"{type(model).__name__} does not say what it was built with (settings): it cannot be exported.")
     if format == "safetensors":

@@ -39,9 +39,9 @@ class FineTuned(nn.Module):
         self.head = ProbeHead(width, n_labels, **head)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def saved_settings(self) -> dict[str, Any]:
         """What stands in a checkpoint beside the weights."""
-        return {"finetuned": True, "layer": self.layer, "encoder": dict(getattr(self.encoder, "settings", {}))}
+        return {"finetuned": True, "layer": self.layer, "encoder": self.encoder.saved_settings}
 
     def forward(self, x: Tensor) -> Tensor:
         """Stored windows, mels [B, F, T] or samples [B, N] -> logits [B, L]."""

@@ -21,7 +21,7 @@ from torch.nn import functional
 from .errors import AudioError
 from .frontend import mel_blocks
 from .maest import MAEST, load_maest
-from .maest.network import PATCH
+from .maest.patchout import PATCH
 from .windows import left_padding
 
 DEFAULT = "discogs-maest-30s-pw-129e"

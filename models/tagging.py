@@ -1,33 +1,61 @@
 """What a network hears in recordings: probabilities of its named classes over time, for files of any length, in bounded memory.
 
 Windows follow the rule of models/windows.py, here with a last window that ends at the last frame ("shift"), so that every second is heard. Windows of
-many recordings share batches; decoding and front end run in a thread ahead of the network. Any AudioEncoder with named classes tags: what is told
-apart here is only where a recording's picture comes from. Letters: W windows, L classes, F mel bands.
+many recordings share batches; decoding and front end run in a thread ahead of the network. Any AudioEncoder with named classes tags.
+Letters: W windows, L classes, F mel bands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .card import ModelCard
 from .errors import AudioError
-from .frontend import MaestMel
-from .frontend.mel_settings import MAEST as MAEST_MEL
+from .frontend.mel_settings import MelSettings
+from .overview import make_overview
 from .prefetch import ahead
 from .windows import Tail, stream_windows
 
-if TYPE_CHECKING:
-    from .encoder import AudioEncoder
-
 SEPARATOR = "---"  # between genre and style in the published labels
-OVERVIEW_COLUMNS = 1000  # an overview has fewer than twice as many
 Source = str | Path | np.ndarray | Tensor
+
+
+class TaggingNetwork(Protocol):
+    """What tagging asks of a network; AudioEncoder says what each means."""
+
+    sample_rate: int
+    exclusive: bool
+    card: ModelCard | None
+    training: bool
+
+    @property
+    def label_names(self) -> list[str]: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def mel_settings(self) -> MelSettings | None: ...
+    @property
+    def units_per_second(self) -> float: ...
+    @property
+    def window_length(self) -> int: ...
+    @property
+    def silence(self) -> float: ...
+    @property
+    def least_tail(self) -> int: ...
+    def audio_blocks(self, source: Source, sample_rate: int | None) -> Iterator[np.ndarray]: ...
+    def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]: ...
+    def window_probabilities(self, windows: Tensor) -> Tensor: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +64,7 @@ class Tagged:
 
     labels: L names, in column order. windows: [W, L] float32, probabilities. times: [W, 2] float32, start and end of each window in seconds.
     duration: s. overview: [columns, F] float32, the raw log-mel averaged to at most 2000 columns (silence is 0);
-    of a network that reads samples one that is made for the picture.
+    of a network that reads samples one that is made for the overview.
     model: name of the weights, None for own ones. licence: of the weights, None when not stated.
     exclusive: the classes exclude each other: probabilities add up to 1.
     """
@@ -86,7 +114,7 @@ class Tagged:
 
 
 def tag(
-    model: AudioEncoder,
+    model: TaggingNetwork,
     source: Source,
     sample_rate: int | None = None,
     hop_seconds: float | None = None,
@@ -101,7 +129,7 @@ def tag(
 
 
 def tag_many(
-    model: AudioEncoder,
+    model: TaggingNetwork,
     sources: Iterable[Source],
     sample_rate: int | None = None,
     hop_seconds: float | None = None,
@@ -112,7 +140,7 @@ def tag_many(
     """What the network hears in each recording, in their order; the AudioError of one that cannot be used stands in its place.
 
     Args:
-        model: any encoder with named classes: MAEST, a SampleCNN with its head.
+        model: any AudioEncoder with named classes.
         sources: paths, or samples [N] or [N, channels] (with `sample_rate`, Hz).
         hop_seconds: between the starts of two windows (default: their length; less: finer in time, and slower in proportion).
         batch_size: windows per pass; they may come from several recordings.
@@ -147,23 +175,23 @@ class _End:
 
 
 def _stream(
-    model: AudioEncoder, sources: Iterable[Source], sample_rate: int | None, hop: int, tail: Tail
+    model: TaggingNetwork, sources: Iterable[Source], sample_rate: int | None, hop: int, tail: Tail
 ) -> Iterator[_Window | _End]:
     rate = model.units_per_second
     for source in sources:
-        counter, picture = _Counter(), _picture(model)
+        counter, overview = _Counter(), make_overview(model.mel_settings, model.sample_rate)
         try:
-            samples = picture.watch_samples(counter.watch(model._blocks(source, sample_rate)))
-            windows = picture.watch_windows(model.window_blocks(samples))
+            samples = overview.watch_samples(counter.watch(model.audio_blocks(source, sample_rate)))
+            windows = overview.watch_windows(model.window_blocks(samples))
             heard = 0
             for window, start, stop in stream_windows(windows, model.window_length, hop, tail, model.silence):
                 if not (start % hop and stop - heard <= model.least_tail):  # a clip of exactly one window is one window
                     yield _Window(window.copy(), (start / rate, stop / rate))  # a view would keep the whole block alive
                 heard = stop
         except AudioError as error:
-            yield _End(0.0, np.zeros((0, picture.bands), np.float32), error)
+            yield _End(0.0, np.zeros((0, overview.bands), np.float32), error)
             continue
-        yield _End(counter.samples / model.sample_rate, picture.columns())
+        yield _End(counter.samples / model.sample_rate, overview.columns())
 
 
 class _Counter:
@@ -174,96 +202,6 @@ class _Counter:
         for block in blocks:
             self.samples += len(block)
             yield block
-
-
-class _MelPicture:
-    """The overview of a recording whose windows are log-mels [F, n] themselves, normalised by `mean` and `divisor`."""
-
-    def __init__(self, bands: int, mean: float, divisor: float):
-        self.bands, self._mean, self._divisor = bands, mean, divisor
-        self._overview = _Overview(bands)
-
-    def watch_samples(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-        return blocks
-
-    def watch_windows(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-        return self._overview.watch(blocks)
-
-    def columns(self) -> np.ndarray:
-        """[columns, F] float32, raw log-mel."""
-        raw: np.ndarray = self._overview.columns() * self._divisor + self._mean
-        return raw.astype(np.float32)
-
-
-class _SamplePicture(_MelPicture):
-    """The overview of a recording whose windows are samples: a log-mel of its own, made of them at the network's rate."""
-
-    def __init__(self, sample_rate: int):
-        settings = replace(
-            MAEST_MEL, family="overview", sample_rate=sample_rate, n_fft=1024, hop=512, f_max=min(8000.0, sample_rate / 2)
-        )
-        super().__init__(settings.n_mels, 0.0, 1.0)
-        self._front_end, self._hop = MaestMel(normalize=False, settings=settings), settings.hop
-        self._rest = np.zeros(0, np.float32)
-
-    def watch_samples(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for block in blocks:
-            joined = np.concatenate([self._rest, block])
-            whole = len(joined) // self._hop * self._hop
-            self._add(joined[:whole])
-            self._rest = joined[whole:]
-            yield block
-        self._add(self._rest)
-
-    def watch_windows(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-        return blocks
-
-    def _add(self, samples: np.ndarray) -> None:
-        """A frame per hop. Blocks are long, so that a picture does not show that each was padded by itself."""
-        if len(samples):
-            frames = -(-len(samples) // self._hop)
-            self._overview.add(self._front_end(torch.from_numpy(samples)[None])[0, :, :frames].numpy())
-
-
-def _picture(model: AudioEncoder) -> _MelPicture:
-    front_end = getattr(model, "melspectrogram", None)
-    if front_end is None:
-        return _SamplePicture(model.sample_rate)
-    settings = front_end.settings
-    return _MelPicture(settings.n_mels, settings.mean, settings.std_divisor)
-
-
-class _Overview:
-    """A mel of any length averaged to a bounded number of columns: whenever there are twice as many as wanted, each two become one."""
-
-    def __init__(self, bands: int):
-        self._bands, self._per_column = bands, 1
-        self._done: list[np.ndarray] = []  # [F, n] pieces at the present resolution
-        self._rest = np.zeros((bands, 0), np.float32)
-
-    def watch(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for block in blocks:
-            self.add(block)
-            yield block
-
-    def add(self, block: np.ndarray) -> None:
-        """Frames [F, n] that follow."""
-        frames = np.concatenate([self._rest, block], axis=1)
-        whole = frames.shape[1] // self._per_column * self._per_column
-        self._done.append(frames[:, :whole].reshape(self._bands, -1, self._per_column).mean(axis=2))
-        self._rest = frames[:, whole:]
-        while sum(piece.shape[1] for piece in self._done) >= 2 * OVERVIEW_COLUMNS:
-            columns = np.concatenate(self._done, axis=1)
-            if columns.shape[1] % 2:  # the odd one goes back among the frames that wait, as often as it stands for them
-                self._rest = np.concatenate([np.repeat(columns[:, -1:], self._per_column, axis=1), self._rest], axis=1)
-                columns = columns[:, :-1]
-            self._done = [(columns[:, ::2] + columns[:, 1::2]) / 2]
-            self._per_column *= 2
-
-    def columns(self) -> np.ndarray:
-        """[columns, F]; a last column of fewer frames is their mean."""
-        rest = [self._rest.mean(axis=1, keepdims=True)] if self._rest.shape[1] else []
-        return np.concatenate([*self._done, *rest], axis=1).T
 
 
 # ---- the consumer
@@ -281,7 +219,7 @@ class _Open:
 
 
 def _tagged(
-    model: AudioEncoder,
+    model: TaggingNetwork,
     labels: list[str],
     events: Iterator[_Window | _End],
     batch_size: int,
@@ -314,7 +252,7 @@ def _tagged(
 
 
 @torch.no_grad()
-def _score(model: AudioEncoder, waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
+def _score(model: TaggingNetwork, waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
     was_training = model.training
     model.eval()
     try:
@@ -326,7 +264,7 @@ def _score(model: AudioEncoder, waiting: Sequence[tuple[_Open, np.ndarray]]) -> 
         recording.scores.append(row)
 
 
-def _result(model: AudioEncoder, labels: list[str], recording: _Open) -> Tagged | AudioError:
+def _result(model: TaggingNetwork, labels: list[str], recording: _Open) -> Tagged | AudioError:
     end: Any = recording.end
     if end.error is not None:
         error: AudioError = end.error

@@ -16,8 +16,9 @@ from models.clmr.augment import Augmentation
 from models.clmr.objective import ContrastiveObjective, WaveformSupervised
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
+from models.registry import get_card
 from models.weights.checkpoints import read_settings, weight_file
-from models.weights.registry import find_weights, get_card
+from models.weights.locate import find_weights
 
 log = logging.getLogger(__name__)
 Config = Mapping[str, Any]

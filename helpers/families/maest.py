@@ -19,8 +19,9 @@ from models.maest import MAEST, get_maest
 from models.maest.augment import Masking, Roll
 from models.maest.objective import SupervisedObjective, TeacherStudentObjective
 from models.maest.patchout import tag
+from models.registry import get_card
 from models.weights.checkpoints import read_settings
-from models.weights.registry import find_weights, get_card
+from models.weights.locate import find_weights
 
 from ..data.find import Tracks
 from ..runtime.devices import count_processes, resolve_accelerator

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from models.errors import StoreError, WeightsNotFoundError
+from models.registry import get_card
 from models.weights.downloads import offline
-from models.weights.registry import find_weights, get_card, local_weights, weight_folders
+from models.weights.locate import find_weights, local_weights, weight_folders
 
 from ..experiments.provenance import git_state
 from .child_process import Child

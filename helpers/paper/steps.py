@@ -147,7 +147,8 @@ class Keys:
         return value
 
     def _weights(self, name: str) -> str:
-        from models.weights.registry import get_card, local_weights
+        from models.registry import get_card
+        from models.weights.locate import local_weights
 
         found = local_weights(get_card(name))
         return "absent" if found is None else self._identity(found)

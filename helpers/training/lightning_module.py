@@ -276,7 +276,7 @@ class LitObjective(pl.LightningModule):
                     f"After step {self.global_step} the weights {name} are no longer finite: the gradient was infinite. The last checkpoint "
                     "stays as it was. Lower the learning rate, clip the gradient (trainer.gradient_clip_val), or train in precision 32."
                 )
-        checkpoint[SETTINGS] = dict(getattr(self.objective.net, "settings", {}))
+        checkpoint[SETTINGS] = dict(getattr(self.objective.net, "saved_settings", {}))
         checkpoint[EXPERIMENT] = self.experiment
         checkpoint["running"] = self._running.sums(self._summed)
         checkpoint["plateau"] = {} if self._follower is None else self._follower.state_dict()

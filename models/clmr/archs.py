@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..weights.checkpoints import read_settings
-from ..weights.registry import ModelCard, find_weights, get_card, load_labels, register
+from ..weights.cards import ModelCard, get_card, load_labels, register
+from ..weights.checkpoints import network_settings
+from ..weights.locate import find_weights
 from .checkpoints import load_checkpoint
 from .network import SAMPLE_RATE, SampleCNN
 
@@ -66,9 +67,7 @@ def build(
 
     Raises ValueError for an unknown name, WeightsNotFoundError, WeightsError for files that do not fit.
     """
-    card = get_card(name)
-    if card.family != "clmr":
-        raise ConfigError(f"'{name}' is a model of the {card.family} family, not a CLMR. `list_models('clmr*')` lists them.")
+    card = get_card(name, "clmr")
     if checkpoint is None and not pretrained:
         if head_checkpoint is not None:
             raise ConfigError("A trained head without a trained encoder says nothing: name the encoder's checkpoint too.")
@@ -84,7 +83,7 @@ def build(
         if head is not None and labels is None and card.labels and head_checkpoint is None:
             labels = load_labels(card.labels)
     more: dict[str, Any] = {} if labels is None else {"labels": list(labels)}
-    known = read_settings(path)  # an own file says its rate, a published one does not
+    known = network_settings(path)  # an own file says its rate, a published one does not
     for key in ("supervised", "sample_rate"):
         if key in settings and (key == "supervised" or key not in known):
             more[key] = settings[key]

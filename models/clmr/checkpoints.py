@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import WeightsError
-from ..weights.checkpoints import read_settings, read_state
+from ..weights.checkpoints import network_settings, read_state
 from ..weights.head_origin import LOSS, check_origin, header
 from .network import SampleCNN
 
@@ -25,8 +25,8 @@ State = dict[str, Tensor]
 _FIRST = "sequential.0.0.weight"
 
 
-def is_clmr(state: Mapping[str, Any]) -> bool:
-    """Whether these are weights of a SampleCNN in any of the forms above."""
+def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a file that names no family holds a SampleCNN in any of the forms above."""
     return any(f"{prefix}{_FIRST}" in state for prefix in ("", "encoder.", "model.encoder."))
 
 
@@ -146,7 +146,7 @@ def load_checkpoint(
     """
     path = Path(path)
     state = remap_encoder(read_state(path, averaged), str(path))
-    own = {k: v for k, v in read_settings(path).items() if k not in ("family", "supervised")}
+    own = {k: v for k, v in network_settings(path).items() if k != "supervised"}
     if head is not None:
         fc = remap_head(read_state(head), str(head))
         state = {**{k: v for k, v in state.items() if not k.startswith("fc.")}, **fc}

@@ -44,6 +44,8 @@ class SampleCNN(AudioEncoder):
     Raises ConfigError for settings that cannot work together.
     """
 
+    family = "clmr"
+
     def __init__(
         self,
         channels: Sequence[int] = CHANNELS,
@@ -92,10 +94,10 @@ class SampleCNN(AudioEncoder):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments that build this network again, as builtins, and its family."""
+        """The arguments that build this network again, as builtins."""
         names = ("out_dim", "head", "supervised", "labels", "sample_rate", "exclusive")
         found = {name: getattr(self, name) for name in names}
-        return {"family": "clmr", "channels": list(self.channels), "strides": list(self.strides), **found}
+        return {"channels": list(self.channels), "strides": list(self.strides), **found}
 
     @property
     def n_classes(self) -> int:

@@ -1,10 +1,21 @@
 """MAEST: supervised spectrogram transformers for music."""
 
-from .archs import ARCHS, get_maest, load_maest
+from .archs import ARCHS, get_maest, load_maest, recognise
 from .convert import remap_deit, remap_passt
 from .network import MAEST
 from .patchout import Patchout
 
-build = get_maest  # what the registry calls: every family offers `build(name, **kwargs)`
+build, load = get_maest, load_maest  # with `recognise`: what models/registry.py asks of every family
 
-__all__ = ["ARCHS", "MAEST", "Patchout", "get_maest", "load_maest", "remap_deit", "remap_passt"]
+__all__ = [
+    "ARCHS",
+    "MAEST",
+    "Patchout",
+    "build",
+    "get_maest",
+    "load",
+    "load_maest",
+    "recognise",
+    "remap_deit",
+    "remap_passt",
+]

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import WeightsError, WeightsNotFoundError, nearest
-from ..weights.checkpoints import read_settings, read_state
-from ..weights.registry import ModelCard, default_labels, find_weights, get_card, register
-from . import convert
-from .ast import is_ast
+from ..errors import WeightsError, WeightsNotFoundError
+from ..weights.cards import ModelCard, did_you_mean, get_card, has_card, register
+from ..weights.checkpoints import network_settings, read_state, register_config_reader
+from ..weights.locate import find_weights
+from . import ast, convert
+from .labels import default_labels
 from .network import MAEST
 
+register_config_reader(ast.MODEL_TYPE, ast.settings_of)
 log = logging.getLogger(__name__)
 FRAMES = {5: 312, 10: 625, 20: 1250, 30: 1875}  # floor(seconds * 16000 / 256)
 HEAD_WIDTH = 64  # channels per attention head of the published networks; a state dict does not tell their number
@@ -37,23 +39,27 @@ class Arch:
 ARCHS: dict[str, Arch] = {}
 
 
-def _add(seconds: int, run: str, labels: int) -> None:
+def _add(seconds: int, run: str, labels: int, *aliases: str) -> None:
     name = f"discogs-maest-{seconds}s-{run}"
     ARCHS[name] = Arch(96, FRAMES[seconds], labels)
     file = f"{name}-swa.ckpt"
     register(
         ModelCard(
             name, "maest", file, _MAEST_RELEASE + file, "maest", labels, 16000, "maest-essentia", float(seconds), _MAEST_LICENCE,
-            labels=f"discogs_{labels}", hub=f"mtg-upf/{name}",
+            labels=f"discogs_{labels}", hub=f"mtg-upf/{name}", aliases=aliases, default="maest_30s" in aliases,
         )
     )  # fmt: skip
 
 
-for _seconds, _run, _count in (
-    (10, "fs-129e", 400), (10, "dw-75e", 400), (10, "pw-129e", 400), (5, "pw-129e", 400), (20, "pw-129e", 400),
-    (30, "pw-129e", 400), (30, "pw-73e-ts", 400), (30, "pw-129e-519l", 519),
-):  # fmt: skip
-    _add(_seconds, _run, _count)
+# the aliases are for those who spell no runs: torch.hub's and timm's names
+_add(10, "fs-129e", 400)
+_add(10, "dw-75e", 400)
+_add(10, "pw-129e", 400, "maest_10s")
+_add(5, "pw-129e", 400, "maest_5s")
+_add(20, "pw-129e", 400, "maest_20s")
+_add(30, "pw-129e", 400, "maest_30s")
+_add(30, "pw-73e-ts", 400, "maest_30s_ts")
+_add(30, "pw-129e-519l", 519, "maest_30s_519l")
 
 # Training starts: the geometry of a start is that of the network it begins, 10 s of 96 bands unless asked otherwise.
 ARCHS["passt_s_swa_p16_128_ap476"] = Arch(96, FRAMES[10], 400)
@@ -73,16 +79,6 @@ register(
         note="training start from ImageNet: the 1000-class heads start fresh",
     )
 )  # fmt: skip
-
-
-SHORT = {  # names for those who spell no runs: torch.hub's and timm's
-    "maest_5s": "discogs-maest-5s-pw-129e",
-    "maest_10s": "discogs-maest-10s-pw-129e",
-    "maest_20s": "discogs-maest-20s-pw-129e",
-    "maest_30s": "discogs-maest-30s-pw-129e",
-    "maest_30s_ts": "discogs-maest-30s-pw-73e-ts",
-    "maest_30s_519l": "discogs-maest-30s-pw-129e-519l",
-}
 
 
 def get_maest(
@@ -111,11 +107,10 @@ def get_maest(
     Raises:
         ValueError: unknown arch (names the nearest) or impossible settings. WeightsNotFoundError: no weights. WeightsError: weights that do not fit.
     """
-    card, geometry = get_card(arch), ARCHS.get(arch)
-    if geometry is None:
-        raise ValueError(f"'{arch}' is a model of the {card.family} family, not a MAEST arch. Known: {', '.join(sorted(ARCHS))}.")
+    card = get_card(arch, "maest")
+    geometry = ARCHS[card.name]
     settings: dict[str, Any] = {"input_f": geometry.input_f, "input_t": geometry.input_t, **kwargs}
-    own = read_settings(checkpoint) if checkpoint is not None else {}
+    own = network_settings(checkpoint) if checkpoint is not None else {}
     for name in ("norm_mean", "norm_std"):  # what the weights were trained on
         if name in own:
             settings.setdefault(name, own[name])
@@ -143,30 +138,34 @@ def load_maest(source: str | Path, averaged: bool = True, **kwargs: Any) -> MAES
     """A trained MAEST by name, or from a weight file or folder, in eval mode; its size is read from the file.
 
     Args:
-        source: a name of `ARCHS` or `SHORT` (with its published weights), else a path: own or published .ckpt, an export, an AST folder.
+        source: the name or alias of a card (with its published weights), else a path: own or published .ckpt, an export, an AST folder.
         averaged: of an own training checkpoint, the averaged weights where there are any.
         **kwargs: of `MAEST`, over what the file says.
 
     Raises: ValueError for what is neither (names the nearest), WeightsNotFoundError, WeightsError for a file that is no MAEST.
     """
-    name = SHORT.get(str(source), str(source))
-    if name in ARCHS and not Path(name).exists():
-        return get_maest(name, **kwargs).eval()
     path = Path(source)
     if not path.exists():
+        if has_card(str(source)):
+            return get_maest(str(source), **{"checkpoint_swa_weights": averaged, **kwargs}).eval()
         raise WeightsNotFoundError(
-            f"There is no file or folder '{source}', and no model of that name.{nearest(name, [*ARCHS, *SHORT])}"
+            f"There is no file or folder '{source}', and no model of that name.{did_you_mean(str(source))}"
         )
     state = read_state(path, averaged)
-    settings = {**_shapes(state, path), **read_settings(path), **kwargs}
+    settings = {**_shapes(state, path), **network_settings(path), **kwargs}
     model = MAEST(**settings)
     convert.load(model, state, "maest", source=path.name)
     return model.eval()
 
 
+def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a file that names no family holds a MAEST, under its own names or AST's."""
+    return ast.is_ast(state) or {"freq_new_pos_embed", "time_new_pos_embed"} <= set(state)
+
+
 def _shapes(state: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The size of a MAEST under its published names; {} for an AST, whose config says it. Raises WeightsError for other weights."""
-    if is_ast(state):
+    if ast.is_ast(state):
         return {}
     wanted = ("cls_token", "freq_new_pos_embed", "time_new_pos_embed", "head.1.weight")
     if absent := [name for name in wanted if name not in state]:

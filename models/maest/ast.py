@@ -12,22 +12,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import WeightsError
-from ..weights.registry import default_labels
-
-if TYPE_CHECKING:
-    from .network import MAEST
+from .labels import default_labels
+from .network import MAEST
+from .patchout import PATCH
 
 MODEL_TYPE = "audio-spectrogram-transformer"
 PREFIX = "audio_spectrogram_transformer."
 POSITIONS = "embeddings.position_embeddings"
 EPS = 1e-6
-_PATCH = 16
 _PUBLISHED_FRAMES = (312, 625, 1250, 1875)
 
 _OUTER = {  # AST's name, without its prefix -> MAEST's
@@ -90,7 +88,7 @@ def ast_state(model: MAEST) -> dict[str, Tensor]:
 
 def max_length(model: MAEST) -> int:
     """AST's input length in frames: the shortest whose grid has as many columns as the time table (626 for the 10 s network)."""
-    return (model.time_new_pos_embed.shape[-1] - 1) * model.stride[1] + _PATCH
+    return (model.time_new_pos_embed.shape[-1] - 1) * model.stride[1] + PATCH
 
 
 def ast_config(model: MAEST) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def ast_config(model: MAEST) -> dict[str, Any]:
         "max_length": max_length(model),
         "frequency_stride": model.stride[0],
         "time_stride": model.stride[1],
-        "patch_size": _PATCH,
+        "patch_size": PATCH,
         "hidden_size": model.embed_dim,
         "num_hidden_layers": model.depth,
         "num_attention_heads": model.num_heads,
@@ -116,7 +114,7 @@ def ast_config(model: MAEST) -> dict[str, Any]:
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
         "problem_type": "multi_label_classification",
-        "maest": model.settings,
+        "maest": model.saved_settings,
     }
 
 
@@ -215,7 +213,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     stride = (int(config.get("frequency_stride", 10)), int(config.get("time_stride", 10)))
     out["stride"] = list(stride)
     if "max_length" in config:
-        columns = (int(config["max_length"]) - _PATCH) // stride[1] + 1
+        columns = (int(config["max_length"]) - PATCH) // stride[1] + 1
         out["input_t"] = next((n for n in _PUBLISHED_FRAMES if n // stride[1] == columns), columns * stride[1])
     if "hidden_size" in config and "intermediate_size" in config:
         out["mlp_ratio"] = int(config["intermediate_size"]) / int(config["hidden_size"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +14,7 @@ from torch.nn import functional
 
 from ..errors import WeightsError
 from .ast import is_ast, remap_ast
-
-if TYPE_CHECKING:
-    from .network import MAEST
+from .network import MAEST
 
 log = logging.getLogger(__name__)
 State = dict[str, Tensor]

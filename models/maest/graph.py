@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,7 @@ from torch.nn import functional
 
 from .. import onnx_file
 from ..errors import WeightsError
-
-if TYPE_CHECKING:
-    from .network import MAEST
+from .network import MAEST
 
 TYPE = "Music auto-tagging and embeddings"
 DESCRIPTION = "Waveform to logits, probabilities and the CLS, DIST and mean tokens of blocks (0-based), front end included."

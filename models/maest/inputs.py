@@ -5,22 +5,19 @@ A wave of rank 1 and a mel of rank 2 are cut into windows of the model's length 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import AudioError
 from ..windows import left_padding, plan_windows
-
-if TYPE_CHECKING:
-    from .network import MAEST
+from .patchout import PATCH
+from .stored import StoredMels
 
 WANTED = "wave [N] or [B, N] at 16 kHz, mel [{f}, M] with melspectrogram_input=True, mel [B, {f}, M] or [B, 1, {f}, M]; float"
 
 
-def as_mel(model: MAEST, x: Tensor | np.ndarray, melspectrogram_input: bool) -> tuple[Tensor, Tensor]:
+def as_mel(model: StoredMels, x: Tensor | np.ndarray, melspectrogram_input: bool) -> tuple[Tensor, Tensor]:
     """Any accepted input -> normalised mel [B, F, M] on the model's device, and valid frames [B] int64. The caller's x stays untouched.
 
     Raises AudioError naming what came and what is wanted.
@@ -38,7 +35,7 @@ def as_mel(model: MAEST, x: Tensor | np.ndarray, melspectrogram_input: bool) -> 
     return mel.to(model.cls_token.dtype), torch.full((len(mel),), mel.shape[-1], dtype=torch.int64, device=mel.device)
 
 
-def _checked(model: MAEST, x: Tensor | np.ndarray, melspectrogram_input: bool) -> Tensor:
+def _checked(model: StoredMels, x: Tensor | np.ndarray, melspectrogram_input: bool) -> Tensor:
     wanted = WANTED.format(f=model.input_f)
     if isinstance(x, np.ndarray):
         if x.dtype.byteorder not in "=|<":
@@ -60,7 +57,7 @@ def _checked(model: MAEST, x: Tensor | np.ndarray, melspectrogram_input: bool) -
     return x.to(model.cls_token.device)
 
 
-def _bands(model: MAEST, mel: Tensor) -> Tensor:
+def _bands(model: StoredMels, mel: Tensor) -> Tensor:
     if mel.shape[-2] != model.input_f:
         raise AudioError(
             f"Got a mel with {mel.shape[-2]} bands {list(mel.shape)}; this model wants {model.input_f}: [..., {model.input_f}, frames]."
@@ -68,9 +65,7 @@ def _bands(model: MAEST, mel: Tensor) -> Tensor:
     return mel
 
 
-def _fits(model: MAEST, frames: int) -> None:
-    from .network import PATCH
-
+def _fits(model: StoredMels, frames: int) -> None:
     seconds = model.hop / model.sample_rate
     if frames < PATCH:
         raise AudioError(
@@ -83,7 +78,7 @@ def _fits(model: MAEST, frames: int) -> None:
         )
 
 
-def _cut(model: MAEST, mel: Tensor) -> tuple[Tensor, Tensor]:
+def _cut(model: StoredMels, mel: Tensor) -> tuple[Tensor, Tensor]:
     """Normalised mel [F, n] -> windows [W, F, input_t] and their valid frames [W]; padding is silence."""
     spans = plan_windows(mel.shape[-1], model.input_t)
     windows = mel.new_full((len(spans), mel.shape[0], model.input_t), model.silence)

@@ -22,15 +22,14 @@ ensure_torchvision()
 
 from timm.models.vision_transformer import Block  # noqa: E402
 
-from ..frontend import MaestMel, mel_blocks  # noqa: E402
+from ..frontend import MaestMel  # noqa: E402
 from ..frontend.mel_settings import MAEST as FRONT_END  # noqa: E402
 from ..frontend.mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
-from ..weights.registry import default_labels  # noqa: E402
 from . import inputs  # noqa: E402
-from .patchout import Patchout  # noqa: E402
+from .labels import default_labels  # noqa: E402
+from .patchout import PATCH, Patchout  # noqa: E402
 from .stored import StoredMels  # noqa: E402
 
-PATCH = 16  # frames and bands of a patch
 PLAIN_ATTENTION_TOKENS = 300
 
 
@@ -65,7 +64,7 @@ class MAEST(StoredMels):
         ValueError: settings that cannot work together, named with the cure.
     """
 
-    pools = ("mean", "cls", "dist", "stack")
+    family = "maest"
 
     def __init__(
         self,
@@ -171,27 +170,6 @@ class MAEST(StoredMels):
         )
         patchout = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.patchout).items()}
         return {**{name: getattr(self, name) for name in names}, "stride": list(self.stride), **patchout}
-
-    # ---- geometry
-    def grid(self, frames: int) -> tuple[int, int]:
-        """Rows and columns (f, t) of the patch grid of an input of `frames` mel frames."""
-        return (self.input_f - PATCH) // self.stride[0] + 1, (frames - PATCH) // self.stride[1] + 1
-
-    @property
-    def max_frames(self) -> int:
-        """Longest input in mel frames that the time table covers."""
-        return (self.time_new_pos_embed.shape[-1] - 1) * self.stride[1] + PATCH + self.stride[1] - 1
-
-    @property
-    def n_extra(self) -> int:
-        """Tokens before the patches: CLS, and DIST when distilled."""
-        return self.new_pos_embed.shape[1]
-
-    def frame_times(self, frames: int) -> np.ndarray:
-        """Start and end [T, 2] in seconds of each time column that an input of `frames` mel frames gives in eval mode (kept columns only)."""
-        _, columns = self.patchout.keep(*self.grid(frames), training=False)
-        starts = columns.unique().numpy() * self.stride[1]
-        return (np.stack([starts, starts + PATCH], axis=1) * self.hop / self.sample_rate).astype(np.float32)
 
     # ---- tokens
     def tokens(self, mel: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, int]:
@@ -337,35 +315,6 @@ class MAEST(StoredMels):
         tokens, n_columns = self.tokens(mel)
         outputs = self._run(tokens, self.resolve_layers(layers))
         return torch.stack([y[:, self.n_extra :].unflatten(1, (-1, n_columns)).mean(dim=1) for y in outputs])
-
-    def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
-        """Normalised mel windows [W, F, M] -> [L, W, C], or [L, W, 3C] for pool "stack"."""
-        if pool == "dist" and not self.distilled:
-            raise ValueError("pool 'dist' needs the DIST token; this network has none.")
-        x = self.embed_blocks(windows, layers)
-        return x.flatten(2) if pool == "stack" else x[:, :, {"cls": 0, "dist": 1, "mean": -1}[pool]]
-
-    @property
-    def units_per_second(self) -> float:
-        return self.sample_rate / self.hop
-
-    @property
-    def window_length(self) -> int:
-        return self.input_t
-
-    @property
-    def silence(self) -> float:
-        settings = self.melspectrogram.settings
-        return -settings.mean / settings.std_divisor  # a raw log-mel of 0, normalised
-
-    @property
-    def least_tail(self) -> int:
-        return 2  # frames: the front end's partial and last ones stand for no sound of their own
-
-    def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-        front_end = self.melspectrogram
-        waves = (torch.from_numpy(block).to(self.device) for block in blocks)
-        return (mel.cpu().numpy() for mel in mel_blocks(front_end, waves))
 
 
 def _patchout(settings: dict[str, Any]) -> Patchout:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+PATCH = 16  # frames and bands of a patch
+
 
 @dataclass(frozen=True)
 class Patchout:

@@ -1,37 +1,40 @@
-"""What extraction reads of stored mels for a MAEST, and what it keeps of each window: CLS, DIST and mean token of blocks, or the features."""
+"""MAEST's windows: their geometry, what extraction reads of stored mels, and what it keeps of each window: CLS, DIST and mean token of blocks, or
+the features.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..encoder import AudioEncoder
 from ..errors import ConfigError
-from ..frontend import MaestMel, normalise
-from .patchout import Patchout
+from ..frontend import MaestMel, MelSettings, mel_blocks, normalise
+from .patchout import PATCH, Patchout
 
 FEATURES = -1  # in place of a block: the features behind the final norm
 
 
 class StoredMels(AudioEncoder):
-    """MAEST's side of extraction: stores of raw log-mels [frames, bands] in, tokens out. Blocks are layers; -1 stands for the features."""
+    """MAEST without its blocks: windows of mels, stores of raw log-mels [frames, bands]. Blocks are layers; -1 stands for the features."""
 
     input_f: int
+    input_t: int
+    hop: int
+    stride: tuple[int, int]
     num_heads: int
+    distilled: bool
     distilled_type: str
     melspectrogram: MaestMel
     patchout: Patchout
-
-    @property
-    def n_extra(self) -> int:
-        raise NotImplementedError
-
-    @property
-    def max_frames(self) -> int:
-        raise NotImplementedError
+    cls_token: nn.Parameter
+    new_pos_embed: nn.Parameter
+    time_new_pos_embed: nn.Parameter
+    pools = ("mean", "cls", "dist", "stack")
 
     def embed_blocks(self, mel: Tensor, blocks: Iterable[int]) -> Tensor:
         raise NotImplementedError
@@ -39,6 +42,54 @@ class StoredMels(AudioEncoder):
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
         raise NotImplementedError
 
+    # ---- geometry
+    def grid(self, frames: int) -> tuple[int, int]:
+        """Rows and columns (f, t) of the patch grid of an input of `frames` mel frames."""
+        return (self.input_f - PATCH) // self.stride[0] + 1, (frames - PATCH) // self.stride[1] + 1
+
+    @property
+    def max_frames(self) -> int:
+        """Longest input in mel frames that the time table covers."""
+        return (self.time_new_pos_embed.shape[-1] - 1) * self.stride[1] + PATCH + self.stride[1] - 1
+
+    @property
+    def n_extra(self) -> int:
+        """Tokens before the patches: CLS, and DIST when distilled."""
+        return self.new_pos_embed.shape[1]
+
+    def frame_times(self, frames: int) -> np.ndarray:
+        """Start and end [T, 2] in seconds of each time column that an input of `frames` mel frames gives in eval mode (kept columns only)."""
+        _, columns = self.patchout.keep(*self.grid(frames), training=False)
+        starts = columns.unique().numpy() * self.stride[1]
+        return (np.stack([starts, starts + PATCH], axis=1) * self.hop / self.sample_rate).astype(np.float32)
+
+    @property
+    def units_per_second(self) -> float:
+        return self.sample_rate / self.hop
+
+    @property
+    def mel_settings(self) -> MelSettings:
+        return self.melspectrogram.settings
+
+    @property
+    def window_length(self) -> int:
+        return self.input_t
+
+    @property
+    def silence(self) -> float:
+        settings = self.melspectrogram.settings
+        return -settings.mean / settings.std_divisor  # a raw log-mel of 0, normalised
+
+    @property
+    def least_tail(self) -> int:
+        return 2  # frames: the front end's partial and last ones stand for no sound of their own
+
+    def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
+        front_end = self.melspectrogram
+        waves = (torch.from_numpy(block).to(self.device) for block in blocks)
+        return (mel.cpu().numpy() for mel in mel_blocks(front_end, waves))
+
+    # ---- stores
     @property
     def stored(self) -> dict[str, Any]:
         s = self.melspectrogram.settings
@@ -87,6 +138,13 @@ class StoredMels(AudioEncoder):
         if FEATURES in layers:  # the head reads CLS and DIST only, which the pooled tokens hold
             pooled[FEATURES] = self.classify(pooled[self.depth - 1])[-1]
         return [pooled[block] for block in layers]
+
+    def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
+        """Normalised mel windows [W, F, M] -> [L, W, C], or [L, W, 3C] for pool "stack"."""
+        if pool == "dist" and not self.distilled:
+            raise ValueError("pool 'dist' needs the DIST token; this network has none.")
+        x = self.embed_blocks(windows, layers)
+        return x.flatten(2) if pool == "stack" else x[:, :, {"cls": 0, "dist": 1, "mean": -1}[pool]]
 
     def window_logits(self, windows: Tensor) -> Tensor:
         """Normalised mel [W, F, M] -> logits [W, L]; of separated heads those of the mean of both heads' probabilities."""

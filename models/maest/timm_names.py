@@ -1,6 +1,6 @@
 """MAEST under timm's roof: after `import models.maest.timm_names`, `timm.create_model("maest_30s", pretrained=True)` builds it.
 
-Names: the keys of `SHORT`. The networks are this package's own: their input and outputs are MAEST's, not an image model's.
+Names: the aliases of its cards. The networks are this package's own: their input and outputs are MAEST's, not an image model's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ ensure_torchvision()
 
 from timm.models import register_model  # noqa: E402
 
-from .archs import SHORT, get_maest  # noqa: E402
+from ..weights.cards import get_card, list_cards  # noqa: E402
+from .archs import get_maest  # noqa: E402
 from .network import MAEST  # noqa: E402
 
 _TIMM_ONLY = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
@@ -32,5 +33,7 @@ def _register(name: str, arch: str) -> None:
     setattr(sys.modules[__name__], name, register_model(build))
 
 
-for _name, _arch in SHORT.items():
-    _register(_name, _arch)
+for _arch in list_cards():
+    if (_card := get_card(_arch)).family == "maest":
+        for _alias in _card.aliases:
+            _register(_alias, _arch)

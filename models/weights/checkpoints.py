@@ -2,7 +2,7 @@
 
 Forms: safetensors; torch files that hold a plain state dict, or one under "state_dict" (Lightning) or "model" (DeiT); this suite's training
 checkpoints, which hold the trained network under "net.*" and, once there is one, the averaged network under "net_swa.*"; folders of such a file
-and a config.json (this suite's exports, Hugging Face's AST folders); zip archives with one weight file in them.
+and a config.json (this suite's exports, and those of foreign formats that a family reads); zip archives with one weight file in them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +25,21 @@ if TYPE_CHECKING:
 RAW, AVERAGED = "net.", "net_swa."
 _CONTAINERS = ("state_dict", "model")
 SETTINGS = "network"  # entry of this suite's training checkpoints and exports: what the network was built with
+FAMILY = "family"  # entry of these settings: the folder of models/ that builds the network; older files may lack it
 CONFIG = "config.json"
 MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
 _ARCHIVED = (".ckpt", ".pt", ".pth")
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
+_CONFIG_READERS: dict[str, ConfigReader] = {}
+
+
+def register_config_reader(model_type: str, reader: ConfigReader) -> None:
+    """Have `read_settings` read the config.json of a foreign format by `reader`, which gives the network's settings.
+
+    model_type: what such a file says under that key. Families that read one call this in their `archs`.
+    """
+    _CONFIG_READERS[model_type] = reader
 
 
 def weight_file(path: str | Path) -> Path:
@@ -76,7 +87,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """What the network of one of this suite's training checkpoints or exports, or of an AST folder, was built with; {} for any other file.
+    """What the network of one of this suite's training checkpoints or exports was built with, its family among it; {} for any other file.
+
+    Folders of foreign formats are read as their families say (`register_config_reader`). `network_settings` leaves the family out.
 
     Raises as `read_checkpoint` does, and WeightsError for a config.json that cannot be read.
     """
@@ -92,11 +105,14 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def _of_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    from ..maest import ast
+def network_settings(path: str | Path) -> dict[str, Any]:
+    """`read_settings` without the family: the arguments of the family's network class."""
+    return {name: value for name, value in read_settings(path).items() if name != FAMILY}
 
-    if config.get("model_type") == ast.MODEL_TYPE:
-        return ast.settings_of(config)
+
+def _of_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    if (reader := _CONFIG_READERS.get(str(config.get("model_type")))) is not None:
+        return reader(config)
     found = config.get(SETTINGS)
     return dict(found) if isinstance(found, Mapping) else {}
 

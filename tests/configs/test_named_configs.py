@@ -10,7 +10,7 @@ from configs.options import defaults, docs
 from configs.schema import ExMaest
 from configs.schema_probe import ExTl
 from helpers.experiments.experiment import check
-from models.weights.registry import list_models
+from models.registry import list_models
 
 PUBLISHED = [
     "maest_10s_random_weights", "maest_10s_from_deit", "maest_10s_from_passt", "maest_5s_from_passt", "maest_20s_from_passt",

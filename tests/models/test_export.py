@@ -15,7 +15,7 @@ from models import export_model, get_maest
 from models.clmr import SampleCNN
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
 from models.maest import MAEST, ast, convert
-from models.weights.checkpoints import read_settings, read_state
+from models.weights.checkpoints import network_settings, read_settings, read_state
 
 SIZE = dict(embed_dim=32, depth=3, num_heads=4)
 
@@ -45,7 +45,8 @@ def same(got, want):
 def test_safetensors_is_exact_and_carries_its_settings(net, tmp_path, name):
     assert export_model(net, tmp_path / name) == tmp_path / name
     same(read_state(tmp_path / name), net.state_dict())
-    assert read_settings(tmp_path / name) == net.settings
+    assert read_settings(tmp_path / name) == net.saved_settings
+    assert network_settings(tmp_path / name) == net.settings
     back = get_maest("discogs-maest-5s-pw-129e", checkpoint=tmp_path / name, **SIZE)
     same(back.state_dict(), net.state_dict())
     assert back.labels == net.labels
@@ -86,8 +87,8 @@ def test_ast_comes_back(tmp_path, change):
     net = network(**change)
     export_model(net, tmp_path / "ast", "ast")
     settings = read_settings(tmp_path / "ast")
-    assert settings == net.settings
-    back = MAEST(**settings).eval()
+    assert settings == net.saved_settings
+    back = MAEST(**net.settings).eval()
     convert.load(back, read_state(tmp_path / "ast"), "maest", "ast")
     x = torch.randn(2, net.input_f, net.input_t)
     with torch.no_grad():

@@ -93,7 +93,8 @@ def test_the_head_sees_what_extraction_keeps():
     with torch.no_grad():
         tokens = encoder.summaries(encoder.from_stored(x.transpose(1, 2)), [1])[0]
         torch.testing.assert_close(net(x), net.head(tokens.flatten(1)))
-    assert net.settings["layer"] == 1
+    assert net.saved_settings["layer"] == 1
+    assert net.saved_settings["encoder"] == encoder.saved_settings
 
 
 def test_refusals():

@@ -17,6 +17,7 @@ from models import tagging
 from models.clmr import SampleCNN
 from models.errors import AudioError
 from models.maest import MAEST
+from models.overview import OVERVIEW_COLUMNS, _Columns
 from models.prefetch import ahead
 from tests.sound import tune, write
 
@@ -91,7 +92,7 @@ def test_own_weights_have_no_card_and_published_ones_do(model):
     from dataclasses import replace
 
     assert model.tag(wave(1), 16000).licence is None
-    model.card = replace(models.cards.get_card("discogs-maest-10s-pw-129e"))
+    model.card = replace(models.get_card("discogs-maest-10s-pw-129e"))
     try:
         found = model.tag(wave(1), 16000)
     finally:
@@ -131,11 +132,14 @@ def test_a_file_that_breaks_in_the_middle_takes_nothing_of_the_others(model, tmp
         raise AudioError("cut off")
 
     good = wave(5)
-    plain, model._blocks = model._blocks, lambda source, rate: breaking(5) if isinstance(source, str) else plain(source, rate)
+    plain, model.audio_blocks = (
+        model.audio_blocks,
+        lambda source, rate: breaking(5) if isinstance(source, str) else plain(source, rate),
+    )
     try:
         found = list(tagging.tag_many(model, ["bad", good, "bad"], 16000, batch_size=4))
     finally:
-        del model._blocks
+        del model.audio_blocks
     assert [isinstance(f, AudioError) for f in found] == [True, False, True]
     np.testing.assert_allclose(found[1].windows, model.tag(good, 16000).windows, atol=1e-5)
 
@@ -143,13 +147,13 @@ def test_a_file_that_breaks_in_the_middle_takes_nothing_of_the_others(model, tmp
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=12))
 def test_an_overview_is_bounded_and_keeps_the_mean(sizes):
-    overview, rng = tagging._Overview(3), np.random.default_rng(0)
+    overview, rng = _Columns(3), np.random.default_rng(0)
     pieces = [rng.random((3, n)).astype(np.float32) for n in sizes]
     assert all(a is b for a, b in zip(overview.watch(pieces), pieces))
     columns = overview.columns()
     n = sum(sizes)
     assert columns.shape == (min(-(-n // overview._per_column), columns.shape[0]), 3)
-    assert columns.shape[0] <= 2 * tagging.OVERVIEW_COLUMNS
+    assert columns.shape[0] <= 2 * OVERVIEW_COLUMNS
     whole = np.concatenate(pieces, axis=1)
     per = overview._per_column
     want = np.stack([whole[:, i : i + per].mean(axis=1) for i in range(0, n, per)])
@@ -161,7 +165,7 @@ def test_memory_does_not_grow_with_length(kind, short, long, request, monkeypatc
     network = request.getfixturevalue(kind)
 
     def peak(minutes):
-        monkeypatch.setattr(network, "_blocks", lambda source, rate: (wave(1.0) for _ in range(60 * minutes)), raising=False)
+        monkeypatch.setattr(network, "audio_blocks", lambda source, rate: (wave(1.0) for _ in range(60 * minutes)), raising=False)
         nothing = torch.zeros(8, len(network.label_names))
         monkeypatch.setattr(network, "window_probabilities", lambda windows: nothing[: len(windows)], raising=False)
         gc.collect()
@@ -229,7 +233,7 @@ def test_its_picture_is_a_mel_of_the_samples(reader, monkeypatch):
     silent = int(len(overview) * 32000 / len(samples))
     assert np.abs(overview[: silent - 1]).max() == 0
     assert overview[silent + 1 :].max(axis=1).min() > 0
-    monkeypatch.setattr(reader, "_blocks", lambda source, rate: iter(np.array_split(samples, 7)), raising=False)
+    monkeypatch.setattr(reader, "audio_blocks", lambda source, rate: iter(np.array_split(samples, 7)), raising=False)
     pieces = reader.tag("any").overview
     assert len(pieces) == len(overview)
     assert np.abs(pieces - overview).mean() < 0.01

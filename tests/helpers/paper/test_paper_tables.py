@@ -19,7 +19,7 @@ from helpers.paper.plan import make_plan, span
 from helpers.paper.steps import Keys, Outside, Ref, in_order
 from helpers.paper.table import Cell, Table, load_tables, table
 from models.errors import ConfigError
-from models.weights.registry import get_card
+from models.registry import get_card
 
 TABLES = load_tables()
 NAMES = [

@@ -15,8 +15,7 @@ import torch
 from models import export_model, get_maest
 from models.errors import WeightsError, WeightsNotFoundError
 from models.maest import MAEST
-from models.weights import downloads
-from models.weights import registry as cards
+from models.weights import cards, downloads
 from tests.server import serving
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)

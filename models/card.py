@@ -1,0 +1,40 @@
+"""What is known of a published set of weights. A plain record: everything that names weights may import it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a published set of weights.
+
+    Attributes:
+        name: unique. family: the folder of models/ that builds the network.
+        file: name of the weights' file. url: where it is released. format: who wrote it, which picks the family's conversion.
+        n_classes: columns of its heads. labels: name of the label list in models/labels, None when the heads are not kept.
+        sample_rate: Hz. front_end: name of the front end's settings. max_seconds: longest input of one pass.
+        licence: of the weights; shown when they are downloaded. sha256: of the file, or its first digits; None when not known: kept on the first
+            download then. hub: Hugging Face repository with the same weights, if any. note: what else a user should know.
+        encoder: of a head's weights: the card of the encoder that they belong to.
+        aliases: short names, which mean this card wherever a name is given (torch.hub's and timm's names are these).
+        default: the model that is taken where none is named; one card at most.
+    """
+
+    name: str
+    family: str
+    file: str
+    url: str
+    format: str
+    n_classes: int
+    sample_rate: int
+    front_end: str
+    max_seconds: float
+    licence: str
+    labels: str | None = None
+    sha256: str | None = None
+    hub: str | None = None
+    note: str = ""
+    encoder: str | None = None
+    aliases: tuple[str, ...] = ()
+    default: bool = False

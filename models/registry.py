@@ -1,0 +1,128 @@
+"""All families and their models: which there are, and networks by name or from a file.
+
+A family is a folder of models/ with a module `archs`, which registers its cards; nothing lists them by hand. Its package offers
+`build(name, **kwargs)` (a network by a card's name), `load(path, **kwargs)` (one from a weight file or folder), and
+`recognise(state, settings) -> bool` (whether a file that names no family is its own), and may offer `FORMATS` (models/formats.py).
+Families outside the checkout: the folders in MAEST_FAMILIES (models/__init__.py).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from . import __path__ as _folders
+from .card import ModelCard
+from .encoder import AudioEncoder
+from .errors import ConfigError, WeightsError, WeightsNotFoundError, nearest
+from .weights import cards
+from .weights.checkpoints import FAMILY, read_settings, read_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SHOWN = 4  # entries of a file in an error's text
+
+
+def _find_families() -> tuple[str, ...]:
+    found = {path.parent.name for folder in _folders for path in Path(folder).glob("*/archs.py")}
+    return tuple(sorted(found))
+
+
+FAMILIES: tuple[str, ...] = _find_families()
+
+
+def family_package(name: str) -> ModuleType:
+    """The package models.<name> of a family. Raises ConfigError naming the nearest for one that is not there."""
+    if name not in FAMILIES:
+        raise ConfigError(f"There is no family '{name}'.{nearest(name, FAMILIES)} Known: {', '.join(FAMILIES)}.")
+    return importlib.import_module(f".{name}", __package__)
+
+
+def _load_families() -> None:
+    """Import them all: a family registers its cards when it is imported."""
+    for family in FAMILIES:
+        importlib.import_module(f".{family}.archs", __package__)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the registered models that match a shell pattern, sorted; without aliases."""
+    _load_families()
+    return cards.list_cards(pattern)
+
+
+def get_card(name: str) -> ModelCard:
+    """The card of a model, by its name or an alias. Raises ConfigError naming the nearest for an unknown name."""
+    _load_families()
+    return cards.get_card(name)
+
+
+def default_model() -> str:
+    """Name of the model that is taken where none is named. Raises ConfigError where no family offers one."""
+    _load_families()
+    card = cards.default_card()
+    if card is None:
+        raise ConfigError(f"No model is named, and none is the default: name one of {', '.join(cards.list_cards())}.")
+    return card.name
+
+
+def get_model(name: str, **kwargs: Any) -> AudioEncoder:
+    """The registered model `name` (or alias), with its weights. `kwargs` are those of its family's `build`.
+
+    Raises ConfigError naming the nearest for an unknown name, and what the builder raises.
+    """
+    card = get_card(name)
+    network: AudioEncoder = family_package(card.family).build(card.name, **kwargs)
+    return network
+
+
+def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
+    """A trained model, in eval mode: by a registered name with its published weights, or from a weight file or folder, whose size it tells.
+
+    `load_model("maest_30s").tag("song.mp3").top(5)`. `kwargs` are those of the family's `build` or `load`. Raises WeightsNotFoundError naming the
+    nearest name, WeightsError.
+    """
+    _load_families()
+    path = Path(source)
+    if path.exists():
+        network: AudioEncoder = family_package(family_of(path)).load(path, **kwargs)
+        return network.eval()
+    if not cards.has_card(str(source)):
+        raise WeightsNotFoundError(
+            f"There is no file or folder '{source}', and no model of that name.{cards.did_you_mean(str(source))}"
+        )
+    return get_model(str(source), **kwargs).eval()
+
+
+def family_of(path: str | Path) -> str:
+    """The family of a weight file or folder: what it says, else the one family that recognises what is in it.
+
+    Raises WeightsError, saying what was seen, for a file of a family that is not here, and for one that no family or several recognise.
+    """
+    _load_families()
+    settings = read_settings(path)
+    said = settings.get(FAMILY)
+    if said is not None:
+        if said not in FAMILIES:
+            raise WeightsError(
+                f"{path} holds a network of the family '{said}', which is not here.{nearest(str(said), FAMILIES)} Here are: "
+                f"{', '.join(FAMILIES)}; a family elsewhere is found through MAEST_FAMILIES."
+            )
+        return str(said)
+    state = read_state(path)
+    found = [name for name in FAMILIES if family_package(name).recognise(state, settings)]
+    if len(found) != 1:
+        who = (
+            f"several families recognise it ({', '.join(found)})" if found else f"no family recognises it ({', '.join(FAMILIES)})"
+        )
+        raise WeightsError(f"{path} does not say of which family its network is, and {who}. {_seen(state)}")
+    return found[0]
+
+
+def _seen(state: Mapping[str, Tensor]) -> str:
+    names = list(state)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"Its first entries: {', '.join(f'{name} {list(state[name].shape)}' for name in names[:SHOWN])}{more}."

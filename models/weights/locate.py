@@ -1,0 +1,87 @@
+"""Where a card's weights are: on this machine, or on the network.
+
+Weights are looked for in the folder that MAEST_WEIGHTS names, then in torch.hub's and the Hugging Face hub's caches, then downloaded there
+(downloads.py): from the mirror that MAEST_MIRROR names, if any, from the release, from the hub. When nothing gives them the caller is
+told which file to place and where; nothing is ever random silently.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from ..card import ModelCard
+from ..errors import WeightsNotFoundError
+from . import downloads
+
+log = logging.getLogger(__name__)
+WEIGHTS_VARIABLE = "MAEST_WEIGHTS"
+MIRROR_VARIABLE = "MAEST_MIRROR"  # an address that serves the cards' files: <address>/<file>
+
+
+def weight_folders() -> list[Path]:
+    """Where files of weights are looked for, the first one first. Raises WeightsNotFoundError where MAEST_WEIGHTS names no folder."""
+    import torch
+
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    if named and not Path(named).is_dir():
+        raise WeightsNotFoundError(f"{WEIGHTS_VARIABLE} is '{named}', which is not a folder. Create it, or unset the variable.")
+    return ([Path(named)] if named else []) + [Path(torch.hub.get_dir()) / "checkpoints"]
+
+
+def local_weights(card: ModelCard) -> Path | None:
+    """The card's file, or a folder of its weights, where it is on this machine; the network is not asked.
+
+    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository).
+    """
+    for folder in weight_folders():
+        if (folder / card.file).is_file():
+            return folder / card.file
+        if os.environ.get(WEIGHTS_VARIABLE) and (folder / card.name).is_dir():
+            return folder / card.name
+    if card.hub is not None:
+        with suppress(downloads.DownloadError):
+            return downloads.from_hub(card.hub, cached_only=True)
+    return None
+
+
+def find_weights(card: ModelCard) -> Path:
+    """The card's file, or a folder of its weights: on this machine (`local_weights`), or downloaded.
+
+    Raises WeightsNotFoundError naming the file to place and where, WeightsError when the network gives another file than it should.
+    """
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    found = local_weights(card)
+    if found is not None:
+        return found
+    cache_folder = weight_folders()[-1]
+    reasons = []
+    for attempt in _attempts(card, cache_folder):
+        try:
+            return attempt()
+        except OSError as error:  # DownloadError is one
+            reasons.append(str(error))
+    where = named or f"a folder that {WEIGHTS_VARIABLE} names (or {cache_folder})"
+    why = "; ".join(reasons) if reasons else "HF_HUB_OFFLINE forbids the network"
+    raise WeightsNotFoundError(
+        f"The weights of '{card.name}' are not on this machine and could not be downloaded.\n"
+        f"Get {card.url} elsewhere and place it as {card.file} in {where}.\n"
+        f"({why}.) To try a network with random weights: pretrained=False in Python, or a config's twin NAME_smoke."
+    )
+
+
+def _attempts(card: ModelCard, folder: Path) -> Iterator[Callable[[], Path]]:
+    """Ways to the card's weights on the network, the first one first."""
+    if downloads.offline():
+        return
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    for url in ([f"{mirror.rstrip('/')}/{card.file}"] if mirror else []) + [card.url]:
+        log.warning("Looking for %s at %s. Licence of these weights: %s", card.file, url, card.licence)
+        yield partial(downloads.download, url, folder / card.file, card.sha256)
+    if card.hub is not None:
+        log.warning("Looking for %s on the Hugging Face hub. Licence of these weights: %s", card.hub, card.licence)
+        yield partial(downloads.from_hub, card.hub)
