@@ -26,7 +26,7 @@ from typing import IO
 
 from models.errors import DataSetError
 
-from ..utils.files import atomic
+from ..utils.files import atomic, remove_parts
 from ..utils.progress import JobProgress
 
 _BLOCK = 1 << 20  # bytes read at once
@@ -138,6 +138,7 @@ def unpack(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    remove_parts(out, deep=True)
     ordered = in_order(parts)
     name = ordered[0].name if len(ordered) == 1 else ordered[0].stem
     with io.BufferedReader(JoinedFile(ordered), _BLOCK) as file:

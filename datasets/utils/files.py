@@ -45,9 +45,9 @@ def atomic(path: str | Path, sync: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def remove_parts(folder: str | Path) -> None:
-    """Remove what `atomic` left in `folder` where a process was killed. Only for folders that no other process writes to."""
-    for part in Path(folder).glob(".*.part"):
+def remove_parts(folder: str | Path, deep: bool = False) -> None:
+    """Remove what `atomic` left in `folder` where a process was killed, and (`deep`) below it. Only where no other process writes."""
+    for part in Path(folder).glob("**/.*.part" if deep else ".*.part"):
         part.unlink(missing_ok=True)
 
 

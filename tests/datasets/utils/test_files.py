@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import json
+import os
 
-import numpy as np
 import pytest
 
-from helpers.utils.files import atomic, plain
+from datasets.utils.files import atomic, remove_parts, write_whole
+from models.errors import StoreError
 
 
 def test_the_file_appears_whole(tmp_path):
@@ -32,18 +32,35 @@ def test_a_failure_leaves_the_old_file_and_no_part(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
 
 
-def test_plain_values_survive_json():
-    value = {
-        "a": np.float32(0.5),
-        1: np.arange(3),
-        "n": [float("nan"), np.inf, None],
-        "t": (True, "x"),
-        "p": {"q": np.bool_(True)},
-    }
-    assert json.loads(json.dumps(plain(value))) == {
-        "a": 0.5,
-        "1": [0, 1, 2],
-        "n": [None, None, None],
-        "t": [True, "x"],
-        "p": {"q": True},
-    }
+def test_a_name_as_long_as_names_may_be(tmp_path):
+    path = tmp_path / ("ä" * 125 + ".txt")
+    with atomic(path) as part:
+        part.write_text("x")
+    assert path.read_text() == "x"
+
+
+def test_a_part_left_by_a_kill_is_removed_and_no_link_is_followed(tmp_path):
+    (tmp_path / "elsewhere").write_text("mine")
+    with atomic(tmp_path / "a") as part:
+        name = part.name
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with atomic(tmp_path / "a", sync=False) as part:
+        part.write_text("new")
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    (tmp_path / name).write_text("torn")
+    remove_parts(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["a", "elsewhere"]
+
+
+def test_the_same_content_is_not_written_again(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    assert write_whole(path, "é\n")
+    before = path.stat().st_mtime_ns
+    assert not write_whole(path, "é\n".encode())
+    assert path.stat().st_mtime_ns == before
+
+
+def test_what_cannot_be_written_is_a_store_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"file/a could not be written: Not a directory"):
+        write_whole(tmp_path / "file" / "a", "x")
