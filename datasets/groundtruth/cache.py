@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,20 +61,20 @@ def _load(path: Path, wanted: str) -> Groundtruth | None:
             ends, packed = file["ends"][:], file["packed"][:]
             blob = file["keys"][:].tobytes()
             labels = json.loads(file["labels"][:].tobytes())
-            columns = [_repeated(file, name) for name in ("split", "group")]
+            split, group = (_repeated(file, name) for name in ("split", "group"))
             if len(ends) != len(packed) or (len(ends) and ends[-1] != len(blob)) or (np.diff(ends) < 0).any():
                 raise ValueError("its parts do not fit one another")
-        return Groundtruth(Names(blob, ends), labels, packed, *columns, checked=True, faulty=True)
+        return Groundtruth(Names(blob, ends), labels, packed, split, group, checked=True, faulty=True)
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:  # damaged: the table itself is at hand
         log.info("%s cannot be used (%s); the table is read.", path, error)
         return None
 
 
-def _repeated(file: object, name: str) -> list[str] | None:
-    if name not in file:  # type: ignore[operator]
+def _repeated(file: Mapping[str, Any], name: str) -> list[str] | None:
+    if name not in file:
         return None
-    known = json.loads(file[f"{name} names"][:].tobytes())  # type: ignore[index]
-    return [known[i] for i in file[name][:].tolist()]  # type: ignore[index]
+    known = json.loads(file[f"{name} names"][:].tobytes())
+    return [known[i] for i in file[name][:].tolist()]
 
 
 def _save(path: Path, fingerprint: str, truth: Groundtruth) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from models.audio import find_audio
 from models.errors import GroundtruthError, LabelColumnError, listed
 
+from ..utils.names import repeats
 from .cache import cached
 from .columns import Columns
 from .groundtruth import Groundtruth
@@ -105,8 +106,7 @@ def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
 def _no_twins(pairs: list[tuple[str, object]]) -> dict:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = [name for name, _ in pairs if name in seen or seen.add(name)]
+        twice = repeats(name for name, _ in pairs)
         raise GroundtruthError(f"{len(twice)} names stand more than once: {listed(twice)}.")
     return found
 
@@ -138,8 +138,12 @@ def _read_json(
         if any(name not in row for name in wanted):
             raise GroundtruthError(f"object {number} lacks one of {', '.join(wanted)}.")
     values = _parted([row[label] for row in found], separator)
-    parts = [None if name is None else [str(row[name]) for row in found] for name in (split, group)]
-    truth = Groundtruth.from_rows([str(row[key]) for row in found], values, labels, *parts, faulty=faulty)
+
+    def cells_of(name: str | None) -> list[str] | None:
+        return None if name is None else [str(row[name]) for row in found]
+
+    keys = [str(row[key]) for row in found]
+    truth = Groundtruth.from_rows(keys, values, labels, cells_of(split), cells_of(group), faulty=faulty)
     roles.say(path, truth.labels)
     return truth
 

@@ -199,8 +199,9 @@ def ensure_split(
         return groundtruth
     if path is not None and Path(path).exists():
         return read_split(path, groundtruth)
-    done = groundtruth.with_split(stratified_split(groundtruth, seed, fractions))
-    counts = {name: done.split.count(name) for name in SPLITS}
+    split = stratified_split(groundtruth, seed, fractions)
+    done = groundtruth.with_split(split)
+    counts = {name: split.count(name) for name in SPLITS}
     together = "" if groundtruth.group is None else " (tracks of one group stay together)"
     sizes = ", ".join(f"{n} {name}" for name, n in counts.items())
     log.info("Split of %d tracks with seed %d%s: %s.", len(done), seed, together, sizes)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from models.errors import StoreError
 
@@ -179,7 +180,7 @@ def write_manifest(base: Path, settings: dict, shards: Iterator[int]) -> Path:
 
     The checksum is the CRC-32 over those of its tracks: equal for equal contents, whoever made them. Raises StoreError for a damaged shard.
     """
-    entries = []
+    entries: list[dict[str, Any]] = []
     for shard in shards:
         index = store_files.read_sealed(shard_path(base, shard))
         entries.append(

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -187,18 +188,20 @@ def prepare_shards(
         todo = [ShardTask(str(base), one.shard, one.place, str(audio_dir), kind, alone=alone) for one in open_]
         if todo:
             _make_all(todo, plan, len(made & there), client, jobs)
+    done: dict[int, Record] = {shard: record for shard, record in records.items() if record is not None}
     for task in todo:
-        record = records[task.shard] = read_record(base, task.shard)
+        record = read_record(base, task.shard)
         if record is None:
             raise StoreError(f"Shard {task.shard} of {base} was not made. The same command goes on.")
-    made = _made(plan, records)
+        done[task.shard] = record
+    made = _made(plan, done)
     for task in todo:
-        for name, (why, lasting) in records[task.shard].failed.items():
+        for name, (why, lasting) in done[task.shard].failed.items():
             if name in there and name not in made:
                 failures.add(name, why, lasting)
-    _tidy(base, plan, n_before, records)
+    _tidy(base, plan, n_before, done)
     if made and (todo or not (base.parent / MANIFEST).is_file()):
-        write_manifest(base, dict(kind.attrs), (one.shard for one in plan.shards if records[one.shard].tracks))
+        write_manifest(base, dict(kind.attrs), (one.shard for one in plan.shards if done[one.shard].tracks))
     gone = len(made - there)
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
@@ -234,7 +237,7 @@ def _written(base: Path, shard: int) -> set[str]:
     return set()
 
 
-def _made(plan: Plan, records: dict[int, Record | None]) -> set[str]:
+def _made(plan: Plan, records: Mapping[int, Record | None]) -> set[str]:
     """Names that stand in a shard that is done."""
     return {name for one in plan.shards if (record := records.get(one.shard)) for name in one.names if name not in record.failed}
 
@@ -269,7 +272,7 @@ def _make_all(todo: list[ShardTask], plan: Plan, already: int, client: Client | 
             progressed = now
 
 
-def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | None]) -> None:
+def _tidy(base: Path, plan: Plan, n_before: int, records: Mapping[int, Record]) -> None:
     """Remove what lost races left, and the last shards of this run that no track came of: their files stand in failed.csv."""
     empty = 0
     for one in reversed(plan.shards[n_before:]):
@@ -287,7 +290,7 @@ def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | Non
                     with file:
                         store_files.part_path(path).unlink(missing_ok=True)
                         journal.unlink(missing_ok=True)
-        if path.is_file() or records[one.shard]:
+        if path.is_file() or records.get(one.shard):
             crash_counts_path(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (base.parent / ATTEMPTS).rmdir()

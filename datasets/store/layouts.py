@@ -17,6 +17,7 @@ from models.errors import StoreError, listed
 
 from ..groundtruth.groundtruth import without_suffix
 from ..utils.files import atomic
+from ..utils.names import repeats
 from .track_store import TrackStore
 
 MMAP = ".mmap"
@@ -62,8 +63,7 @@ def export_files(
     replace_suffix = raw if replace_suffix is None else replace_suffix
     targets = {name: safe_path(folder, without_suffix(name) if replace_suffix else name, suffix) for name in store.names}
     if len(set(targets.values())) < len(targets):
-        seen: set[Path] = set()
-        twice = [path.name for path in targets.values() if path in seen or seen.add(path)]
+        twice = [path.name for path in repeats(targets.values())]
         raise StoreError(
             f"{len(twice)} tracks would share a file, such as {twice[0]!r}. Keep their suffixes (replace_suffix=False)."
         )

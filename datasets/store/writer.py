@@ -159,7 +159,7 @@ class StoreWriter:
         if self._part < 0:
             raise StoreError(f"The writer of {self.path} is closed.")
         data = self._checked(name, array)
-        raw = memoryview(data.reshape(-1)).cast("B")
+        raw = data.reshape(-1).view(np.uint8).data
         crc = zlib.crc32(raw, files.track_crc(name))
         line = files.journal_line(name, self._end, len(raw), crc)
         try:
