@@ -14,7 +14,8 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from ..utils.files import atomic
+from datasets.utils.files import atomic
+
 from .pages import LIGHT, render
 
 WIDTH = 360
