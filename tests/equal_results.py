@@ -35,8 +35,15 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).resolve().parents[1]
 STORED = Path(__file__).parent / "fixtures" / "equal_results.json"
-SCORES, TENSORS = 2e-3, 2e-3  # on a machine of another kind: absolute of scores; of tensors as a share of their size
+# on a machine of another kind: absolute of scores; of tensors as a share of their size, and absolute where they are small (a fifth of a step of Adam)
+SCORES, TENSORS, STEP = 2e-3, 2e-3, 2e-4
+# Weights whose gradient is zero but for rounding, which Adam makes whole steps of: a convolution's bias before batch statistics (and their mean,
+# which takes it off again), an attention's bias of keys. On a machine of another kind their shapes alone are compared.
+DRIFTING = re.compile(r"sequential\.\d+\.(0\.bias|1\.running_mean)$|(qkv|key|k_proj)\.bias$")
 WHOLE = 60  # numbers of a json or csv file that stand in its summary one by one
+
+# What comes behind such weights by few steps of Adam (statistics lag behind the biases, and a test set of six tracks jumps): a hundred times looser.
+LOOSE = {"clmr main", "clmr extract_embeddings", "clmr export", "clmr report", "probe of windows", "paper table_families"}
 
 # Left out of json files, wherever they stand: times, paths, hashes and versions, and what says how a thing was made rather than what it is.
 LEFT_OUT = {
@@ -214,7 +221,7 @@ COMMANDS = [
     # ---- the papers' tables
     *(
         Command(f"paper {table}", f"ex_paper.py {table} with smoke jobs=1 out_dir=paper", {"table.csv": f"paper/tables/{table}-smoke/table.csv"})
-        for table in ("table_tokens", "table_out_of_domain")
+        for table in ("figure_blocks", "table_families")
     ),
 ]  # fmt: skip
 
@@ -427,22 +434,27 @@ def differences(name: str, stored: Mapping[str, Any], found: Mapping[str, Any], 
         exact = (same_kind or words) and f"{name} / {key}" not in BY_SUMMARY
         if exact and stored[key]["sha256"] != found[key]["sha256"]:
             out.append(f"{name} / {key}: other bytes ({stored[key]['summary']}, now {found[key]['summary']})")
-        elif not exact and (what := _far(stored[key]["summary"], found[key]["summary"])):
+        elif not exact and (
+            what := _far(stored[key]["summary"], found[key]["summary"], name in LOOSE, bool(DRIFTING.search(key)))
+        ):
             out.append(f"{name} / {key}: {what}")
     return out
 
 
-def _far(stored: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def _far(stored: Mapping[str, Any], found: Mapping[str, Any], loose: bool, drifting: bool) -> str:
     """What of two summaries is further apart than machines of different kinds explain; "" where nothing is."""
     if "scores" in stored:
         a, b, tolerance = stored["scores"], found.get("scores") or {}, SCORES
     else:
         if stored.get("shape") != found.get("shape") or stored.get("count") != found.get("count"):
             return f"shape {stored.get('shape', stored.get('count'))}, now {found.get('shape', found.get('count'))}"
+        if drifting:
+            return ""
         a, b = dict(_leaves({k: stored[k] for k in ("mean", "std", "values") if k in stored})), dict(_leaves(dict(found)))
-        tolerance = TENSORS * max(1e-3, *(abs(v) for v in a.values())) if a else 0.0
+        tolerance = max(STEP, TENSORS * max(map(abs, a.values()), default=0.0))
     if a.keys() - b.keys():
         return f"without {', '.join(sorted(a.keys() - b.keys())[:3])}"
+    tolerance *= 100 if loose else 1
     far = [f"{key} {a[key]:g}, now {b[key]:g}" for key in a if not abs(a[key] - b[key]) <= tolerance * max(1.0, abs(a[key]))]
     return ", ".join(far[:4])
 
