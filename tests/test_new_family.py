@@ -59,6 +59,8 @@ def test_the_family_works_by_the_ordinary_commands(tmp_path):
     page = next(place.glob("exp_logs/*/report.html")).read_text(encoding="utf-8")
     assert "mel statistics" in page
     audio = next((place / "exp_out/demo_data-40/audio").rglob("*.flac"))
-    done = subprocess.run([sys.executable, "-c", HEAR.format(audio=str(audio))], cwd=place, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", HEAR.format(audio=str(audio))], cwd=place, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -17,7 +17,7 @@ from ..evaluation.study import ProbeSetup, Study, folds_study, forget_older_embe
 from ..families.base import RANDOM, Config, Purpose
 from ..probe.inputs import Inputs, probe_settings
 from ..probe.protocol import Protocol
-from ..reports.report import Report, write_report
+from ..reports.report import write_report
 from ..reports.tables import print_scores
 from ..runtime.processes import is_first_process
 from .context import Context
@@ -121,25 +121,13 @@ def _mel_store(context: Context, found: Tracks) -> Path | None:
 def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
     """Save a study's probes, write its page and print its scores; return each system's mean score."""
     r, net = context.config.report, study.network
-    for one in study.scores:
-        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
-    page = Report(
-        title=r.title,
-        systems=study.scores,
-        curves=study.curves,
-        compared=study.compared,
-        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
-        about={
-            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": context.seed},
-            "Network": {
-                **net.settings,
-                **({"labels": len(net.label_names)} if net.has_classes else {}),
-                "layer probed": study.block,
-            },
-        },
-        examples=showcase.examples(net, study.store, study.shown, study.mels) if net.has_classes else [],
-        notes=[*study.notes, *_notes(context)],
-    )
+    study.save(folder / "probe")
+    about = {
+        "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": context.seed},
+        "Network": {**net.settings, **({"labels": len(net.label_names)} if net.has_classes else {}), "layer probed": study.block},
+    }
+    shown = showcase.examples(net, study.store, study.shown, study.mels) if net.has_classes else []
+    page = study.report(r.title, about, examples=shown, notes=[*study.notes, *_notes(context)])
     path = write_report(Path(r.path) if r.path else folder / "report.html", page)
     print_scores(study.scores)
     context.print(f"Report: {path}")

@@ -25,7 +25,7 @@ def test(context: Context) -> dict[str, float]:
     net = family.network(config, truth.labels, job.seed)
     result = evaluate(
         family.objective(config, net),
-        make_data_module(found, family.batching(config, net), config, job.seed),
+        make_data_module(family, config, net, found, job.seed),
         config.trainer,
         checkpoint=checkpoint,
         out_dir=job.folder,

@@ -41,7 +41,7 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     """
     family, config, seed = context.family, context.config, context.seed
     net = family.network(config, found.truths["train"].labels or None, seed)
-    data = make_data_module(found, family.batching(config, net), config, seed)
+    data = make_data_module(family, config, net, found, seed)
     data.setup("fit")
     n_validation = int(data.summary().get("tracks of val", 0))
     family.before_training(config, n_validation)
@@ -69,7 +69,7 @@ def _identity(context: Context, data: TrackDataModule) -> TrainingIdentity:
     about = {
         **rules.about_data(whole, data.summary()),
         DATA: data.fingerprint(),
-        BATCH: data.batch_size_train * count_processes(config.trainer),
+        BATCH: data.batching.batch_size_train * count_processes(config.trainer),
     }
     if config.module.optimizer.schedule_mode == "cosine":  # it ends with the last epoch
         about["trainer.max_epochs"] = config.trainer.max_epochs

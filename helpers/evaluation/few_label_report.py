@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from datasets.utils.files import atomic
+
 from ..metrics.metric import Metric
 from ..reports.figures import Figure, FigurePage, Line, write_page, write_pictures
 from ..reports.tables import add_rows, small_table
 from ..reports.wording import what_was_scored
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 from .few_label import Point
 
 

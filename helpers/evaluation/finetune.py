@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth, match
+from datasets.loading.batching import Batching
 from datasets.loading.datamodule import TrackDataModule
 from datasets.store.track_store import TrackStore
 from datasets.utils.progress import JobProgress
@@ -248,16 +249,14 @@ def _there(truths: Mapping[str, Groundtruth], store: str | Path, skip_missing: b
 def _data_module(
     encoder: AudioEncoder, store: str | Path, truths: Mapping[str, Groundtruth], settings: FineTuneSettings, seed: int
 ) -> TrackDataModule:
-    return TrackDataModule(
-        store,
-        **{f"groundtruth_{part}": truths[part] for part in ("train", "val", "test")},  # type: ignore[arg-type]
-        clip_frames=encoder.window_length,
-        require=encoder.stored,
+    batching = Batching(
+        encoder.window_length,
+        encoder.stored,
+        draw="uniform",
         batch_size_train=settings.batch_size,
         batch_size_test=settings.batch_size_test,
-        draw="uniform",
-        seed=seed,
     )
+    return TrackDataModule(store, {part: truths[part] for part in ("train", "val", "test")}, batching, seed=seed)
 
 
 def _optimization(settings: FineTuneSettings) -> Optimization:

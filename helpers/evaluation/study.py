@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.values import Values
 from models.encoder import AudioEncoder
 
 from ..data.find import Tracks
@@ -20,6 +21,7 @@ from ..metrics.scores import SystemScores
 from ..probe.inputs import read_split
 from ..probe.protocol import Protocol
 from ..probe.run import ProbeResult, Split, Splits, run_probe
+from ..reports.report import Report
 from .baselines import mel_statistics
 from .comparison import compare_systems, mel_name
 from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
@@ -35,14 +37,30 @@ class Study:
     scores: list[SystemScores]
     network: AudioEncoder
     store: Path
-    shown: Groundtruth  # tracks that the network has not seen
-    truths: dict[str, Groundtruth]
+    shown: Groundtruth | Values  # tracks that the network has not seen
+    truths: Mapping[str, Groundtruth | Values]
     curves: Path
     block: int
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     notes: Sequence[str] = ()
     mels: Path | None = None  # log-mels of the tracks
     compared: Sequence[tuple[str, str]] = ()  # systems whose difference is of interest (none: the first and each other)
+
+    @property
+    def class_counts(self) -> dict[str, list[int]]:
+        """Split -> tracks per label; {} where targets are numbers."""
+        return {name: truth.counts.tolist() for name, truth in self.truths.items() if isinstance(truth, Groundtruth)}
+
+    def report(self, title: str, about: Mapping[str, Mapping[str, Any]], **more: Any) -> Report:
+        """What its page shows. about: what was run, section -> settings. more: of Report (examples, notes, intro)."""
+        return Report(
+            title, self.scores, curves=self.curves, compared=self.compared, class_counts=self.class_counts, about=about, **more
+        )
+
+    def save(self, folder: Path) -> None:
+        """Save every system's scores, with its probe where there is one, in a sub-folder by its name."""
+        for one in self.scores:
+            self.probes.get(one.name, one).save(folder / one.name.replace(" ", "_"))
 
 
 @dataclass(frozen=True)
@@ -105,7 +123,7 @@ def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
 
 
 def folds_study(
-    pretrain: Callable[[Mapping[str, Groundtruth], Path], AudioEncoder],
+    pretrain: Callable[[Mapping[str, Groundtruth | Values], Path], AudioEncoder],
     untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
@@ -132,14 +150,19 @@ def folds_study(
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
 
+    number = {key: i for i, key in enumerate(truth.keys)}
+
+    def tracks_of(split: Split) -> Groundtruth | Values:
+        return truth.subset([number[key] for key in split.keys])
+
     def fit(splits: Splits, repeat: int) -> np.ndarray:
         train, validation, test = splits
         where = folder / "folds" / f"{len(last)}"
         log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
-        net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
+        net = pretrain({"train": tracks_of(train), "val": tracks_of(validation)}, where)
         path = _embed(net, found.store, where / "embeddings", TRAINED, probe)
-        parts = tuple(read_split(part.name, path, truth.subset(part.keys), inputs) for part in splits)
-        last[str(where)] = (net, where, test.keys)
+        parts = tuple(read_split(part.name, path, tracks_of(part), inputs) for part in splits)
+        last[str(where)] = (net, where, test)
         return run_probe("fold", parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]  # type: ignore[arg-type]
 
     about, task = {"types": inputs.types, "reduce": inputs.reduce, "block": probe.layer}, settings.task
@@ -156,7 +179,7 @@ def folds_study(
         scores,
         net,
         found.store,
-        truth.subset(unseen),
+        tracks_of(unseen),
         {"all": truth},
         where / "history.json",
         probe.layer,

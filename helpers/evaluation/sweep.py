@@ -22,6 +22,7 @@ import numpy as np
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.values import Values
 from datasets.store.track_store import TrackStore
+from datasets.utils.files import atomic
 from models.errors import ConfigError
 
 from ..extraction.embeddings import has_tokens
@@ -30,7 +31,7 @@ from ..probe.head_training import HeadSpec, TrainedHead, train_heads
 from ..probe.inputs import check_tracks, layer_folders, read_split
 from ..probe.protocol import Protocol
 from ..probe.run import ProbeResult, ProbeSettings, Split, chosen_rates, prepare, score_test
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 from .comparison import probe_progress
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from datasets.utils.files import atomic, remove_parts
 from models.errors import ConfigError
 
-from ..utils.files import atomic, remove_parts
 from .observers import FolderObserver
 from .provenance import process_is_gone
 from .run_lock import RunLock

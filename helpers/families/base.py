@@ -114,7 +114,11 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
-        """Return how tracks become the network's batches."""
+        """Return how tracks become the network's batches; sizes, and what the sections datamodule and dataset say, are filled in later."""
+
+    def teacher(self, config: Config) -> str | None:
+        """Return the store of a teacher's logits that batches carry; None: there is none."""
+        return None
 
     def optimization(self, config: Config) -> Optimization:
         """Return optimiser and schedule."""

@@ -94,7 +94,7 @@ class Maest(Family):
 
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """See Family."""
-        c, student = config.datamodule, config.datamodule.teacher_student
+        c = config.datamodule
         stored = {"sample_rate": config.dataset.sample_rate, "hop": config.dataset.hop_size, "front_end": "maest-essentia"}
         return Batching(
             window=net.window_length,
@@ -102,8 +102,12 @@ class Maest(Family):
             draw="labels",
             sample_weight_offset=c.sampler.sample_weight_offset,
             sample_weight_sum=c.sampler.sample_weight_sum,
-            teacher=student.teacher_target_base_dir if student.do else None,
         )
+
+    def teacher(self, config: Config) -> str | None:
+        """Return the store of the teacher's logits, where there is a teacher."""
+        student = config.datamodule.teacher_student
+        return student.teacher_target_base_dir if student.do else None
 
     def behind_last(self, net: AudioEncoder) -> int:
         """Return -1: the features behind the final norm."""

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError
 
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 from .metric import Draws, Metric, Predictions, interval_of, mean_of_outputs, score_folds, within
 from .tasks import Task, get_task
 

@@ -18,12 +18,13 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from datasets.utils.files import atomic
+
 from ..metrics.scores import SystemScores
 from ..metrics.tasks import metric_title
 from ..reports.charts import Series, line_chart
 from ..reports.pages import Captioned, TableContent, render
 from ..reports.wording import versions
-from ..utils.files import atomic
 from .cells import NOT_TESTED, Filled, Value, Verdict
 from .citations import Quote, Quoted, find
 from .engine import Absent, Done, Engine, Failed

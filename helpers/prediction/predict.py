@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datasets.utils.files import atomic
 from datasets.utils.progress import JobProgress
 from models.audio import find_audio, info
 from models.encoder import AudioEncoder
@@ -27,7 +28,6 @@ from models.weights.head_origin import weights_sha256
 
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..runtime.devices import autocast
-from ..utils.files import atomic
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError, GroundtruthError, listed
 from models.heads import ProbeHead
 from models.weights.head_origin import LAYER, LOSS, SHA
@@ -25,7 +26,6 @@ from ..metrics.aggregation import AGGREGATIONS, aggregate
 from ..metrics.metric import Predictions, mean_of_outputs
 from ..metrics.scores import SystemScores
 from ..metrics.tasks import LOSS_CURVE, get_task
-from ..utils.files import atomic
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .settings import ProbeSettings
 

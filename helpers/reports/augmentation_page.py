@@ -12,12 +12,12 @@ import soundfile
 import torch
 from markupsafe import Markup
 
+from datasets.utils.files import atomic
 from models.audio import load
 from models.clmr.augment import STEPS, Augmentation, Plan, apply, draw, in_words, unchanged
 from models.errors import AudioError
 from models.randomness import Randomness, stream
 
-from ..utils.files import atomic
 from .images import spectrogram
 from .pages import Captioned, write_page
 

@@ -14,7 +14,8 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from ..utils.files import atomic
+from datasets.utils.files import atomic
+
 from .pages import LIGHT, render
 
 WIDTH = 360
@@ -183,8 +184,9 @@ def _paint(axes: object, part: Part) -> None:
     elif isinstance(part, Words):
         place = {"start": "left", "middle": "center", "end": "right"}[part.anchor]
         colour = {"on": LIGHT["bg"], "off": LIGHT["fg"]}.get(part.kind, LIGHT["soft"])
+        size = 8.0 if part.kind == "tight" else 9.5
         axes.text(
-            part.x, part.y, part.text.replace("$", r"\$"), ha=place, va="baseline", rotation=-part.turn, rotation_mode="anchor", fontsize=8 if part.kind == "tight" else 9.5,
+            part.x, part.y, part.text.replace("$", r"\$"), ha=place, va="baseline", rotation=-part.turn, rotation_mode="anchor", fontsize=size,
             color=colour,
         )  # fmt: skip
     elif isinstance(part, Cell):

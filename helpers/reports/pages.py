@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import jinja2
 
-from ..utils.files import atomic
+from datasets.utils.files import atomic
+
 from ..utils.typed_config import flat
 
 TEMPLATES = Path(__file__).parent / "templates"

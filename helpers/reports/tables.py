@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError
 
 from ..metrics.metric import Metric
 from ..metrics.scores import Difference, SystemScores, check_comparable, compare
-from ..utils.files import atomic
 from .wording import counted_outputs, over, runs, spread
 
 

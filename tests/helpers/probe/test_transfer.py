@@ -261,5 +261,5 @@ def test_groups_of_files_per_split_are_read_and_torn_ones_told(tmp_path, caplog)
     with pytest.raises(GroundtruthError, match="nope"):
         read_targets("multi-label", None, str(tmp_path), None, 0, "nope")
     (tmp_path / "v.csv").write_text("path,split,x\na,train,1\nb,train,3\nc,val,2\nd,test,9\n")
-    with pytest.raises(ConfigError, match=r"leave data.folds and data.group_column out"):
+    with pytest.raises(ConfigError, match=r"leave data.group_column out"):
         read_targets("regression", str(tmp_path / "v.csv"), None, None, 0, "band")

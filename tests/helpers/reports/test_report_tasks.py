@@ -68,8 +68,7 @@ def test_a_scatter_plot_has_a_point_per_track_up_to_a_limit():
 def test_labels_without_room_are_left_to_the_table(tmp_path):
     rng = np.random.default_rng(0)
     y = np.eye(60, dtype=bool)[rng.integers(0, 60, 120)]
-    many = replace(
-        system("single-label"), labels=[f"c{i}" for i in range(60)], keys=[str(i) for i in range(120)], targets=y, predictions=y[None] + 0.0, seeds=[0]
-    )  # fmt: skip
+    labels, keys = [f"c{i}" for i in range(60)], [str(i) for i in range(120)]
+    many = replace(system("single-label"), labels=labels, keys=keys, targets=y, predictions=y[None] + 0.0, seeds=[0])
     text = write_report(tmp_path / "r.html", Report("t", [many])).read_text()
     assert "Confusion" not in text
