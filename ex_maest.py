@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import configs
-from configs.options import defaults, docs, resume_rules
+from configs.options import defaults, resume_rules
 from configs.schema import ExMaest
 from helpers.commands.shared import (
     asked_audio,
@@ -35,7 +35,9 @@ from helpers.commands.shared import (
     to_extract,
     what_is_heard,
 )
-from helpers.experiments.experiment import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run
+from helpers.experiments.job import enter_job, metric_logger, run_folder
+from helpers.runtime.processes import is_first_process
 from helpers.training.same_training import ResumeRules
 
 log = logging.getLogger(__name__)
@@ -45,9 +47,7 @@ RULES = ResumeRules(**resume_rules(ExMaest))
 ex = Experiment(
     "maest",
     ExMaest,
-    defaults=defaults(ExMaest),
-    docs=docs(ExMaest),
-    named={name: (n.values, n.doc) for name, n in configs.MAEST.items()},
+    named=configs.MAEST,
     root="trainer.default_root_dir",
     aliases={"inference": "predict", "maest.checkpoint_swa_weigts": "maest.checkpoint_swa_weights"},
     implied=demo_without_data("ex_maest.py", "demo"),
@@ -106,7 +106,7 @@ def job(
     the same in all of them.
     """
     start = starting_point(config, ex.continued, RULES) if "train" in splits and is_first_process() else None
-    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder, asked), start)
+    return enter_job(run, SimpleNamespace(**config["trainer"]), seed, lambda folder: tracks(config, splits, folder, asked), start)
 
 
 def train(

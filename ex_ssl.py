@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import configs
-from configs.options import defaults, docs, resume_rules
+from configs.options import resume_rules
 from configs.schema_ssl import ExSsl
 from helpers.commands.shared import (
     continued_by,
@@ -32,7 +32,9 @@ from helpers.commands.shared import (
     to_extract,
     what_is_heard,
 )
-from helpers.experiments.experiment import Experiment, Run, enter_job, is_first_process, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run
+from helpers.experiments.job import enter_job, metric_logger, run_folder
+from helpers.runtime.processes import is_first_process
 from helpers.training.same_training import ResumeRules
 
 ROOT = Path(__file__).parent
@@ -41,9 +43,7 @@ RULES = ResumeRules(**resume_rules(ExSsl))
 ex = Experiment(
     "self_supervised",
     ExSsl,
-    defaults=defaults(ExSsl),
-    docs=docs(ExSsl),
-    named={name: (n.values, n.doc) for name, n in configs.SSL.items()},
+    named=configs.SSL,
     root="trainer.default_root_dir",
     aliases={"inference": "predict"},
     implied=demo_without_data("ex_ssl.py", "clmr_demo"),
@@ -79,7 +79,7 @@ def job(run: Run, config: Mapping[str, Any], seed: int, splits: Sequence[str]) -
     the same in all of them.
     """
     start = starting_point(config, ex.continued, RULES) if "train" in splits and is_first_process() else None
-    return enter_job(run, config["trainer"], seed, lambda folder: tracks(config, splits, folder), start)
+    return enter_job(run, SimpleNamespace(**config["trainer"]), seed, lambda folder: tracks(config, splits, folder), start)
 
 
 def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, **changes: Any) -> Any:

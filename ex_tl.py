@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import configs
-from configs.options import defaults, docs
+from configs.options import defaults
 from configs.schema_probe import ExTl
-from helpers.experiments.experiment import Experiment, Run, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run
+from helpers.experiments.job import metric_logger, run_folder
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -27,9 +28,7 @@ ROOT = Path(__file__).parent
 ex = Experiment(
     "transfer_learning",
     ExTl,
-    defaults=defaults(ExTl),
-    docs=docs(ExTl),
-    named={name: (n.values, n.doc) for name, n in configs.PROBE.items()},
+    named=configs.PROBE,
     root="out_dir",
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
@@ -47,7 +46,7 @@ def targets(config: Mapping[str, Any], out_dir: Path, embedded: bool = True) -> 
 
     d = config["data"]
     if d["base_dir"] is None and embedded:
-        raise ConfigError("No embeddings: give data.base_dir, what `python ex_maest.py extract_embeddings` wrote.")
+        raise ConfigError("No embeddings: give data.base_dir, what the command extract_embeddings of pre-training wrote.")
     names = ("task", "groundtruth", "metadata_dir", "label_column", "group_column", "split_seed", "folds")
     found = read_targets(**{name: d[name] for name in names}, out_dir=out_dir)
     n = next(iter(found.values())).n_labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .naming import Catalogue, Config, Named
+from .naming import PARTS, SCALES, Catalogue, Config, Named
 from .pretrain import MAEST
 from .probe import PROBE
 from .ssl import SSL
@@ -31,7 +31,7 @@ DECISIVE: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-@PAPER.add()
+@PAPER.add(group=SCALES)
 def demo() -> Config:
     """Networks that are pre-trained here, on the embedded music: every table from nothing in minutes on two cores (table_families: an hour at most).
 
@@ -42,7 +42,7 @@ def demo() -> Config:
     return {"scale": {"name": "demo", "networks": "trained"}}
 
 
-@PAPER.add()
+@PAPER.add(group=SCALES)
 def smoke() -> Config:
     """`demo` made tiny: forty tracks, one epoch, narrow networks. Seconds to a few minutes; shows that a table is made, nothing else."""
     return {
@@ -94,19 +94,20 @@ _VARIANTS = {
 }
 for _data, _names in _VARIANTS.items():
     _text = f"Published networks on {TARGETS[_data].about.split(',')[0]}. Make the data: docs/datasets.md. table_downstream probes all its variants."
-    PAPER.put(Named(_data, published(_data, _names), _text))
+    PAPER.put(Named(_data, published(_data, _names), _text, SCALES))
     for _name in _names if len(_names) > 1 else ():
         PAPER.put(
             Named(
                 _name,
                 published(_name, [_name, *(n for n in _names if n != _name)]),
                 f"Published networks on {TARGETS[_name].about}.",
+                SCALES,
             )
         )
 
 
 # ---- what steps of the tables run with, beside the demo's own configs
-@MAEST.add()
+@MAEST.add(group=PARTS)
 def paper_start() -> Config:
     """A MAEST of the published size on 5 s clips of the demo music, 24 steps: what two cores can show of a start's use (table_initial_weights)."""
     return {
@@ -133,7 +134,7 @@ def paper_start() -> Config:
     }
 
 
-@MAEST.add()
+@MAEST.add(group=PARTS)
 def paper_tiny() -> Config:
     """Stands behind `demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
     return {
@@ -144,7 +145,7 @@ def paper_tiny() -> Config:
     }
 
 
-@SSL.add()
+@SSL.add(group=PARTS)
 def paper_tiny_clmr() -> Config:
     """Stands behind `clmr_demo`: one epoch of a narrow SampleCNN, for the scale `smoke` of ex_paper.py."""
     return {
@@ -154,7 +155,7 @@ def paper_tiny_clmr() -> Config:
     }
 
 
-@SSL.add()
+@SSL.add(group=PARTS)
 def paper_supervised() -> Config:
     """Stands behind `clmr_demo`: the same network trained on the demo's labels for as many epochs, by Adam; the epoch of the best validation AP."""
     return {
@@ -164,7 +165,7 @@ def paper_supervised() -> Config:
     }
 
 
-@PROBE.add()
+@PROBE.add(group=PARTS)
 def paper_probe() -> Config:
     """The probe of the demo's tables: one vector per track, standardised, 512 hidden units, 30 epochs, the epoch of the best validation ROC-AUC."""
     return {
@@ -174,13 +175,13 @@ def paper_probe() -> Config:
     }
 
 
-@PROBE.add()
+@PROBE.add(group=PARTS)
 def paper_tiny_probe() -> Config:
     """Stands behind `paper_probe`: three epochs, for the scale `smoke` of ex_paper.py."""
     return {"trainer": {"max_epochs": 3}, "model": {"hidden_units": 16}}
 
 
-@MAEST.add()
+@MAEST.add(group=PARTS)
 def paper_tiny_start() -> Config:
     """Stands behind `paper_start`: two steps, for the scale `smoke` of ex_paper.py."""
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .naming import Catalogue, Config, merged
+from .naming import DEMO, INFERENCE, Catalogue, Config, merged
 from .probe import PROBE
 
 SSL = Catalogue()
@@ -86,7 +86,7 @@ def samplecnn_supervised() -> Config:
     }
 
 
-@SSL.add(smoke=merged(SMOKE, {"predict": {"transformer_block": -1}}))
+@SSL.add(smoke=merged(SMOKE, {"predict": {"transformer_block": -1}}), group=INFERENCE)
 def clmr_inference() -> Config:
     """The published encoder of release 2.1 (MagnaTagATune, 10 000 epochs), to extract from.
 
@@ -96,7 +96,7 @@ def clmr_inference() -> Config:
     return {"clmr": {"pretrained": True}}
 
 
-@SSL.add()
+@SSL.add(group=DEMO)
 def clmr_demo() -> Config:
     """A narrow CLMR on the embedded procedural music, without its labels. What `python ex_ssl.py` alone runs; `report` goes on to the linear probe.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .naming import TARGETS as TARGETS_GROUP
 from .naming import Config, Named
 from .pretrain import MAEST
 from .probe import PROBE
@@ -102,7 +103,12 @@ for _name, _target in TARGETS.items():
             else "Make it: cd datasets/mtt && python preprocess.py"
         )
         MAEST.put(
-            Named(f"target_{_name}", extraction(_target), f"{_target.about.split(',')[0]} as the data to extract from. {_how}")
+            Named(
+                f"target_{_name}",
+                extraction(_target),
+                f"{_target.about.split(',')[0]} as the data to extract from. {_how}",
+                TARGETS_GROUP,
+            )
         )
         _about = f"{_target.about.split(',')[0]} at 22 050 Hz as the data. Make it: python -m datasets.{_target.data}, then"
         SSL.put(
@@ -110,6 +116,9 @@ for _name, _target in TARGETS.items():
                 f"target_{_name}",
                 waveforms(_target),
                 f"{_about} python -m datasets.prepare AUDIO {waveforms(_target)['datamodule']['base_dir']} --waveform 22050",
+                TARGETS_GROUP,
             )
         )
-    PROBE.put(Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model)."))
+    PROBE.put(
+        Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model).", TARGETS_GROUP)
+    )

@@ -9,7 +9,7 @@ from typing import TextIO
 from .processes import is_first_process, place
 
 
-class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
+class _CurrentStderr(logging.StreamHandler):
     """Writes to what sys.stderr is at the time: Sacred's capture and progress bars replace it."""
 
     def __init__(self) -> None:

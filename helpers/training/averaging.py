@@ -79,7 +79,7 @@ class AveragedWeights(Callback):
             return
         due = stepped if self.kind == "ema" else trainer.is_last_batch and (epoch - self.start_epoch) % self.every_epochs == 0
         if due:
-            self.update(pl_module.objective.net)
+            self.update(pl_module.objective.net)  # type: ignore[union-attr,arg-type]  # of LitObjective
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put a restored average on the training's device."""

@@ -115,10 +115,10 @@ class LastCheckpoints(Checkpoint):
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         by_time = self.every_minutes is not None and time.monotonic() - self._saved_at >= 60.0 * self.every_minutes
-        told = self._agreed(trainer, by_time or self.request.received is not None)
-        if told or (self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0):
+        asked = self._agreed(trainer, by_time or self.request.received is not None)
+        if asked or (self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)
-        if told:
+        if asked:
             self._stop(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -195,7 +195,7 @@ class _BestCheckpoint(ModelCheckpoint):
 
 def validated(trainer: pl.Trainer) -> bool:
     """Whether the present epoch ends with a validation."""
-    return sum(trainer.num_val_batches) > 0 and (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch == 0
+    return sum(trainer.num_val_batches) > 0 and (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
 
 
 def best_checkpoint(folder: Path, monitor: str, mode: str) -> ModelCheckpoint:

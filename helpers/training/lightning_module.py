@@ -111,7 +111,8 @@ class LitObjective(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimiser over the objective's groups, and its schedule."""
         o = self.optimization
-        groups, common = self.objective.param_groups(), {"lr": o.lr, "weight_decay": o.weight_decay}
+        groups = self.objective.param_groups()
+        common: dict[str, Any] = {"lr": o.lr, "weight_decay": o.weight_decay}
         if o.name == "lars":
             optimizer: torch.optim.Optimizer = Lars(lars_groups(groups), momentum=o.momentum, **common)
         elif o.name == "sgd":
@@ -145,7 +146,7 @@ class LitObjective(pl.LightningModule):
         self._running.add(out, size)
         share, mean = self._together(loss.detach(), size)
         self.log("train_loss_step", mean, on_step=True, on_epoch=False, prog_bar=True)
-        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True, on_epoch=False)
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
         return loss * share
 
     def _together(self, loss: Tensor, size: int) -> tuple[Tensor | float, Tensor]:
@@ -260,10 +261,16 @@ class LitObjective(pl.LightningModule):
         if self.trainer.world_size == 1:
             return own
         own = own.to(self.device)
-        counts = self.all_gather(torch.tensor(len(own), device=self.device)).flatten().tolist()
+        counts = self._gather(torch.tensor(len(own), device=self.device)).flatten().tolist()
         padded = nn.functional.pad(own, [0, 0] * (own.ndim - 1) + [0, max(counts) - len(own)])
-        parts = self.all_gather(padded)
+        parts = self._gather(padded)
         return torch.cat([part[:n] for part, n in zip(parts, counts)]).cpu()
+
+    def _gather(self, own: Tensor) -> Tensor:
+        """[processes, ...]: a tensor of every process, all of one shape."""
+        gathered = self.all_gather(own)
+        assert isinstance(gathered, Tensor)
+        return gathered
 
     # ---- checkpoints
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -282,7 +289,7 @@ class LitObjective(pl.LightningModule):
         checkpoint["plateau"] = {} if self._follower is None else self._follower.state_dict()
         rng = get_rng_state(self.device)
         if self.trainer.world_size > 1:
-            rng = {name: self.all_gather(state.to(self.device)).cpu() for name, state in rng.items()}
+            rng = {name: self._gather(state.to(self.device)).cpu() for name, state in rng.items()}
         else:
             rng = {name: state[None] for name, state in rng.items()}
         checkpoint["rng"] = rng  # [processes, ...]
@@ -318,7 +325,7 @@ class LitObjective(pl.LightningModule):
             state |= {f"{AVERAGED}{k}": v for k, v in self.averaging.net.state_dict().items()}
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """The reverse of `state_dict`; names must fit exactly. Raises WeightsError naming those that do not."""
         averaged = {k.removeprefix(AVERAGED): v for k, v in state_dict.items() if k.startswith(AVERAGED)}
         own = {k: v for k, v in state_dict.items() if not k.startswith(AVERAGED)}

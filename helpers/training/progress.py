@@ -21,13 +21,13 @@ class ProgressLines(Callback):
         self.every_seconds = every_seconds
 
     def _start(self, done: int = 0) -> None:
-        self._began = self._told = time.monotonic()
+        self._began = self._shown = time.monotonic()
         self._done = done
 
-    def _tell(self, trainer: Trainer, what: str, done: int, total: float) -> None:
+    def _show(self, trainer: Trainer, what: str, done: int, total: float) -> None:
         now = time.monotonic()
-        if trainer.is_global_zero and now - self._told >= self.every_seconds:
-            self._told = now
+        if trainer.is_global_zero and now - self._shown >= self.every_seconds:
+            self._shown = now
             rate = (done - self._done) / (now - self._began)
             left = f", {(total - done) / rate:.0f} s left" if math.isfinite(total) else ""
             log.info("%s, batch %d of %s: %.2f batches/s%s", what, done, total, rate, left)
@@ -44,7 +44,7 @@ class ProgressLines(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         """A line when the last one is old enough."""
-        self._tell(trainer, _epoch(trainer), batch_idx + 1, trainer.num_training_batches)
+        self._show(trainer, _epoch(trainer), batch_idx + 1, trainer.num_training_batches)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -54,7 +54,7 @@ class ProgressLines(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """A line when the last one is old enough."""
-        self._tell(trainer, "Validation", batch_idx + 1, sum(trainer.num_val_batches))
+        self._show(trainer, "Validation", batch_idx + 1, sum(trainer.num_val_batches))
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -64,7 +64,7 @@ class ProgressLines(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """A line when the last one is old enough."""
-        self._tell(trainer, "Test", batch_idx + 1, sum(trainer.num_test_batches))
+        self._show(trainer, "Test", batch_idx + 1, sum(trainer.num_test_batches))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The epoch's main metrics."""

@@ -48,7 +48,8 @@ class ResumeRules:
 
     def changes(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Return 'key was A, is B' of what differs: what would make it another training, and what is only warned of."""
-        refused, warned = [], []
+        refused: list[str] = []
+        warned: list[str] = []
         for key in sorted(set(before) & set(now)):
             if before[key] == now[key] or key.startswith(ABOUT_DATA):
                 continue

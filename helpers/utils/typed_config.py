@@ -29,7 +29,7 @@ def _paths(schema: type, prefix: str) -> Iterable[str]:
     """The full names of all keys and sections."""
     for name, hint in get_type_hints(schema).items():
         yield prefix + name
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             yield from _paths(hint, f"{prefix}{name}.")
 
 
@@ -49,7 +49,7 @@ def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], pr
             yield f"{prefix}{key}: there is no such key.{_hint(key, known, prefix, paths)}"
             continue
         hint = hints[key]
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             if isinstance(value, Mapping):
                 yield from _problems(hint, value, frozenset(), f"{prefix}{key}.", paths)
             else:
