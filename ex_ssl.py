@@ -91,19 +91,17 @@ def network(config: Mapping[str, Any], labels: Sequence[str] | None, seed: int, 
 
 def data_module(config: Mapping[str, Any], found: Any, net: Any, seed: int) -> Any:
     """The found tracks as batches."""
+    from datasets.loading.batching import Batching
     from datasets.loading.datamodule import TrackDataModule
     from helpers.families import family
 
     c = config["datamodule"]
-    return TrackDataModule(
-        found.store,
-        **{f"groundtruth_{split}": truth for split, truth in found.truths.items()},
-        store_val=found.store_val,
+    batching = Batching(
         **{name: c[name] for name in ("batch_size_train", "batch_size_test", "num_workers", "half_overlap", "tail", "epoch_len")},
         sampler_replace=c["replace"],
-        seed=seed,
         **family(config["family"]).batches(config, net),
     )
+    return TrackDataModule(found.store, found.truths, batching, store_val=found.store_val, seed=seed)
 
 
 def train(run: Run, config: Mapping[str, Any], seed: int, found: Any, folder: Path, start: Path | None) -> Any:

@@ -14,13 +14,16 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import configs
 from configs.options import defaults
 from configs.schema_probe import ExTl
 from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import metric_logger, run_folder
+
+if TYPE_CHECKING:
+    from helpers.probe.protocol import Protocol
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -61,15 +64,16 @@ def targets(config: Mapping[str, Any], out_dir: Path, embedded: bool = True) -> 
     return found
 
 
-def protocol(config: Mapping[str, Any]) -> dict[str, Any]:
+def protocol(config: Mapping[str, Any]) -> Protocol:
     """Settings and inputs of the probe, the seeds, and the data set's name."""
     from helpers.probe.inputs import probe_inputs, probe_settings
+    from helpers.probe.protocol import Protocol
 
     d = config["data"]
-    return dict(
+    return Protocol(
         settings=probe_settings(config["trainer"], config["optimizer"], config["model"], d["batch_size"], d["standardise"], d),
         inputs=probe_inputs(d),
-        seeds=config["seeds"],
+        seeds=tuple(config["seeds"]),
         skip_missing=d["skip_missing"],
         data=data_name(d),
     )
@@ -116,8 +120,8 @@ def data_name(data: Mapping[str, Any]) -> str:
 
 
 def summary(run: Run, scores: Any) -> dict[str, float]:
-    """The headline scores as test_roc, test_ap, test_accuracy, ..., told to the run's observers."""
-    found = {f"test_{metric.removeprefix('macro_')}": scores.mean(metric) for metric in scores.asked.headline}
+    """Log the headline scores as test_<name> with the run's observers, and return them."""
+    found = {f"test_{metric.log_name or metric.name}": scores.mean(metric) for metric in scores.spec.headline}
     for name, value in found.items():
         run.log_scalar(name, value, 0)
     return found
@@ -138,11 +142,11 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     scores, results = compare_systems(
         systems,
         targets(_config, folder),
+        how,
         mels=d["mel_dir"],
         folds=d["folds"],
         repeats=d["repeats"],
-        log=metric_logger(_run),
-        **how,
+        log_curve=metric_logger(_run),
     )
     for one in scores:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
@@ -167,10 +171,10 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     cells = run_sweep(
         str(_config["data"]["base_dir"]),
         targets(_config, folder),
+        how,
         layers=s["layers"],
         types=[kind.strip() for kind in s["types"].split(",")],
         cache=Path(_config["out_dir"]) / "cells",
-        **how,
     )
     write_tables(cells, folder)
     written = report_sweep(cells, folder, s["title"], s["metric"])
@@ -178,14 +182,15 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     print(f"Figure, table and page: {', '.join(map(str, written))}")
     best = best_by_validation(cells)
     for cell in cells:
-        _run.log_scalar(f"test_{cell.scores.asked.metrics[0]}.{cell.types}", cell.scores.mean(), cell.block)
-    return {"block": best.block, "types": best.types, f"test_{best.scores.asked.metrics[0]}": best.scores.mean()}
+        _run.log_scalar(f"test_{cell.scores.spec.main.name}.{cell.types}", cell.scores.mean(), cell.block)
+    return {"block": best.block, "types": best.types, f"test_{best.scores.spec.main.name}": best.scores.mean()}
 
 
 @ex.command
 def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Score versus the share of training labels (1, 10, 100 %), several draws of each. Writes few_label.html, .png, .svg, .csv, .json, points/."""
-    from helpers.evaluation.few_label import print_few_label, report_few_label, run_few_label, save_points
+    from helpers.evaluation.few_label import run_few_label, save_points
+    from helpers.evaluation.few_label_report import print_few_label, report_few_label
     from models.errors import ConfigError
 
     refuse_unused(_config, "few_label")
@@ -193,12 +198,12 @@ def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     if _config["data"]["folds"] or _config["data"]["train_share"] != 1:
         raise ConfigError("few_label draws its shares from the training split itself: leave data.folds and data.train_share out.")
     how = protocol(_config)
-    points = run_few_label(str(_config["data"]["base_dir"]), targets(_config, folder), **f, **how)
+    points = run_few_label(str(_config["data"]["base_dir"]), targets(_config, folder), how, **f)
     save_points(points, folder)
     written = report_few_label(points, folder)
     print_few_label(points)
     print(f"Figure, table and page: {', '.join(map(str, written))}")
-    return {f"test_{p.scores.asked.metrics[0]}.{100 * p.share:g}%.{p.draw}": p.scores.mean() for p in points}
+    return {f"test_{p.scores.spec.main.name}.{100 * p.share:g}%.{p.draw}": p.scores.mean() for p in points}
 
 
 @ex.command

@@ -101,7 +101,7 @@ class ProbeData:
     )
     mel_dir: str | None = opt(
         None,
-        "mel store whose statistics are scored beside by logistic regression, on the same tracks (tags)",
+        "mel store whose statistics are scored beside by a linear model, on the same tracks",
         affects="probe",
     )
     metadata_dir: str | None = opt(
@@ -181,7 +181,7 @@ class ProbeData:
     skip_missing: bool = opt(
         False, "leave tracks without embeddings out, and say how many, in place of refusing", affects="probe"
     )
-    folds: int = opt(0, "k > 2 is repeated k-fold cross-validation in place of the split (tags of small data)", affects="probe")
+    folds: int = opt(0, "k > 2 is repeated k-fold cross-validation in place of the split (for small data)", affects="probe")
     repeats: int = opt(1, "number of times that the cross-validation is repeated, with other folds", affects="probe")
 
 

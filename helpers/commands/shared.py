@@ -264,25 +264,14 @@ def report_study(
 ) -> tuple[Path, dict[str, float]]:
     """Save a study's probes, write its page and print its scores; where the page is, and each system's mean score.
 
-    section: the config's `report`. about: of the network. page: more for helpers.report.write_report.
+    section: the config's `report`. about: of the network. page: more of helpers.reports.report.Report.
     """
     from ..reports.report import write_report
     from ..reports.tables import print_scores
 
-    for one in study.scores:
-        study.probes.get(one.name, one).save(folder / "probe" / one.name.replace(" ", "_"))
-    path = write_report(
-        Path(section["path"]) if section["path"] else folder / "report.html",
-        title=section["title"],
-        systems=study.scores,
-        curves=study.curves,
-        compared=study.compared,
-        class_counts={name: truth.counts.tolist() for name, truth in study.truths.items()},
-        about={
-            "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed},
-            "Network": about,
-        },
-        **page,
-    )
+    study.save(folder / "probe")
+    pretraining = {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": seed}
+    content = study.report(section["title"], {"Pre-training": pretraining, "Network": about}, **page)
+    path = write_report(Path(section["path"]) if section["path"] else folder / "report.html", content)
     print_scores(study.scores)
     return path, {one.name: one.mean() for one in study.scores}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from datasets.collection.findings import torn_groups
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.splits import ensure_split, hash_split
 from datasets.store.track_store import TrackStore
-from datasets.utils.locks import try_flock
+from datasets.utils.locks import wait_for_lock
 from models.errors import AudioError, ConfigError, GroundtruthError, StoreError, listed
 
 log = logging.getLogger(__name__)
@@ -249,24 +247,10 @@ def demo_data(n_tracks: int | None = None, waveform: int | None = None) -> tuple
     from datasets.demo import make
 
     folder = DEMO if n_tracks is None else DEMO.with_name(f"{DEMO.name}-{n_tracks}")
-    with _one_at_a_time(folder):
+    said = lambda: log.info("Another process makes the demo music in %s: waiting for it.", folder)  # noqa: E731
+    with wait_for_lock(folder / "lock", said):
         audio, table = make(folder, n_tracks)
         return prepared(str(audio), str(folder / (f"samples-{waveform}" if waveform else "mels")), waveform), table
-
-
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Commands that want the same demo data make it one after the other: the second finds it made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(open(folder / "lock", "a"))
-            if not try_flock(file, folder):
-                log.info("Another process makes the demo music in %s: waiting for it.", folder)
-                fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:  # a folder that may not be written
-            log.warning("%s cannot be locked (%s): make sure that only one command makes it.", folder, error)
-        yield
 
 
 def _short_hash(text: str) -> str:

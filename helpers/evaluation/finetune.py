@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth, match
+from datasets.loading.batching import Batching
 from datasets.loading.datamodule import TrackDataModule
 from datasets.store.track_store import TrackStore
 from datasets.utils.progress import JobProgress
@@ -21,8 +22,9 @@ from models.finetune import FineTuned, FineTuneObjective
 from models.weights.checkpoints import read_checkpoint
 
 from ..metrics.aggregation import aggregate, check_aggregation
+from ..metrics.metric import Predictions
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import LOWER_IS_BETTER, get_task, score
+from ..metrics.tasks import LOSS_CURVE, get_task
 from ..probe.inputs import refuse_shared, split_name
 from ..probe.run import Targets, check_truths
 from ..runtime.devices import autocast, resolve_accelerator, resolve_precision
@@ -77,20 +79,20 @@ def finetune(
     """Fine-tune once per seed, and score the test tracks with each one's best epoch by validation.
 
     encoder: the network of a seed, with its weights, not yet fine-tuned. store: what its windows are cut from. truths: train, val, test.
-    head: keywords of ProbeHead. loss, monitor: as of ProbeSettings; "auto": the task's first loss, and val_roc of tags, val_loss of classes.
+    head: keywords of ProbeHead. loss, monitor: as of ProbeSettings; "auto": the task's first loss, and the first curve that training logs.
     log_metric: told the first seed's curves. Checkpoints and curves go to out_dir/seed-<seed>/.
 
     Raises ConfigError, GroundtruthError or StoreError before training for what cannot be done.
     """
     settings = settings or FineTuneSettings()
     asked = get_task(task)
-    if task == "regression" or aggregation == "best":
+    if asked.numeric or aggregation == "best":
         raise ConfigError(
             "Fine-tuning is for labels, with a named aggregation: data.task=regression and data.aggregate=best are the probe's."
         )
     loss = asked.loss_name(loss)
     check_aggregation(aggregation, loss)
-    curves = ("val_roc", "val_ap", "val_loss") if task == "multi-label" else ("val_loss",)
+    curves = (*asked.fit_curves, LOSS_CURVE)
     monitor = curves[0] if monitor == "auto" else asked.monitor(monitor)
     if monitor not in curves:
         raise ConfigError(f"Fine-tuning for {task} picks its epoch by {' or '.join(curves)}; optimizer.monitor is {monitor}.")
@@ -99,8 +101,9 @@ def finetune(
     truths = _there(truths, store, skip_missing)
     parts = [Targets(split_name(data, part), truths[part].keys, truths[part].matrix()) for part in ("train", "val", "test")]
     check_truths(parts, truths["train"].labels, monitor, task)
-    mode = "min" if monitor in LOWER_IS_BETTER else "max"
-    test, predictions, windows = truths["test"], [], {}
+    mode = "max" if asked.sign(monitor) > 0 else "min"
+    test, predictions = truths["test"], []
+    windows: dict[str, list[float]] = {}
     chosen: dict[str, list[float]] = {monitor: [], "best_epoch": []}
     parameters = 0
     for seed in seeds:
@@ -134,9 +137,9 @@ def finetune(
         lit.load_state_dict(read_checkpoint(found.best))
         logits, track = predict(net, module, settings)
         predictions.append(aggregate(logits, track, len(test), aggregation, loss, asked.one_class))
-        by_window = score(task, test.matrix()[track], aggregate(logits, None, 0, aggregation, loss), test.labels, warn=False)
-        for metric in asked.metrics:
-            windows.setdefault(metric, []).append(float(by_window[metric]))
+        each = aggregate(logits, None, 0, aggregation, loss)
+        for metric, value in asked.score(Predictions(test.matrix()[track], each, test.labels)).items():
+            windows.setdefault(metric, []).append(value)
     return SystemScores(
         name=name,
         split=split_name(data, "test"),
@@ -195,16 +198,14 @@ def _there(truths: Mapping[str, Groundtruth], store: str | Path, skip_missing: b
 def _data_module(
     encoder: AudioEncoder, store: str | Path, truths: Mapping[str, Groundtruth], settings: FineTuneSettings, seed: int
 ) -> TrackDataModule:
-    return TrackDataModule(
-        store,
-        **{f"groundtruth_{part}": truths[part] for part in ("train", "val", "test")},  # type: ignore[arg-type]
-        clip_frames=encoder.window_length,
-        require=encoder.stored,
+    batching = Batching(
+        encoder.window_length,
+        encoder.stored,
+        draw="uniform",
         batch_size_train=settings.batch_size,
         batch_size_test=settings.batch_size_test,
-        draw="uniform",
-        seed=seed,
     )
+    return TrackDataModule(store, {part: truths[part] for part in ("train", "val", "test")}, batching, seed=seed)
 
 
 def _optimization(settings: FineTuneSettings) -> Optimization:

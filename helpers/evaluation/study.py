@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.values import Values
 from models.encoder import AudioEncoder
 
 from ..data.find import Tracks
@@ -19,10 +20,12 @@ from ..extraction.embeddings import Reduce
 from ..extraction.extract import extract_embeddings
 from ..metrics.scores import SystemScores
 from ..probe.inputs import Inputs, read_split
-from ..probe.run import ProbeResult, ProbeSettings, Split, run_probe
+from ..probe.protocol import Protocol
+from ..probe.run import ProbeResult, ProbeSettings, Split, Splits, run_probe
+from ..reports.report import Report
 from .baselines import mel_statistics
-from .comparison import MEL_STATISTICS, compare_systems
-from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+from .comparison import compare_systems, mel_name
+from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
 
 log = logging.getLogger(__name__)
 TRAINED, UNTRAINED = "pre-trained", "untrained"
@@ -35,13 +38,29 @@ class Study:
     scores: list[SystemScores]
     network: AudioEncoder
     store: Path
-    shown: Groundtruth  # tracks that the network has not seen
-    truths: dict[str, Groundtruth]
+    shown: Groundtruth | Values  # tracks that the network has not seen
+    truths: Mapping[str, Groundtruth | Values]
     curves: Path
     block: int
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     notes: Sequence[str] = ()
     compared: Sequence[tuple[str, str]] = ()  # systems whose difference is of interest (none: the first and each other)
+
+    @property
+    def class_counts(self) -> dict[str, list[int]]:
+        """Split -> tracks per label; {} where targets are numbers."""
+        return {name: truth.counts.tolist() for name, truth in self.truths.items() if isinstance(truth, Groundtruth)}
+
+    def report(self, title: str, about: Mapping[str, Mapping[str, Any]], **more: Any) -> Report:
+        """What its page shows. about: what was run, section -> settings. more: of Report (examples, notes, intro)."""
+        return Report(
+            title, self.scores, curves=self.curves, compared=self.compared, class_counts=self.class_counts, about=about, **more
+        )
+
+    def save(self, folder: Path) -> None:
+        """Save every system's scores, with its probe where there is one, in a sub-folder by its name."""
+        for one in self.scores:
+            self.probes.get(one.name, one).save(folder / one.name.replace(" ", "_"))
 
 
 def split_study(
@@ -66,14 +85,14 @@ def split_study(
     stores: dict[str, str | Path] = {}
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
-    common: dict[str, Any] = dict(inputs=inputs, seeds=seeds, data=found.name)
-    scores, probes = compare_systems(stores, found.truths, settings, mels=mels, **common)
+    how = Protocol(settings, inputs, tuple(seeds), data=found.name)
+    scores, probes = compare_systems(stores, found.truths, how, mels=mels)
     compared = [(TRAINED, one.name) for one in scores[1:]]
     if z_scored:
         named = {f"{name}, inputs z-scored": path for name, path in stores.items()}
-        more, more_probes = compare_systems(named, found.truths, replace(settings, standardise=True), **common)
+        more, more_probes = compare_systems(named, found.truths, replace(how, settings=replace(settings, standardise=True)))
         scores, probes = [*scores, *more], {**probes, **more_probes}
-        compared += [(more[0].name, one) for one in (more[1].name, *([MEL_STATISTICS] if mels is not None else []))]
+        compared += [(more[0].name, one) for one in (more[1].name, *([mel_name(settings.task)] if mels is not None else []))]
     truths = found.truths
     return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", block, probes, compared=compared)
 
@@ -87,7 +106,7 @@ def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
 
 
 def folds_study(
-    pretrain: Callable[[Mapping[str, Groundtruth], Path], AudioEncoder],
+    pretrain: Callable[[Mapping[str, Groundtruth | Values], Path], AudioEncoder],
     untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
@@ -111,25 +130,31 @@ def folds_study(
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
 
-    def fit(train: Split, validation: Split, test: Split, repeat: int) -> np.ndarray:
+    number = {key: i for i, key in enumerate(truth.keys)}
+
+    def tracks_of(split: Split) -> Groundtruth | Values:
+        return truth.subset([number[key] for key in split.keys])
+
+    def fit(splits: Splits, repeat: int) -> np.ndarray:
+        train, validation, test = splits
         where = folder / "folds" / f"{len(last)}"
         log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
-        net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
+        net = pretrain({"train": tracks_of(train), "val": tracks_of(validation)}, where)
         path = _embed(net, found.store, where / "embeddings", TRAINED, block, batch_size)
-        parts = [read_split(part.name, path, truth.subset(part.keys), inputs) for part in (train, validation, test)]
-        last[str(where)] = (net, where, test.keys)
-        return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
+        parts = tuple(read_split(part.name, path, tracks_of(part), inputs) for part in splits)
+        last[str(where)] = (net, where, test)
+        return run_probe("fold", parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]  # type: ignore[arg-type]
 
-    about = {"types": types, "reduce": reduce, "block": block}
+    about, task = {"types": types, "reduce": reduce, "block": block}, settings.task
     mel = Split(everything.name, everything.keys, mel_statistics(found.store, everything.keys), everything.y)
     scores = [
-        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about),
-        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about),
-        cross_validate(MEL_STATISTICS, logistic_fit(truth.labels), mel, truth.labels, chosen),
+        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about, task),
+        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about, task),
+        cross_validate(mel_name(task), linear_fit(truth.labels, task), mel, truth.labels, chosen, task=task),
     ]
     net, where, unseen = list(last.values())[-1]
     notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)
-    return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", block, notes=notes)
+    return Study(scores, net, found.store, tracks_of(unseen), {"all": truth}, where / "history.json", block, notes=notes)
 
 
 def _embed(net: AudioEncoder, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:

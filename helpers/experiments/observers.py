@@ -18,7 +18,7 @@ from typing import Any
 from sacred.observers import FileStorageObserver, SqlObserver
 from sacred.serializer import flatten
 
-from ..utils.files import atomic
+from datasets.utils.files import atomic
 
 log = logging.getLogger(__name__)
 # SQLAlchemy's remark on the order in which Sacred fills its tables

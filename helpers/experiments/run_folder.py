@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from datasets.utils.files import atomic, remove_parts
 from models.errors import AudioError, ConfigError, DataSetError, GroundtruthError, StoreError, WeightsError
 
-from ..utils.files import atomic, remove_parts
 from .observers import FolderObserver
 from .provenance import process_is_gone
 from .run_lock import LOCK, RunLock

@@ -21,7 +21,7 @@ from datasets.jobs.cluster import check_place, connect, run_tasks
 from datasets.jobs.shard_plan import Plan, planned_names, write_manifest
 from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
-from models.errors import ConfigError, StoreError, WeightsError
+from models.errors import ConfigError, StoreBusyError, StoreError, WeightsError
 from models.weights.head_origin import weights_sha256
 
 from ..families import family
@@ -101,9 +101,8 @@ def extract_shard(task: ExtractTask) -> int:
     if not task.private:
         try:
             return into(out)
-        except StoreError as error:
-            if "Another process is writing" not in str(error):
-                raise
+        except StoreBusyError:
+            pass  # it is made apart, whoever else is at it
     apart = out / ATTEMPTS / uuid.uuid4().hex[:12]
     try:
         n = into(apart)
@@ -210,7 +209,7 @@ def _run(todo: list[ExtractTask], sizes: Mapping[int, int], client: Any, jobs: i
                 if outcome.error is None:
                     new += outcome.value or 0
                     progress.advance(sizes[outcome.item.shard])
-                elif "worker process" in outcome.error:
+                elif outcome.crashed:
                     died[outcome.item.shard] = outcome.error
                 else:
                     raise StoreError(f"Shard {outcome.item.shard}: {outcome.error}")

@@ -200,7 +200,7 @@ def _processes(config: Config) -> int:
 def batches(config: Config, net: SampleCNN) -> dict[str, Any]:
     """How TrackDataModule cuts and draws for this family."""
     common = {
-        "clip_frames": net.window_length,
+        "window": net.window_length,
         "require": {"kind": "waveform", "sample_rate": net.sample_rate},
         "draw": "uniform",
         "drop_last": True,

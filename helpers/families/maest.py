@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from datasets.loading.batching import Batching
 from datasets.loading.datamodule import TrackDataModule
 from models.errors import ConfigError, WeightsError
 from models.frontend import NORM_MEAN, NORM_STD, frames_of
@@ -42,21 +43,18 @@ def build_data_module(found: Tracks, datamodule: Section, dataset: Section, inpu
     """The found tracks as batches."""
     c = datamodule
     student = c["teacher_student"]
-    return TrackDataModule(
-        found.store,
-        **{f"groundtruth_{split}": truth for split, truth in found.truths.items()},
-        store_val=found.store_val,
-        clip_frames=input_t or frames_of(c["clip_length"]),
-        require={"kind": "mel", "sample_rate": dataset["sample_rate"], "hop": dataset["hop_size"], "front_end": "maest-essentia"},
+    batching = Batching(
+        input_t or frames_of(c["clip_length"]),
+        {"kind": "mel", "sample_rate": dataset["sample_rate"], "hop": dataset["hop_size"], "front_end": "maest-essentia"},
         batch_size_train=c["batch_size_train"],
         batch_size_test=c["batch_size_test"],
         num_workers=c["num_workers"],
-        seed=seed,
         half_overlap=dataset["half_overlapped_inference"],
         tail=c["tail"],
-        teacher=student["teacher_target_base_dir"] if student["do"] else None,
         **c["sampler"],
     )
+    teacher = student["teacher_target_base_dir"] if student["do"] else None
+    return TrackDataModule(found.store, found.truths, batching, store_val=found.store_val, teacher=teacher, seed=seed)
 
 
 def build_network(maest: Section, datamodule: Section, labels: Sequence[str] | None, seed: int) -> MAEST:
@@ -198,7 +196,11 @@ def build_averaging(module: Section) -> AveragedWeights | None:
 
 def build_identity(config: Mapping[str, Any], data: TrackDataModule, rules: ResumeRules, **more: Any) -> TrainingIdentity:
     """What a run that continues this one's checkpoints must have in common with it: its settings, its data, and items per batch."""
-    own = {DATA: data.fingerprint(), BATCH: data.batch_size_train * count_processes(SimpleNamespace(**config["trainer"])), **more}
+    own = {
+        DATA: data.fingerprint(),
+        BATCH: data.batching.batch_size_train * count_processes(SimpleNamespace(**config["trainer"])),
+        **more,
+    }
     return rules.identity(config, {**rules.about_data(config, data.summary()), **own})
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..utils.files import plain
+from ..utils.json_values import plain
 from ..utils.typed_config import flat
 from .identity import identity_of
 

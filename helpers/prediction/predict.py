@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datasets.utils.files import atomic
 from datasets.utils.progress import JobProgress
 from models.audio import find_audio, info
 from models.encoder import AudioEncoder
@@ -24,9 +25,8 @@ from models.errors import AudioError, ConfigError
 from models.tagging import Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
-from ..reports.track_page import Row, clock, folder_page, player, readable, shown, track_page
+from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..runtime.devices import autocast
-from ..utils.files import atomic
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)
@@ -137,10 +137,9 @@ def predict(
                 said = (*notes, f"This recording is {remark}.") if remark else notes
                 near = neighbours(name) if neighbours is not None else ()
                 sound = player(root / name, heard.duration, player_minutes)
+                content = TrackContent(sound, {**settings, **_source(heard)}, top, said, near)
                 with atomic(where / href) as part:
-                    part.write_text(
-                        track_page(name, heard, sound, {**settings, **_source(heard)}, top, said, near), encoding="utf-8"
-                    )
+                    part.write_text(track_page(name, heard, content), encoding="utf-8")
         if not rows:
             raise AudioError(f"None of the {len(names)} files in {root} can be used. The first: {failed[0][1]}")
         for one in opened:

@@ -225,20 +225,10 @@ def read_targets(
             "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
         )
     files = label_files(metadata_dir) if metadata_dir else {}
-    if get_task(task).name == "regression":
-        if folds or group_column is not None:
-            raise ConfigError(
-                "Cross-validation and groups are for labels: leave data.folds and data.group_column out for a regression."
-            )
-        read = {s: Values.read(path, label_column) for s, path in files.items()}
-        found = read or Values.read(str(groundtruth), label_column).splits
-        if absent := [s for s in ("train", "val", "test") if s not in found]:
-            raise GroundtruthError(
-                f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
-            )
-        if len({tuple(truth.labels) for truth in found.values()}) > 1:
-            raise GroundtruthError(f"The splits in {metadata_dir} have different values: {[t.labels for t in found.values()]}.")
-        return z_scored(found)
+    if get_task(task).numeric:
+        if group_column is not None:
+            raise ConfigError("Groups are for labels: leave data.group_column out where numbers are predicted.")
+        return _read_values(groundtruth, files, metadata_dir, label_column, folds)
     order = Path(metadata_dir or "") / "labels.txt"
     names = order if files and order.is_file() else None
     splits = ("all",) if folds else ("train", "val", "test")
@@ -250,6 +240,27 @@ def read_targets(
         raise GroundtruthError(f"{error}{cure(error, first)}") from None
     check_labels(task, truths, str(groundtruth or metadata_dir), column)
     return dict(truths)
+
+
+def _read_values(
+    groundtruth: str | None, files: Mapping[str, str], metadata_dir: str | None, column: str | None, folds: int
+) -> dict[str, Any]:
+    """Values by split, z-scored by the development tracks; of a cross-validation all of them, z-scored by all: their scale alone is known then."""
+    read = {split: Values.read(path, column) for split, path in files.items()}
+    whole = None if read else Values.read(str(groundtruth), column)
+    found = whole.splits if whole is not None else read
+    if len({tuple(truth.labels) for truth in found.values()}) > 1:
+        raise GroundtruthError(f"The splits in {metadata_dir} have different values: {[t.labels for t in found.values()]}.")
+    if folds:
+        parts = list(found.values())
+        keys = [key for part in parts for key in part.keys]
+        every = whole or Values(keys, parts[0].labels, np.concatenate([part.numbers for part in parts]))
+        return z_scored({"all": every}, by=("all",))
+    if absent := [s for s in ("train", "val", "test") if s not in found]:
+        raise GroundtruthError(
+            f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
+        )
+    return z_scored(found)
 
 
 def probe_settings(

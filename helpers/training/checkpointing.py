@@ -14,10 +14,10 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from datasets.utils.files import atomic, remove_parts
 from models.errors import CheckpointError, ConfigError
 
 from ..runtime.interrupts import StopRequest
-from ..utils.files import atomic, remove_parts
 
 log = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"

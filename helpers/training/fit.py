@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.plugins.environments import SLURMEnvironment
-from rich.console import Console
 
 from models.objective import Objective
 from models.weights.checkpoints import AVERAGED, RAW, read_checkpoint
@@ -25,7 +24,7 @@ from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json
 from .lightning_module import LitObjective, Optimization
-from .progress import ProgressLines
+from .progress import TrainingProgress
 from .resume import read_saved
 from .same_training import TrainingIdentity
 from .settings import TrainingSettings
@@ -127,7 +126,15 @@ def fit(
         stop = [] if s.early_stopping is None else [_EarlyStopping(s.monitor, patience=s.early_stopping, mode=s.monitor_mode)]
         trainer = _trainer(
             Path(s.out_dir),
-            [best, last, history, *([averaging] if averaging else []), *stop, *callbacks, *_progress(s.show_progress)],
+            [
+                best,
+                last,
+                history,
+                *([averaging] if averaging else []),
+                *stop,
+                *callbacks,
+                *([TrainingProgress()] if s.show_progress else []),
+            ],
             devices=devices,
             accelerator=accelerator,
             precision=resolve_precision(s.precision, accelerator),
@@ -207,7 +214,7 @@ def evaluate(
             lit.load_state_dict(state)
         trainer = _trainer(
             None,
-            [averaging, *_progress(show_progress)],
+            [averaging, *([TrainingProgress()] if show_progress else [])],
             devices=devices,
             num_nodes=hardware.num_nodes,
             accelerator=accelerator,
@@ -229,14 +236,13 @@ def evaluate(
 
 # ---- Lightning's trainer
 def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -> pl.Trainer:
-    bar = any(isinstance(c, RichProgressBar) for c in callbacks)
     with quiet():
         return pl.Trainer(
             logger=False,  # history.py writes TensorBoard's file, in step with the checkpoints
             callbacks=callbacks,
             default_root_dir=out_dir,
             enable_checkpointing=out_dir is not None,
-            enable_progress_bar=bar,
+            enable_progress_bar=False,  # TrainingProgress is among the callbacks where it is wanted
             enable_model_summary=False,
             # under SLURM: what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
             plugins=[AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
@@ -251,19 +257,6 @@ class _EarlyStopping(EarlyStopping):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.stopped_epoch:
             trainer.should_stop = True
-
-
-class _Bar(RichProgressBar):
-    """Lightning's, on stderr."""
-
-    def __init__(self) -> None:
-        super().__init__(console_kwargs={"stderr": True})
-
-
-def _progress(show: bool) -> list[Callback]:
-    if not show:
-        return []
-    return [_Bar()] if Console(stderr=True).is_terminal else [ProgressLines()]
 
 
 def _path(text: str) -> Path | None:

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from ..utils.files import atomic, plain
+from datasets.utils.files import atomic
+
+from ..utils.json_values import plain
 from .checkpointing import validated
 from .event_file import EventFile, Scalar
 

@@ -28,7 +28,8 @@ from models.objective import Objective
 from models.randomness import Randomness
 from models.weights.checkpoints import AVERAGED, SETTINGS
 
-from ..metrics.tagging import tagging_scores, track_means
+from ..metrics.aggregation import track_means
+from ..metrics.tagging import tagging_scores
 from ..schedules import Schedule
 from .averaging import AveragedWeights
 from .checkpointing import validated

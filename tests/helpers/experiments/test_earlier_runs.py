@@ -241,7 +241,7 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path, monkeypatch, caplog
     run = RunFolder(tmp_path)
     run.started_event(start_time=NOON, **INFO)
     with monkeypatch.context() as patch:
-        patch.setattr("helpers.utils.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patch.setattr("datasets.utils.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         beat(run, loss=[(1, 0.5)])
     assert "No space left on device. It is tried again." in caplog.text
     assert json.loads((tmp_path / "1" / "run.json").read_text())["status"] == "RUNNING"

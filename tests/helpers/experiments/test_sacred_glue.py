@@ -173,7 +173,8 @@ def test_one_run_folder_with_metrics_and_output(make, tmp_path):
 
 
 def test_output_is_whole_when_the_run_fails(make, tmp_path):
-    def body():
+    def body(_run):
+        work_begins(_run)
         for i in range(500):
             print("line", i)
         raise AudioError("song.wav is empty. Record it again.")

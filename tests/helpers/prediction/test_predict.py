@@ -219,7 +219,7 @@ def test_the_heat_map_shows_each_window_at_its_time():
 
     windows = np.array([[0.9, 0.1], [0.0, 0.2], [0.0, 0.5]], np.float32)
     heard = Tagged(["a", "b"], windows, np.array([[0, 2], [2, 4], [3, 5]], np.float32), 5.0, np.random.rand(50, 96))
-    text = track_page.track_page("x", heard, "", {}, top=2)
+    text = track_page.track_page("x", heard, track_page.TrackContent(top=2))
     data = re.search(r'class="heat"[^>]*base64,([^"]+)"', text)[1]
     picture = image.imread(io.BytesIO(base64.b64decode(data)))
     assert picture.shape[:2] == (2, track_page.COLUMNS)
