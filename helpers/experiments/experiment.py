@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import inspect
 import io
 import os
 import sys
@@ -138,7 +139,7 @@ class Experiment(sacred.Experiment):
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The named configs that the present command runs with, an implied one included."""
+        """Return the named configs that the present command runs with, an implied one included."""
         return self._named
 
     def _root_of(self, config: Mapping[str, Any]) -> str:
@@ -209,6 +210,9 @@ class Experiment(sacred.Experiment):
         if argv[1:2] == ["runs"] and "with" not in argv:
             sys.exit(list_runs(argv[2:], places=(self._root_of(self.defaults),)))
         words = argv[1:]
+        if words[:1] == ["help"] and len(words) == 2 and words[1] in self.named_configs:
+            print(f"{words[1]}: {inspect.cleandoc(self.named_configs[words[1]].__doc__ or '')}")  # noqa: T201
+            sys.exit()
         try:
             before = without_options(self, words[: words.index("with")] if "with" in words else words)
             check_slips(words, self.commands, self.named_configs, before)

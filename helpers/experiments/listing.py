@@ -83,9 +83,10 @@ def format_named_configs(named: Mapping[str, NamedConfig], width: int | None = N
             text += f" [{', '.join(same)}]" if same else ""
             text += " +" if name + TWIN in others.get(name, ()) else ""
             lines += _entry(name, text, column, width)
+    legend = "`help NAME` shows a config's whole text."
     if others:
-        legend = f"In brackets: other names of the same config. +: there is a small twin of it, NAME{TWIN}."
-        lines += ["", legend if width is None else textwrap.fill(legend, width)]
+        legend = f"In brackets: other names of the same config. +: there is a small twin of it, NAME{TWIN}. {legend}"
+    lines += ["", legend if width is None else textwrap.fill(legend, width)]
     return "\n".join(lines)
 
 

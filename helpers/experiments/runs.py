@@ -110,12 +110,12 @@ def best_score(record: Record, score: str | None = None) -> str:
 
 
 def code(record: Record) -> str:
-    """The commit; + behind it: with changes."""
+    """Return the commit; + behind it: with changes."""
     return "-" if record.commit is None else record.commit[:8] + ("+" if record.dirty else "")
 
 
 def choose(numbers: Sequence[str], places: Sequence[str]) -> list[Record]:
-    """The runs that words name: a run's folder, or its number in the places. Raises ConfigError for what is not there or stands in two."""
+    """Return the runs that words name: a run's folder, or its number in the places. Raises ConfigError for what is not there or stands in two."""
     found = [record for place in places for record in read_runs(place)]
     chosen = []
     for word in numbers:

@@ -21,7 +21,7 @@ class _CurrentStderr(logging.StreamHandler):
 
 
 def root_logger() -> logging.Logger:
-    """The root logger, set up to show bare lines of level INFO, with libraries that talk much at WARNING."""
+    """Return the root logger, set up to show bare lines of level INFO, with libraries that talk much at WARNING."""
     root = logging.getLogger()
     if not any(isinstance(h, _CurrentStderr) for h in root.handlers):
         handler = _CurrentStderr()

@@ -54,12 +54,12 @@ class Place:
 
     @property
     def starts_others(self) -> bool:
-        """Whether the other processes are this one's children."""
+        """Return whether the other processes are this one's children."""
         return self.starter == "own" and self.rank == 0
 
 
 def place() -> Place | None:
-    """Where its starter put this process; None for one that is alone. Raises ConfigError for a job that has no address to meet at."""
+    """Return where its starter put this process; None for one that is alone. Raises ConfigError for a job that has no address to meet at."""
     env = os.environ
     if PLACE_VARIABLE in env:
         rank, world, starter = map(int, env[PLACE_VARIABLE].split("/"))
@@ -79,7 +79,7 @@ def place() -> Place | None:
 
 
 def is_first_process() -> bool:
-    """Whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
+    """Return whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
@@ -111,12 +111,12 @@ class _Job:
         self.variables: list[str] = []
 
     def store(self, name: str = "job", base: Any = None) -> Any:
-        """The job's store; torchrun's outlives its tries, so each has its own names."""
+        """Return the job's store; torchrun's outlives its tries, so each has its own names."""
         again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return dist.PrefixStore(f"maest-{again}/{name}", base or self.base)
 
     def reported_failure(self, base: Any = None) -> str:
-        """What failed first, if a process reported it."""
+        """Return what failed first, if a process reported it."""
         try:
             store = self.store(base=base)
             return store.get("failed").decode() if store.check(["failed"]) else ""
@@ -132,7 +132,7 @@ class _Job:
                 self.store().compare_set("failed", "", text)
 
     def fallen(self) -> str:
-        """Which of the processes started from here has ended badly."""
+        """Return which of the processes started from here has ended badly."""
         for i, process in enumerate(self.others, 1):
             if (code := process.poll()) not in (None, 0):
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -181,7 +181,7 @@ def _destroy() -> None:
 
 
 def share(value: T) -> T:
-    """The first process's value, in every process of the job. It is made of json's types."""
+    """Return the first process's value, in every process of the job. It is made of json's types."""
     if not dist.is_initialized():
         return value
     box = [value]
@@ -276,7 +276,7 @@ def _let_it_be_recorded() -> None:
 
 
 def _failed_elsewhere(error: BaseException) -> str:
-    """What failed first, when `error` is only its echo in a collective of this process; else ''."""
+    """Return what failed first, when `error` is only its echo in a collective of this process; else ''."""
     if not isinstance(error, RuntimeError) or _job.place is None:
         return ""
     echo = any(word in str(error).lower() for word in ("connection", "peer", "nccl", "gloo", "timed out", "store"))

@@ -50,12 +50,12 @@ class AveragedWeights(Callback):
 
     @property
     def net(self) -> nn.Module | None:
-        """The averaged network, or None as long as there is none."""
+        """Return the averaged network, or None as long as there is none."""
         return None if self._average is None else self._average.module
 
     @property
     def count(self) -> int:
-        """How many sets of weights the average holds so far."""
+        """Return how many sets of weights the average holds so far."""
         return 0 if self._average is None else int(self._average.n_averaged)
 
     def update(self, net: nn.Module) -> None:

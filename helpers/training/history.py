@@ -127,7 +127,7 @@ class History(Callback):
 
 
 def epoch_metrics(trainer: Trainer, pl_module: LightningModule) -> dict[str, float]:
-    """What the present epoch has logged; validation metrics only where it was validated (Lightning still holds those of an earlier epoch)."""
+    """Return what the present epoch has logged; validation metrics only where it was validated (Lightning still holds those of an earlier epoch)."""
     logged = {k: float(v) for k, v in trainer.callback_metrics.items()} | pl_module.train_means()  # type: ignore[operator]  # of LitObjective
     return {k: logged[k] for k in sorted(logged) if validated(trainer) or not k.startswith("val_")}
 

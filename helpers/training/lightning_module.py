@@ -110,7 +110,7 @@ class LitObjective(pl.LightningModule):
 
     # ---- training
     def configure_optimizers(self) -> Any:
-        """The optimiser over the objective's groups, and its schedule."""
+        """Return the optimiser over the objective's groups, and its schedule."""
         o = self.optimization
         groups = self.objective.param_groups()
         common: dict[str, Any] = {"lr": o.lr, "weight_decay": o.weight_decay}
@@ -151,7 +151,7 @@ class LitObjective(pl.LightningModule):
         return loss * share
 
     def _together(self, loss: Tensor, size: int) -> tuple[Tensor | float, Tensor]:
-        """(share, mean): what this process's mean loss over `size` items weighs in the mean over all processes' gradients, and the
+        """Return (share, mean): what this process's mean loss over `size` items weighs in the mean over all processes' gradients, and the
 
         mean loss over all items of the step. An epoch's last batch may be shared out unevenly; every item shall count the same.
         """
@@ -246,7 +246,7 @@ class LitObjective(pl.LightningModule):
         return named
 
     def _gathered(self, own: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        """The windows of all processes, each (index, window) once, in that order.
+        """Return the windows of all processes, each (index, window) once, in that order.
 
         Samplers may repeat some to even out the processes; a repeat may say valid 0, and is counted nowhere.
         """
@@ -268,7 +268,7 @@ class LitObjective(pl.LightningModule):
         return torch.cat([part[:n] for part, n in zip(parts, counts)]).cpu()
 
     def _gather(self, own: Tensor) -> Tensor:
-        """[processes, ...]: a tensor of every process, all of one shape."""
+        """Return [processes, ...]: a tensor of every process, all of one shape."""
         gathered = self.all_gather(own)
         assert isinstance(gathered, Tensor)
         return gathered

@@ -351,13 +351,17 @@ def test_named_configs_are_listed_in_groups_with_their_twins_folded_in(make, cap
         "  first  Trains at 2.5 Hz, long. [published] +\n\n"
         "Inference:\n"
         "  second_with_a_name_that_is_longer_than_its_column  Extracts.\n\n"
-        "In brackets: other names of the same config. +: there is a small twin of it, NAME_smoke."
+        "In brackets: other names of the same config. +: there is a small twin of it, NAME_smoke. "
+        "`help NAME` shows a config's whole text."
     )
     narrow = format_named_configs(catalogue, 60).splitlines()
     assert max(map(len, narrow)) <= 60
     assert narrow[4:6] == ["  second_with_a_name_that_is_longer_than_its_column", f"{'':38}Extracts."]
     Experiment("toy", Outer, named=catalogue, root="root").run_commandline(["toy.py", "print_named_configs"])
     assert "  first  Trains at 2.5 Hz" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        Experiment("toy", Outer, named=catalogue, root="root").run_commandline(["toy.py", "help", "first"])
+    assert capsys.readouterr().out == "first: Trains at 2.5 Hz, long. More of it.\n"
 
 
 def test_no_escape_codes_where_they_do_not_belong(make, capsys, monkeypatch):
