@@ -24,6 +24,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.loading.batching import Batching
 from datasets.loading.datamodule import TrackDataModule
 from datasets.store.layouts import export_files
 from datasets.store.track_store import TrackStore
@@ -58,7 +59,9 @@ def ways(folder: Path, n_tracks: int, items: int) -> dict[str, Callable[[], int]
     one = h5py.File(folder / "mel.h5", "r", locking=False)["data"]
     each = h5py.File(folder / "per_track.h5", "r", locking=False)
     truth = Groundtruth.from_rows(store.names, [[i % 50] for i in range(n_tracks)])
-    module = TrackDataModule(store, truth, clip_frames=CLIP, batch_size_train=BATCH, epoch_len=items, sampler_replace=True)
+    module = TrackDataModule(
+        store, {"train": truth}, Batching(CLIP, batch_size_train=BATCH, epoch_len=items, sampler_replace=True)
+    )
     loader = module.train_dataloader()
 
     def batched(read: Callable[[int, int], np.ndarray]) -> Callable[[], int]:

@@ -39,6 +39,7 @@ FRAMES, LONGEST, CLIP, BATCH = 625, 700, 625, 12
 FIRST_BATCH = """
 import json, resource, sys, time
 import h5py, numpy, pyarrow.csv
+from datasets.loading.batching import Batching
 from datasets.loading.datamodule import TrackDataModule
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.store.track_store import TrackStore
@@ -54,7 +55,7 @@ truth = Groundtruth.read(table, label_column="styles")
 took("table")
 opened = TrackStore.open(store)
 took("store")
-module = TrackDataModule(opened, truth, clip_frames=frames, epoch_len=200_000)
+module = TrackDataModule(opened, {"train": truth}, Batching(frames, epoch_len=200_000))
 module.setup("fit")
 took("matching")
 loader = module.train_dataloader()

@@ -199,6 +199,11 @@ class AudioEncoder(nn.Module, ABC):
         return logits.softmax(dim=-1) if self.exclusive else logits.sigmoid()
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the network names classes: it has `label_names`, and logits of them."""
+        return False
+
+    @property
     def label_names(self) -> list[str]:
         """Names of the L classes, in column order. Raises ValueError for a network without classes."""
         raise ConfigError(f"This {type(self).__name__} has no named classes: it gives vectors.")

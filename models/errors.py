@@ -16,8 +16,16 @@ class StoreError(ValueError):
     """A track store that cannot be used: absent, damaged, exists already, or made by another front end."""
 
 
+class StoreBusyError(StoreError):
+    """A track store, or a folder of one, that another process is writing."""
+
+
 class GroundtruthError(ValueError):
     """Labels that cannot be used: absent, unreadable, or not fitting the audio."""
+
+
+class LabelColumnError(GroundtruthError):
+    """A table in which no column is known to hold the labels."""
 
 
 class DataSetError(ValueError):

@@ -54,7 +54,7 @@ def render(plan: TrackPlan) -> np.ndarray:
         layers.append(drums.play(values["rhythm"], first_beat, beat, samples, rate, rng) * 3.0)
     if values["sweep"] != "_no sweep":
         layers.append(sweeps(values["sweep"], samples, rate, rng) * 0.5)
-    mix = sum(layer * np.float32(mixing.decibels(rng.uniform(-2, 2))) for layer in layers)
+    mix = np.asarray(sum(layer * np.float32(mixing.decibels(rng.uniform(-2, 2))) for layer in layers))
     mix = mixing.equalise(mix, rate, rng).astype(np.float32)
     mix *= mixing.level_curve(values["dynamics"], samples, rate, rng)
     if values["form"] == "break":

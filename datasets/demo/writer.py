@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import logging
-import os
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import soundfile as sf
 from models.errors import AudioError, GroundtruthError
 
 from ..jobs.parallel import parallel_map
+from ..utils.files import write_whole
 from ..utils.progress import JobProgress
 from .labels import LABELS, SPLITS, TrackPlan, plan_track
 from .render import render
@@ -43,14 +43,7 @@ def encode(plan: TrackPlan) -> bytes:
 
 def write_track(folder: str, plan: TrackPlan) -> None:
     """Write one track below `folder`, whole or not at all."""
-    _write_whole(Path(folder) / plan.name, encode(plan))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """The file appears under its name only when it is complete."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    write_whole(Path(folder) / plan.name, encode(plan), sync=False)
 
 
 def table(plans: list[TrackPlan]) -> str:
@@ -88,7 +81,7 @@ def make(folder: str | Path, n_tracks: int | None = None, seed: int = 0, jobs: i
             if outcome.error is not None:
                 raise AudioError(f"The demo track {outcome.item.name} could not be made: {outcome.error}")
             progress.advance()
-    _write_whole(groundtruth, table(plans).encode())
-    _write_whole(seal, json.dumps(about, indent=1).encode())
+    write_whole(groundtruth, table(plans))
+    write_whole(seal, json.dumps(about, indent=1))
     log.info("Made %d tracks of demo music in %s", len(plans), folder)
     return audio, groundtruth

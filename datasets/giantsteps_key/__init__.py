@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from models.errors import DataSetError
@@ -59,6 +60,10 @@ def split_artists(rows: Iterable[list[str]]) -> dict[str, str]:
     return side
 
 
+def _without(top: str, name: str) -> str:
+    return name.removeprefix(top)
+
+
 class GiantStepsKey(DataSet):
     """GiantSteps key, with MTG's set to train on."""
 
@@ -99,7 +104,7 @@ class GiantStepsKey(DataSet):
         for repo, commit in COMMITS.items():
             top = f"{repo}-{commit}/"
             remote = Remote(f"{repo}.zip", f"https://github.com/GiantSteps/{repo}/archive/{commit}.zip")
-            found.append(Bundle((remote,), into=repo, max_bytes=10**9, rename=lambda name, top=top: name.removeprefix(top)))
+            found.append(Bundle((remote,), into=repo, max_bytes=10**9, rename=partial(_without, top)))
         return found
 
     def read(self, source: Path, variant: str) -> LabelTable:

@@ -6,16 +6,16 @@ TABLE.cache is an HDF5 file of plain arrays and JSON (no pickles). It counts as 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..utils.files import atomic
 from ..utils.names import Names
 from .groundtruth import Groundtruth
 
@@ -61,28 +61,27 @@ def _load(path: Path, wanted: str) -> Groundtruth | None:
             ends, packed = file["ends"][:], file["packed"][:]
             blob = file["keys"][:].tobytes()
             labels = json.loads(file["labels"][:].tobytes())
-            columns = [_repeated(file, name) for name in ("split", "group")]
+            split, group = (_repeated(file, name) for name in ("split", "group"))
             if len(ends) != len(packed) or (len(ends) and ends[-1] != len(blob)) or (np.diff(ends) < 0).any():
                 raise ValueError("its parts do not fit one another")
-        return Groundtruth(Names(blob, ends), labels, packed, *columns, checked=True, faulty=True)
+        return Groundtruth(Names(blob, ends), labels, packed, split, group, checked=True, faulty=True)
     except (OSError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:  # damaged: the table itself is at hand
         log.info("%s cannot be used (%s); the table is read.", path, error)
         return None
 
 
-def _repeated(file: object, name: str) -> list[str] | None:
-    if name not in file:  # type: ignore[operator]
+def _repeated(file: Mapping[str, Any], name: str) -> list[str] | None:
+    if name not in file:
         return None
-    known = json.loads(file[f"{name} names"][:].tobytes())  # type: ignore[index]
-    return [known[i] for i in file[name][:].tolist()]  # type: ignore[index]
+    known = json.loads(file[f"{name} names"][:].tobytes())
+    return [known[i] for i in file[name][:].tolist()]
 
 
 def _save(path: Path, fingerprint: str, truth: Groundtruth) -> None:
     import h5py  # late: 0.1 s, and most tables are too small for a cache
 
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with h5py.File(draft, "w", locking=False) as file:
+        with atomic(path) as part, h5py.File(part, "w", locking=False) as file:
             keys = truth.keys if isinstance(truth.keys, Names) else Names.of(truth.keys)
             file["keys"], file["ends"] = np.frombuffer(keys.blob, dtype=np.uint8), keys.ends
             file["packed"], file["labels"] = truth.packed, _text(truth.labels)
@@ -91,12 +90,9 @@ def _save(path: Path, fingerprint: str, truth: Groundtruth) -> None:
                     known, numbers = _numbered(values)
                     file[name], file[f"{name} names"] = numbers, _text(known)
             file.attrs["fingerprint"] = fingerprint
-        os.replace(draft, path)
         log.info("%s: kept for the next time (%.0f MB).", path, path.stat().st_size / 1e6)
     except (OSError, ValueError) as error:  # a folder that cannot be written, a full disk: it only takes longer the next time
         log.info("%s could not be kept for the next time: %s", path, error)
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _numbered(values: Sequence[str]) -> tuple[list[str], np.ndarray]:

@@ -157,8 +157,9 @@ class Groundtruth:
     def subset(self, which: Sequence[str] | Sequence[int] | np.ndarray) -> Groundtruth:
         """The tracks of these keys or numbers, in this order. Raises GroundtruthError for unknown keys."""
         if len(which) and isinstance(which[0], str):
-            rows = positions(finder(self.keys), which)
-            unknown = [which[i] for i in np.flatnonzero(rows < 0)]
+            keys = [str(key) for key in which]
+            rows = positions(finder(self.keys), keys)
+            unknown = [keys[i] for i in np.flatnonzero(rows < 0).tolist()]
             if unknown:
                 raise GroundtruthError(f"{len(unknown)} of {len(which)} tracks are not in the groundtruth: {listed(unknown)}.")
         else:
@@ -172,6 +173,15 @@ class Groundtruth:
     def with_split(self, split: Sequence[str]) -> Groundtruth:
         """The same tracks with each one's split ('train', 'val', 'test')."""
         return Groundtruth(self.keys, self.labels, self.packed, split, self.group)
+
+    def with_labels(self, labels: Sequence[str]) -> Groundtruth:
+        """Return the same tracks with their labels in another order. Raises GroundtruthError where these are other labels."""
+        if sorted(labels) != sorted(self.labels):
+            other = sorted(set(labels) ^ set(self.labels))
+            raise GroundtruthError(f"These are other labels than the groundtruth's: only one of the two has {listed(other)}.")
+        order = [self.labels.index(label) for label in labels]
+        packed = np.packbits(self._unpack(self.packed)[:, order], axis=-1)
+        return Groundtruth(self.keys, labels, packed, self.split, self.group, checked=True)
 
     @property
     def splits(self) -> dict[str, Groundtruth]:
@@ -318,8 +328,8 @@ def match(keys: Sequence[str], names: Sequence[str]) -> Match:
         )
     there = numbers[numbers >= 0]
     if len(there) and np.bincount(there).max() > 1:
-        rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0])
+        rows = np.flatnonzero(numbers == np.flatnonzero(np.bincount(there) > 1)[0]).tolist()
         raise GroundtruthError(
-            f"{listed([keys[i] for i in rows])} mean the same track of the store, {names[numbers[rows[0]]]!r}. {CHECK}"
+            f"{listed([keys[i] for i in rows])} mean the same track of the store, {names[int(numbers[rows[0]])]!r}. {CHECK}"
         )
-    return Match(numbers, [keys[i] for i in np.flatnonzero(numbers < 0)])
+    return Match(numbers, [keys[i] for i in np.flatnonzero(numbers < 0).tolist()])

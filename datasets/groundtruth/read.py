@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.audio import find_audio
-from models.errors import GroundtruthError, listed
+from models.errors import GroundtruthError, LabelColumnError, listed
 
+from ..utils.names import repeats
 from .cache import cached
 from .columns import Columns
 from .groundtruth import Groundtruth
@@ -68,7 +69,7 @@ def read(
         else:
             raise GroundtruthError(f"'{path.suffix}' is not a kind of groundtruth; csv, tsv, json, pk or a folder per class is.")
     except GroundtruthError as error:
-        raise GroundtruthError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
         where = next((n for n, line in enumerate(path.read_bytes().splitlines(), start=1) if not _is_utf8(line)), None)
         of_line = "" if where is None else f" (line {where})"
@@ -105,8 +106,7 @@ def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
 def _no_twins(pairs: list[tuple[str, object]]) -> dict:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = [name for name, _ in pairs if name in seen or seen.add(name)]
+        twice = repeats(name for name, _ in pairs)
         raise GroundtruthError(f"{len(twice)} names stand more than once: {listed(twice)}.")
     return found
 
@@ -132,14 +132,18 @@ def _read_json(
     roles = Columns.of(header, columns, [cells])
     key, label, split, group = roles.path, roles.label, roles.split, roles.group
     if key is None or label is None:
-        raise GroundtruthError(f"choose path_column and label_column from {', '.join(header)}.")
+        raise LabelColumnError(f"choose path_column and label_column from {', '.join(header)}.")
     wanted = [name for name in (key, label, split, group) if name is not None]
     for number, row in enumerate(found):
         if any(name not in row for name in wanted):
             raise GroundtruthError(f"object {number} lacks one of {', '.join(wanted)}.")
     values = _parted([row[label] for row in found], separator)
-    parts = [None if name is None else [str(row[name]) for row in found] for name in (split, group)]
-    truth = Groundtruth.from_rows([str(row[key]) for row in found], values, labels, *parts, faulty=faulty)
+
+    def cells_of(name: str | None) -> list[str] | None:
+        return None if name is None else [str(row[name]) for row in found]
+
+    keys = [str(row[key]) for row in found]
+    truth = Groundtruth.from_rows(keys, values, labels, cells_of(split), cells_of(group), faulty=faulty)
     roles.say(path, truth.labels)
     return truth
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 from models.errors import GroundtruthError, listed
 from models.randomness import stream
 
+from ..utils.files import atomic
 from .groundtruth import SPLITS, Groundtruth
 
 log = logging.getLogger(__name__)
@@ -160,19 +160,12 @@ def write_split(path: str | Path, groundtruth: Groundtruth) -> None:
     """Write `path,split` lines, in the groundtruth's order; all at once or not at all. Raises GroundtruthError when there is none to write."""
     if groundtruth.split is None:
         raise GroundtruthError("This groundtruth has no split to write.")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
     try:
-        with open(draft, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with atomic(path) as part, open(part, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(["path", "split"])
             writer.writerows(zip(groundtruth.keys, groundtruth.split))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise GroundtruthError(f"The split could not be written to {path}: {error.strerror}.") from error
 
 
@@ -206,8 +199,9 @@ def ensure_split(
         return groundtruth
     if path is not None and Path(path).exists():
         return read_split(path, groundtruth)
-    done = groundtruth.with_split(stratified_split(groundtruth, seed, fractions))
-    counts = {name: done.split.count(name) for name in SPLITS}
+    split = stratified_split(groundtruth, seed, fractions)
+    done = groundtruth.with_split(split)
+    counts = {name: split.count(name) for name in SPLITS}
     together = "" if groundtruth.group is None else " (tracks of one group stay together)"
     sizes = ", ".join(f"{n} {name}" for name, n in counts.items())
     log.info("Split of %d tracks with seed %d%s: %s.", len(done), seed, together, sizes)

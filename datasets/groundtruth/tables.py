@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import GroundtruthError, listed
+from models.errors import GroundtruthError, LabelColumnError, listed
 
 from ..utils.names import NamesBuilder
 from . import arrow as groundtruth_arrow
@@ -49,14 +49,11 @@ def read_table(
     texts = [name for name in (key, split, group, label) if name is not None]
 
     def begin() -> tuple[NamesBuilder, _Repeated, _Repeated, _Listed | _Marked]:
+        values: _Listed | _Marked
         if label is None:
-            return (
-                NamesBuilder(),
-                _Repeated(header, split),
-                _Repeated(header, group),
-                _Marked([header.index(o) for o in others], others),
-            )
-        values = _Listed(header.index(label), len(header), label == header[-1], str(separator), labels)
+            values = _Marked([header.index(o) for o in others], others)
+        else:
+            values = _Listed(header.index(label), len(header), label == header[-1], str(separator), labels)
         return NamesBuilder(), _Repeated(header, split), _Repeated(header, group), values
 
     names, splits, groups, values = begin()
@@ -65,9 +62,9 @@ def read_table(
     try:
         for batch in found or ():
             groundtruth_arrow.add_names(names, batch[key])
-            splits.add_column(batch.get(split))
-            groups.add_column(batch.get(group))
-            values.add_column(batch[label])
+            for name, column in ((split, splits), (group, groups), (label, values)):
+                if name is not None and not isinstance(column, _Marked):
+                    column.add_column(batch[name])
     except groundtruth_arrow.Uneven as error:
         log.debug("%s is read line by line: %s", table.path, error)
         found = None
@@ -152,9 +149,9 @@ class _Repeated:
         self.values: list[str] | None = None if name is None else []
 
     def add(self, rows: list[list[str]]) -> None:
-        if self.values is not None:
-            known = self._known
-            self.values += [known.setdefault(cell, cell) for cell in (row[self._column].strip() for row in rows)]
+        if self.values is not None and self._column is not None:
+            known, place = self._known, self._column
+            self.values += [known.setdefault(cell, cell) for cell in (row[place].strip() for row in rows)]
 
     def add_column(self, column: object) -> None:
         """The same of pyarrow's column."""
@@ -255,7 +252,7 @@ class _Marked:
                 raise GroundtruthError(f"{len(absent)} of {len(labels)} labels are not columns of 0 and 1: {listed(absent)}.")
             usable = labels
         if not usable:
-            raise GroundtruthError(
+            raise LabelColumnError(
                 f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {', '.join(self._names)}."
             )
         parts = []

@@ -239,7 +239,7 @@ class _Run:
                     looked, slots = time.monotonic(), HANDED_OUT * sum(threads.values())
                     if not slots and looked - told > TELL:
                         told = looked
-                        place = self.client.scheduler.address
+                        place = self.client.scheduler.address  # type: ignore[union-attr]  # there is one while it is connected
                         log.info(
                             "Waiting for workers of %s (by hand, in the checkout: PYTHONPATH=$PWD dask worker %s) ...",
                             place,
@@ -256,7 +256,7 @@ class _Run:
                     self._forget(index)
                     yield outcome
                 if self.again is not None and left and left == len(self.running) - len(self.doubled - answered):
-                    self._double_slow_ones()
+                    self._double_slow_ones(self.again)
         except (OSError, RuntimeError) as error:  # what distributed raises when its scheduler is gone
             raise ClusterError(
                 f"The dask scheduler was lost ({type(error).__name__}: {error}). The same command goes on."
@@ -290,7 +290,7 @@ class _Run:
         if error is None:
             return Outcome(index, task, *future.result())
         if isinstance(error, KilledWorker):
-            return Outcome(index, task, error="It ended its worker process again and again.")
+            return Outcome(index, task, error="It ended its worker process again and again.", crashed=True)
         if isinstance(error, FutureCancelledError):
             raise ClusterError("The dask scheduler was lost or restarted. The same command goes on.") from error
         if isinstance(error, ImportError | AttributeError):
@@ -300,7 +300,7 @@ class _Run:
             ) from error
         raise error
 
-    def _double_slow_ones(self) -> None:
+    def _double_slow_ones(self, again: Callable) -> None:
         """Begin again, on a worker that has nothing to do, what takes far longer than its like."""
         limit = max(SLOW_SECONDS, SLOW * statistics.median(self.took)) if self.took else SLOW_SECONDS
         slow = [(index, task) for index, task, since in self.running.values() if time.monotonic() - since > limit]
@@ -311,7 +311,7 @@ class _Run:
         for (index, task), worker in zip(slow, idle):
             log.info("Task %d takes long; it is begun a second time on %s.", index, worker)
             self.doubled.add(index)
-            self._submit(index, self.again(task), [worker])
+            self._submit(index, again(task), [worker])
 
 
 def _take(waiting: Iterator[tuple[int, Task]], n: int) -> Iterator[tuple[int, Task]]:

@@ -36,6 +36,7 @@ class Outcome(Generic[Item, Value]):
     """What became of one item: its value, or the error in words (then `value` is None). `index` is its place in the input.
 
     lasting: the item itself is at fault, and would be again; False where the reason may pass (a disk, a missing library, a kill).
+    crashed: it ended the process that was at it.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Outcome(Generic[Item, Value]):
     value: Value | None = None
     error: str | None = None
     lasting: bool = False
+    crashed: bool = False
 
 
 def parallel_map(
@@ -176,9 +178,8 @@ class _Pool:
                 self._end()
                 self._executor = self._start(1)
                 code = re.search(r"\{(.*?)\}", str(error))  # "The exit codes of the workers are {SIGKILL(-9)}"
-                yield Outcome(
-                    index, item, error=f"It ended its worker process, also alone ({code[1] if code else 'no exit code'})."
-                )
+                why = f"It ended its worker process, also alone ({code[1] if code else 'no exit code'})."
+                yield Outcome(index, item, error=why, crashed=True)
             else:
                 yield _outcome(index, item, self._answer(again))
         self._end()

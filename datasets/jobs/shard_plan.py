@@ -8,11 +8,11 @@ made it, before the shard is sealed: a shard is done when its record stands and,
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from models.errors import StoreError
 
@@ -146,9 +146,7 @@ class Record:
         path = record_path(base, shard)
         path.parent.mkdir(exist_ok=True)
         content = json.dumps({"tracks": self.tracks, "failed": self.failed}) + "\n"
-        draft = path.with_name(f"{path.name}.{os.uname().nodename}.{os.getpid()}")  # several may make one shard
-        write_whole(draft, content)
-        os.replace(draft, path)
+        write_whole(path, content)
 
 
 def record_path(base: Path, shard: int) -> Path:
@@ -182,7 +180,7 @@ def write_manifest(base: Path, settings: dict, shards: Iterator[int]) -> Path:
 
     The checksum is the CRC-32 over those of its tracks: equal for equal contents, whoever made them. Raises StoreError for a damaged shard.
     """
-    entries = []
+    entries: list[dict[str, Any]] = []
     for shard in shards:
         index = store_files.read_sealed(shard_path(base, shard))
         entries.append(
@@ -199,6 +197,5 @@ def write_manifest(base: Path, settings: dict, shards: Iterator[int]) -> Path:
     sums = {key: sum(entry[key] for entry in entries) for key in ("tracks", "items", "bytes")}
     path = base.parent / MANIFEST
     content = json.dumps({"store": base.name, "settings": settings, **sums, "shards": entries}, indent=1) + "\n"
-    if not path.is_file() or path.read_text(encoding="utf-8") != content:
-        write_whole(path, content)
+    write_whole(path, content)
     return path

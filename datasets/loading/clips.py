@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from models.errors import ConfigError, StoreError
+from models.errors import ConfigError, GroundtruthError, StoreError, listed
 from models.randomness import stream
 from models.windows import Tail, plan_windows
 
@@ -236,3 +236,39 @@ def samples_of(stored: np.ndarray, store: TrackStore) -> np.ndarray:
             f"{store.paths[0]} holds samples as {stored.dtype} and does not say what full scale is (attribute full_scale)."
         )
     return stored.astype(np.float32) * np.float32(1 / scale)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split made ready: index [n], its rows of the groundtruth that are in the store, and tracks [n], their numbers there."""
+
+    reader: ClipReader
+    groundtruth: Groundtruth | None
+    index: np.ndarray
+    tracks: np.ndarray
+
+    @property
+    def truth(self) -> Groundtruth:
+        """The groundtruth. Raises GroundtruthError where there is none (prediction without one)."""
+        if self.groundtruth is None:
+            raise GroundtruthError("These tracks have no groundtruth.")
+        return self.groundtruth
+
+
+def teacher_columns(store: TrackStore, truth: Groundtruth) -> np.ndarray | None:
+    """Return which of the teacher's columns belongs to each label; None when they are the same. Raises GroundtruthError for other labels."""
+    if store.item_shape != (truth.n_labels,):
+        raise GroundtruthError(
+            f"The teacher's logits have {list(store.item_shape)} labels, the groundtruth has {truth.n_labels}."
+        )
+    named = store.attrs.get("labels")
+    if (
+        named is None or named == truth.labels or all(label.isdigit() for label in truth.labels)
+    ):  # unnamed on one side: taken as they stand
+        return None
+    if sorted(named) != sorted(truth.labels):
+        other = sorted(set(truth.labels) - set(named))
+        raise GroundtruthError(
+            f"The teacher has other labels: it lacks {listed(other)}. Train on the teacher's labels, or teach these."
+        )
+    return np.array([named.index(label) for label in truth.labels])

@@ -12,47 +12,40 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 
-from models.errors import ConfigError, GroundtruthError, StoreError, listed
-from models.windows import Tail
+from models.errors import ConfigError, GroundtruthError, StoreError, nearest
 
 from ..groundtruth.groundtruth import Groundtruth, match
 from ..groundtruth.split_names import CHECK
 from ..store.track_store import StoreSource, TrackStore
-from .clips import ClipReader, Teacher, WindowRule, plan_all_windows, plan_crops
+from .batching import Batching
+from .clips import ClipReader, Split, Teacher, WindowRule, plan_all_windows, plan_crops, teacher_columns
 from .loaders import ClipLoader, TrainBatches, share_windows
 from .sampler import WeightedDraws, sample_weights
 
 log = logging.getLogger(__name__)
 Labels = str | Path | Groundtruth
+SPLITS = ("train", "val", "test", "predict")
 _EXTRACT = "Extract the teacher's logits first (`python ex_maest.py extract_logits`)."
 
 
 class TrackDataModule(pl.LightningDataModule):
     """Batches for training (random crops), validation, test and prediction (every window, in order).
 
-    store: path(s) of the mel store, or an opened one; store_val: another one for validation and test (none: the same).
-    groundtruth_train, _val, _test, _predict: groundtruths or their files; what is None has no loader, but prediction without a
-        groundtruth visits every track of the store.
-    clip_frames: length of a clip in frames (of a waveform store: samples). require: attributes that the stores must have, such as
-        {"front_end": "maest-essentia"}.
-    batch_size_train, batch_size_test: clips per process. num_workers: processes that read; 0 reads in the training process, the fastest where
-        the store is in the page cache (a plan of what to read is all that workers get: batches do not depend on their number).
-    seed: with the epoch it decides every draw and crop.
-    sample_weight_offset, sample_weight_sum, sampler_replace, epoch_len: see sampler.py. epoch_len None: as many draws as tracks with labels.
-    draw: "labels": rare labels more often, as said above; "uniform": every track alike, labels or none. drop_last: leave an incomplete last
-        training batch out, for losses that depend on the batch's size.
-    views: V random crops of each track, x [B, V, ...], in training and, the same ones every time, one such item per track in validation; none: one
-        crop in training, every window in validation. Tracks shorter than a clip are then left out, counted in the log.
-    half_overlap: windows of validation, test and prediction overlap by half. tail: "pad", "shift" or "drop" (models.windows).
-    teacher: store of a teacher's logits [windows, L]; each clip then carries those of the window that it overlaps most.
+    A batch: see clips.ClipReader. Validation on several processes: items that say valid 0 are repeats, (index, window) is the identity.
 
-    A batch: see tracks.ClipReader. Validation on several processes: items that say valid 0 are repeats, (index, window) is the identity.
+    Args:
+        store: path(s) of the store of mels or waveforms, or an opened one.
+        groundtruths: of "train", "val", "test" and "predict", or their files; what is absent or None has no loader, but prediction without a
+            groundtruth visits every track of the store.
+        batching: how tracks are cut, drawn and batched.
+        store_val: another store for validation and test.
+        teacher: store of a teacher's logits [windows, L]; each clip then carries those of the window that it overlaps most.
+        seed: with the epoch it decides every draw and crop.
 
     Raises, in `setup`, StoreError and GroundtruthError for data that do not fit; tracks of a groundtruth that the store lacks are counted,
     listed in the log, and left out.
@@ -61,77 +54,38 @@ class TrackDataModule(pl.LightningDataModule):
     def __init__(
         self,
         store: StoreSource,
-        groundtruth_train: Labels | None = None,
-        groundtruth_val: Labels | None = None,
-        groundtruth_test: Labels | None = None,
-        groundtruth_predict: Labels | None = None,
+        groundtruths: Mapping[str, Labels | None],
+        batching: Batching,
         *,
-        clip_frames: int,
         store_val: StoreSource | None = None,
-        require: Mapping[str, object] | None = None,
-        batch_size_train: int = 12,
-        batch_size_test: int = 20,
-        num_workers: int = 0,
-        pin_memory: bool | None = None,
-        seed: int = 0,
-        sample_weight_offset: float = 100.0,
-        sample_weight_sum: bool = True,
-        sampler_replace: bool = False,
-        epoch_len: int | None = None,
-        draw: Literal["labels", "uniform"] = "labels",
-        drop_last: bool = False,
-        views: int | None = None,
-        half_overlap: bool = False,
-        tail: Tail = "pad",
         teacher: StoreSource | None = None,
+        seed: int = 0,
     ):
         super().__init__()
-        for name, value in {
-            "clip_frames": clip_frames,
-            "batch_size_train": batch_size_train,
-            "batch_size_test": batch_size_test,
-        }.items():
-            if value < 1:
-                raise ConfigError(f"{name} is {value}; it must be 1 or more.")
-        if num_workers < 0 or seed < 0:
-            raise ConfigError(f"num_workers ({num_workers}) and seed ({seed}) must be 0 or more.")
-        if draw not in ("labels", "uniform") or (views is not None and views < 1):
-            raise ConfigError(f"draw is '{draw}' and views {views}; choose labels or uniform, and none or 1 and more.")
-        if half_overlap and clip_frames < 2:
-            raise ConfigError("Windows of one frame cannot overlap by half.")
+        if seed < 0:
+            raise ConfigError(f"seed is {seed}; it must be 0 or more.")
+        if unknown := sorted(set(groundtruths) - set(SPLITS)):
+            raise ConfigError(f"Groundtruths are of {', '.join(SPLITS)}; got one of {unknown[0]!r}.{nearest(unknown[0], SPLITS)}")
         self._sources: dict[str, StoreSource] = {"train": store, "val": store if store_val is None else store_val}
-        self._labels = {
-            "train": groundtruth_train,
-            "val": groundtruth_val,
-            "test": groundtruth_test,
-            "predict": groundtruth_predict,
-        }
+        self._labels: dict[str, Labels | None] = {name: groundtruths.get(name) for name in SPLITS}
         self._teacher_source = teacher
         self._stores: dict[str, TrackStore] = {}
         self._teacher_store: TrackStore | None = None
-        self._ready: dict[str, _Split] = {}
+        self._ready: dict[str, Split] = {}
         self._draws: WeightedDraws | None = None
-        self.clip_frames = clip_frames
-        self.rule = WindowRule(clip_frames, max(clip_frames // 2, 1) if half_overlap else clip_frames, tail)
-        self.require = dict(require or {})
-        self.batch_size_train, self.batch_size_test = batch_size_train, batch_size_test
-        self.num_workers = num_workers
-        self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
-        self.seed = seed
-        self.sample_weight_offset, self.sample_weight_sum = sample_weight_offset, sample_weight_sum
-        self.sampler_replace, self.epoch_len = sampler_replace, epoch_len
-        self.draw, self.drop_last, self.views = draw, drop_last, views
+        self.batching, self.seed = batching, seed
+        self.pin_memory = torch.cuda.is_available() if batching.pin_memory is None else batching.pin_memory
 
     # -- what there is
 
     def setup(self, stage: str | None = None) -> None:
         """Open, match and check what `stage` ('fit', 'validate', 'test', 'predict' or None: all) needs."""
         wanted = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("predict",)}
-        for split in wanted.get(stage, ("train", "val", "test", "predict")):
+        for split in SPLITS if stage is None else wanted[stage]:
             if split == "predict" or self._labels[split] is not None:
                 self.split(split)
 
-    def split(self, name: str) -> _Split:
+    def split(self, name: str) -> Split:
         """'train', 'val', 'test' or 'predict': its store, groundtruth, and which track of the store each row is."""
         if name not in self._ready:
             self._ready[name] = self._load(name)
@@ -142,7 +96,7 @@ class TrackDataModule(pl.LightningDataModule):
         """Names of the labels, in the order of y's columns."""
         for name, source in self._labels.items():
             if source is not None:
-                return self.split(name).groundtruth.labels
+                return self.split(name).truth.labels
         raise GroundtruthError("No groundtruth was given.")
 
     def fingerprint(self) -> str:
@@ -152,7 +106,7 @@ class TrackDataModule(pl.LightningDataModule):
             if self._labels[name] is None:
                 continue
             split = self.split(name)
-            truth, store, teacher = split.groundtruth, split.reader.store, split.reader.teacher
+            truth, store, teacher = split.truth, split.reader.store, split.reader.teacher
             digest.update(json.dumps([name, truth.labels, [truth.keys[i] for i in split.index]]).encode())
             digest.update(np.ascontiguousarray(truth.packed[split.index]).tobytes() + store.lengths[split.tracks].tobytes())
             if teacher is not None:
@@ -166,7 +120,7 @@ class TrackDataModule(pl.LightningDataModule):
             if self._labels[name] is None:
                 continue
             split = self.split(name)
-            truth, store, teacher = split.groundtruth, split.reader.store, split.reader.teacher
+            truth, store, teacher = split.truth, split.reader.store, split.reader.teacher
             found |= {f"tracks of {name}": len(split.index), f"items of {name}": int(store.lengths[split.tracks].sum())}
             if truth.n_labels:
                 counts = truth.subset(np.asarray(split.index)).counts
@@ -181,17 +135,17 @@ class TrackDataModule(pl.LightningDataModule):
         key = "train" if source is self._sources["train"] else side
         if key not in self._stores:
             store = TrackStore.open(source)
-            store.require(**self.require)
+            store.require(self.batching.require)
             self._stores[key] = store
         return self._stores[key]
 
-    def _load(self, name: str) -> _Split:
+    def _load(self, name: str) -> Split:
         store, source = self._store(name), self._labels[name]
         if source is None:
             if name != "predict":
                 raise GroundtruthError(f"There is no groundtruth for {name}. Give groundtruth_{name}.")
             everything = np.arange(len(store), dtype=np.int64)
-            return _Split(ClipReader(store, self.clip_frames), None, everything, everything)
+            return Split(ClipReader(store, self.batching.window), None, everything, everything)
         truth = source if isinstance(source, Groundtruth) else Groundtruth.read(source)
         other = next((split.groundtruth for split in self._ready.values() if split.groundtruth is not None), truth)
         if truth.labels != other.labels:
@@ -208,17 +162,17 @@ class TrackDataModule(pl.LightningDataModule):
             )
         if found.absent:
             log.warning("%s: %s They are left out. %s", name, found.message(str(store.paths[0])), CHECK)
-        if self.views is not None:
+        if self.batching.views is not None:
             index = self._long_enough(name, store, index, found.numbers)
         tracks = found.numbers[index]
-        return _Split(ClipReader(store, self.clip_frames, truth, self._teacher(name, truth, index)), truth, index, tracks)
+        return Split(ClipReader(store, self.batching.window, truth, self._teacher(name, truth, index)), truth, index, tracks)
 
     def _long_enough(self, name: str, store: TrackStore, index: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """The rows whose tracks hold a clip. Raises GroundtruthError when none does."""
-        enough = store.lengths[numbers[index]] >= self.clip_frames
+        enough = store.lengths[numbers[index]] >= self.batching.window
         if not enough.any():
             raise GroundtruthError(
-                f"None of the {len(index)} {name} tracks is as long as a clip ({self.clip_frames} frames or samples)."
+                f"None of the {len(index)} {name} tracks is as long as a clip ({self.batching.window} frames or samples)."
             )
         if not enough.all():
             log.warning("%s: %d of %d tracks are shorter than a clip and left out.", name, int((~enough).sum()), len(enough))
@@ -236,7 +190,7 @@ class TrackDataModule(pl.LightningDataModule):
         mels = self._store(name).attrs
         same = {key: mels[key] for key in ("sample_rate", "hop") if key in mels}  # or its windows would be others
         store.require(kind="logits", cure=_EXTRACT, **same)
-        columns = _teacher_columns(store, truth)
+        columns = teacher_columns(store, truth)
         found = match(truth.keys, store.names)
         absent = [truth.keys[i] for i in index if found.numbers[i] < 0]
         if absent and name == "train":
@@ -259,30 +213,28 @@ class TrackDataModule(pl.LightningDataModule):
         return 0, 1
 
     def train_dataloader(self) -> ClipLoader:
-        """One random crop per draw; `loader.set_epoch(e)` (Lightning does it) chooses the epoch."""
-        split = self.split("train")
+        """Return one random crop per draw; `loader.set_epoch(e)` (Lightning does it) chooses the epoch."""
+        split, how = self.split("train"), self.batching
         if self._draws is None:  # once, though Lightning may ask for the loader before every epoch
-            truth = split.groundtruth
+            truth = split.truth
             if len(split.index) < len(
                 truth
             ):  # labels are counted over the tracks that are there: what is drawn decides the weights
                 truth = truth.subset(split.index)
-            uniform = self.draw == "uniform"
-            weights = np.ones(len(truth)) if uniform else sample_weights(truth, self.sample_weight_offset, self.sample_weight_sum)
-            self._draws = WeightedDraws(weights, self.epoch_len, self.sampler_replace, self.seed)
-        how = (self.batch_size_train, *self._place(), self.drop_last, self.views)
-        batches = TrainBatches(split.reader, self._draws, split.index, split.tracks, *how)
-        return ClipLoader(split.reader, batches, self.num_workers, self.pin_memory)
+            uniform = how.draw == "uniform"
+            weights = np.ones(len(truth)) if uniform else sample_weights(truth, how.sample_weight_offset, how.sample_weight_sum)
+            self._draws = WeightedDraws(weights, how.epoch_len, how.sampler_replace, self.seed)
+        batches = TrainBatches(split, self._draws, how.batch_size_train, *self._place(), drop_last=how.drop_last, views=how.views)
+        return ClipLoader(split.reader, batches, how.num_workers, self.pin_memory)
 
     def _windows(self, name: str) -> ClipLoader:
-        split = self.split(name)
-        if self.views is not None and name == "val":
-            clips = plan_crops(split.index, split.tracks, split.reader.store, self.clip_frames, 0, 0, self.views)
+        split, how = self.split(name), self.batching
+        if how.views is not None and name == "val":
+            clips = plan_crops(split.index, split.tracks, split.reader.store, how.window, 0, 0, how.views)
         else:
-            clips = plan_all_windows(split.index, split.tracks, split.reader.store, self.rule)
-        return ClipLoader(
-            split.reader, share_windows(clips, self.batch_size_test, *self._place()), self.num_workers, self.pin_memory
-        )
+            clips = plan_all_windows(split.index, split.tracks, split.reader.store, how.rule)
+        batches = share_windows(clips, how.batch_size_test, *self._place())
+        return ClipLoader(split.reader, batches, how.num_workers, self.pin_memory)
 
     def val_dataloader(self) -> ClipLoader | list:
         """Every window of the validation tracks (with `views`: fixed crops of each); none without a validation groundtruth."""
@@ -295,29 +247,3 @@ class TrackDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> ClipLoader:
         """Every window of the tracks to predict: those of groundtruth_predict, or all of the store."""
         return self._windows("predict")
-
-
-def _teacher_columns(store: TrackStore, truth: Groundtruth) -> np.ndarray | None:
-    """Which of the teacher's columns belongs to each label; None when they are the same. Raises GroundtruthError for other labels."""
-    if store.item_shape != (truth.n_labels,):
-        raise GroundtruthError(
-            f"The teacher's logits have {list(store.item_shape)} labels, the groundtruth has {truth.n_labels}."
-        )
-    named = store.attrs.get("labels")
-    if (
-        named is None or named == truth.labels or all(label.isdigit() for label in truth.labels)
-    ):  # unnamed on one side: taken as they stand
-        return None
-    if sorted(named) != sorted(truth.labels):
-        other = sorted(set(truth.labels) - set(named))
-        raise GroundtruthError(
-            f"The teacher has other labels: it lacks {listed(other)}. Train on the teacher's labels, or teach these."
-        )
-    return np.array([named.index(label) for label in truth.labels])
-
-
-class _Split:
-    """One split made ready: index [n], its rows of the groundtruth that are in the store, and tracks [n], their numbers there."""
-
-    def __init__(self, reader: ClipReader, groundtruth: Groundtruth | None, index: np.ndarray, tracks: np.ndarray):
-        self.reader, self.groundtruth, self.index, self.tracks = reader, groundtruth, index, tracks

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from .clips import ClipReader, Clips, plan_crops
+from .clips import ClipReader, Clips, Split, plan_crops
 from .sampler import WeightedDraws, share_batches
 
 
@@ -18,24 +18,27 @@ class TrainBatches:
     Until `set_epoch` is called it is epoch 0. Lightning calls it before each epoch, resumed ones too. A run that continues within an epoch has
     had some of its batches: `begin_at` leaves them out, unread, the next time that this epoch is played.
 
-    draws: of rows of `tracks` [N], the store's number of each row that can be drawn; index [N]: their rows in the groundtruth.
-    drop_last: leave an incomplete last batch out. views: random crops of each draw; none: one, and batches without an axis for them.
+    Args:
+        split: whose tracks are drawn.
+        draws: of rows of the split's index.
+        batch_size: clips per process.
+        rank: number of this process.
+        world: how many processes there are.
+        drop_last: leave an incomplete last batch out.
+        views: random crops of each draw; None: one, and batches without an axis for them.
     """
 
     def __init__(
         self,
-        reader: ClipReader,
+        split: Split,
         draws: WeightedDraws,
-        index: np.ndarray,
-        tracks: np.ndarray,
         batch_size: int,
         rank: int = 0,
         world: int = 1,
         drop_last: bool = False,
         views: int | None = None,
     ):
-        self._views = views
-        self._reader, self._draws, self._index, self._tracks = reader, draws, index, tracks
+        self._split, self._draws, self._views = split, draws, views
         self._mine = share_batches(len(draws), batch_size, rank, world, drop_last)
         self.epoch = 0
         self._begin = (0, 0)
@@ -60,8 +63,8 @@ class TrainBatches:
     def __iter__(self) -> Iterator[Clips]:
         first, self._begin = self.first, (0, 0)
         rows = self._draws.draw(self.epoch)
-        reader = self._reader
-        where = (self._index[rows], self._tracks[rows], reader.store, reader.clip_frames)
+        split, reader = self._split, self._split.reader
+        where = (split.index[rows], split.tracks[rows], reader.store, reader.clip_frames)
         plan = plan_crops(*where, self._draws.seed, self.epoch, self._views)
         for positions in self._mine[first:]:
             yield plan[positions]
@@ -112,7 +115,7 @@ class ClipLoader:
             batch_size=None,  # a plan is a whole batch already
             sampler=batches,
             num_workers=num_workers,
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]  # of one plan, since batch_size is None
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
             worker_init_fn=_leave_signals_to_training,

@@ -70,9 +70,7 @@ class Failures:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(HEADER)
         table.writerows([name, *self._rows[name]] for name in sorted(self._rows))
-        content = text.getvalue().encode("utf-8", "backslashreplace")
-        if not self.table.is_file() or self.table.read_bytes() != content:
-            write_whole(self.table, content)
+        write_whole(self.table, text.getvalue())
 
 
 def failed_before(folder: Path) -> dict[str, str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from joblib import cpu_count
 
 from models.audio import AUDIO_SUFFIXES, find_audio
-from models.errors import AudioError, StoreError
+from models.errors import AudioError, StoreBusyError, StoreError
 
 from ..jobs.cluster import check_place
 from ..jobs.file_marks import changed, mark_of, read_marks, warn_changed, write_marks
@@ -33,7 +33,7 @@ from ..store.track_store import TrackStore, shard_path
 from ..store.writer import StoreWriter
 from ..utils.exit_codes import EXIT_OK, EXIT_SOME_BAD
 from ..utils.files import write_whole
-from ..utils.locks import try_flock
+from ..utils.locks import open_locked
 from ..utils.progress import JobProgress
 from .failures import FAILED_FILE, Failures
 from .features import MAX_SECONDS, Kind, kind_of
@@ -173,9 +173,10 @@ def _settle(out: Path, settings: dict) -> None:
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """No second command plans shards in the same folder."""
-    with open(out / SETTINGS_FILE) as file:
-        if not try_flock(file, out):
-            raise StoreError(f"Another process is preparing {out}. Wait for it to end, or choose another OUT.")
+    file = open_locked(out / SETTINGS_FILE, "r")
+    if file is None:
+        raise StoreBusyError(f"Another process is preparing {out}. Wait for it to end, or choose another OUT.")
+    with file:
         yield
 
 

@@ -9,18 +9,18 @@ are the same, bit for bit.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joblib import cpu_count
 
-from models.errors import StoreError
+from models.errors import StoreBusyError, StoreError
 
 from ..jobs.cluster import connect, run_tasks
 from ..jobs.crash_counts import MAX_CRASHES, CrashCounts, crash_counts_path
@@ -30,6 +30,7 @@ from ..jobs.shard_plan import MANIFEST, Plan, Record, drop_record, planned_names
 from ..store import files as store_files
 from ..store.track_store import TrackStore, shard_path
 from ..store.writer import StoreWriter
+from ..utils.locks import open_locked
 from ..utils.progress import JobProgress
 from .failures import Failures
 from .features import Kind
@@ -78,7 +79,7 @@ def make_shard(task: ShardTask) -> int:
                 return 0
             if path.exists():  # sealed, its record lost
                 return _record_again(task, names)
-            if "Another process is writing" not in str(error):
+            if not isinstance(error, StoreBusyError):
                 raise
     folder = base.parent / ATTEMPTS / f"{path.stem}-{uuid.uuid4().hex[:12]}"
     try:
@@ -187,18 +188,20 @@ def prepare_shards(
         todo = [ShardTask(str(base), one.shard, one.place, str(audio_dir), kind, alone=alone) for one in open_]
         if todo:
             _make_all(todo, plan, len(made & there), client, jobs)
+    done: dict[int, Record] = {shard: record for shard, record in records.items() if record is not None}
     for task in todo:
-        record = records[task.shard] = read_record(base, task.shard)
+        record = read_record(base, task.shard)
         if record is None:
             raise StoreError(f"Shard {task.shard} of {base} was not made. The same command goes on.")
-    made = _made(plan, records)
+        done[task.shard] = record
+    made = _made(plan, done)
     for task in todo:
-        for name, (why, lasting) in records[task.shard].failed.items():
+        for name, (why, lasting) in done[task.shard].failed.items():
             if name in there and name not in made:
                 failures.add(name, why, lasting)
-    _tidy(base, plan, n_before, records)
+    _tidy(base, plan, n_before, done)
     if made and (todo or not (base.parent / MANIFEST).is_file()):
-        write_manifest(base, dict(kind.attrs), (one.shard for one in plan.shards if records[one.shard].tracks))
+        write_manifest(base, dict(kind.attrs), (one.shard for one in plan.shards if done[one.shard].tracks))
     gone = len(made - there)
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
@@ -234,7 +237,7 @@ def _written(base: Path, shard: int) -> set[str]:
     return set()
 
 
-def _made(plan: Plan, records: dict[int, Record | None]) -> set[str]:
+def _made(plan: Plan, records: Mapping[int, Record | None]) -> set[str]:
     """Names that stand in a shard that is done."""
     return {name for one in plan.shards if (record := records.get(one.shard)) for name in one.names if name not in record.failed}
 
@@ -257,7 +260,7 @@ def _make_all(todo: list[ShardTask], plan: Plan, already: int, client: Client | 
             ):
                 if outcome.error is None:
                     progress.advance(sizes[outcome.item.shard])
-                elif outcome.lasting or "worker process" not in outcome.error:
+                elif not outcome.crashed:
                     raise StoreError(f"Shard {outcome.item.shard}: {outcome.error}")
                 else:
                     errors[outcome.item.shard] = outcome.error
@@ -269,7 +272,7 @@ def _make_all(todo: list[ShardTask], plan: Plan, already: int, client: Client | 
             progressed = now
 
 
-def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | None]) -> None:
+def _tidy(base: Path, plan: Plan, n_before: int, records: Mapping[int, Record]) -> None:
     """Remove what lost races left, and the last shards of this run that no track came of: their files stand in failed.csv."""
     empty = 0
     for one in reversed(plan.shards[n_before:]):
@@ -282,11 +285,12 @@ def _tidy(base: Path, plan: Plan, n_before: int, records: dict[int, Record | Non
         path = shard_path(base, one.shard)
         journal = store_files.journal_path(path)
         if path.is_file() and journal.exists():
-            with contextlib.suppress(OSError), open(journal) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                store_files.part_path(path).unlink(missing_ok=True)
-                journal.unlink(missing_ok=True)
-        if path.is_file() or records[one.shard]:
+            with contextlib.suppress(OSError):
+                if (file := open_locked(journal, "r")) is not None:
+                    with file:
+                        store_files.part_path(path).unlink(missing_ok=True)
+                        journal.unlink(missing_ok=True)
+        if path.is_file() or records.get(one.shard):
             crash_counts_path(path).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (base.parent / ATTEMPTS).rmdir()

@@ -26,6 +26,7 @@ from typing import IO
 
 from models.errors import DataSetError
 
+from ..utils.files import atomic, remove_parts
 from ..utils.progress import JobProgress
 
 _BLOCK = 1 << 20  # bytes read at once
@@ -137,6 +138,7 @@ def unpack(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    remove_parts(out, deep=True)
     ordered = in_order(parts)
     name = ordered[0].name if len(ordered) == 1 else ordered[0].stem
     with io.BufferedReader(JoinedFile(ordered), _BLOCK) as file:
@@ -273,18 +275,9 @@ def _write(out: Path, name: str, source: IO[bytes], size: int, archive: str) -> 
     for parent in list(target.relative_to(out).parents)[-2::-1]:  # from the outermost in; a link on the way may lead anywhere
         if (out / parent).is_symlink():
             raise DataSetError(f"{out / parent} is a link; {archive} is not unpacked through it.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name[:200]}.part")
-    if draft.is_symlink() or draft.exists():  # of a run that was killed
-        draft.unlink()
-    try:
-        with open(draft, "xb") as file:
-            for block in _blocks(source, size, name, archive):
-                file.write(block)
-        os.replace(draft, target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with atomic(target, sync=False) as part, open(part, "xb") as file:
+        for block in _blocks(source, size, name, archive):
+            file.write(block)
 
 
 def _blocks(source: IO[bytes], size: int, name: str, archive: str) -> Iterator[bytes]:

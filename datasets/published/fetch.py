@@ -120,11 +120,11 @@ def _get(remote: Remote, folder: Path, mirror: str | None, sha256: str | None) -
             f"{remote.url} is not here and the network is forbidden (HF_HUB_OFFLINE). Put it at {folder / remote.name}."
         )
     log.info("Downloading %s.", remote.url)
-    checks = (
-        {"sha256": sha256, "known_from": "the list that was given"} if sha256 else {"sha256": remote.sha256, "md5": remote.md5}
-    )
+    known_from, md5 = ("the list that was given", None) if sha256 else ("as published", remote.md5)
     try:
-        download(remote.url, folder / remote.name, size=remote.size, **{"known_from": "as published", **checks})
+        download(
+            remote.url, folder / remote.name, size=remote.size, sha256=sha256 or remote.sha256, md5=md5, known_from=known_from
+        )
     except WeightsError as error:
         raise DataSetError(str(error)) from error
     except DownloadError as error:

@@ -52,8 +52,8 @@ class LabelTable:
     keys: list[str]
     split: list[str]
     names: list[str]
-    labels: list[tuple[str, ...]] | None = None
-    values: list[tuple[float, ...]] | None = None
+    labels: Sequence[tuple[str, ...]] | None = None
+    values: Sequence[tuple[float, ...]] | None = None
     group: list[str] | None = None
     ids: list[str] | None = None
 
@@ -88,7 +88,7 @@ class LabelTable:
     def rows(self, which: Sequence[int]) -> LabelTable:
         """These rows, in this order."""
 
-        def pick(column: list | None) -> list | None:
+        def pick(column: Sequence | None) -> list | None:
             return None if column is None else [column[i] for i in which]
 
         keys, split = [self.keys[i] for i in which], [self.split[i] for i in which]
@@ -126,7 +126,7 @@ class LabelTable:
         if self.group is None:
             return []
         of = {split: Counter[str]() for split in SPLITS}
-        rows = {split: [] for split in SPLITS}
+        rows: dict[str, list[set[str]]] = {split: [] for split in SPLITS}
         for split, group in zip(self.split, self.group):
             names = set(filter(None, group.split("|")))
             rows[split].append(names)

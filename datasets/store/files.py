@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from models.errors import StoreError
 
@@ -58,7 +59,7 @@ class Header:
         return json.dumps({**fields, "attrs": self.attrs}, allow_nan=False)
 
     @staticmethod
-    def make(item_shape: tuple[int, ...], dtype: object, attrs: dict) -> Header:
+    def make(item_shape: tuple[int, ...], dtype: DTypeLike, attrs: dict) -> Header:
         """Check and normalise. Raises StoreError."""
         kind = np.dtype(dtype).newbyteorder("<")
         if kind.kind not in KINDS:

@@ -8,8 +8,6 @@ Names in a store are data: one that would leave the target folder is refused.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +16,8 @@ import numpy as np
 from models.errors import StoreError, listed
 
 from ..groundtruth.groundtruth import without_suffix
+from ..utils.files import atomic
+from ..utils.names import repeats
 from .track_store import TrackStore
 
 MMAP = ".mmap"
@@ -63,8 +63,7 @@ def export_files(
     replace_suffix = raw if replace_suffix is None else replace_suffix
     targets = {name: safe_path(folder, without_suffix(name) if replace_suffix else name, suffix) for name in store.names}
     if len(set(targets.values())) < len(targets):
-        seen: set[Path] = set()
-        twice = [path.name for path in targets.values() if path in seen or seen.add(path)]
+        twice = [path.name for path in repeats(targets.values())]
         raise StoreError(
             f"{len(twice)} tracks would share a file, such as {twice[0]!r}. Keep their suffixes (replace_suffix=False)."
         )
@@ -97,18 +96,13 @@ def _holds(path: Path, shape: tuple[int, ...], dtype: np.dtype, raw: bool) -> bo
 
 
 def _write(path: Path, array: np.ndarray, raw: bool) -> None:
-    draft = path.with_name(path.name + ".new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(draft, "wb") as file:
+        with atomic(path, sync=False) as part, open(part, "wb") as file:
             if raw:
                 file.write(array.tobytes())
             else:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-        os.replace(draft, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise StoreError(
             f"Could not write {path}: {error.strerror}. The files before it are whole; the same call goes on from there."
         ) from error

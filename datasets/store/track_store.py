@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from models.errors import StoreError, nearest
 
@@ -81,7 +82,9 @@ class TrackStore:
     # -- making and opening
 
     @staticmethod
-    def create(path: str | Path, item_shape: Sequence[int], dtype: object, attrs: dict, shard: int | None = None) -> StoreWriter:
+    def create(
+        path: str | Path, item_shape: Sequence[int], dtype: DTypeLike, attrs: dict, shard: int | None = None
+    ) -> StoreWriter:
         """Begin a store, or go on with one that was begun with the same settings.
 
         Parameters: path of the store (NAME.h5); shape of one item, () for single numbers; numpy type; attributes that say what
@@ -162,7 +165,8 @@ class TrackStore:
         return {"paths": self._paths, "counts": np.diff(self._bounds).tolist()}
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(state["paths"], state["counts"])
+        self._paths = list(state["paths"])
+        self._load(state["counts"])
 
     # -- what it holds
 
@@ -207,13 +211,13 @@ class TrackStore:
             raise StoreError(f"There is no track {name!r} in {self._paths[0]} ({len(self)} tracks).{hint}")
         return found
 
-    def require(self, *, cure: str | None = None, **wanted: object) -> None:
+    def require(self, attrs: Mapping[str, object] | None = None, *, cure: str | None = None, **wanted: object) -> None:
         """Refuse a store that was made for something else: `store.require(kind="mel", front_end="maest-essentia")`.
 
         Raises StoreError naming each attribute that differs, both values, and the cure.
         """
         have = self._header.attrs
-        plain = json.loads(json.dumps(wanted))  # tuples are lists in a store
+        plain = json.loads(json.dumps({**(attrs or {}), **wanted}))  # tuples are lists in a store
         absent = object()
         wrong = [
             f"{key} is {files.short(have.get(key))}, {files.short(value)} is wanted"

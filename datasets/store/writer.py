@@ -14,7 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
-from models.errors import StoreError
+from models.errors import StoreBusyError, StoreError
 
 from ..utils.locks import try_flock
 from . import files
@@ -82,7 +82,7 @@ class StoreWriter:
             handle = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             if not try_flock(handle, journal):
                 os.close(handle)
-                raise StoreError(
+                raise StoreBusyError(
                     f"Another process is writing {self.path}. Wait for it to end, or write another shard (shard=0, 1, ...)."
                 )
             # The writer that held the lock before may have sealed the store and removed this very file.
@@ -159,7 +159,7 @@ class StoreWriter:
         if self._part < 0:
             raise StoreError(f"The writer of {self.path} is closed.")
         data = self._checked(name, array)
-        raw = memoryview(data.reshape(-1)).cast("B")
+        raw = data.reshape(-1).view(np.uint8).data
         crc = zlib.crc32(raw, files.track_crc(name))
         line = files.journal_line(name, self._end, len(raw), crc)
         try:

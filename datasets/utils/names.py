@@ -10,11 +10,23 @@ import itertools
 import operator
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from typing import overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 COMPACT_FROM = 200_000
+T = TypeVar("T")
+
+
+def repeats(values: Iterable[T]) -> list[T]:
+    """Return the values that stood before, once for each time they come again."""
+    seen: set[T] = set()
+    found = []
+    for value in values:
+        if value in seen:
+            found.append(value)
+        seen.add(value)
+    return found
 
 
 class Names(Sequence[str]):
@@ -51,7 +63,7 @@ class Names(Sequence[str]):
     def __getitem__(self, which: int) -> str: ...
     @overload
     def __getitem__(self, which: slice) -> list[str]: ...
-    def __getitem__(self, which):
+    def __getitem__(self, which: int | slice) -> str | list[str]:
         """One text, or a list of those of a slice."""
         if isinstance(which, slice):
             return [self[i] for i in range(*which.indices(len(self)))]
@@ -127,7 +139,7 @@ class Names(Sequence[str]):
     def __contains__(self, text: object) -> bool:
         return self.find(text) >= 0
 
-    def index(self, text: object, *bounds: int) -> int:  # type: ignore[override]
+    def index(self, text: Any, *bounds: int) -> int:
         """As a list's."""
         found = self.find(text)
         if bounds or found < 0:

@@ -42,11 +42,30 @@ class JobProgress:
             for outcome in ...:
                 progress.advance(note="2 bad")
 
-    done: how many of `total` stand already; they do not count in the rate. On a terminal a bar; else lines through logging (level
-    INFO), one every 30 s at most and one at the end.
+    On a terminal a bar; else lines through logging (level INFO).
+
+    Args:
+        what: what is done, for people.
+        total: how many there are in all; an estimate may be too low.
+        unit: their name in the plural.
+        done: how many of `total` stand already; they do not count in the rate.
+        console: where to draw (stderr).
+        every_seconds: the shortest time between two lines.
+        last_line: whether a line is logged at the end.
     """
 
-    def __init__(self, what: str, total: int, unit: str = "items", done: int = 0, console: Console | None = None):
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        unit: str = "items",
+        done: int = 0,
+        console: Console | None = None,
+        *,
+        every_seconds: float = SECONDS_BETWEEN_LINES,
+        last_line: bool = True,
+    ):
+        self.every_seconds, self.last_line = every_seconds, last_line
         self.what, self.total, self.unit = what, total, unit
         self.before, self.done = done, 0
         self._note = ""
@@ -67,28 +86,28 @@ class JobProgress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif self.done:
-            self._say()
+        elif self.done and self.last_line:
+            self._log()
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """`n` more are done; `note` stands beside the figures from now on."""
+        """Count `n` more as done; `note` stands beside the figures from now on."""
         self.done += n
         self.total = max(self.total, self.before + self.done)  # it may have been an estimate
         self._note = note
         if self._bar is not None:
             self._bar.update(self._task, advance=n, total=self.total, note=note)
-        elif time.monotonic() - self._said >= SECONDS_BETWEEN_LINES:
-            self._say()
+        elif time.monotonic() - self._said >= self.every_seconds:
+            self._log()
 
     def end_early(self, why: str) -> None:
-        """The rest is not wanted, as `why` says; nothing is left."""
+        """Take the rest as not wanted, as `why` says: nothing is left."""
         left, self.total = self.total - self.before - self.done, self.before + self.done
         if left:
             self._note = f"{why} ({left} {self.unit} fewer)"
             if self._bar is not None:
                 self._bar.update(self._task, total=self.total, note=self._note)
 
-    def _say(self) -> None:
+    def _log(self) -> None:
         self._said = time.monotonic()
         rate = self.done / max(self._said - self._begun, 1e-9)
         done = self.before + self.done

@@ -19,10 +19,11 @@ from datasets.groundtruth.splits import stratified_split
 from datasets.groundtruth.tables import line_numbers
 from datasets.prepare.failures import failed_before
 from datasets.store.track_store import TrackStore
+from datasets.utils.files import atomic
 from models.audio import find_audio
 from models.errors import ConfigError, GroundtruthError, StoreError
 
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 
 REPORT = ("clean.csv", "problems.csv", "report.json")
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from datasets.store.track_store import TrackStore
 from datasets.store.writer import remove_leftovers
-from datasets.utils.locks import try_flock
-from models.errors import StoreError
+from datasets.utils.files import atomic
+from datasets.utils.locks import open_locked
+from models.errors import StoreBusyError, StoreError
 
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 
 Pool = Literal["none", "mean"]
 SETTINGS = "settings.json"
@@ -159,11 +160,12 @@ class NpyOutput:
 
 
 def _locked(path: Path) -> IO[str]:
-    """The file, opened and locked until it is closed or the process ends. Raises StoreError when another process holds it."""
-    file = path.open()
-    if not try_flock(file, path):
-        file.close()
-        raise StoreError(f"Another process is writing to {path.parent}. Wait for it to end, or choose another predict.out_dir.")
+    """The file, opened and locked until it is closed or the process ends. Raises StoreBusyError when another process holds it."""
+    file = open_locked(path, "r")
+    if file is None:
+        raise StoreBusyError(
+            f"Another process is writing to {path.parent}. Wait for it to end, or choose another predict.out_dir."
+        )
     return file
 
 

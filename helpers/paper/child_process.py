@@ -18,21 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from datasets.utils.locks import try_flock
-
 log = logging.getLogger(__name__)
 PARTING = 60.0  # s that processes that were asked to end have for their last checkpoints
 _PR_SET_PDEATHSIG = 1
-
-
-def try_lock(path: Path) -> IO[str] | None:
-    """Hold the lock file `path`; to be inherited, and closed. None where others hold it: it is let go once all who inherited it are gone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a+")  # noqa: SIM115  its caller holds it as long as the step runs
-    if not try_flock(file, path):
-        file.close()
-        return None
-    return file
 
 
 class Child:

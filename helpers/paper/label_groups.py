@@ -12,8 +12,7 @@ from pathlib import Path
 
 from datasets.demo.labels import FAMILIES, SPLITS, TrackPlan, plan_track
 from datasets.demo.writer import TRACKS, sizes
-
-from ..utils.files import atomic
+from datasets.utils.files import atomic
 
 TASKS = ("timbre", "rhythm", "tempo", "mode", "articulation", "dynamics")  # families that table_downstream probes
 DOMAINS = {"domain-a": ("organ", "pluck"), "domain-b": ("bell", "strings")}

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..utils.files import atomic, plain
+from datasets.utils.files import atomic
+
+from ..utils.json_values import plain
 from .steps import Step
 
 VERSION = 1

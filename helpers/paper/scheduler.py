@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from .child_process import Child, end, try_lock
+from datasets.utils.locks import open_locked
+
+from .child_process import Child, end
 from .engine import Done, Engine, Open, Outcome
 from .plan import longest_chains
 from .records import LOCK, finished_run
@@ -112,7 +114,7 @@ class _Work:
             return
         if self.jobs > 1 and others and self.seconds[step] > MUCH * sum(self.seconds[one] for one in others):
             return
-        lock = try_lock(self.engine.folder(step) / LOCK)
+        lock = open_locked(self.engine.folder(step) / LOCK)
         if lock is None:
             if step not in self._told:
                 self.tell(step, "waits", 0.0)

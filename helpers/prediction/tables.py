@@ -13,10 +13,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from datasets.utils.files import atomic
 from models.errors import ConfigError, nearest
 from models.tagging import Tagged
 
-from ..utils.files import atomic, plain
+from ..utils.json_values import plain
 
 TRACKS, WINDOWS = ("path", "seconds", "model", "licence", "remark"), ("path", "start", "end")
 UNUSABLE = "unusable.csv"

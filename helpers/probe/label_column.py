@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.groundtruth.groundtruth import Groundtruth
-from models.errors import GroundtruthError, listed
+from models.errors import GroundtruthError, LabelColumnError, listed
 
 log = logging.getLogger(__name__)
 MOST_STEPS = 30  # different fractional numbers that may still be classes (ratings in half steps)
@@ -34,7 +34,7 @@ def cure(error: Exception, path: str | Path) -> str:
     """What helps where a table's labels were not found, as a sentence that begins with a space ("" for other faults): the key's full name, and
     the columns of numbers, which a regression predicts.
     """
-    if "label_column" not in str(error) or "data.label_column" in str(error):
+    if not isinstance(error, LabelColumnError):
         return ""
     header, rows = _rows(path)
     numbers = [name for i, name in enumerate(header) if rows and all(len(row) > i and _is_number(row[i]) for row in rows)]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..utils.files import atomic
+from datasets.utils.files import atomic
 
 
 class Scalar(NamedTuple):

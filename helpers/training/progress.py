@@ -1,4 +1,4 @@
-"""Short progress lines of training and test, where there is no terminal to draw a bar on."""
+"""How far training and test are: a bar per epoch on a terminal, short lines elsewhere, and a line with the metrics as each epoch ends."""
 
 from __future__ import annotations
 
@@ -9,70 +9,96 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from datasets.utils.progress import SECONDS_BETWEEN_LINES, JobProgress
+
 from .history import epoch_metrics
 
 log = logging.getLogger(__name__)
 
 
-class ProgressLines(Callback):
-    """A line every `every_seconds` and at each epoch's end, for logs and pipes where a progress bar cannot be drawn."""
+class TrainingProgress(Callback):
+    """A JobProgress of each epoch's batches, of validation and of test, and a line with the main metrics as an epoch ends.
 
-    def __init__(self, every_seconds: float = 30.0):
+    every_seconds: the shortest time between two lines where there is no terminal.
+    """
+
+    def __init__(self, every_seconds: float = SECONDS_BETWEEN_LINES):
         self.every_seconds = every_seconds
+        self._progress: JobProgress | None = None
 
-    def _start(self, done: int = 0) -> None:
-        self._began = self._told = time.monotonic()
-        self._done = done
+    def _begin(self, trainer: Trainer, what: str, total: float, done: int = 0) -> None:
+        self._end()
+        if trainer.is_global_zero:
+            n = int(total) if math.isfinite(total) else 0
+            self._progress = JobProgress(what, n, "batches", done, every_seconds=self.every_seconds, last_line=False)
+            self._progress.__enter__()
 
-    def _tell(self, trainer: Trainer, what: str, done: int, total: float) -> None:
-        now = time.monotonic()
-        if trainer.is_global_zero and now - self._told >= self.every_seconds:
-            self._told = now
-            rate = (done - self._done) / (now - self._began)
-            left = f", {(total - done) / rate:.0f} s left" if math.isfinite(total) else ""
-            log.info("%s, batch %d of %s: %.2f batches/s%s", what, done, total, rate, left)
+    def _advance(self, trainer: Trainer) -> None:
+        if self._progress is not None:
+            shown = {k: v for k, v in trainer.progress_bar_metrics.items() if isinstance(v, float)}
+            self._progress.advance(note=", ".join(f"{name} {value:.4f}" for name, value in shown.items()))
+
+    def _end(self) -> None:
+        if self._progress is not None:
+            self._progress.__exit__(None, None, None)
+            self._progress = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks, where a run continues within an epoch too."""
+        """Begin, where a run continues within an epoch too."""
         self._epoch_began = time.monotonic()
-        self._start(trainer.fit_loop.batch_idx + 1)
+        self._begin(trainer, _epoch(trainer), trainer.num_training_batches, trainer.fit_loop.batch_idx + 1)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks."""
+        """Begin an epoch."""
         self._epoch_began = time.monotonic()
-        self._start()
+        self._begin(trainer, _epoch(trainer), trainer.num_training_batches)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """A line when the last one is old enough."""
-        self._tell(trainer, _epoch(trainer), batch_idx + 1, trainer.num_training_batches)
+        """Count a batch; a validation within the epoch ended its bar."""
+        if self._progress is None:
+            self._begin(trainer, _epoch(trainer), trainer.num_training_batches, batch_idx)
+        self._advance(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start()
+        """Begin the validation."""
+        self._begin(trainer, "Validation", sum(trainer.num_val_batches))
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """A line when the last one is old enough."""
-        self._tell(trainer, "Validation", batch_idx + 1, sum(trainer.num_val_batches))
+        """Count a batch."""
+        self._advance(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the validation."""
+        self._end()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
-        self._start()
+        """Begin the test."""
+        self._begin(trainer, "Test", sum(trainer.num_test_batches))
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """A line when the last one is old enough."""
-        self._tell(trainer, "Test", batch_idx + 1, sum(trainer.num_test_batches))
+        """Count a batch."""
+        self._advance(trainer)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the test."""
+        self._end()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The epoch's main metrics."""
+        """Log the epoch's main metrics."""
+        self._end()
         metrics = epoch_metrics(trainer, pl_module)
         if trainer.is_global_zero:
             shown = {k: v for k, v in metrics.items() if k.startswith(("train_loss", "val_"))}
             text = ", ".join(f"{k} {v:.4f}" for k, v in sorted(shown.items()) if not k.endswith("_step") and "_classes" not in k)
             log.info("%s done in %.1f s: %s", _epoch(trainer), time.monotonic() - self._epoch_began, text)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar off the terminal."""
+        self._end()
 
 
 def _epoch(trainer: Trainer) -> str:

@@ -137,6 +137,6 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(tmp_path, monkeypatch):
     def refused(a, b):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("datasets.groundtruth.cache.os.replace", refused)
+    monkeypatch.setattr("datasets.utils.files.os.replace", refused)
     assert len(Groundtruth.read(path)) == 3
     assert [p.name for p in tmp_path.iterdir()] == ["labels.csv"]

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.loading.batching import Batching
 from datasets.loading.clips import ClipReader, WindowRule, plan_all_windows
-from datasets.loading.datamodule import TrackDataModule, pl  # Lightning through it: it makes Lightning importable first
+from datasets.loading.datamodule import SPLITS, TrackDataModule, pl  # Lightning through it: it makes Lightning importable first
 from datasets.loading.loaders import ClipLoader, TrainBatches, share_windows
 from datasets.loading.sampler import WeightedDraws
 from datasets.store.track_store import TrackStore
@@ -44,15 +45,10 @@ def data(tmp_path_factory):
 
 def module(data, **options):
     folder, _, truth = data
-    settings = {
-        "groundtruth_train": truth,
-        "groundtruth_val": truth,
-        "clip_frames": M,
-        "batch_size_train": 4,
-        "batch_size_test": 5,
-        **options,
-    }
-    return TrackDataModule(settings.pop("store", folder / "mel.h5"), **settings)
+    options = {"train": truth, "val": truth, "window": M, "batch_size_train": 4, "batch_size_test": 5, **options}
+    truths = {name: options.pop(name, None) for name in SPLITS}
+    others = {name: options.pop(name) for name in ("teacher", "seed", "store_val") if name in options}
+    return TrackDataModule(options.pop("store", folder / "mel.h5"), truths, Batching(**options), **others)
 
 
 def flat(batches, name):
@@ -107,7 +103,7 @@ def test_two_processes_see_the_batches_of_one(data, replace):
     draws = WeightedDraws(np.ones(24), 22, replace, seed=2)
 
     def epoch(batch_size, rank, world):
-        batches = TrainBatches(split.reader, draws, split.index, split.tracks, batch_size, rank, world)
+        batches = TrainBatches(split, draws, batch_size, rank, world)
         batches.set_epoch(3)
         return list(ClipLoader(split.reader, batches))
 
@@ -152,12 +148,12 @@ def test_prediction_needs_no_labels(data):
     assert "y" not in batches[0]
     assert sorted(set(flat(batches, "index"))) == list(range(24))
     assert batches[0]["key"][0] == "00.flac"
-    few = module(data, groundtruth_predict=data[2].subset([3, 1])).predict_dataloader()
+    few = module(data, predict=data[2].subset([3, 1])).predict_dataloader()
     assert next(key for batch in few for key in batch["key"]) == "03.mp3"
 
 
 def test_without_validation_labels_there_is_no_validation(data):
-    dm = module(data, groundtruth_val=None)
+    dm = module(data, val=None)
     dm.setup("fit")
     assert dm.val_dataloader() == []
     with pytest.raises(GroundtruthError, match="groundtruth_test"):
@@ -286,10 +282,10 @@ def test_the_fingerprint_is_of_what_is_trained_on_and_not_of_where_it_lies(data,
             writer.append(f"{i:02d}.flac", np.zeros((n + (i == 7), 4), np.float32))
         writer.seal()
     others = [
-        module(data, groundtruth_train=relabelled),
-        module(data, groundtruth_train=truth.subset(range(20))),
-        module(data, groundtruth_val=truth.subset(range(20))),
-        module(data, groundtruth_val=None),
+        module(data, train=relabelled),
+        module(data, train=truth.subset(range(20))),
+        module(data, val=truth.subset(range(20))),
+        module(data, val=None),
         module(data, store=tmp_path / "longer.h5"),
     ]
     assert len({own, *(other.fingerprint() for other in others)}) == 6
@@ -313,7 +309,7 @@ def test_a_store_of_another_front_end_is_refused(data):
 
 def test_absent_tracks_are_counted_listed_and_left_out(data, caplog):
     more = Groundtruth.from_rows(["gone/x.mp3", "00.mp3", "gone/y.mp3"], [["a"], ["b"], ["c"]])
-    dm = module(data, groundtruth_train=more, groundtruth_val=None)
+    dm = module(data, train=more, val=None)
     with caplog.at_level(logging.WARNING, "datasets.loading.datamodule"):
         dm.setup("fit")
     assert "2 of 3 tracks of the groundtruth are not in" in caplog.text
@@ -324,13 +320,13 @@ def test_absent_tracks_are_counted_listed_and_left_out(data, caplog):
     with pytest.raises(
         GroundtruthError, match=r"None of the 1 tracks of the train groundtruth is in .*like '00\.flac'.*like 'gone/x\.mp3'"
     ):
-        module(data, groundtruth_train=more.subset([0]), groundtruth_val=None).setup("fit")
+        module(data, train=more.subset([0]), val=None).setup("fit")
 
 
 def test_splits_with_other_labels_are_refused(data):
     other = Groundtruth.from_rows(["00.mp3"], [["z"]])
     with pytest.raises(GroundtruthError, match="labels of val"):
-        module(data, groundtruth_val=other).setup("fit")
+        module(data, val=other).setup("fit")
 
 
 def teacher(folder, lengths, tracks, n_labels=3, **attrs):
@@ -377,7 +373,7 @@ def test_a_teacher_that_does_not_fit_is_refused(data, tmp_path):
 
 @pytest.mark.parametrize(
     "bad",
-    [{"clip_frames": 0}, {"batch_size_train": 0}, {"num_workers": -1}, {"seed": -1}, {"clip_frames": 1, "half_overlap": True}],
+    [{"window": 0}, {"batch_size_train": 0}, {"num_workers": -1}, {"seed": -1}, {"window": 1, "half_overlap": True}],
 )
 def test_impossible_settings_are_refused_at_once(data, bad):
     with pytest.raises(ConfigError):

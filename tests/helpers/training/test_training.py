@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.metrics.tagging import tagging_scores, track_means
+from helpers.metrics.aggregation import track_means
+from helpers.metrics.tagging import tagging_scores
 from helpers.schedules import exp_warmup_linear_down
 from helpers.training.checkpointing import AtomicCheckpointIO
-from helpers.training.fit import evaluate, fit
 from helpers.training.lightning_module import LitObjective, Optimization
-from helpers.training.progress import ProgressLines
+from helpers.training.progress import TrainingProgress
 from models.errors import ConfigError, WeightsError
 from models.maest.augment import Masking
 from models.maest.objective import SupervisedObjective, TeacherStudentObjective
 from models.objective import Objective
 from models.weights.checkpoints import read_checkpoint
-from tests.helpers.training.toy_training import FRAMES, LABELS, ToyData, ToyNet, batch_of
+from tests.helpers.training.toy_training import FRAMES, LABELS, ToyData, ToyNet, batch_of, evaluate, fit
 
 RUN = dict(accelerator="cpu", precision="32", show_progress=False)
 PLAIN = dict(mixup_alpha=0.0, masking=Masking(do=False))
@@ -286,15 +286,15 @@ def test_nothing_goes_to_stdout_and_lines_to_the_log(tmp_path, capfd, caplog):
 
 
 def test_long_epochs_are_told_on_the_way(tmp_path, caplog):
-    lines = ProgressLines(every_seconds=0.0)
+    lines = TrainingProgress(every_seconds=0.0)
     with caplog.at_level(logging.INFO):
         fit(objective(), ToyData(), out_dir=tmp_path, max_epochs=1, callbacks=[lines], **RUN)
-    told = [r.getMessage() for r in caplog.records if r.name == "helpers.training.fit.progress"]
-    assert [t.split(":")[0] for t in told[:7]] == [
-        *(f"Epoch 1 of 1, batch {i} of 6" for i in range(1, 7)),
-        "Validation, batch 1 of 6",
+    told = [r.getMessage() for r in caplog.records if r.name == "datasets.utils.progress"]
+    assert [t.split(",")[0] for t in told[:7]] == [
+        *(f"Epoch 1 of 1: {i} of 6" for i in range(1, 7)),
+        "Validation: 1 of 6",
     ]
-    assert re.search(r"batch 5 of 6: \d+\.\d\d batches/s, \d+ s left$", told[4])
+    assert re.search(r": 5 of 6, \d+\.\d batches/s, 0:00:\d\d left", told[4])
 
 
 def test_no_warning_is_left(tmp_path, recwarn):
@@ -344,11 +344,10 @@ TWO = """
 import sys
 sys.path[:0] = {paths!r}
 import logging, warnings
-from tests.helpers.training.toy_training import ToyData, ToyNet
+from tests.helpers.training.toy_training import ToyData, ToyNet, fit
 import torch
 from helpers.training.lightning_module import Optimization
 from helpers.training.averaging import AveragedWeights
-from helpers.training.fit import fit
 from models.maest.objective import SupervisedObjective
 from models.maest.augment import Roll
 torch.set_num_threads(1)
