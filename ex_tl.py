@@ -13,13 +13,18 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import configs
-from configs.options import defaults, docs
 from configs.schema_probe import ExTl
-from helpers.experiments.experiment import Experiment, Run, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run
+from helpers.experiments.job import metric_logger, run_folder
+from helpers.utils.typed_config import build
+
+if TYPE_CHECKING:
+    from helpers.probe.protocol import Protocol
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
@@ -27,17 +32,21 @@ ROOT = Path(__file__).parent
 ex = Experiment(
     "transfer_learning",
     ExTl,
-    defaults=defaults(ExTl),
-    docs=docs(ExTl),
-    named={name: (n.values, n.doc) for name, n in configs.PROBE.items()},
+    named=configs.PROBE,
     root="out_dir",
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
 )
 
 
-def targets(config: Mapping[str, Any], out_dir: Path, embedded: bool = True) -> dict[str, Any]:
-    """Groundtruth (or values) by split, or {"all": ...} for cross-validation, with the share of the training tracks that is asked for.
+def typed(config: Mapping[str, Any]) -> ExTl:
+    """Return Sacred's config as an instance of its schema."""
+    found: ExTl = build(ExTl, config)
+    return found
+
+
+def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any]:
+    """Return groundtruth (or values) by split, or {"all": ...} for cross-validation, with the share of the training tracks that is asked for.
 
     embedded: whether the command reads embeddings.
     """
@@ -45,38 +54,40 @@ def targets(config: Mapping[str, Any], out_dir: Path, embedded: bool = True) -> 
     from helpers.probe.inputs import read_targets
     from models.errors import ConfigError, GroundtruthError
 
-    d = config["data"]
-    if d["base_dir"] is None and embedded:
-        raise ConfigError("No embeddings: give data.base_dir, what `python ex_maest.py extract_embeddings` wrote.")
-    names = ("task", "groundtruth", "metadata_dir", "label_column", "group_column", "split_seed", "folds")
-    found = read_targets(**{name: d[name] for name in names}, out_dir=out_dir)
+    d = config.data
+    if d.base_dir is None and embedded:
+        raise ConfigError("No embeddings: give data.base_dir, what the command extract_embeddings of pre-training wrote.")
+    found = read_targets(
+        d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, d.group_column, folds=d.folds, out_dir=out_dir
+    )
     n = next(iter(found.values())).n_labels
-    if d["n_classes"] not in (None, n):
+    if d.n_classes not in (None, n):
         raise GroundtruthError(
-            f"data.n_classes is {d['n_classes']}, the groundtruth has {n} labels: leave it out, or take the other groundtruth."
+            f"data.n_classes is {d.n_classes}, the groundtruth has {n} labels: leave it out, or take the other groundtruth."
         )
-    if d["train_share"] != 1:
-        if d["folds"]:
+    if d.train_share != 1:
+        if d.folds:
             raise ConfigError("data.train_share is for a split, not for cross-validation: leave data.folds or it out.")
-        found["train"] = found["train"].subset(drawn(len(found["train"]), d["train_share"], d["split_seed"]))
+        found["train"] = found["train"].subset(drawn(len(found["train"]), d.train_share, d.split_seed))
     return found
 
 
-def protocol(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings and inputs of the probe, the seeds, and the data set's name."""
+def protocol(config: ExTl) -> Protocol:
+    """Return settings and inputs of the probe, the seeds, and the data set's name."""
     from helpers.probe.inputs import probe_inputs, probe_settings
+    from helpers.probe.protocol import Protocol
 
-    d = config["data"]
-    return dict(
-        settings=probe_settings(config["trainer"], config["optimizer"], config["model"], d["batch_size"], d["standardise"], d),
+    c, d = config, config.data
+    return Protocol(
+        settings=probe_settings(c.trainer, c.optimizer, c.model, d.batch_size, d.standardise, d, d.task),
         inputs=probe_inputs(d),
-        seeds=config["seeds"],
-        skip_missing=d["skip_missing"],
-        data=data_name(d),
+        seeds=tuple(c.seeds),
+        skip_missing=d.skip_missing,
+        data=data_name(c),
     )
 
 
-def refuse_unused(config: Mapping[str, Any], command: str) -> None:
+def refuse_unused(config: ExTl, command: str) -> None:
     """Raise ConfigError for settings, other than the defaults, that `command` would not use."""
     from models.errors import ConfigError
 
@@ -84,41 +95,40 @@ def refuse_unused(config: Mapping[str, Any], command: str) -> None:
     if command == "finetune":
         own = {"max_epochs": "max_epochs", "precision": "precision", "max_lr": "lr and head_lr", "weight_decay": "weight_decay"}
         own |= {"warmup_epochs": "warmup_epochs", "batch_size": "batch_size"}
-        keys = [("trainer", key) for key in config["trainer"]] + [
-            ("optimizer", key) for key in config["optimizer"] if key != "monitor"
-        ]
+        keys = [("trainer", f.name) for f in fields(config.trainer)]
+        keys += [("optimizer", f.name) for f in fields(config.optimizer) if f.name != "monitor"]
         windows = [f"{part}_windows" for part in ("train", "val", "test")]
         embedded = ["types", "reduce", "token_size", "layers", "layer_reduce", "standardise", *windows]
         keys += [("data", key) for key in ("batch_size", *embedded)]
         for section, key in keys:
             unused[section, key] = f"fine-tuning has finetune.{own[key]}" if key in own else "the probe's"
-    usual = defaults(ExTl)
-    if found := [f"{s}.{key} ({why})" for (s, key), why in unused.items() if config[s][key] != usual[s][key]]:
+    usual = ExTl()
+    differs = lambda section, key: getattr(getattr(config, section), key) != getattr(getattr(usual, section), key)  # noqa: E731
+    if found := [f"{section}.{key} ({why})" for (section, key), why in unused.items() if differs(section, key)]:
         raise ConfigError(f"{command} does not use {', '.join(found)}: leave {'it' if len(found) == 1 else 'them'} out.")
 
 
-def check_repetitions(config: Mapping[str, Any]) -> None:
+def check_repetitions(config: ExTl) -> None:
     """Raise ConfigError for seeds beside a cross-validation, whose repetitions have their own."""
     from models.errors import ConfigError
 
-    d = config["data"]
-    if d["folds"] and list(config["seeds"]) != defaults(ExTl)["seeds"]:
+    if config.data.folds and config.seeds != ExTl().seeds:
         raise ConfigError(
-            f"seeds={list(config['seeds'])} does nothing in a cross-validation: its spread is over data.repeats (now {d['repeats']}), each with "
+            f"seeds={config.seeds} does nothing in a cross-validation: its spread is over data.repeats (now {config.data.repeats}), each with "
             "other folds and its number as seed. Set data.repeats."
         )
-    if d["folds"]:
+    if config.data.folds:
         log.info("Cross-validation over all tracks: the labels' own split, where there is one, is not used.")
 
 
-def data_name(data: Mapping[str, Any]) -> str:
-    """The data set's name, which its scores carry."""
-    return Path(data["groundtruth"] or data["metadata_dir"] or "").resolve().with_suffix("").name
+def data_name(config: ExTl) -> str:
+    """Return the data set's name, which its scores carry."""
+    return Path(config.data.groundtruth or config.data.metadata_dir or "").resolve().with_suffix("").name
 
 
 def summary(run: Run, scores: Any) -> dict[str, float]:
-    """The headline scores as test_roc, test_ap, test_accuracy, ..., told to the run's observers."""
-    found = {f"test_{metric.removeprefix('macro_')}": scores.mean(metric) for metric in scores.asked.headline}
+    """Log the headline scores as test_<name> with the run's observers, and return them."""
+    found = {f"test_{metric.log_name or metric.name}": scores.mean(metric) for metric in scores.spec.headline}
     for name, value in found.items():
         run.log_scalar(name, value, 0)
     return found
@@ -131,19 +141,20 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     from helpers.evaluation.comparison import compare_systems
     from helpers.reports.tables import print_scores
 
-    d = _config["data"]
-    check_repetitions(_config)
-    folder = run_folder(_run, _config["out_dir"])
-    systems = {"probe": d["base_dir"]} | ({"untrained": d["untrained_dir"]} if d["untrained_dir"] else {})
-    how = protocol(_config)  # refused before any file is read
+    config = typed(_config)
+    d = config.data
+    check_repetitions(config)
+    folder = run_folder(_run, config.out_dir)
+    systems = {"probe": str(d.base_dir)} | ({"untrained": d.untrained_dir} if d.untrained_dir else {})
+    how = protocol(config)  # refused before any file is read
     scores, results = compare_systems(
         systems,
-        targets(_config, folder),
-        mels=d["mel_dir"],
-        folds=d["folds"],
-        repeats=d["repeats"],
-        log=metric_logger(_run),
-        **how,
+        targets(config, folder),
+        how,
+        mels=d.mel_dir,
+        folds=d.folds,
+        repeats=d.repeats,
+        log_curve=metric_logger(_run),
     )
     for one in scores:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
@@ -160,87 +171,89 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     from helpers.evaluation.sweep_report import print_sweep, report_sweep
     from models.errors import ConfigError
 
-    refuse_unused(_config, "sweep")
-    folder, s = run_folder(_run, _config["out_dir"]), _config["sweep"]
-    if _config["data"]["folds"]:
+    config = typed(_config)
+    refuse_unused(config, "sweep")
+    folder, s = run_folder(_run, config.out_dir), config.sweep
+    if config.data.folds:
         raise ConfigError("A sweep is over a split: leave data.folds out.")
-    how = protocol(_config)
+    how = protocol(config)
     cells = run_sweep(
-        str(_config["data"]["base_dir"]),
-        targets(_config, folder),
-        layers=s["layers"],
-        types=[kind.strip() for kind in s["types"].split(",")],
-        cache=Path(_config["out_dir"]) / "cells",
-        **how,
+        str(config.data.base_dir),
+        targets(config, folder),
+        how,
+        layers=s.layers,
+        types=[kind.strip() for kind in s.types.split(",")],
+        cache=Path(config.out_dir) / "cells",
     )
     write_tables(cells, folder)
-    written = report_sweep(cells, folder, s["title"], s["metric"])
-    print_sweep(cells, s["metric"])
+    written = report_sweep(cells, folder, s.title, s.metric)
+    print_sweep(cells, s.metric)
     print(f"Figure, table and page: {', '.join(map(str, written))}")
     best = best_by_validation(cells)
     for cell in cells:
-        _run.log_scalar(f"test_{cell.scores.asked.metrics[0]}.{cell.types}", cell.scores.mean(), cell.block)
-    return {"block": best.block, "types": best.types, f"test_{best.scores.asked.metrics[0]}": best.scores.mean()}
+        _run.log_scalar(f"test_{cell.scores.spec.main.name}.{cell.types}", cell.scores.mean(), cell.block)
+    return {"block": best.block, "types": best.types, f"test_{best.scores.spec.main.name}": best.scores.mean()}
 
 
 @ex.command
 def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Score versus the share of training labels (1, 10, 100 %), several draws of each. Writes few_label.html, .png, .svg, .csv, .json, points/."""
-    from helpers.evaluation.few_label import print_few_label, report_few_label, run_few_label, save_points
+    from helpers.evaluation.few_label import run_few_label, save_points
+    from helpers.evaluation.few_label_report import print_few_label, report_few_label
     from models.errors import ConfigError
 
-    refuse_unused(_config, "few_label")
-    folder, f = run_folder(_run, _config["out_dir"]), _config["few_label"]
-    if _config["data"]["folds"] or _config["data"]["train_share"] != 1:
+    config = typed(_config)
+    refuse_unused(config, "few_label")
+    folder, f = run_folder(_run, config.out_dir), config.few_label
+    if config.data.folds or config.data.train_share != 1:
         raise ConfigError("few_label draws its shares from the training split itself: leave data.folds and data.train_share out.")
-    how = protocol(_config)
-    points = run_few_label(str(_config["data"]["base_dir"]), targets(_config, folder), **f, **how)
+    how = protocol(config)
+    points = run_few_label(str(config.data.base_dir), targets(config, folder), how, **vars(f))
     save_points(points, folder)
     written = report_few_label(points, folder)
     print_few_label(points)
     print(f"Figure, table and page: {', '.join(map(str, written))}")
-    return {f"test_{p.scores.asked.metrics[0]}.{100 * p.share:g}%.{p.draw}": p.scores.mean() for p in points}
+    return {f"test_{p.scores.spec.main.name}.{100 * p.share:g}%.{p.draw}": p.scores.mean() for p in points}
 
 
 @ex.command
 def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train the encoder finetune.model itself on the target, whole or its last blocks; epoch by validation, test once, the probe's table."""
-    from helpers.evaluation.finetune import FineTuneSettings, finetune
+    from helpers.evaluation.finetune import FineTuneProtocol, FineTuneSettings, finetune
     from helpers.reports.tables import print_scores
     from models import load_model
     from models.errors import ConfigError
 
-    f, d, m = dict(_config["finetune"]), _config["data"], _config["model"]
+    config = typed(_config)
+    d, m, f = config.data, config.model, dict(vars(config.finetune))
     model, store = f.pop("model"), f.pop("store")
     if model is None or store is None:
         raise ConfigError(
             "finetune.model names the network (a registered one, or a weight file), finetune.store what it hears. Both are wanted."
         )
-    if d["folds"]:
+    if d.folds:
         raise ConfigError("Fine-tuning is on a split: leave data.folds out.")
-    refuse_unused(_config, "finetune")
-    folder = run_folder(_run, _config["out_dir"])
+    refuse_unused(config, "finetune")
+    how = FineTuneProtocol(
+        task=d.task,
+        head={"hidden": m.hidden_units, "num_layers": m.num_layers, "dropout": m.drop_out, "input_dropout": m.input_drop_out},
+        loss=m.loss,
+        monitor=config.optimizer.monitor,
+        aggregate=d.aggregate,
+        seeds=config.seeds,
+        skip_missing=d.skip_missing,
+        data=data_name(config),
+    )
+    folder = run_folder(_run, config.out_dir)
     scores = finetune(
         lambda seed: load_model(model),
         store,
-        targets(_config, folder, embedded=False),
+        targets(config, folder, embedded=False),
+        FineTuneSettings(**f),
+        how,
         out_dir=folder,
-        settings=FineTuneSettings(**f),
-        head={
-            "hidden": m["hidden_units"],
-            "num_layers": m["num_layers"],
-            "dropout": m["drop_out"],
-            "input_dropout": m["input_drop_out"],
-        },
-        task=d["task"],
-        loss=m["loss"],
-        monitor=_config["optimizer"]["monitor"],
-        aggregation=d["aggregate"],
-        seeds=_config["seeds"],
-        data=data_name(d),
         about={"model": model, "store": store},
         log_metric=metric_logger(_run),
-        skip_missing=d["skip_missing"],
     )
     scores.save(folder)
     print_scores([scores])
@@ -256,10 +269,11 @@ def compare(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """
     from helpers.reports.tables import print_differences, print_scores, saved_systems, write_differences
 
-    systems = saved_systems([part.strip() for part in _config["compare"]["runs"].split(",") if part.strip()])
+    config = typed(_config)
+    systems = saved_systems([part.strip() for part in config.compare.runs.split(",") if part.strip()])
     print_scores(systems)
     print_differences(systems)
-    print(f"Differences: {write_differences(systems, run_folder(_run, _config['out_dir']) / 'differences.csv')}")
+    print(f"Differences: {write_differences(systems, run_folder(_run, config.out_dir) / 'differences.csv')}")
     return {one.name: one.mean() for one in systems}
 
 

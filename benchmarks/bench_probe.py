@@ -63,7 +63,7 @@ def own(folder: Path, keys: dict[str, list[str]], y: np.ndarray, settings: Probe
         x = load_embeddings(folder / "embeddings.h5", names, "cdt", "stack")
         splits.append(Split(part, names, x, y[at : at + len(names)]))
         at += len(names)
-    score = run_probe("random", *splits, LABELS, seeds=(0,), settings=settings).scores.mean()
+    score = run_probe("random", splits, LABELS, seeds=(0,), settings=settings).scores.mean()
     return time.perf_counter() - began, time.process_time() - cpu, score
 
 

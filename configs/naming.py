@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from .options import resume_rules
+
 Config = dict[str, Any]
+EXPERIMENTS, INFERENCE, TARGETS, DEMO, SCALES = "Experiments", "Inference", "Targets", "Demo", "Scales"
+PARTS = "Parts of papers' tables"
 
 
 @dataclass(frozen=True)
 class Named:
-    """A named config: its keys (nested) and its text."""
+    """A named config.
+
+    Attributes:
+        name: by which it is asked for.
+        values: the keys that it sets, nested.
+        doc: its text, the first sentence saying what it is for.
+        group: heading under which it is listed.
+        original: name of the config whose other name or small twin it is; None: it is one of its own.
+    """
 
     name: str
     values: Config
     doc: str
+    group: str = EXPERIMENTS
+    original: str | None = None
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A published or earlier spelling that stands for a key, and sets others with it. key: the key. also: dotted keys that it sets too."""
+
+    key: str
+    also: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Catalogue(dict[str, Named]):
     """The named configs of one command file, in the order they are to be read."""
 
-    def add(self, *aliases: str, smoke: Config | None = None) -> Callable[[Callable[[], Config]], Callable[[], Config]]:
+    def add(
+        self, *aliases: str, smoke: Config | None = None, group: str = EXPERIMENTS
+    ) -> Callable[[Callable[[], Config]], Callable[[], Config]]:
         """Declare a named config, its published other names, and (with the keys that make it small) its twin NAME_smoke."""
 
         def declare(function: Callable[[], Config]) -> Callable[[], Config]:
             name = function.__name__
-            self.put(Named(name, function(), (function.__doc__ or "").strip()))
+            self.put(Named(name, function(), (function.__doc__ or "").strip(), group))
             for alias in aliases:
-                self.put(Named(alias, function(), f"Published name of {name}."))
+                self.put(Named(alias, function(), f"Published name of {name}.", group, name))
             if smoke is not None:
                 doc = f"{name} made small: two steps on a cpu with random weights; shows that it runs, nothing else."
-                self.put(Named(f"{name}_smoke", merged(function(), smoke), doc))
+                self.put(Named(f"{name}_smoke", merged(function(), smoke), doc, group, name))
                 for alias in aliases:
-                    self.put(Named(f"{alias}_smoke", merged(function(), smoke), f"Published name of {name}_smoke."))
+                    self.put(Named(f"{alias}_smoke", merged(function(), smoke), f"Published name of {name}_smoke.", group, name))
             return function
 
         return declare
@@ -52,3 +76,42 @@ def merged(*configs: Config) -> Config:
         for key, value in config.items():
             out[key] = merged(out.get(key, {}), value) if isinstance(value, dict) else value
     return out
+
+
+@dataclass(frozen=True)
+class FamilyConfigs:
+    """What a family of self-supervised models brings to ex_ssl.py; its module of configs/ holds one as FAMILY.
+
+    Attributes:
+        name: of the family. sections: name -> dataclass; one has the family's name. named: named configs. commands: that only this family has,
+            functions of helpers/families/<name>.py.
+    """
+
+    name: str
+    sections: Mapping[str, type]
+    named: Catalogue
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Script:
+    """A command file over families.
+
+    Attributes:
+        name: of its experiment. file: its name. schema: dataclass of its configs. named: named configs.
+        aliases: published or earlier spelling -> key. demo: the named config of a bare command.
+        families: name -> commands that only that family has; the first one where a config names none.
+    """
+
+    name: str
+    file: str
+    schema: type
+    named: Catalogue
+    aliases: Mapping[str, str | Alias]
+    demo: str
+    families: Mapping[str, tuple[str, ...]]
+
+    @property
+    def resume_rules(self) -> dict[str, frozenset[str]]:
+        """What a resumed run may differ in."""
+        return resume_rules(self.schema)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from .naming import Catalogue, Config, Named
-from .pretrain import MAEST
+from .naming import PARTS, SCALES, Catalogue, Config, Named
 from .probe import PROBE
-from .ssl import SSL
 from .targets import TARGETS
 
 PAPER = Catalogue()
@@ -15,7 +13,24 @@ SIZES = {  # data set -> tracks, seconds of each: for estimates
 }  # fmt: skip
 
 
-@PAPER.add()
+# What the result of a step depends on: script -> command -> what its settings' `affects` say (configs/options.py).
+_TRAINED = ("inputs", "training inputs", "numerics", "course", "duration", "training", "network")
+_EXTRACTED = ("inputs", "numerics", "network", "extraction")
+_PRETRAINING = {
+    "main": _TRAINED,
+    "test": _TRAINED,
+    "extract_embeddings": (*_EXTRACTED, "embeddings"),
+    "extract_logits": _EXTRACTED,
+}
+DECISIVE: dict[str, dict[str, tuple[str, ...]]] = {
+    "ex_maest.py": _PRETRAINING,
+    "ex_ssl.py": _PRETRAINING,
+    "ex_tl.py": {"main": ("probe",), "sweep": ("probe", "sweep"), "few_label": ("probe", "few_label")},
+    "ex_paper.py": {"demo_music": ("demo_music",), "patchout_speed": ("patchout_speed",)},
+}
+
+
+@PAPER.add(group=SCALES)
 def demo() -> Config:
     """Networks that are pre-trained here, on the embedded music: every table from nothing in minutes on two cores (table_families: an hour at most).
 
@@ -26,7 +41,7 @@ def demo() -> Config:
     return {"scale": {"name": "demo", "networks": "trained"}}
 
 
-@PAPER.add()
+@PAPER.add(group=SCALES)
 def smoke() -> Config:
     """`demo` made tiny: forty tracks, one epoch, narrow networks. Seconds to a few minutes; shows that a table is made, nothing else."""
     return {
@@ -78,77 +93,20 @@ _VARIANTS = {
 }
 for _data, _names in _VARIANTS.items():
     _text = f"Published networks on {TARGETS[_data].about.split(',')[0]}. Make the data: docs/datasets.md. table_downstream probes all its variants."
-    PAPER.put(Named(_data, published(_data, _names), _text))
+    PAPER.put(Named(_data, published(_data, _names), _text, SCALES))
     for _name in _names if len(_names) > 1 else ():
         PAPER.put(
             Named(
                 _name,
                 published(_name, [_name, *(n for n in _names if n != _name)]),
                 f"Published networks on {TARGETS[_name].about}.",
+                SCALES,
             )
         )
 
 
 # ---- what steps of the tables run with, beside the demo's own configs
-@MAEST.add()
-def paper_start() -> Config:
-    """A MAEST of the published size on 5 s clips of the demo music, 24 steps: what two cores can show of a start's use (table_initial_weights)."""
-    return {
-        "trainer": {
-            "max_epochs": 4,
-            "log_every_n_steps": 5,
-            "check_val_every_n_epoch": 4,
-            "gradient_clip_val": 1.0,
-            "accelerator": "cpu",
-        },
-        "maest": {"s_patchout_t": 15},
-        "module": {
-            "do_swa": False,
-            "mixup_alpha": 0.0,
-            "optimizer": {"lr": 1e-4, "warm_up_len": 1, "ramp_down_start": 2, "ramp_down_len": 2},
-        },
-        "datamodule": {
-            "clip_length": 5,
-            "tail": "shift",
-            "batch_size_train": 8,
-            "batch_size_test": 16,
-            "sampler": {"epoch_len": 48},
-        },
-    }
-
-
-@MAEST.add()
-def paper_tiny() -> Config:
-    """Stands behind `demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
-    return {
-        "trainer": {"max_epochs": 1, "check_val_every_n_epoch": 1, "accelerator": "cpu", "precision": "32"},
-        "maest": {"embed_dim": 48, "depth": 3},
-        "datamodule": {"batch_size_train": 8, "sampler": {"epoch_len": 28}},
-        "predict": {"transformer_block": 1},
-    }
-
-
-@SSL.add()
-def paper_tiny_clmr() -> Config:
-    """Stands behind `clmr_demo`: one epoch of a narrow SampleCNN, for the scale `smoke` of ex_paper.py."""
-    return {
-        "trainer": {"max_epochs": 1, "accelerator": "cpu", "precision": "32"},
-        "clmr": {"channels": [4, 4, 6, 6, 8], "strides": [3, 3, 3]},
-        "datamodule": {"batch_size_train": 8},
-    }
-
-
-@SSL.add()
-def paper_supervised() -> Config:
-    """Stands behind `clmr_demo`: the same network trained on the demo's labels for as many epochs, by Adam; the epoch of the best validation AP."""
-    return {
-        "clmr": {"supervised": True},
-        "augment": {"do": False},
-        "optimizer": {"lr": 1e-3, "weight_decay": 1e-6, "schedule": "cosine"},
-    }
-
-
-@PROBE.add()
+@PROBE.add(group=PARTS)
 def paper_probe() -> Config:
     """The probe of the demo's tables: one vector per track, standardised, 512 hidden units, 30 epochs, the epoch of the best validation ROC-AUC."""
     return {
@@ -158,16 +116,7 @@ def paper_probe() -> Config:
     }
 
 
-@PROBE.add()
+@PROBE.add(group=PARTS)
 def paper_tiny_probe() -> Config:
     """Stands behind `paper_probe`: three epochs, for the scale `smoke` of ex_paper.py."""
     return {"trainer": {"max_epochs": 3}, "model": {"hidden_units": 16}}
-
-
-@MAEST.add()
-def paper_tiny_start() -> Config:
-    """Stands behind `paper_start`: two steps, for the scale `smoke` of ex_paper.py."""
-    return {
-        "trainer": {"max_epochs": 1, "check_val_every_n_epoch": 1},
-        "datamodule": {"batch_size_train": 2, "sampler": {"epoch_len": 4}},
-    }

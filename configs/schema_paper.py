@@ -11,62 +11,101 @@ from .options import opt, section
 class Scale:
     """Where data are, which networks, which probe."""
 
-    name: str = opt("demo", "of the scale: part of the table's folder, and of its title")
+    name: str = opt("demo", "name of the scale, which is part of the table's folder and title", affects="tables")
     networks: str = opt(
-        "trained", "trained: pre-trained here, on the demo music; published: the published weights", ("trained", "published")
+        "trained",
+        "networks of the tables: trained here on the demo music, or with the published weights",
+        ("trained", "published"),
+        affects="tables",
     )
     targets: list[str] = opt(
-        [], "of published networks: data sets that are probed (names of configs/targets.py), the first in every table"
+        [],
+        "data sets that published networks are probed on (names of configs/targets.py), the first in every table",
+        affects="tables",
     )
-    tracks: int | None = opt(None, "size of the demo music; none: the whole of it")
-    start_tracks: int = opt(240, "size of the demo music where networks have the published size (table_initial_weights)")
-    seed: int = opt(0, "of pre-training and of random weights")
-    seeds: list[int] = opt([0, 1, 2], "a probe is trained with each; scores are their mean and spread")
+    tracks: int | None = opt(None, "number of tracks of the demo music; none: the whole of it", affects="tables")
+    start_tracks: int = opt(
+        240,
+        "number of tracks of the demo music where networks have the published size (table_initial_weights)",
+        affects="tables",
+    )
+    seed: int = opt(0, "seed of pre-training and of random weights", affects="tables")
+    seeds: list[int] = opt(
+        [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="tables"
+    )
     maest: list[str] = opt(
-        ["demo"], "named configs of ex_maest.py that pre-train a MAEST, or of all data that published ones are extracted with"
+        ["demo"],
+        "named configs of ex_maest.py that pre-train a MAEST, or that published ones are extracted with",
+        affects="tables",
     )
-    start: list[str] = opt(["paper_start"], "the same at the published size, which published starts need")
-    clmr: list[str] = opt(["clmr_demo"], "named configs of ex_ssl.py that pre-train a CLMR")
-    supervised: list[str] = opt(["clmr_demo", "paper_supervised"], "named configs of ex_ssl.py that train SampleCNN on labels")
-    probe: list[str] = opt(["paper_probe"], "named configs of ex_tl.py: the probe of every table")
-    linear: list[str] = opt(["clmr_linear"], "of table_clmr: CLMR's linear evaluation")
-    mlp: list[str] = opt(["clmr_mlp"], "of table_clmr: the same with a hidden layer")
-    depth: int = opt(4, "blocks of a MAEST")
-    block: int = opt(2, "the block that is probed, where one is")
-    lengths: list[float] = opt([1.25, 2.5, 5], "s, input lengths of table_sequence_length")
-    shares: list[float] = opt([0.01, 0.1, 1.0], "of the training labels, in table_clmr")
-    draws: int = opt(3, "samples of each share below 1")
+    start: list[str] = opt(
+        ["paper_start"],
+        "named configs of ex_maest.py that pre-train one of the published size, which published starts need",
+        affects="tables",
+    )
+    clmr: list[str] = opt(["clmr_demo"], "named configs of ex_ssl.py that pre-train a CLMR", affects="tables")
+    supervised: list[str] = opt(
+        ["clmr_demo", "paper_supervised"], "named configs of ex_ssl.py that train SampleCNN on labels", affects="tables"
+    )
+    probe: list[str] = opt(["paper_probe"], "named configs of ex_tl.py that make the probe of every table", affects="tables")
+    linear: list[str] = opt(
+        ["clmr_linear"], "named configs of ex_tl.py that make CLMR's linear evaluation, of table_clmr", affects="tables"
+    )
+    mlp: list[str] = opt(
+        ["clmr_mlp"], "named configs of ex_tl.py that make CLMR's evaluation with a hidden layer, of table_clmr", affects="tables"
+    )
+    depth: int = opt(4, "number of blocks of a MAEST", affects="tables")
+    block: int = opt(2, "block that is probed, where one is", affects="tables")
+    lengths: list[float] = opt([1.25, 2.5, 5], "input lengths of table_sequence_length, s", affects="tables")
+    shares: list[float] = opt([0.01, 0.1, 1.0], "shares of the training labels in table_clmr", affects="tables")
+    draws: int = opt(3, "number of samples of each share below 1", affects="tables")
 
 
 @dataclass
 class Music:
     """The command `demo_music`: the embedded music with its labels in groups, a step of the other tables."""
 
-    tracks: int | None = opt(None, "of the demo data; none: the whole of it")
-    waveform: int | None = opt(None, "Hz: prepare samples at this rate too")
+    tracks: int | None = opt(None, "number of tracks of the demo music; none: the whole of it", affects="demo_music")
+    waveform: int | None = opt(None, "sample rate at which samples are prepared too, Hz; none: mels only", affects="demo_music")
 
 
 @dataclass
 class PatchoutSpeed:
     """The command `patchout_speed`: how much faster a network is with patches left out at inference, a step of table_patchout_inference."""
 
-    model: str | None = opt(None, "a registered model, or a weight file")
-    seconds: float = opt(5.0, "length of a window")
-    amounts: list[str] = opt(["none", "t2"], "none, or t2 f3: keep every 2nd column of time, every 3rd row of frequency")
-    batch: int = opt(16, "windows at once")
-    rounds: int = opt(7, "each round times every amount once, in turns; the median of the rounds' ratios counts")
+    model: str | None = opt(None, "registered model, or weight file, that is timed", affects="patchout_speed")
+    seconds: float = opt(5.0, "length of a window, s", affects="patchout_speed")
+    amounts: list[str] = opt(
+        ["none", "t2"],
+        "amounts of patchout: none, or as t2 f3 keeping every 2nd column of time and every 3rd row of frequency",
+        affects="patchout_speed",
+    )
+    batch: int = opt(16, "number of windows at once", affects="patchout_speed")
+    rounds: int = opt(
+        7,
+        "number of rounds that time every amount once, in turns; the median of the rounds' ratios counts",
+        affects="patchout_speed",
+    )
 
 
 @dataclass
 class ExPaper:
     """All of ex_paper.py."""
 
-    out_dir: str = opt("exp_out/paper", "steps/ (shared by all tables), tables/<table>-<scale>/ and the run folders go there")
-    dry: bool = opt(False, "print the plan, with estimated time and disk, and make nothing (--dry)")
-    jobs: int = opt(
-        2, "steps made side by side, each with its share of the cores, and as much memory as one alone (published scales: 1)"
+    out_dir: str = opt(
+        "exp_out/paper",
+        "folder that steps/ (shared by all tables), tables/<table>-<scale>/ and the run folders go to",
+        affects="nothing",
     )
-    download: bool = opt(False, "fetch published weights that are not on this machine, where the network allows it")
+    dry: bool = opt(False, "print the plan, with estimated time and disk, and make nothing (--dry)", affects="nothing")
+    jobs: int = opt(
+        2,
+        "number of steps made side by side, each with its share of the cores, and as much memory as one alone (published scales: 1)",
+        affects="nothing",
+    )
+    download: bool = opt(
+        False, "fetch published weights that are not on this machine, where the network allows it", affects="nothing"
+    )
     scale: Scale = section(Scale)
     music: Music = section(Music)
     patchout_speed: PatchoutSpeed = section(PatchoutSpeed)

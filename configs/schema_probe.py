@@ -11,153 +11,259 @@ from .options import opt, section
 
 @dataclass
 class ProbeTrainer:
-    max_epochs: int = opt(60, "epochs")
-    max_steps: int | None = opt(None, "steps at which training ends, in place of max_epochs")
+    """How long the probe is trained, and how precisely."""
+
+    max_epochs: int = opt(60, "number of epochs to train the probe", affects="probe")
+    max_steps: int | None = opt(None, "number of steps at which training ends, in place of max_epochs", affects="probe")
     precision: str | int = opt(
         "32",
-        "32; bf16: matrix products in bfloat16, faster where the processor has them and many heads train",
+        "precision of the probe's training: 32, or bf16 (matrix products in bfloat16), faster where the processor has them and many heads train",
         ("32", 32, "bf16"),
+        affects="probe",
     )
-    devices: int = opt(1, "the probe runs in one process", (1,))
-    num_sanity_val_steps: int = opt(0, "kept for published command lines: there are none", (0,))
+    devices: int = opt(1, "number of processes, which is 1: the probe runs in one", (1,), affects="probe")
+    num_sanity_val_steps: int = opt(0, "kept for published command lines: no such steps are made", (0,), affects="nothing")
 
 
 @dataclass
 class ProbeOptimizer:
-    name: str = opt("adamw", "adamw, or adam (weight decay as L2)", ("adamw", "adam"))
+    """Optimiser, learning rate, and which epoch of the probe is tested."""
+
+    name: str = opt("adamw", "optimiser: adamw, or adam (weight decay as L2)", ("adamw", "adam"), affects="probe")
     monitor: str = opt(
         "auto",
         "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2; auto_ap: val_ap of tags",
         ("auto", "auto_ap", "val_roc", "val_ap", "val_acc", "val_balanced_acc", "val_key", "val_r2", "val_loss"),
+        affects="probe",
     )
-    keep: str = opt("best", "the epoch that is tested: best by the monitor, or last", ("best", "last"))
-    early_stopping: int = opt(0, "epochs without improvement of early_monitor after which training ends; 0: never")
-    early_monitor: str = opt("monitor", "monitor, or a validation curve such as val_loss")
+    keep: str = opt("best", "epoch that is tested: the best by the monitor, or the last", ("best", "last"), affects="probe")
+    early_stopping: int = opt(
+        0, "epochs without improvement of early_monitor after which training ends; 0: it does not end early", affects="probe"
+    )
+    early_monitor: str = opt(
+        "monitor", "what early_stopping looks at: monitor, or a validation curve such as val_loss", affects="probe"
+    )
     scheduler: str = opt(
         "exp_warmup_linear_down",
-        "of the learning rate",
+        "schedule of the learning rate",
         ("exp_warmup_linear_down", "cyclic", "exponential", "plateau", "warmup_cosine", "constant"),
+        affects="probe",
     )
-    max_lr: float = opt(1e-4, "highest learning rate")
-    max_lr_epochs: int = opt(10, "epoch at which the way down begins")
-    warmup_epochs: int = opt(10, "epochs of warm-up")
-    warmup_steps: int = opt(2000, "steps of warm-up, of warmup_cosine")
-    base_lr: float = opt(1e-7, "lowest learning rate; exp_warmup_linear_down: as a share of max_lr (as published)")
-    gamma: float = opt(0.5, "factor: per epoch of the exponential scheduler, per plateau of the plateau scheduler")
-    plateau_patience: int = opt(5, "epochs without improvement that a plateau may last")
-    plateau_monitor: str = opt("val_loss", "what the plateau is of: monitor, or a validation curve")
-    weight_decay: float = opt(1e-3, "of the optimiser")
-    lr_grid: list[float] = opt([], "learning rates to try in place of max_lr; each seed keeps its best by the monitor")
+    max_lr: float = opt(1e-4, "highest learning rate", affects="probe")
+    max_lr_epochs: int = opt(10, "epoch at which the learning rate begins to go down", affects="probe")
+    warmup_epochs: int = opt(10, "number of epochs of warm-up", affects="probe")
+    warmup_steps: int = opt(2000, "number of steps of warm-up of scheduler warmup_cosine", affects="probe")
+    base_lr: float = opt(
+        1e-7, "lowest learning rate; of exp_warmup_linear_down as a share of max_lr (as published)", affects="probe"
+    )
+    gamma: float = opt(
+        0.5,
+        "factor of the learning rate: per epoch of scheduler exponential, per plateau of scheduler plateau",
+        affects="probe",
+    )
+    plateau_patience: int = opt(5, "epochs without improvement that a plateau may last", affects="probe")
+    plateau_monitor: str = opt(
+        "val_loss", "what scheduler plateau looks at: monitor, or a validation curve such as val_loss", affects="probe"
+    )
+    weight_decay: float = opt(1e-3, "weight decay of the optimiser", affects="probe")
+    lr_grid: list[float] = opt(
+        [], "learning rates to try in place of max_lr; each seed keeps its best by the monitor", affects="probe"
+    )
 
 
 @dataclass
 class ProbeModel:
-    hidden_units: int = opt(512, "width of the hidden layer")
-    num_layers: int = opt(2, "1: linear probe; 2: one hidden layer", (1, 2))
-    drop_out: float = opt(0.5, "before the last layer")
-    input_drop_out: float = opt(0.0, "of the embeddings themselves")
+    """The probe's head."""
+
+    hidden_units: int = opt(512, "width of the hidden layer", affects="probe")
+    num_layers: int = opt(2, "number of layers: 1 is a linear probe, 2 has one hidden layer", (1, 2), affects="probe")
+    drop_out: float = opt(0.5, "dropout before the last layer", affects="probe")
+    input_drop_out: float = opt(0.0, "dropout of the embeddings themselves", affects="probe")
     loss: str = opt(
-        "auto", "auto: bce of tags, ce of classes, mse of values; bce may be asked for classes", ("auto", "bce", "ce", "mse")
+        "auto",
+        "loss: auto is bce of tags, ce of classes, mse of values; bce may be asked for classes",
+        ("auto", "bce", "ce", "mse"),
+        affects="probe",
     )
 
 
 @dataclass
 class ProbeData:
-    base_dir: str | None = opt(None, "embeddings: a track store, a folder of one, or of .embeddings.npy files")
+    """Embeddings, labels, and how tracks become inputs of the probe."""
+
+    base_dir: str | None = opt(
+        None, "embeddings: a track store, a folder of one, or a folder of .embeddings.npy files", affects="probe"
+    )
     untrained_dir: str | None = opt(
-        None, "embeddings of an untrained network of the same size: probed beside, on the same tracks"
+        None,
+        "embeddings of an untrained network of the same size, which are probed beside, on the same tracks",
+        affects="probe",
     )
-    mel_dir: str | None = opt(None, "mel store: mel statistics + logistic regression beside, on the same tracks (tags)")
+    mel_dir: str | None = opt(
+        None,
+        "mel store whose statistics are scored beside by a linear model, on the same tracks",
+        affects="probe",
+    )
     metadata_dir: str | None = opt(
-        None, "folder of groundtruth-train/-val/-test files, and labels.txt (their order) where there is one"
+        None,
+        "folder of groundtruth-train/-val/-test files, and of labels.txt (their order) where there is one",
+        affects="probe",
     )
-    groundtruth: str | None = opt(None, "one label file in place of metadata_dir; split column, or 80/10/10 by split_seed")
-    split_seed: int = opt(0, "of that split; the same as in ex_maest.py")
-    label_column: str | None = opt(None, "column of a table that holds the labels (or the one value); none: found by its name")
-    group_column: str | None = opt(None, "column whose equal values a split keeps together; the same as in ex_maest.py")
-    task: str = opt("multi-label", "what is asked", ("multi-label", "single-label", "key", "regression"))
-    batch_size: int = opt(128, "tracks (or windows) per step")
-    num_workers: int = opt(0, "kept for published command lines: embeddings are in memory, nothing is loaded")
-    types: str = opt("c", "tokens: any of c (CLS), d (DIST), t (mean of the others); always taken in that order")
-    reduce: str = opt("mean", "of several tokens: mean or stack", ("mean", "stack"))
-    token_size: int | None = opt(None, "C of the embeddings, where they do not say it; none: what they say, else 768")
-    layers: list[int] | None = opt(None, "blocks to take, base_dir being the folder of their sub-folders; none: base_dir is one")
+    groundtruth: str | None = opt(
+        None,
+        "label file of all tracks in place of metadata_dir, split by its split column, else 80/10/10 by split_seed",
+        affects="probe",
+    )
+    split_seed: int = opt(
+        0, "seed of that 80/10/10 split; the same as in pre-training, so that test tracks stay unseen", affects="probe"
+    )
+    label_column: str | None = opt(
+        None, "column of a table that holds the labels (or the one value); none: found by its name", affects="probe"
+    )
+    group_column: str | None = opt(
+        None,
+        "column whose equal values a split keeps together; the same as in pre-training; none: found by its name",
+        affects="probe",
+    )
+    task: str = opt(
+        "multi-label",
+        "what the labels are: tags, one class of several, a musical key, or values",
+        ("multi-label", "single-label", "key", "regression"),
+        affects="probe",
+    )
+    batch_size: int = opt(128, "number of tracks (or windows) in a step", affects="probe")
+    num_workers: int = opt(
+        0, "kept for published command lines: embeddings are in memory, no processes load them", affects="nothing"
+    )
+    types: str = opt(
+        "c",
+        "tokens that the probe sees: any of c (CLS), d (DIST), t (mean of the others), always taken in that order",
+        affects="probe",
+    )
+    reduce: str = opt("mean", "how several tokens are joined: by their mean, or stacked", ("mean", "stack"), affects="probe")
+    token_size: int | None = opt(
+        None, "width C of the embeddings, where they do not say it; none: what they say, else 768", affects="probe"
+    )
+    layers: list[int] | None = opt(
+        None, "blocks to take, base_dir being the folder of their sub-folders; none: base_dir is one block's", affects="probe"
+    )
     layer_reduce: str = opt(
-        "mean", "of several layers: mean, stack, or a weighted sum that is learned", ("mean", "stack", "learned")
+        "mean",
+        "how several layers are joined: by their mean, stacked, or by a weighted sum that is learned",
+        ("mean", "stack", "learned"),
+        affects="probe",
     )
     train_windows: str = opt(
         "mean",
-        "mean: one vector per track; each: every window is an example; random: each epoch one window of every track",
+        "windows of a training track: their mean as one vector, each as an example, or random: another one each epoch",
         ("mean", "each", "random"),
+        affects="probe",
     )
-    val_windows: str = opt("mean", "the same in validation; first: the first window only", ("mean", "each", "random", "first"))
-    test_windows: str = opt("mean", "the same in the test", ("mean", "each", "first"))
+    val_windows: str = opt(
+        "mean",
+        "windows of a validation track: their mean, each, random (drawn once), or the first",
+        ("mean", "each", "random", "first"),
+        affects="probe",
+    )
+    test_windows: str = opt(
+        "mean", "windows of a test track: their mean, each, or the first", ("mean", "each", "first"), affects="probe"
+    )
     aggregate: str = opt(
         "mean_prob",
-        "from a track's windows to the track; best: the way that is best on validation",
+        "how the scores of windows become a track's; best: the way that is best on validation",
         ("mean_prob", "mean_logit", "prob_of_mean_logit", "vote", "max_logit", "best"),
+        affects="probe",
     )
-    train_share: float = opt(1.0, "share of the training tracks that is used, drawn by split_seed")
-    memory_gb: float = opt(8.0, "embeddings above this size stand in a memory map")
-    n_classes: int | None = opt(None, "L; none: as many as the groundtruth has (published: 50)")
-    standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics")
-    skip_missing: bool = opt(False, "leave tracks without embeddings out, counted, in place of refusing")
-    folds: int = opt(0, "k > 2: repeated k-fold cross-validation in place of the split (tags of small data)")
-    repeats: int = opt(1, "of the k-fold")
+    train_share: float = opt(1.0, "share of the training tracks that is used, drawn by split_seed", affects="probe")
+    memory_gb: float = opt(8.0, "size above which embeddings stand in a memory map instead of in memory, GB", affects="nothing")
+    n_classes: int | None = opt(None, "number of labels; none: as many as the groundtruth has (published: 50)", affects="probe")
+    standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics", affects="probe")
+    skip_missing: bool = opt(
+        False, "leave tracks without embeddings out, and say how many, in place of refusing", affects="probe"
+    )
+    folds: int = opt(0, "k > 2 is repeated k-fold cross-validation in place of the split (for small data)", affects="probe")
+    repeats: int = opt(1, "number of times that the cross-validation is repeated, with other folds", affects="probe")
 
 
 @dataclass
 class Sweep:
     """The command `sweep`: a score per block and kind of token."""
 
-    layers: list[int] | None = opt(None, "blocks; none: all that base_dir has")
-    types: str = opt("c,d,t", "kinds of tokens, a line each: c, d, t, or several such as cdt (then data.reduce)")
-    metric: str | None = opt(None, "score on the figure's y axis; none: the task's first (macro ROC-AUC of tags)")
-    title: str = opt("What each block knows", "of the page")
+    layers: list[int] | None = opt(None, "blocks to probe; none: all that base_dir has", affects="sweep")
+    types: str = opt(
+        "c,d,t", "kinds of tokens, a line each: c, d, t, or several such as cdt (joined by data.reduce)", affects="sweep"
+    )
+    metric: str | None = opt(
+        None, "score on the figure's y axis; none: the task's first (macro ROC-AUC of tags)", affects="sweep"
+    )
+    title: str = opt("What each block knows", "title of the page", affects="nothing")
 
 
 @dataclass
 class FewLabel:
     """The command `few_label`: score versus the share of training labels, as CLMR reports it."""
 
-    shares: list[float] = opt([0.01, 0.1, 1.0], "of the training tracks")
-    draws: int = opt(3, "samples of each share below 1; every one is probed with all seeds")
-    same_steps: bool = opt(True, "an epoch of a share is as many steps as one of all tracks; false: one pass over the share")
+    shares: list[float] = opt([0.01, 0.1, 1.0], "shares of the training tracks", affects="few_label")
+    draws: int = opt(
+        3, "number of samples of each share below 1, every one of which is probed with all seeds", affects="few_label"
+    )
+    same_steps: bool = opt(
+        True, "give an epoch of a share as many steps as one of all tracks; false: one pass over the share", affects="few_label"
+    )
 
 
 @dataclass
 class FineTune:
     """The command `finetune`: the encoder itself learns; head (model), labels, seeds and aggregation are the probe's."""
 
-    model: str | None = opt(None, "a registered model, or a weight file or folder of any family")
-    store: str | None = opt(None, "what its windows are cut from: the store that datasets.prepare (or ex_*.py) made of the audio")
-    layer: int = opt(-1, "block that the head sees, 0-based, negatives from the end")
-    blocks: int | None = opt(None, "blocks up to it that learn; none: the whole encoder; 0: the head alone")
-    layer_decay: float = opt(0.75, "factor of the learning rate per block of depth; 1: all alike")
-    lr: float = opt(5e-5, "learning rate of the deepest block")
-    head_lr: float = opt(1e-3, "learning rate of the head")
-    weight_decay: float = opt(0.01, "of AdamW")
-    max_epochs: int = opt(20, "epochs; each hears one random window of every track")
-    warmup_epochs: int = opt(2, "epochs of warm-up; then linear down to 1 %")
-    batch_size: int = opt(8, "windows per step")
-    batch_size_test: int = opt(20, "windows at once in validation and test")
-    accelerator: str = opt("auto", "auto, cpu, gpu; a gpu that is asked for must be there")
-    precision: str = opt("auto", "as trainer.precision of ex_maest.py")
+    model: str | None = opt(
+        None, "network to train on: a registered model, or a weight file or folder of any family", affects="finetune"
+    )
+    store: str | None = opt(
+        None,
+        "store that its windows are cut from, which datasets.prepare (or pre-training) made of the audio",
+        affects="finetune",
+    )
+    layer: int = opt(-1, "block that the head sees, 0-based, negatives from the end", affects="finetune")
+    blocks: int | None = opt(
+        None, "number of blocks up to that one which learn; none: the whole encoder; 0: the head alone", affects="finetune"
+    )
+    layer_decay: float = opt(
+        0.75, "factor of the learning rate from each block to the one before; 1: all alike", affects="finetune"
+    )
+    lr: float = opt(5e-5, "learning rate of the deepest block", affects="finetune")
+    head_lr: float = opt(1e-3, "learning rate of the head", affects="finetune")
+    weight_decay: float = opt(0.01, "weight decay of AdamW", affects="finetune")
+    max_epochs: int = opt(20, "number of epochs, each of which hears one random window of every track", affects="finetune")
+    warmup_epochs: int = opt(
+        2, "number of epochs of warm-up, after which the learning rate goes linearly down to 1 %", affects="finetune"
+    )
+    batch_size: int = opt(8, "number of windows in a step", affects="finetune")
+    batch_size_test: int = opt(20, "number of windows at once in validation and test", affects="finetune")
+    accelerator: str = opt("auto", "device: auto, cpu or gpu; a gpu that is asked for must be there", affects="finetune")
+    precision: str = opt(
+        "auto",
+        "precision of fine-tuning: 32, bf16-mixed, 16-mixed, or auto (bf16-mixed on a gpu or cpu that is fast at it, "
+        "16-mixed on another gpu, else 32)",
+        affects="finetune",
+    )
 
 
 @dataclass
 class Compare:
     """The command `compare`."""
 
-    runs: str = opt("", "result folders, apart by commas; the others are compared with the first")
+    runs: str = opt("", "result folders, apart by commas; the first is what the others are compared with", affects="compare")
 
 
 @dataclass
 class ExTl:
     """All of ex_tl.py."""
 
-    seeds: list[int] = opt([0, 1, 2], "a head is trained with each; scores are their mean and spread")
-    out_dir: str = opt("exp_out/tl", "folder of the result folders")
+    seeds: list[int] = opt(
+        [0, 1, 2], "seeds with each of which a head is trained; scores are their mean and spread", affects="probe"
+    )
+    out_dir: str = opt("exp_out/tl", "folder in which every run gets a numbered folder of results", affects="nothing")
     trainer: ProbeTrainer = section(ProbeTrainer)
     optimizer: ProbeOptimizer = section(ProbeOptimizer)
     model: ProbeModel = section(ProbeModel)

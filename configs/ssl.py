@@ -1,115 +1,123 @@
-"""Named configs of ex_ssl.py: CLMR (arXiv 2103.09410). Scores are the published README's; nothing of it was reproduced here."""
+"""Typed configuration of ex_ssl.py: what self-supervised families share. Each family's module adds its own sections (naming.FamilyConfigs)."""
 
 from __future__ import annotations
 
-from .naming import Catalogue, Config, merged
-from .probe import PROBE
+from dataclasses import dataclass, make_dataclass
 
-SSL = Catalogue()
+from . import schema
+from .naming import Alias, Catalogue, FamilyConfigs, Script
+from .options import opt, section
+from .schema_commands import Predict, Report
 
-NARROW: Config = {"channels": [8] * 3 + [16] * 6 + [32] * 2}
-SMOKE: Config = {
-    "trainer": {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 2, "precision": "32", "accelerator": "cpu"},
-    "clmr": {**NARROW, "pretrained": False, "head_checkpoint": None},
-    "datamodule": {"batch_size_train": 4, "batch_size_test": 4, "demo_tracks": 40, "base_dir": None, "groundtruth": None},
+
+@dataclass
+class Optimizer(schema.Optimizer):
+    """Optimiser and learning rate."""
+
+    lr: float | None = opt(
+        3e-4,
+        "learning rate that the schedule multiplies; none: 0.3 x clips per step over all devices / 256, LARS's rule",
+        affects="training",
+    )
+    adamw: bool = opt(False, "optimise by AdamW; false: by Adam (of name auto)", affects="training")
+    weight_decay: float = opt(0.0, "weight decay, of biases and norms too, except under lars", affects="training")
+    schedule_mode: str = opt(
+        "constant",
+        "course of the learning rate: constant; cosine goes to 0 over max_epochs, per epoch; plateau goes down when val_loss does not; exp_lin is an "
+        "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles",
+        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc"),
+        affects="training",
+    )
+
+
+@dataclass
+class Module(schema.Module):
+    """Training of the network."""
+
+    do_swa: bool = opt(False, "keep averaged weights beside the trained ones, validate and save both", affects="training")
+    swa_epoch_start: int = opt(0, "first epoch whose weights are averaged", affects="training")
+    swa_lrs: float | None = opt(
+        None,
+        "learning rate while averaging, in place of lr (the schedule still multiplies it); none: lr stays",
+        affects="training",
+    )
+    optimizer: Optimizer = section(Optimizer)
+
+
+@dataclass
+class DataModule(schema.DataModule):
+    """Tracks, and labels where there are any: pre-training takes their splits only."""
+
+    val_share: float = opt(
+        0.1, "share of the tracks that validates, by a hash of the name, where there are no labels", affects="network"
+    )
+    batch_size_train: int = opt(48, "tracks that each process takes in a training step", affects="course")
+    batch_size_test: int = opt(
+        48, "crops or windows that each process takes at once in validation, test and extraction", affects="numerics"
+    )
+    tail: str = opt(
+        "drop",
+        "end of a track in test and extraction: pad the last window, shift it back to end with the track, or drop it; a track "
+        "without a whole window is one padded window",
+        ("pad", "shift", "drop"),
+        affects="network",
+    )
+
+
+@dataclass
+class SslPredict(Predict):
+    """Extraction and prediction (alias of the section: inference)."""
+
+    transformer_block: int | list[int] = opt(
+        -1,
+        "block whose output is stored, or as [5,6,7] several in one pass; -1: the last, the representation",
+        affects="embeddings",
+    )
+    out_dir: str = opt("exp_out/ssl/", "folder that output goes to, below it <block>/", affects="nothing")
+
+
+@dataclass
+class SslReport(Report):
+    """The command `report`: pre-train, extract, probe beside the untrained encoder and mel statistics, one page of it all."""
+
+    title: str = opt("Self-supervised, pre-trained here", "title of the page", affects="report")
+    batch_size: int = opt(48, "number of tracks in a step of the probe", affects="report")
+
+
+# earlier spelling -> key; the published spellings of MAEST are the common ones
+ALIASES: dict[str, str | Alias] = {
+    "inference": "predict",
+    "optimizer.schedule": "module.optimizer.schedule_mode",
+    "optimizer.early_stopping": "trainer.early_stopping",
+    "optimizer": "module.optimizer",
+    "averaging.ema_decay": Alias("module.ema_decay", {"module.do_swa": True}),
+    "averaging.start_epoch": "module.swa_epoch_start",
+    "datamodule.half_overlap": "dataset.half_overlapped_inference",
+    "datamodule.epoch_len": "datamodule.sampler.epoch_len",
+    "datamodule.replace": "datamodule.sampler.sampler_replace",
 }
 
 
-def _linear_evaluation() -> Config:
-    """The section `report` of CLMR's linear evaluation (clmr_linear of ex_tl.py), with z-scored inputs beside it."""
-    probe = PROBE["clmr_linear"].values
-    data = {name: probe["data"][name] for name in ("train_windows", "val_windows", "test_windows", "aggregate")}
-    sections = {name: probe[name] for name in ("trainer", "optimizer", "model")}
-    return {**sections, "data": data, "batch_size": probe["data"]["batch_size"], "z_scored": True}
+def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
+    """Return ex_ssl.py over these families.
 
-
-@SSL.add(smoke=SMOKE)
-def clmr_pretrain() -> Config:
-    """CLMR's pre-training: SampleCNN, the published augmentations, Adam at a constant 3e-4, batch 48 per process.
-
-    python ex_ssl.py with clmr_pretrain datamodule.audio_dir=DIR
-    python ex_ssl.py with clmr_pretrain target_mtt
-    Published: MagnaTagATune, 10 000 epochs with batch 96 (ROC-AUC 88.7, PR-AUC 35.6 by a linear head); here 1000 unless trainer.max_epochs says
-    otherwise. Batch statistics are over all processes, negatives too.
+    Args:
+        families: with their sections and named configs.
+        first: the family of a config that names none.
+        demo: the named config of a bare command.
     """
-    return {"trainer": {"max_epochs": 1000, "log_every_n_steps": 10}, "report": _linear_evaluation()}
-
-
-@SSL.add()
-def library_readme() -> Config:
-    """The augmentation probabilities of the augmentation library's README, in place of the published configuration's; stands behind a pre-training.
-
-    python ex_ssl.py with clmr_pretrain library_readme datamodule.audio_dir=DIR
-    """
-    chain = {
-        "noise": 0.3,
-        "noise_min": 0.001,
-        "noise_max": 0.005,
-        "gain": 0.2,
-        "filters": 1.0,
-        "delay": 0.5,
-        "pitch": 0.4,
-        "reverb": 0.3,
-    }
-    return {"augment": chain}
-
-
-@SSL.add()
-def lars() -> Config:
-    """LARS for large batches: rate 0.3 x batch / 256, momentum 0.9, weight decay 1e-6 (not of biases and norms), cosine to 0.
-
-    python ex_ssl.py with clmr_pretrain lars datamodule.batch_size_train=256
-    """
-    return {"optimizer": {"name": "lars", "lr": None, "weight_decay": 1e-6, "momentum": 0.9, "schedule": "cosine"}}
-
-
-@SSL.add(smoke=SMOKE)
-def samplecnn_supervised() -> Config:
-    """The fully supervised baseline: SampleCNN with dropout on one crop per track, SGD with Nesterov's momentum, plateau schedule, early stop.
-
-    python ex_ssl.py with samplecnn_supervised target_mtt
-    Published on MagnaTagATune: ROC-AUC 88.6, PR-AUC 34.4. `test` scores the mean probability of all windows of a track.
-    """
-    return {
-        "clmr": {"supervised": True},
-        "augment": {"do": False},
-        "trainer": {"max_epochs": 1000, "log_every_n_steps": 10},
-        "optimizer": {
-            "name": "sgd",
-            "lr": 3e-4,
-            "weight_decay": 1e-6,
-            "schedule": "plateau",
-            "plateau_factor": 0.2,
-            "plateau_patience": 5,
-            "early_stopping": 20,
-        },
-    }
-
-
-@SSL.add(smoke=merged(SMOKE, {"predict": {"transformer_block": -1}}))
-def clmr_inference() -> Config:
-    """The published encoder of release 2.1 (MagnaTagATune, 10 000 epochs), to extract from.
-
-    python ex_ssl.py extract_embeddings with clmr_inference target_mtt
-    python ex_tl.py with target_mtt_tl clmr_linear data.base_dir=outputs/embeddings/mtt/clmr/10
-    """
-    return {"clmr": {"pretrained": True}}
-
-
-@SSL.add()
-def clmr_demo() -> Config:
-    """A narrow CLMR on the embedded procedural music, without its labels. What `python ex_ssl.py` alone runs; `report` goes on to the linear probe.
-
-    python ex_ssl.py report with clmr_demo
-    """
-    return {
-        "seed": 0,
-        "trainer": {"max_epochs": 12, "log_every_n_steps": 10},
-        # crops of 39 366 samples (1.79 s) and a narrow network, a low temperature and an augmentation half as frequent: so much is learned in
-        # 564 steps. docs/results.md says what was compared
-        "clmr": {"channels": [8, 16, 32] + [64] * 6 + [128] * 2, "strides": [3] * 8 + [2], "temperature": 0.1},
-        "augment": {"filters": 0.4, "delay": 0.15, "pitch": 0.3, "reverb": 0.3},
-        "optimizer": {"lr": 1e-3, "schedule": "cosine"},  # 47 steps an epoch: the published rate is made for 10 000 epochs
-        "datamodule": {"batch_size_train": 32},
-        "report": {"title": "Demo: CLMR pre-trained on procedural music, without its labels", **_linear_evaluation()},
-    }
+    names = tuple(family.name for family in families)
+    text = "family of the network, whose section of this config describes it"
+    fields: list[tuple[str, type, object]] = [("family", str, opt(first, text, names, affects="network"))]
+    fields += [(name, kind, section(kind)) for family in families for name, kind in family.sections.items()]
+    common = {"module": Module, "datamodule": DataModule, "predict": SslPredict, "report": SslReport}
+    fields += [(name, kind, section(kind)) for name, kind in common.items()]
+    kind = make_dataclass(
+        "ExSsl", fields, bases=(schema.Run,), namespace={"__doc__": "All of ex_ssl.py.", "__module__": __name__}
+    )
+    globals()["ExSsl"] = kind  # where pickle looks for it
+    named = Catalogue()
+    for family in families:
+        named.update(family.named)
+    commands = {family.name: family.commands for family in families}
+    return Script("self_supervised", "ex_ssl.py", kind, named, ALIASES, demo, commands)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .naming import TARGETS as TARGETS_GROUP
 from .naming import Config, Named
-from .pretrain import MAEST
 from .probe import PROBE
-from .ssl import SSL
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,6 @@ def extraction(target: Target) -> Config:
     return {"datamodule": {"base_dir": target.base_dir}, "predict": {"out_dir": target.embeddings_dir}}
 
 
-def waveforms(target: Target) -> Config:
-    """Keys of ex_ssl.py: the set's waveforms at 22 050 Hz and its splits, to pre-train on, to train on with labels, and to extract from."""
-    splits = {f"groundtruth_{part}": f"{target.metadata_dir}groundtruth-{part}.csv" for part in ("train", "val", "test")}
-    return {
-        "datamodule": {"base_dir": f"datasets/{target.data}/data/waveform-22050/", **splits},
-        "predict": {"out_dir": f"{target.embeddings_dir}clmr/"},
-    }
-
-
 def probe(target: Target) -> Config:
     """Keys of ex_tl.py, for block 7 of a 30 s model."""
     # three of its clips have no audio
@@ -95,21 +85,6 @@ def probe(target: Target) -> Config:
 
 
 for _name, _target in TARGETS.items():
-    if _name == _target.data:
-        _how = (
-            f"Make it: python -m datasets.{_target.data}"
-            if _target.data != "mtt"
-            else "Make it: cd datasets/mtt && python preprocess.py"
-        )
-        MAEST.put(
-            Named(f"target_{_name}", extraction(_target), f"{_target.about.split(',')[0]} as the data to extract from. {_how}")
-        )
-        _about = f"{_target.about.split(',')[0]} at 22 050 Hz as the data. Make it: python -m datasets.{_target.data}, then"
-        SSL.put(
-            Named(
-                f"target_{_name}",
-                waveforms(_target),
-                f"{_about} python -m datasets.prepare AUDIO {waveforms(_target)['datamodule']['base_dir']} --waveform 22050",
-            )
-        )
-    PROBE.put(Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model)."))
+    PROBE.put(
+        Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model).", TARGETS_GROUP)
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,13 @@ from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
 from .prefetch import ahead
 from .tagging import Source, Tagged, tag
-from .windows import Tail, stream_windows
+from .vectors import Embedded, Piece
+from .windows import Tail, left_padding, stream_windows
+
+__all__ = ["AudioEncoder", "Embedded", "Piece"]
 
 BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
-
-
-@dataclass(frozen=True, repr=False)
-class Embedded:
-    """Embeddings of one recording.
-
-    vectors: [W, L, C] float32. times: [W, 2] float32, start and end of each window in seconds. layers: the L layers, ascending.
-    """
-
-    vectors: np.ndarray
-    times: np.ndarray
-    layers: tuple[int, ...]
-
-    def __repr__(self) -> str:
-        return f"Embedded(vectors {list(self.vectors.shape)}, times {list(self.times.shape)}, layers {list(self.layers)})"
+PIECE_BATCH = 8  # sounds per pass
 
 
 class AudioEncoder(nn.Module, ABC):
@@ -51,6 +39,7 @@ class AudioEncoder(nn.Module, ABC):
         sample_rate: Hz. embed_dim: C. depth: number of layers. embedding_rate: vectors per second (`eps` is its published alias).
         max_seconds: longest input of one pass. card: where the weights came from, None for own networks.
         exclusive: classes exclude each other, one per recording: their probabilities add up to 1.
+        transfer_layer: the layer that its authors take for transfer learning.
     """
 
     family: str
@@ -62,6 +51,7 @@ class AudioEncoder(nn.Module, ABC):
     card: ModelCard | None = None
     pools: tuple[str, ...] = ("mean",)
     exclusive: bool = False
+    transfer_layer: int = -1
     _frozen: bool = False
 
     @property
@@ -115,6 +105,12 @@ class AudioEncoder(nn.Module, ABC):
                     f"Layer {k} asked for; this network has {self.depth} layers: 0..{self.depth - 1} or -{self.depth}..-1."
                 )
         return tuple(sorted({k % self.depth for k in asked}))
+
+    @property
+    def block_list(self) -> str | None:
+        """Name of the child that holds the blocks, one per layer, for learning rates by depth; None where there is none."""
+        lists = (nn.ModuleList, nn.Sequential)
+        return next((n for n, child in self.named_children() if isinstance(child, lists) and len(child) == self.depth), None)
 
     # ---- audio -> vectors
     @abstractmethod
@@ -203,6 +199,11 @@ class AudioEncoder(nn.Module, ABC):
         return logits.softmax(dim=-1) if self.exclusive else logits.sigmoid()
 
     @property
+    def has_classes(self) -> bool:
+        """Whether the network names classes: it has `label_names`, and logits of them."""
+        return False
+
+    @property
     def label_names(self) -> list[str]:
         """Names of the L classes, in column order. Raises ValueError for a network without classes."""
         raise ConfigError(f"This {type(self).__name__} has no named classes: it gives vectors.")
@@ -260,6 +261,39 @@ class AudioEncoder(nn.Module, ABC):
         Arguments and errors: models/tagging.py. Raises ValueError for a network without classes.
         """
         return tag(self, source, sample_rate, hop_seconds, batch_size)
+
+    # ---- HEAR
+    def pieces(self, audio: Tensor, layer: int, scene: bool) -> Iterator[Piece]:
+        """Sounds [n_sounds, samples] window by window: their moments, or (scene) what extraction keeps of each window, weighted by what it hears.
+
+        A sound's end, and a sound shorter than a window, stand centred in silence, as everywhere (models/windows.py); moments in the silence are
+        left out. Families whose vectors run on over the ends of windows say so themselves.
+        """
+        sounds = audio.detach().float().cpu().numpy()
+        per_ms = self.sample_rate / 1000
+        length = self.window_length if self.mel_settings is None else round(self.max_seconds * self.sample_rate)
+        if scene:
+            windows = [self._windows(self.window_blocks(iter([one])), self.window_length, self.silence) for one in sounds]
+        else:
+            windows = [self._windows([one], length, 0.0) for one in sounds]
+        for same in zip(*windows):
+            _, start, stop = same[0]
+            x = torch.from_numpy(np.stack([window for window, _, _ in same])).to(self.device, self.dtype)
+            parts = [self.summaries(p, [layer])[0] if scene else self.encode(p, [layer])[0] for p in x.split(PIECE_BATCH)]
+            values = torch.cat(parts).float().to(audio.device)
+            if scene:
+                yield Piece(values, torch.zeros(0), stop - start)
+                continue
+            n = values.shape[1]
+            times = (torch.arange(n) + 0.5) * (length / n) - left_padding(stop - start, length)
+            heard = (times >= 0) & (times < stop - start)
+            if not heard.any():  # a sound shorter than a vector's share, beside all centres
+                heard[(times - (stop - start) / 2).abs().argmin()] = True
+                times = times.clamp(0, stop - start)
+            yield Piece(values[:, heard], ((start + times[heard]) / per_ms).float(), int(heard.sum()))
+
+    def _windows(self, blocks: Iterable[np.ndarray], length: int, silence: float) -> list[tuple[np.ndarray, int, int]]:
+        return list(stream_windows(blocks, length, length, "pad", silence))
 
     @torch.no_grad()
     def _pooled_eval(self, windows: np.ndarray, layers: Sequence[int], pool: str) -> np.ndarray:

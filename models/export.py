@@ -1,4 +1,4 @@
-"""Networks out of this suite: safetensors, Hugging Face's AST format, ONNX. What is written is whole or not there at all."""
+"""Networks out of this suite: safetensors, ONNX, and the formats that families bring. What is written is whole or not there at all."""
 
 from __future__ import annotations
 
@@ -7,67 +7,87 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Any
+
+import torch
 
 from .encoder import AudioEncoder
 from .errors import ConfigError, nearest
+from .formats import WEIGHTS, FolderFormat, OnnxFormat
+from .onnx_file import WAVEFORM
+from .registry import FAMILIES, family_package
 from .weights.checkpoints import CONFIG, SETTINGS
 from .weights.downloads import digest_of
 
 log = logging.getLogger(__name__)
-Format = Literal["safetensors", "ast", "onnx"]
-WEIGHTS = "model.safetensors"
+SAFETENSORS, ONNX = "safetensors", "onnx"
 
 
-def export_model(
-    model: AudioEncoder, path: str | Path, format: Format = "safetensors", blocks: Sequence[int] | None = None
-) -> Path:
+def export_formats(model: AudioEncoder) -> tuple[str, ...]:
+    """The formats that this network can be exported in, as far as its family says: safetensors first."""
+    return (SAFETENSORS, *_formats(model))
+
+
+def _formats(model: AudioEncoder) -> dict[str, FolderFormat | OnnxFormat]:
+    """Those that the network's family brings, and ONNX of any network that reads samples."""
+    brought = _of_family(model.family) if model.family in FAMILIES else {}
+    return {**({} if model.mel_settings else {ONNX: WAVEFORM}), **brought}
+
+
+def _of_family(family: str) -> dict[str, FolderFormat | OnnxFormat]:
+    return dict(getattr(family_package(family), "FORMATS", {}))
+
+
+def export_model(model: AudioEncoder, path: str | Path, format: str = SAFETENSORS, blocks: Sequence[int] | None = None) -> Path:
     """Write a network for others to load.
 
     Args:
         path: "safetensors": a folder (model.safetensors and config.json), or a file when it ends in .safetensors (the settings stand in its
-            header). "ast": a folder. "onnx": a file when it ends in .onnx, its metadata beside it as .json; else a folder (model.onnx, model.json).
-        format: "safetensors": all weights exactly; `get_maest(arch, checkpoint=path)` reads it back.
-            "ast": a folder that transformers' ASTForAudioClassification loads, and this suite too; without `head_dist`. Logits are the network's
-            within 1e-4: AST's classifier norm has eps 1e-6 where the network has 1e-5.
+            header). "onnx": a file when it ends in .onnx, its metadata beside it as .json; else a folder (model.onnx, model.json). Others: a folder.
+        format: "safetensors": all weights exactly; `load_model(path)` reads it back.
             "onnx": waveform -> logits, probabilities and embeddings, checked in ONNX Runtime, with metadata in Essentia's schema and the file's
-            size and sha256. MAEST, and SampleCNN with a head.
-        blocks: of "onnx" and MAEST: whose embeddings are outputs (0-based; None: all; empty: none, the smallest file to send to a browser).
+            size and sha256. Of families that bring a graph, and of networks with classes that read samples.
+            Others: as the family that brings them says (`FORMATS` of its package).
+        blocks: of "onnx": the layers whose embeddings are outputs, of graphs that have several (0-based; None: all; empty: none, the smallest file to
+            send to a browser).
 
     Returns: `path`. Files of the same names are replaced.
 
-    Raises: ConfigError for an unknown format or a path that cannot be written, WeightsError for a network that the format cannot express, ImportError
-    for "onnx" without onnx, onnxscript and onnxruntime.
+    Raises: ConfigError for a format that is unknown or not the family's, and a path that cannot be written, WeightsError for a network that the
+    format cannot express, ImportError for "onnx" without onnx, onnxscript and onnxruntime.
     """
-    if format not in get_args(Format):
-        raise ConfigError(
-            f"There is no export format '{format}'; choose {', '.join(get_args(Format))}.{nearest(str(format), get_args(Format))}"
-        )
-    if blocks is not None and format != "onnx":
+    known = dict.fromkeys([SAFETENSORS, *(name for family in FAMILIES for name in _of_family(family)), ONNX])
+    if format not in known:
+        raise ConfigError(f"There is no export format '{format}'; choose {', '.join(known)}.{nearest(str(format), known)}")
+    if blocks is not None and format != ONNX:
         raise ConfigError(f"blocks belongs to format onnx; {format} holds the whole network.")
+    if not isinstance(model, AudioEncoder):
+        raise ConfigError(
+            f"A {type(model).__name__} is no AudioEncoder: it does not say what it was built with, and cannot be exported."
+        )
     path = Path(path)
-    settings = getattr(model, "saved_settings", None)
-    if not isinstance(settings, dict):
-        raise ConfigError(f"{type(model).__name__} does not say what it was built with (settings): it cannot be exported.")
-    if format == "safetensors":
-        _safetensors(model, path, settings)
-    elif format == "ast":
-        from .maest import MAEST
-
-        if not isinstance(model, MAEST):
-            raise ConfigError(f"Format 'ast' is for MAEST; this is a {type(model).__name__}: export it as safetensors.")
-        _ast(model, path)
+    if format == SAFETENSORS:
+        _safetensors(model, path)
+        return path
+    formats = _formats(model)
+    if format not in formats:
+        raise ConfigError(
+            f"Networks of the family {model.family} are not exported as {format}: choose {' or '.join(export_formats(model))}."
+        )
+    chosen = formats[format]
+    if isinstance(chosen, OnnxFormat):
+        _onnx(model, path, chosen, blocks)
     else:
-        _onnx(model, path, blocks)
+        _folder(model, path, format, chosen)
     return path
 
 
-def _safetensors(model: AudioEncoder, path: Path, settings: dict[str, Any]) -> None:
+def _safetensors(model: AudioEncoder, path: Path) -> None:
+    settings = model.saved_settings
     about = {"model_type": type(model).__name__.lower(), SETTINGS: settings, **_about(model)}
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with _staged(path, path.suffix == ".safetensors") as stage:
@@ -77,28 +97,21 @@ def _safetensors(model: AudioEncoder, path: Path, settings: dict[str, Any]) -> N
             _write_json(stage / CONFIG, about)
 
 
-def _ast(model: Any, path: Path) -> None:
-    from .maest import ast
-
+def _folder(model: AudioEncoder, path: Path, name: str, chosen: FolderFormat) -> None:
     if path.suffix:
-        log.warning("%s looks like a file's name; the AST format is a folder, and is written as one.", path)
-    state = ast.ast_state(model)
-    if model.distilled_type == "separated":
-        log.warning(
-            "This network has separated heads and AST has one, on the mean of CLS and DIST: head_dist is left out, and the folder's logits are "
-            "not this network's. Its embeddings are."
-        )
-    log.info("AST's classifier norm has eps 1e-6, the network's head 1e-5: logits differ by some 1e-6 of their size.")
+        log.warning("%s looks like a file's name; the format %s is a folder, and is written as one.", path, name)
+    files = chosen.files(model, _about(model))
     with _staged(path, False) as stage:
-        _save(state, stage / WEIGHTS, {})
-        _write_json(stage / CONFIG, {**ast.ast_config(model), **_about(model)})
-        _write_json(stage / "preprocessor_config.json", ast.preprocessor_config(model))
-        (stage / "README.md").write_text(
-            _AST_README.format(licence=_licence(model), frames=ast.max_length(model)), encoding="utf-8"
-        )
+        for file, content in files.items():
+            if file.endswith(".safetensors"):
+                _save(content, stage / file, {})
+            elif file.endswith(".json"):
+                _write_json(stage / file, content)
+            else:
+                (stage / file).write_text(content, encoding="utf-8")
 
 
-def _onnx(model: AudioEncoder, path: Path, blocks: Sequence[int] | None) -> None:
+def _onnx(model: AudioEncoder, path: Path, chosen: OnnxFormat, blocks: Sequence[int] | None) -> None:
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -107,53 +120,33 @@ def _onnx(model: AudioEncoder, path: Path, blocks: Sequence[int] | None) -> None
         raise ImportError(
             f"Export to ONNX needs onnx, onnxscript and onnxruntime ({error}): pip install 'maest[onnx]'."
         ) from error
-    family, write = _graph(model, blocks)
+    write = chosen.prepare(model, blocks)
     one_file = path.suffix == ".onnx"
     with _staged(path, one_file) as stage:
         file = stage / (path.name if one_file else "model.onnx")
         schema = write(file)
         # the page in web/ refuses a file under another one's metadata: its classes would be named wrongly
         identity = {"file": {"bytes": file.stat().st_size, "sha256": digest_of(file)}}
-        _write_json(file.with_suffix(".json"), {**_essentia(model, schema, family), **identity})
+        _write_json(file.with_suffix(".json"), {**_essentia(model, schema, chosen), **identity})
 
 
-def _graph(model: AudioEncoder, blocks: Sequence[int] | None) -> tuple[ModuleType, Callable[[Path], dict[str, Any]]]:
-    """The family's graph module, and what writes this network's file."""
-    from .clmr import SampleCNN
-    from .clmr import graph as samplecnn
-    from .maest import MAEST
-    from .maest import graph as maest
-
-    if isinstance(model, MAEST):
-        wanted = range(model.depth) if blocks is None else blocks
-        layers = model.resolve_layers(wanted) if len(wanted) else ()
-        return maest, lambda file: maest.write(model, file, layers)
-    if isinstance(model, SampleCNN):
-        if blocks is not None:
-            raise ConfigError("blocks is for MAEST; a SampleCNN's file holds the last block's output, its representation.")
-        _ = model.n_classes  # refused before work when there is no head
-        return samplecnn, lambda file: samplecnn.write(model, file)
-    raise ConfigError(f"Format 'onnx' is for MAEST and SampleCNN; this is a {type(model).__name__}: export it as safetensors.")
-
-
-def _essentia(model: Any, schema: dict[str, Any], family: ModuleType) -> dict[str, Any]:
-    """The fields of Essentia's model metadata (essentia.upf.edu/models), as far as they apply."""
-    import torch
-
+def _essentia(model: AudioEncoder, schema: dict[str, Any], chosen: OnnxFormat) -> dict[str, Any]:
+    """The fields of Essentia's model metadata (essentia.upf.edu/models), as far as they apply; and the family."""
     card = model.card
     return {
         "name": card.name if card is not None else type(model).__name__,
-        "type": family.TYPE,
+        "family": model.family,
+        "type": chosen.type,
         "link": card.url if card is not None else "",
         "version": "1",
-        "description": family.DESCRIPTION,
+        "description": chosen.description,
         "release_date": date.today().isoformat(),
         "framework": "pytorch",
         "framework_version": torch.__version__,
         "classes": model.label_names,
         "model_types": ["onnx"],
         "schema": schema,
-        "citation": family.CITATION,
+        "citation": chosen.citation,
         "inference": {"sample_rate": model.sample_rate, "window_seconds": model.max_seconds, "algorithm": "onnxruntime"},
         "licence": _licence(model),
     }
@@ -164,10 +157,10 @@ def _licence(model: AudioEncoder) -> str:
 
 
 def _about(model: AudioEncoder) -> dict[str, Any]:
+    """What every export says of the network beside its settings."""
     about: dict[str, Any] = {"sample_rate": model.sample_rate, "weights_licence": _licence(model)}
-    front_end = getattr(getattr(model, "melspectrogram", None), "settings", None)
-    if front_end is not None:
-        about["front_end"] = front_end.name
+    if model.mel_settings is not None:
+        about["front_end"] = model.mel_settings.name
     if model.card is not None:
         about["weights_from"] = model.card.name
     return about
@@ -203,21 +196,3 @@ def _staged(path: Path, is_file: bool) -> Iterator[Path]:
             os.replace(file, target / file.name)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-
-
-_AST_README = """# MAEST in Hugging Face's AST format
-
-`transformers.ASTForAudioClassification.from_pretrained(this_folder)` loads it. The input is MAEST's log-mel,
-[batch, {frames} frames, 96 bands] at 16 kHz, hop 256, normalised: not what transformers' own ASTFeatureExtractor computes.
-The package `maest` makes it, and reads this folder too:
-
-```python
-from maest.frontend import MaestMel
-
-mel = MaestMel()(wave)  # wave [batch, samples] -> [batch, 96, frames]; give the network mel.transpose(1, 2), padded or cut to {frames} frames
-```
-
-The classifier's LayerNorm has eps 1e-6 here and 1e-5 in MAEST: logits differ by some 1e-6 of their size.
-
-Licence of the weights: {licence}
-"""

@@ -85,7 +85,7 @@ class FineTuneObjective(Objective):
     # ---- which parameters learn, and how fast
     def _sort(self, net: FineTuned, blocks: int | None) -> dict[int, list[nn.Parameter]]:
         """Parameters by depth below the head's layer (-1: the head), frozen ones left out and frozen."""
-        name = block_list(net.encoder)
+        name = net.encoder.block_list
         if name is None and (self.layer_decay != 1 or blocks):
             raise ConfigError(
                 f"{type(net.encoder).__name__} has no list of its {net.encoder.depth} blocks: fine-tune it whole (blocks none, layer_decay 1), or "
@@ -129,14 +129,6 @@ class FineTuneObjective(Objective):
         scores = logits.sigmoid() if self.loss == "bce" else logits.softmax(1)
         found = {"loss": self._losses(logits, batch["y"]), "scores": scores, "targets": batch["y"].float()}
         return {**{k: batch[k] for k in ("index", "window", "valid")}, **found}
-
-
-def block_list(encoder: AudioEncoder) -> str | None:
-    """Name of the child that holds the encoder's blocks, one per layer; None where there is none."""
-    for name, child in encoder.named_children():
-        if isinstance(child, (nn.ModuleList, nn.Sequential)) and len(child) == encoder.depth:
-            return name
-    return None
 
 
 def _used(net: FineTuned) -> set[nn.Parameter]:

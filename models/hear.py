@@ -1,69 +1,73 @@
 """The HEAR 2021 interface (https://hearbenchmark.com/hear-api.html): `load_model`, `get_scene_embeddings`, `get_timestamp_embeddings`.
 
-Audio is a batch of equally long mono sounds [n_sounds, samples] at `model.sample_rate`, float in [-1, 1], from 0.1 s to as long as memory
-holds (20 minutes of one sound: its samples, 77 MB, and its mel, 29 MB). Embeddings are of one block (default 7, MAEST's own choice for
-transfer): for a scene CLS, DIST and mean token [3C], for a moment the mean of a time column's patches [C]. Long sounds are cut so that the
-columns of all pieces lie on one even grid.
-
-Times: mel frame i is centred on sample 256 i, a column holds 16 frames and begins every 10: column j's centre is (10 j + 7.5) * 16 ms.
+For any AudioEncoder. Audio is a batch of equally long mono sounds [n_sounds, samples] at `model.sample_rate`, float in [-1, 1], of 0.1 s to as long
+as memory holds. Embeddings are of one layer: for a scene what extraction keeps of a window, joined (mean over the windows), for a moment the layer's
+vector at that time. How a sound is cut, and the times: `AudioEncoder.pieces`.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from .encoder import AudioEncoder, Piece
 from .errors import AudioError
-from .frontend import mel_blocks
-from .maest import MAEST, load_maest
-from .maest.patchout import PATCH
-from .windows import left_padding
+from .registry import default_model
+from .registry import load_model as load_network
 
-DEFAULT = "discogs-maest-30s-pw-129e"
-LAYER = 7
-BATCH = 8  # pieces per pass
-_BLOCK = 1 << 19  # samples whose mel is computed at once
+log = logging.getLogger(__name__)
+RATES = (16000, 22050, 32000, 44100, 48000)  # Hz that HEAR offers
 
 
 class HearModel(nn.Module):
-    """A MAEST with the attributes that HEAR asks for.
+    """A network with the attributes that HEAR asks for.
 
-    sample_rate: Hz. scene_embedding_size: 3C (CLS, DIST, mean; 2C without DIST). timestamp_embedding_size: C. layer: block, 0-based.
+    sample_rate: Hz. scene_embedding_size: of what extraction keeps of a window, joined. timestamp_embedding_size: C. layer: 0-based.
+
+    net: any AudioEncoder. layer: negatives from the end; None: the network's `transfer_layer`, or the last of one with fewer. Raises ValueError for a
+    layer that is not there.
     """
 
-    def __init__(self, net: MAEST, layer: int | None = None):
+    def __init__(self, net: AudioEncoder, layer: int | None = None):
         super().__init__()
         self.net = net
-        # a small network of fewer blocks gives its last one
-        self.layer = net.resolve_layers([min(LAYER, net.depth - 1) if layer is None else layer])[0]
+        if layer is None:  # a small network of fewer blocks gives its last one
+            layer = min(net.transfer_layer, net.depth - 1)
+        self.layer = net.resolve_layers([layer])[0]
+        shape = net.summary_shapes([self.layer])[self.layer]
         self.sample_rate = net.sample_rate
-        self.scene_embedding_size = (net.n_extra + 1) * net.embed_dim
-        self.timestamp_embedding_size = net.embed_dim
+        self.scene_embedding_size = math.prod(shape)
+        self.timestamp_embedding_size = shape[-1]
+        if net.sample_rate not in RATES:
+            log.warning(
+                "This %s reads %d Hz, none of the rates that HEAR's tasks come in (%s): resample them.",
+                type(net).__name__, net.sample_rate, ", ".join(map(str, RATES)),
+            )  # fmt: skip
 
 
 def load_model(model_file_path: str = "", layer: int | None = None) -> HearModel:
     """The model, in eval mode.
 
-    model_file_path: weights in any form that this package reads, or a registered name; "": the published 30 s network.
-    layer: 0-based block; None: 7, or the last of a network with fewer.
+    model_file_path: weights in any form that this package reads, or a registered name; "": the default model.
+    layer: 0-based, negatives from the end; None: the one that the network's authors take for transfer.
 
-    Raises what `load_maest` raises.
+    Raises what models.load_model raises.
     """
-    return HearModel(load_maest(model_file_path or DEFAULT), layer).eval()
+    return HearModel(load_network(model_file_path or default_model()), layer).eval()
 
 
 def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, Tensor]:
-    """Embeddings [n_sounds, T, C] float32 every 160 ms, and their times [n_sounds, T] float32: centres, in ms from the sound's start.
+    """Embeddings [n_sounds, T, C] float32, and their times [n_sounds, T] float32: centres, in ms from the sound's start.
 
-    A sound that is shorter than one column (0.25 s) has one embedding. Raises AudioError for audio of another shape or type.
+    A sound that is shorter than one vector's share has one embedding. Raises AudioError for audio of another shape or type.
     """
     vectors, times = [], []
-    for piece in _pieces(audio, model, tokens=False):
+    for piece in _pieces(audio, model, scene=False):
         vectors.append(piece.values)
         times.append(piece.times)
     ms = torch.cat(times).to(audio.device)
@@ -71,46 +75,25 @@ def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, T
 
 
 def get_scene_embeddings(audio: Tensor, model: HearModel) -> Tensor:
-    """One embedding per sound, [n_sounds, 3C] float32: the mean over its pieces, weighted by their columns. Raises as above."""
+    """One embedding per sound, [n_sounds, scene_embedding_size] float32: the weighted mean over its pieces. Raises as above."""
     total: Any = 0.0
-    columns = 0
-    for piece in _pieces(audio, model, tokens=True):
-        total = total + piece.values * len(piece.times)
-        columns += len(piece.times)
-    scene: Tensor = (total / columns).flatten(1)
+    weight = 0
+    for piece in _pieces(audio, model, scene=True):
+        total = total + piece.values * piece.weight
+        weight += piece.weight
+    scene: Tensor = (total / weight).flatten(1)
     return scene
 
 
-@dataclass(frozen=True)
-class _Piece:
-    values: Tensor  # [n_sounds, T, C], or tokens [n_sounds, 3, C]
-    times: Tensor  # [T] float32, ms
-
-
 @torch.no_grad()
-def _pieces(audio: Tensor, model: HearModel, tokens: bool) -> Iterator[_Piece]:
-    """The sounds piece by piece: as many columns as the network takes at once, then what is left."""
+def _pieces(audio: Tensor, model: HearModel, scene: bool) -> Iterator[Piece]:
     net = model.net
-    if not isinstance(audio, Tensor) or audio.ndim != 2 or not len(audio):
-        shape = list(audio.shape) if isinstance(audio, Tensor) else type(audio).__name__
-        raise AudioError(f"HEAR's audio is a tensor [n_sounds, samples] at {net.sample_rate} Hz; got {shape}.")
+    if not isinstance(audio, Tensor) or audio.ndim != 2 or not audio.numel() or not audio.is_floating_point():
+        came = f"{audio.dtype} {list(audio.shape)}" if isinstance(audio, Tensor) else type(audio).__name__
+        raise AudioError(f"HEAR's audio is a float tensor [n_sounds, samples] at {net.sample_rate} Hz, in [-1, 1]; got {came}.")
     was_training = net.training
     net.eval()
     try:
-        sounds = (mel_blocks(net.melspectrogram, sound.to(net.device).split(_BLOCK)) for sound in audio)
-        mel = torch.stack([torch.cat(list(blocks), dim=-1) for blocks in sounds])
-        shift = left_padding(mel.shape[-1], PATCH)  # frames of silence before a sound that fills no column
-        if mel.shape[-1] < PATCH:
-            mel = functional.pad(mel, (shift, PATCH - mel.shape[-1] - shift), value=net.silence)
-        f, per_pass = net.grid(net.input_t)
-        stride, n_columns = net.stride[1], net.grid(mel.shape[-1])[1]
-        frame_ms = 1000 * net.hop / net.sample_rate
-        for first in range(0, n_columns, per_pass):
-            count = min(per_pass, n_columns - first)
-            frames = mel[..., first * stride : (first + count - 1) * stride + PATCH]
-            kept = net.patchout.keep(f, count, training=False)[1].unique()
-            run = (lambda x: net.embed_blocks(x, [model.layer])[0]) if tokens else (lambda x: net.encode_mel(x, [model.layer])[0])
-            values = torch.cat([run(part) for part in frames.split(BATCH)]).float().to(audio.device)
-            yield _Piece(values, ((first + kept) * stride + (PATCH - 1) / 2 - shift) * frame_ms)
+        yield from net.pieces(audio, model.layer, scene)
     finally:
         net.train(was_training)

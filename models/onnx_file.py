@@ -1,6 +1,7 @@
 """Networks as one ONNX file: waveform [batch, samples of one window] in, logits, probabilities and embeddings out, the batch's size free.
 
-Each family brings its graph (maest/graph.py, clmr/graph.py); what is written is run in ONNX Runtime beside the network before it is left.
+A family brings its graph (its `graph` module), or, where it reads samples, has `WaveformGraph`; what is written is run in ONNX Runtime beside the
+network before it is left.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .errors import WeightsError
+from .encoder import AudioEncoder
+from .errors import ConfigError, WeightsError
+from .formats import OnnxFormat
 
 OPSET = 20
-INPUT, LOGITS, ACTIVATIONS = "waveform", "logits", "activations"
+INPUT, LOGITS, ACTIVATIONS, EMBEDDINGS = "waveform", "logits", "activations", "embeddings"
 TOLERANCE = 1e-4  # of the file's outputs against the network's, as a share of their largest where that is above 1
 
 
@@ -84,3 +87,60 @@ def _compare(got: Mapping[str, np.ndarray], expected: Callable[[Tensor], Mapping
             raise WeightsError(
                 f"The ONNX file's {name} is off the network's by {error:.2g} (batch of {len(wave)}, tolerance {TOLERANCE * size:.2g})."
             )
+
+
+# ---- networks that read samples
+class WaveformGraph(nn.Module):
+    """Any network that reads samples: waveform [B, N] of a window -> (logits [B, L], probabilities [B, L], the last layer's summary [B, *shape])."""
+
+    def __init__(self, model: AudioEncoder):
+        super().__init__()
+        self.model = model
+
+    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self.model.window_logits(wave)
+        (summary,) = self.model.summaries(wave, [self.model.depth - 1])
+        return logits, self.model.probabilities(logits), summary
+
+
+def prepare_waveform(
+    model: AudioEncoder,
+    layers: Sequence[int] | None,
+    graph: Callable[[Any], nn.Module] = WaveformGraph,
+    op: str = "Block",
+) -> Callable[[Path], dict[str, Any]]:
+    """`OnnxFormat.prepare` of networks that read samples, with the outputs of WaveformGraph; the model is left as it was.
+
+    graph: makes the module of a network. op: what computes the embeddings, in Essentia's schema. Raises ConfigError for a network without classes,
+    and where layers are asked for.
+    """
+    if layers is not None:
+        raise ConfigError(
+            f"blocks is for families whose graphs have several embeddings; a {type(model).__name__}'s file holds those of its last layer."
+        )
+    last = model.depth - 1
+    shape = model.summary_shapes([last])[last]
+    outputs = [
+        *classes(len(model.label_names), model.exclusive),  # refused here where there are none
+        output(EMBEDDINGS, op, "embeddings", *shape),
+    ]
+
+    def expected(wave: Tensor) -> Mapping[str, Tensor]:
+        logits = model.window_logits(wave)
+        (summary,) = model.summaries(wave, [last])
+        return {LOGITS: logits, ACTIVATIONS: model.probabilities(logits), EMBEDDINGS: summary}
+
+    def write_file(path: Path) -> dict[str, Any]:
+        was_training, device = model.training, model.device
+        model.eval().cpu()
+        try:
+            return write(graph(model).eval(), path, model.window_length, outputs, expected)
+        finally:
+            model.train(was_training).to(device)
+
+    return write_file
+
+
+WAVEFORM = OnnxFormat(
+    "Music tags and embeddings", "Waveform to logits, probabilities and the embeddings of the last layer.", "", prepare_waveform
+)

@@ -50,3 +50,23 @@ def folder_of(root: Path, count: int, seconds: float = 0.5, rate: int = 16000) -
     for k in range(count):
         write(root / f"{'ab'[k % 2]}/track {k:04d}.wav", tune(seconds * (1 + k % 3), rate, 1, seed=k), rate)
     return root
+
+
+FORMATS = ["a.wav", "a.flac", "a.ogg", "a.opus", "a.mp3", "a.aiff", "a.m4a", "a.aac", "a.webm"]
+RATE = {"a.opus": 48000, "a.webm": 48000}  # Hz, of the others 44100
+
+
+def write_formats(folder: Path) -> Path:
+    """One file of 2 s per format."""
+    for name in FORMATS:
+        rate = RATE.get(name, 44100)
+        sound = tune(2.0, rate)
+        if name == "a.m4a":
+            write_av(folder / name, sound, rate, "aac")
+        elif name == "a.aac":
+            write_av(folder / name, sound, rate, "aac", container="adts")
+        elif name == "a.webm":
+            write_av(folder / name, sound, rate, "libopus")
+        else:
+            write(folder / name, sound, rate)
+    return folder

@@ -174,6 +174,15 @@ class Groundtruth:
         """The same tracks with each one's split ('train', 'val', 'test')."""
         return Groundtruth(self.keys, self.labels, self.packed, split, self.group)
 
+    def with_labels(self, labels: Sequence[str]) -> Groundtruth:
+        """Return the same tracks with their labels in another order. Raises GroundtruthError where these are other labels."""
+        if sorted(labels) != sorted(self.labels):
+            other = sorted(set(labels) ^ set(self.labels))
+            raise GroundtruthError(f"These are other labels than the groundtruth's: only one of the two has {listed(other)}.")
+        order = [self.labels.index(label) for label in labels]
+        packed = np.packbits(self._unpack(self.packed)[:, order], axis=-1)
+        return Groundtruth(self.keys, labels, packed, self.split, self.group, checked=True)
+
     @property
     def splits(self) -> dict[str, Groundtruth]:
         """{split: its tracks}; {} when the groundtruth has no splits (splits.py makes them)."""

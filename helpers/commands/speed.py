@@ -1,4 +1,4 @@
-"""How fast a network is on this machine: windows per second and how much faster than the music plays, in inference and in training."""
+"""The command that measures how fast a network is on this machine: windows per second, in inference and in training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from models.maest import MAEST
+from models.encoder import AudioEncoder
 
-from ..runtime.devices import resolve_precision
+from ..families.base import RANDOM
+from ..runtime.devices import resolve_accelerator, resolve_precision
+from .context import Context
 
 REPEATS = 5
 
@@ -28,21 +30,34 @@ class Speed:
     times_real_time: float
 
 
-def measure(net: MAEST, batch_inference: int, batch_training: int, precision: str = "auto") -> list[Speed]:
-    """Inference with one window and with a batch; a training step (forward, backward) with patchout, on the network's device."""
+def model_speed_test(context: Context) -> dict[str, float]:
+    """Speed of the config's network: windows per second, and how much faster than the music plays; inference and training."""
+    config = context.config
+    device = "cuda" if resolve_accelerator(config.trainer.accelerator) == "gpu" else "cpu"
+    net = context.family.network(config, None, context.seed, RANDOM).to(device)  # speed does not depend on weights
+    rows = measure(net, config.datamodule.batch_size_test, config.datamodule.batch_size_train, config.trainer.precision)
+    print_speeds(net, rows)
+    return {row.name: row.windows_per_second for row in rows}
+
+
+def measure(net: AudioEncoder, batch_inference: int, batch_training: int, precision: str = "auto") -> list[Speed]:
+    """Return the speed of inference with one window and with a batch, and of a training step (forward, backward), on the network's device."""
     device = net.device
     name = resolve_precision(precision, "cpu" if device.type == "cpu" else "gpu")
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(name)
 
     def windows(batch: int) -> torch.Tensor:
-        return torch.randn(batch, 1, net.input_f, net.input_t, device=device)
+        return net.from_stored(torch.randn(batch, net.window_length, *net.stored_item, device=device))
+
+    def outputs(x: torch.Tensor) -> torch.Tensor:
+        return net.window_logits(x) if net.has_classes else net.encode(x)
 
     def forward(batch: int) -> Callable[[], None]:
         x = windows(batch)
 
         def step() -> None:
             with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
-                net(x)
+                outputs(x)
 
         return step
 
@@ -51,7 +66,7 @@ def measure(net: MAEST, batch_inference: int, batch_training: int, precision: st
 
         def step() -> None:
             with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                loss = net(x)[0].float().square().mean()
+                loss = outputs(x).float().square().mean()
             loss.backward()
             net.zero_grad(set_to_none=True)
 
@@ -81,7 +96,7 @@ def _median_seconds(step: Callable[[], None], device: torch.device) -> float:
     return statistics.median(times[1:])
 
 
-def show(net: MAEST, rows: list[Speed]) -> None:
+def print_speeds(net: AudioEncoder, rows: list[Speed]) -> None:
     """Print the measurements as a table."""
     parameters = sum(p.numel() for p in net.parameters())
     table = Table(

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -33,57 +34,63 @@ class Tracks:
     name: str = ""  # of the data set
 
 
-def find_tracks(
-    *,
-    audio_dir: str | None,
-    base_dir: str | None,
-    base_dir_val: str | None,
-    groundtruth: str | None,
-    labels: Mapping[str, str | None],
-    label_column: str | None,
-    group_column: str | None,
-    demo_tracks: int | None,
-    split_seed: int,
-    splits: Sequence[str],
-    out_dir: Path,
-    waveform: int | None = None,
-    unlabelled: float | None = None,
-) -> Tracks:
-    """The tracks of `splits` (of "train", "val", "test", "predict").
+class DataSection(Protocol):
+    """What the section datamodule says of tracks and labels."""
 
-    audio_dir: audio that is prepared into base_dir (default: a folder of exp_out/prepared) first; what was prepared before is not done again.
-    groundtruth: one file for all splits; labels: a file per split instead. Nothing named at all: the demo data, demo_tracks of them.
-    split_seed: of a split that the one file does not give; it is written to out_dir/split.csv. group_column: what it keeps together.
-    waveform: rate in Hz of the stores' samples; none: mels. unlabelled: a share in 0..1; where no labels are named, that much of the store is
-    "val" and the rest "train", by a hash of the names (a training that needs no labels); labels that are named give their splits.
+    audio_dir: str | None
+    base_dir: str | None
+    base_dir_val: str | None
+    groundtruth: str | None
+    groundtruth_train: str | None
+    groundtruth_val: str | None
+    groundtruth_test: str | None
+    groundtruth_predict: str | None
+    label_column: str | None
+    group_column: str | None
+    demo_tracks: int | None
+    split_seed: int
+
+
+def find_tracks(
+    data: DataSection, splits: Sequence[str], out_dir: Path, *, waveform: int | None = None, unlabelled: float | None = None
+) -> Tracks:
+    """Return the tracks of `splits`: audio is prepared first, and what was prepared before is not done again.
+
+    Args:
+        data: the section. Audio is prepared into its base_dir (default: a folder of exp_out/prepared); one groundtruth for all splits, or a file per
+            split; nothing named at all: the demo data.
+        splits: of "train", "val", "test", "predict"; ("all",): one groundtruth, whole.
+        out_dir: a split that the one groundtruth does not give is written to out_dir/split.csv.
+        waveform: rate in Hz of the stores' samples; None: mels.
+        unlabelled: a share in 0..1; where no labels are named, that much of the store is "val" and the rest "train", by a hash of the names (a
+            training that needs no labels); labels that are named give their splits.
 
     Raises ConfigError, GroundtruthError or StoreError before any work for what is missing or does not fit.
     """
-    if audio_dir is not None and not Path(audio_dir).is_dir():
-        raise AudioError(f"datamodule.audio_dir is {audio_dir}, which is not a folder.")
-    if audio_dir is None and base_dir is None:
-        if groundtruth is not None or any(labels.values()):
+    labels = {split: getattr(data, f"groundtruth_{split}") for split in (*SPLITS, "predict")}
+    if data.audio_dir is not None and not Path(data.audio_dir).is_dir():
+        raise AudioError(f"datamodule.audio_dir is {data.audio_dir}, which is not a folder.")
+    if data.audio_dir is None and data.base_dir is None:
+        if data.groundtruth is not None or any(labels.values()):
             raise ConfigError(
-                "There are labels but no tracks: give datamodule.base_dir (a mel store) or datamodule.audio_dir (audio)."
+                "There are labels but no tracks: give datamodule.base_dir (a store) or datamodule.audio_dir (audio)."
             )
-        store, groundtruth = demo_data(demo_tracks, waveform)
-    else:
-        if base_dir is not None and audio_dir is None and not _is_there(Path(base_dir)):
-            raise StoreError(
-                f"datamodule.base_dir is {base_dir}, and there is nothing: prepare audio into it (python -m datasets.prepare AUDIO {base_dir})."
-            )
-        bare = unlabelled is not None and groundtruth is None and not any(labels.values())
-        wanted = () if bare else splits
-        truths = read_truths(
-            groundtruth, labels, label_column, split_seed, wanted, out_dir, group_column
-        )  # before hours of preparation
-        store = prepared(audio_dir, base_dir, waveform) if audio_dir is not None else Path(str(base_dir))
-        if bare:
-            truths = _without_labels(store, unlabelled, split_seed, splits)
+        store, table = demo_data(data.demo_tracks, waveform)
         return Tracks(
-            store, Path(base_dir_val) if base_dir_val else None, truths, Path(str(audio_dir or base_dir)).resolve().name
+            store, None, read_truths(LabelFiles(str(table), labels, split_seed=data.split_seed), splits, out_dir), "demo"
         )
-    return Tracks(store, None, read_truths(str(groundtruth), labels, None, split_seed, splits, out_dir), "demo")
+    if data.base_dir is not None and data.audio_dir is None and not _is_there(Path(data.base_dir)):
+        raise StoreError(
+            f"datamodule.base_dir is {data.base_dir}, and there is nothing: prepare audio into it (python -m datasets.prepare AUDIO {data.base_dir})."
+        )
+    bare = unlabelled is not None and data.groundtruth is None and not any(labels.values())
+    files = LabelFiles(data.groundtruth, labels, data.label_column, data.group_column, data.split_seed)
+    truths = read_truths(files, () if bare else splits, out_dir)  # before hours of preparation
+    store = prepared(data.audio_dir, data.base_dir, waveform) if data.audio_dir is not None else Path(str(data.base_dir))
+    if bare:
+        truths = _without_labels(store, unlabelled, data.split_seed, splits)
+    name = Path(str(data.audio_dir or data.base_dir)).resolve().name
+    return Tracks(store, Path(data.base_dir_val) if data.base_dir_val else None, truths, name)
 
 
 def _without_labels(store: Path, share: float | None, seed: int, splits: Sequence[str]) -> dict[str, Groundtruth]:
@@ -94,59 +101,77 @@ def _without_labels(store: Path, share: float | None, seed: int, splits: Sequenc
     return {s: found[s] for s in splits if s in found}
 
 
-def read_truths(
-    groundtruth: str | None,
-    labels: Mapping[str, str | None],
-    label_column: str | None,
-    split_seed: int,
-    splits: Sequence[str],
-    out_dir: Path | None = None,
-    group_column: str | None = None,
-    label_names: Path | None = None,
-) -> dict[str, Groundtruth]:
-    """Groundtruth by split, all with the same labels in the same order; splits ("all",): the one file whole.
+@dataclass(frozen=True)
+class LabelFiles:
+    """Where labels stand.
 
-    label_names: a file of the labels in their order, a line each, for a file per split; else those of the training file, sorted.
-
-    Raises GroundtruthError for splits that cannot be had.
+    Attributes:
+        groundtruth: one file for all splits.
+        by_split: split ("predict" too) -> its own file.
+        label_column, group_column: of the tables; None: found by their names.
+        split_seed: of a split that the one file does not give.
+        label_names: a file of the labels in their order, a line each, for a file per split; None: those of the training file, sorted.
     """
-    if splits == ("all",) and groundtruth is None:
+
+    groundtruth: str | None
+    by_split: Mapping[str, str | None]
+    label_column: str | None = None
+    group_column: str | None = None
+    split_seed: int = 0
+    label_names: Path | None = None
+
+
+def read_truths(files: LabelFiles, splits: Sequence[str], out_dir: Path | None = None) -> dict[str, Groundtruth]:
+    """Return groundtruth by split, all with the same labels in the same order; splits ("all",): the one file whole.
+
+    Raises ConfigError for files that do not go together, GroundtruthError for splits that cannot be had.
+    """
+    if tuple(splits) == ("all",) and files.groundtruth is None:
         raise ConfigError(
             "Cross-validation makes its own splits of one label file: give datamodule.groundtruth (data.groundtruth in ex_tl.py)."
         )
-    wanted = [s for s in splits if s != "predict"]
+    wanted = [split for split in splits if split != "predict"]
     truths: dict[str, Groundtruth] = {}
-    if groundtruth is not None:
-        if any(labels.get(s) for s in SPLITS):
+    if files.groundtruth is not None:
+        if any(files.by_split.get(split) for split in SPLITS):
             raise ConfigError("Give one groundtruth with its splits, or a file per split (groundtruth_train, ...), not both.")
-        whole = Groundtruth.read(groundtruth, label_column=label_column, group_column=group_column)
-        if splits == ("all",):
-            return {"all": whole}
-        if wanted:
-            split = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", split_seed)
-            warn_of_torn_groups(split, groundtruth)
-            found = split.splits
-            if absent := [s for s in wanted if s not in found]:
-                raise GroundtruthError(
-                    f"{groundtruth} has no {' and no '.join(absent)} tracks; its splits are {', '.join(found)}."
-                )
-            truths = {s: found[s] for s in wanted}
+        truths = _of_one_file(files, wanted, out_dir)
     elif wanted:
-        names: Sequence[str] | Path | None = label_names
-        for split in (s for s in SPLITS if s in wanted or labels.get(s)):
-            path = labels.get(split)
-            if path is None:
-                raise GroundtruthError(
-                    f"There are no labels for {split}: give datamodule.groundtruth_{split}, or one datamodule.groundtruth for all."
-                )
-            truth = Groundtruth.read(path, label_column=label_column, group_column=group_column, labels=names)
-            names = names or truth.labels
-            truths[split] = truth
-        warn_of_torn_groups(_joined(truths), str(labels["train"] or path))
-        truths = {s: truths[s] for s in wanted}
-    if "predict" in splits and labels.get("predict"):
-        truths["predict"] = Groundtruth.read(str(labels["predict"]), label_column=label_column)
+        truths = _of_several_files(files, wanted)
+    if "predict" in splits and files.by_split.get("predict"):
+        truths["predict"] = Groundtruth.read(str(files.by_split["predict"]), label_column=files.label_column)
     return truths
+
+
+def _of_one_file(files: LabelFiles, wanted: Sequence[str], out_dir: Path | None) -> dict[str, Groundtruth]:
+    path = str(files.groundtruth)
+    whole = Groundtruth.read(path, label_column=files.label_column, group_column=files.group_column)
+    if list(wanted) == ["all"]:
+        return {"all": whole}
+    if not wanted:
+        return {}
+    split = ensure_split(whole, None if out_dir is None else out_dir / "split.csv", files.split_seed)
+    warn_of_torn_groups(split, path)
+    found = split.splits
+    if absent := [one for one in wanted if one not in found]:
+        raise GroundtruthError(f"{path} has no {' and no '.join(absent)} tracks; its splits are {', '.join(found)}.")
+    return {one: found[one] for one in wanted}
+
+
+def _of_several_files(files: LabelFiles, wanted: Sequence[str]) -> dict[str, Groundtruth]:
+    truths: dict[str, Groundtruth] = {}
+    names: Sequence[str] | Path | None = files.label_names
+    for split in (one for one in SPLITS if one in wanted or files.by_split.get(one)):
+        path = files.by_split.get(split)
+        if path is None:
+            raise GroundtruthError(
+                f"There are no labels for {split}: give datamodule.groundtruth_{split}, or one datamodule.groundtruth for all."
+            )
+        truth = Groundtruth.read(path, label_column=files.label_column, group_column=files.group_column, labels=names)
+        names = names or truth.labels
+        truths[split] = truth
+    warn_of_torn_groups(_joined(truths), str(files.by_split.get("train") or path))
+    return {split: truths[split] for split in wanted}
 
 
 def _joined(truths: Mapping[str, Groundtruth]) -> Groundtruth:

@@ -1,15 +1,16 @@
-"""What a network has to beat: logistic regression on statistics of the mel spectrogram.
+"""What a network has to beat: a linear model (logistic regression; of numbers ridge regression) on statistics of the mel spectrogram.
 
 Per track: mean and standard deviation over time of each band of the raw log-mel (2 x 96 values), with `deltas` also those of its first difference
-(4 x 96). They know timbre and loudness, not order in time. Inputs are standardised by the training split, one logistic regression per label, one
-regularisation strength for all labels, chosen by validation macro ROC-AUC; the test split is scored once.
+(4 x 96). They know timbre and loudness, not order in time. Inputs are standardised by the training split, one model per output, one
+regularisation strength for all outputs, chosen by the task's main metric on validation; the test split is scored once.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,10 @@ from datasets.store.track_store import TrackStore
 from models.errors import ConfigError
 
 from ..extraction.embeddings import find_names
+from ..metrics.metric import Predictions, mean_of_outputs
 from ..metrics.scores import SystemScores
-from ..metrics.tagging import tagging_scores
-from ..probe.run import Split, check_splits, standardisation
+from ..metrics.tasks import get_task
+from ..probe.run import Split, Splits, check_splits, standardisation
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # scikit-learn's C: the inverse of the regularisation
 
@@ -50,62 +52,90 @@ def mel_statistics(
     return out
 
 
-def run_logistic_regression(
+def run_linear_model(
     name: str,
-    train: Split,
-    validation: Split,
-    test: Split,
+    splits: Splits,
     labels: Sequence[str],
+    task: str = "multi-label",
     strengths: Sequence[float] = STRENGTHS,
-    about: dict | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> SystemScores:
-    """Fit one logistic regression per label, choose C by validation macro ROC-AUC, score the test split once.
+    """Fit one linear model per output, choose C by the task's usual validation curve, score the test split once.
 
-    The fit is convex and has no random part: one result, no spread over seeds (`seeds` is [0]). A label that all or none of the training tracks
-    carry gets its share as a constant.
+    Outputs are labels or classes (one logistic regression each, the others against it) or numbers (ridge regression). A fit is convex and has no
+    random part: one result, no spread over seeds (`seeds` is [0]). A label that all or none of the training tracks carry gets its share as a
+    constant.
+
+    Args:
+        name: what the system is called in tables.
+        splits: training, validation and test.
+        labels: names of the L outputs.
+        task: what is asked, which decides the scores.
+        strengths: of C to choose from, the inverse of the regularisation.
+        about: plain values that are saved with the result.
 
     Raises GroundtruthError or ConfigError before fitting, as `helpers.probe.run.run_probe` does.
     """
-    check_splits(train, validation, test, labels)
+    spec = get_task(task)
+    curve = spec.monitor("auto")
+    check_splits(splits, labels, curve, task)
     if not strengths or min(strengths) <= 0:
         raise ConfigError(f"The strengths to choose from are positive numbers, not {list(strengths)}.")
+    train, validation, test = splits
     shift, scale = standardisation(train.x)
 
     def inputs(split: Split) -> np.ndarray:
         return ((split.x - shift) / scale).astype(np.float64)
 
+    def predict(x: np.ndarray, fits: list[np.ndarray]) -> np.ndarray:
+        weights = np.stack(fits, axis=1)  # [D + 1, L]
+        z = x @ weights[:-1] + weights[-1]
+        return z if spec.numeric else 1 / (1 + np.exp(-np.clip(z, -500, 500)))
+
     x, val_x = inputs(train), inputs(validation)
-    targets = train.y.astype(bool)
+    targets = train.examples(task).y
     tried: list[tuple[float, list[np.ndarray]]] = []
     starts: list[np.ndarray | None] = [None] * len(labels)
     for strength in sorted(strengths):  # from the stiffest on: each fit starts where the one before ended
-        starts = [_fit(x, targets[:, c], strength, starts[c]) for c in range(len(labels))]
-        roc = tagging_scores(validation.y.astype(bool), _probabilities(val_x, starts), warn=False)["macro_roc"]
-        tried.append((roc, starts))
-    rocs = [roc for roc, _ in tried]
-    best = int(np.argmax(rocs))
-    predictions = _probabilities(inputs(test), tried[best][1])
+        if spec.numeric:
+            fits = _fit_ridge(x, targets, strength)
+        else:
+            fits = [_fit(x, targets[:, c], strength, starts[c]) for c in range(len(labels))]
+            starts = list(fits)
+        metric, data = spec.curves[curve], Predictions(validation.examples(task).y, predict(val_x, fits), labels)
+        tried.append((mean_of_outputs(metric.score(data)), fits))
+    values = [value for value, _ in tried]
+    best = int(np.argmax(spec.sign(curve) * np.array(values)))
     return SystemScores(
         name=name,
         split=test.name,
         labels=list(labels),
         keys=list(test.keys),
-        targets=test.y.astype(bool),
-        predictions=predictions[None],
+        targets=test.examples(task).y,
+        predictions=predict(inputs(test), tried[best][1])[None],
         seeds=[0],
-        validation={"val_roc": [float(rocs[best])]},
+        validation={curve: [float(values[best])]},
         settings={
-            "system": "logistic regression",
+            "system": "ridge regression" if spec.numeric else "logistic regression",
             "standardise": True,
             "C": float(sorted(strengths)[best]),
             "C_tried": [float(c) for c in sorted(strengths)],
-            "val_roc_tried": [float(roc) for roc in rocs],
-            "chosen_by": "val_roc",
+            f"{curve}_tried": [float(value) for value in values],
+            "chosen_by": curve,
             "in_dim": train.x.shape[1],
             "deterministic": True,
             **(about or {}),
         },
+        task=task,
     )
+
+
+def _fit_ridge(x: np.ndarray, targets: np.ndarray, strength: float) -> list[np.ndarray]:
+    """Coefficients and intercept of every number, L times [D + 1]: least squares, with the mean squared coefficients times 1 / C."""
+    from sklearn.linear_model import Ridge
+
+    model = Ridge(alpha=1 / strength).fit(x, np.asarray(targets, dtype=np.float64))
+    return list(np.concatenate([np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)[:, None]], axis=1))
 
 
 def _fit(x: np.ndarray, target: np.ndarray, strength: float, start: np.ndarray | None) -> np.ndarray:
@@ -125,9 +155,3 @@ def _fit(x: np.ndarray, target: np.ndarray, strength: float, start: np.ndarray |
         )  # weak regularisation on separable labels: validation judges the result
         model.fit(x, target)
     return np.append(model.coef_[0], model.intercept_)
-
-
-def _probabilities(x: np.ndarray, fits: list[np.ndarray]) -> np.ndarray:
-    """[N, D] and one [D + 1] per label -> [N, L]."""
-    weights = np.stack(fits, axis=1)
-    return 1 / (1 + np.exp(-np.clip(x @ weights[:-1] + weights[-1], -500, 500)))

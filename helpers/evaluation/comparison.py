@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,97 +19,118 @@ from models.errors import ConfigError, GroundtruthError
 from ..extraction.embeddings import has_tokens
 from ..extraction.origin import origin_of
 from ..metrics.scores import SystemScores
+from ..metrics.tasks import get_task
 from ..probe.inputs import Inputs, check_tracks, read_split
-from ..probe.run import ProbeResult, ProbeSettings, Split, run_probe
-from .baselines import mel_statistics, run_logistic_regression
-from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+from ..probe.protocol import Protocol
+from ..probe.run import LogCurve, ProbeResult, ProbeSettings, Split, run_probe
+from .baselines import mel_statistics, run_linear_model
+from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
 
 log = logging.getLogger(__name__)
 MEL_STATISTICS = "mel statistics + logistic regression"
 
 
+def mel_name(task: str) -> str:
+    """What mel statistics under the linear model of a task are called."""
+    return MEL_STATISTICS if not get_task(task).numeric else "mel statistics + ridge regression"
+
+
 def compare_systems(
     embeddings: Mapping[str, str | Path],
     truths: Mapping[str, Groundtruth | Values],
-    settings: ProbeSettings,
+    protocol: Protocol | None = None,
     *,
-    inputs: Inputs | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
     mels: str | Path | None = None,
     repeats: int = 0,
     folds: int = 0,
-    skip_missing: bool = False,
-    data: str = "",
-    log: Callable[[str, float, int], None] | None = None,
+    log_curve: LogCurve | None = None,
 ) -> tuple[list[SystemScores], dict[str, ProbeResult]]:
     """Scores of every system, in the order of `embeddings`, mel statistics last, and the trained probes by system (none under cross-validation).
 
-    embeddings: name -> store or folder. truths: groundtruth by split (train, val, test), or {"all": ...} for `folds` > 0.
-    inputs: what of the embeddings is seen. data: the data set's name. mels: mel store; adds mean and sd per band with logistic regression.
-    log: told the first system's curves.
+    Args:
+        embeddings: name -> store or folder.
+        truths: groundtruth by split (train, val, test), or {"all": ...} for `folds` > 0.
+        protocol: how all of them are probed.
+        mels: mel store; adds mean and sd per band with a linear model.
+        repeats: of a cross-validation.
+        folds: of a cross-validation; 0: the splits are used.
+        log_curve: is handed the first system's curves.
 
     Raises GroundtruthError, StoreError or ConfigError before training for what is missing or does not fit.
     """
-    inputs = inputs or Inputs()
-    if (mels is not None or folds) and settings.task != "multi-label":
-        raise ConfigError(
-            f"Cross-validation (data.folds, which small_data sets) and mel statistics (data.mel_dir) are for data.task=multi-label; this is "
-            f"{settings.task}: leave them out (data.folds=0)."
-        )
+    how = protocol or Protocol()
+    inputs, settings = how.inputs, how.settings
     if folds and (inputs.train, inputs.val, inputs.test) != ("mean", "mean", "mean"):
         raise ConfigError(
             "Cross-validation takes one vector per track: leave data.train_windows, data.val_windows and data.test_windows at mean."
         )
-    labels = next(iter(truths.values())).labels
     loaded: dict[str, dict[str, Split]] = {}
     for source in embeddings.values():
-        check_tracks(source, truths, inputs, skip_missing)
+        check_tracks(source, truths, inputs, how.skip_missing)
     for name, source in embeddings.items():
-        loaded[name] = {part: read_split(part, source, truth, inputs, skip_missing, data) for part, truth in truths.items()}
+        loaded[name] = {
+            part: read_split(part, source, truth, inputs, how.skip_missing, how.data) for part, truth in truths.items()
+        }
     if mels is not None:
         like = next(iter(loaded.values()))
-        loaded[MEL_STATISTICS] = {part: Split(s.name, s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()}
+        loaded[mel_name(settings.task)] = {
+            part: Split(s.name, s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()
+        }
     _same_tracks(loaded)
-    windows = _windows(inputs)
-    results: dict[str, ProbeResult] = {}
-    scores = []
+    labels = next(iter(truths.values())).labels
+    about = {name: {**_facts(source, inputs), "embeddings": str(source)} for name, source in embeddings.items()}
     if folds:
-        every = next(iter(loaded.values()))["all"]
-        group_of = dict(zip(truths["all"].keys, truths["all"].group or ()))  # labels, as was checked above
+        every, truth = next(iter(loaded.values()))["all"], truths["all"]
+        group_of = dict(zip(truth.keys, getattr(truth, "group", None) or ()))
         group = [group_of[key] for key in every.keys] if group_of else None
-        shared = repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)
-    trains = [] if folds else [parts["train"] for name, parts in loaded.items() if name != MEL_STATISTICS]
-    progress = probe_progress(settings, len(seeds) * len(settings.rates), trains)
-    with fold_progress(len(loaded) * len(shared) * folds) if folds else progress as tell:
+        grouped = {} if group is None else {"n_groups": len(set(group))}
+        said = {name: {**about.get(name, {}), **grouped} for name in loaded}
+        return _by_folds(loaded, said, settings, labels, repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)), {}
+    return _by_splits(loaded, about, labels, how, log_curve)
+
+
+def _by_folds(
+    loaded: Mapping[str, Mapping[str, Split]],
+    about: Mapping[str, Mapping[str, Any]],
+    settings: ProbeSettings,
+    labels: Sequence[str],
+    folds: np.ndarray,
+) -> list[SystemScores]:
+    """Cross-validate every system on the same folds, int [repeats, N]."""
+    scores = []
+    with fold_progress(len(loaded) * len(folds) * (int(folds.max()) + 1)) as on_fold:
         for name, parts in loaded.items():
-            linear = name == MEL_STATISTICS
-            if folds:
-                fit = logistic_fit(labels) if linear else probe_fit(labels, settings)
-                about = (
-                    {}
-                    if linear
-                    else {
-                        **asdict(settings),
-                        **token_facts(embeddings[name], inputs),
-                        **windows,
-                        "embeddings": str(embeddings[name]),
-                    }
-                )
-                about |= {} if group is None else {"n_groups": len(set(group))}
-                scores.append(cross_validate(name, fit, parts["all"], labels, shared, about, tell))
-            elif linear:
-                scores.append(run_logistic_regression(name, parts["train"], parts["val"], parts["test"], labels))
-            else:
-                told = log if not results else None
-                more = {**token_facts(embeddings[name], inputs), **windows, "embeddings": str(embeddings[name])}
-                more["train_tracks"] = len(parts["train"].keys)
-                more |= origin_of(embeddings[name], inputs.layers)
-                results[name] = run_probe(
-                    name, parts["train"], parts["val"], parts["test"], labels, seeds, settings, log=told, about=more, tell=tell
-                )
-                scores.append(results[name].scores)
-                say_unfinished(scores[-1], settings)
-                say_edge(scores[-1], settings)
+            linear = about[name].get("embeddings") is None
+            fit = linear_fit(labels, settings.task) if linear else probe_fit(labels, settings)
+            said = {**({} if linear else asdict(settings)), **about[name]}
+            scores.append(cross_validate(name, fit, parts["all"], labels, folds, said, settings.task, on_fold))
+    return scores
+
+
+def _by_splits(
+    loaded: Mapping[str, Mapping[str, Split]],
+    about: Mapping[str, Mapping[str, Any]],
+    labels: Sequence[str],
+    protocol: Protocol,
+    log_curve: LogCurve | None,
+) -> tuple[list[SystemScores], dict[str, ProbeResult]]:
+    """Train on one split, choose on another, score the third."""
+    settings, scores = protocol.settings, []
+    results: dict[str, ProbeResult] = {}
+    trains = [parts["train"] for name, parts in loaded.items() if name in about]
+    with probe_progress(settings, protocol.heads, trains) as on_epoch:
+        for name, parts in loaded.items():
+            splits = (parts["train"], parts["val"], parts["test"])
+            if name not in about:
+                scores.append(run_linear_model(name, splits, labels, settings.task))
+                continue
+            said = {**about[name], "train_tracks": len(parts["train"].keys)}
+            said |= origin_of(str(about[name]["embeddings"]), protocol.inputs.layers)
+            curves = log_curve if not results else None
+            results[name] = run_probe(name, splits, labels, protocol.seeds, settings, said, curves, on_epoch)
+            scores.append(results[name].scores)
+            log_unfinished(scores[-1], settings)
+            log_edge(scores[-1], settings)
     return scores, results
 
 
@@ -119,7 +141,7 @@ def fold_progress(folds: int) -> Iterator[Callable[[], object]]:
         yield progress.advance
 
 
-def say_unfinished(scores: SystemScores, settings: ProbeSettings) -> None:
+def log_unfinished(scores: SystemScores, settings: ProbeSettings) -> None:
     """Log where every head was best in its last epochs, so that longer training would probably score better."""
     best = np.array(scores.validation["best_epoch"])
     ends = np.isfinite(scores.history[settings.monitor_name]).sum(axis=1)
@@ -130,7 +152,7 @@ def say_unfinished(scores: SystemScores, settings: ProbeSettings) -> None:
         )  # fmt: skip
 
 
-def say_edge(scores: SystemScores, settings: ProbeSettings) -> None:
+def log_edge(scores: SystemScores, settings: ProbeSettings) -> None:
     """Log where every seed kept the largest or the smallest learning rate of a grid: a better one may lie beyond."""
     kept = set(scores.validation.get("max_lr", ()))
     for edge, word in ((max(settings.rates), "largest"), (min(settings.rates), "smallest")):
@@ -145,9 +167,9 @@ def token_facts(source: str | Path, inputs: Inputs) -> dict[str, object]:
     return {"types": inputs.types, "reduce": inputs.reduce} if has_tokens(inputs.first(source), inputs.token_size) else {}
 
 
-def _windows(inputs: Inputs) -> dict[str, object]:
-    """What is not one vector per track of one block, said with the scores."""
-    said: dict[str, object] = {}
+def _facts(source: str | Path, inputs: Inputs) -> dict[str, object]:
+    """Which tokens, layers and windows the scores are of, where there is a choice."""
+    said: dict[str, object] = {**token_facts(source, inputs)}
     if inputs.layers:
         said |= {"layers": list(inputs.layers), "layer_reduce": inputs.layer_reduce}
     if (inputs.train, inputs.val, inputs.test) != ("mean", "mean", "mean"):
@@ -157,7 +179,7 @@ def _windows(inputs: Inputs) -> dict[str, object]:
 
 @contextmanager
 def probe_progress(settings: ProbeSettings, heads: int, trains: Sequence[Split]) -> Iterator[Callable[[], object] | None]:
-    """A bar over the epochs of all heads, `heads` on each training split; what it yields is called after each. Early stops are told."""
+    """A bar over the epochs of all heads, `heads` on each training split; what it yields is called after each. Early stops end it early."""
     epochs = 0
     for split in trains:
         items = len(split.keys) if settings.examples == "random_row" else len(split.x)

@@ -6,7 +6,8 @@ is its mean over the folds that it is defined in; the spread is over repetitions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,10 @@ from datasets.groundtruth.splits import group_units
 from models.errors import ConfigError, GroundtruthError
 
 from ..metrics.scores import SystemScores
-from ..probe.run import ProbeSettings, Split, run_probe
-from .baselines import run_logistic_regression
+from ..probe.run import ProbeSettings, Split, Splits, run_probe
+from .baselines import run_linear_model
 
-Fit = Callable[[Split, Split, Split, int], np.ndarray]  # train, validation, test, seed -> probabilities [N, L] of the test split
+Fit = Callable[[Splits, int], np.ndarray]  # (train, validation, test), seed -> predictions [N, L] of the test split
 
 
 def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0, group: Sequence[str] | None = None) -> np.ndarray:
@@ -29,7 +30,9 @@ def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0, group: Sequ
     Raises ConfigError for fewer than 3 folds (test, validation and training each need one), more folds than tracks or groups, and groups so uneven
     that a fold is left without any.
     """
-    y = np.asarray(y).astype(bool)
+    y = np.asarray(y)
+    y = y if y.dtype == bool or np.isin(y, (0, 1)).all() else np.zeros(y.shape, dtype=bool)  # numbers: nothing to be spread
+    y = y.astype(bool)
     if group is not None:
         return _whole_groups(y, n_folds, seed, group)
     if not 3 <= n_folds <= len(y):
@@ -86,13 +89,21 @@ def cross_validate(
     data: Split,
     labels: Sequence[str],
     folds: np.ndarray,
-    about: dict | None = None,
-    tell: Callable[[], object] | None = None,
+    about: Mapping[str, Any] | None = None,
+    task: str = "multi-label",
+    on_fold: Callable[[], object] | None = None,
 ) -> SystemScores:
     """Score one system by repeated cross-validation.
 
-    fit: trains on one split and returns the probabilities of its test split; its seed is the repetition's number.
-    data: all tracks; its name is the data set's. folds: int [repeats, N] as `repeated_folds` makes them. tell: called after every fold.
+    Args:
+        name: what the system is called in tables.
+        fit: trains on one split and returns the predictions of its test split; its seed is the repetition's number.
+        data: all tracks; its name is the data set's.
+        labels: names of the L outputs.
+        folds: int [repeats, N] as `repeated_folds` makes them.
+        about: plain values that are saved with the result.
+        task: what is asked, which decides the scores.
+        on_fold: called after every fold.
 
     The result holds one set of out-of-fold predictions per repetition, scored fold by fold.
 
@@ -109,32 +120,31 @@ def cross_validate(
                 _part(data, mask, f"{part} of fold {f}")
                 for part, mask in (("training", ~test & ~validation), ("validation", validation), ("test", test))
             ]
-            predictions[repeat, test] = fit(*parts, repeat)
-            if tell is not None:
-                tell()
+            predictions[repeat, test] = fit((parts[0], parts[1], parts[2]), repeat)
+            if on_fold is not None:
+                on_fold()
     return SystemScores(
         name=name,
         split=f"{data.name}, {n_folds}-fold cross-validation x {len(folds)}",
         labels=list(labels),
         keys=list(data.keys),
-        targets=data.y.astype(bool),
+        targets=data.examples(task).y,
         predictions=predictions,
         seeds=list(range(len(folds))),
         settings={"n_folds": n_folds, "n_repeats": len(folds), **(about or {})},
         folds=folds,
+        task=task,
     )
 
 
 def probe_fit(labels: Sequence[str], settings: ProbeSettings | None = None) -> Fit:
     """A probe as a `fit` of `cross_validate`."""
-    return lambda train, validation, test, seed: run_probe(
-        "fold", train, validation, test, labels, seeds=(seed,), settings=settings
-    ).scores.predictions[0]
+    return lambda splits, seed: run_probe("fold", splits, labels, seeds=(seed,), settings=settings).scores.predictions[0]
 
 
-def logistic_fit(labels: Sequence[str]) -> Fit:
-    """Logistic regression as a `fit` of `cross_validate`."""
-    return lambda train, validation, test, seed: run_logistic_regression("fold", train, validation, test, labels).predictions[0]
+def linear_fit(labels: Sequence[str], task: str = "multi-label") -> Fit:
+    """A linear model as a `fit` of `cross_validate`."""
+    return lambda splits, seed: run_linear_model("fold", splits, labels, task).predictions[0]
 
 
 def _part(data: Split, mask: np.ndarray, name: str) -> Split:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,16 @@ from models.finetune import FineTuned, FineTuneObjective
 from models.weights.checkpoints import read_checkpoint
 
 from ..metrics.aggregation import aggregate, check_aggregation
+from ..metrics.metric import Predictions
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import LOWER_IS_BETTER, get_task, score
+from ..metrics.tasks import LOSS_CURVE, Task, get_task
 from ..probe.inputs import refuse_shared, split_name
 from ..probe.run import Targets, check_truths
 from ..runtime.devices import autocast, resolve_accelerator, resolve_precision
 from ..schedules import exp_warmup_linear_down
 from ..training.fit import fit
 from ..training.lightning_module import LitObjective, Optimization
+from ..training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 
@@ -55,102 +57,156 @@ class FineTuneSettings:
     precision: str = "auto"
 
 
+@dataclass(frozen=True)
+class FineTuneProtocol:
+    """How fine-tuned networks are judged.
+
+    Attributes:
+        task: what is asked. head: arguments of ProbeHead.
+        loss, monitor: as of ProbeSettings; "auto": the task's first loss, and the first curve that training logs.
+        aggregate: how the windows of a track become one prediction.
+        seeds: a network is fine-tuned with each. skip_missing: leave tracks that the store lacks out. data: the data set's name.
+
+    Raises ConfigError for what fine-tuning cannot do.
+    """
+
+    task: str = "multi-label"
+    head: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "auto"
+    monitor: str = "auto"
+    aggregate: str = "mean_prob"
+    seeds: Sequence[int] = (0, 1, 2)
+    skip_missing: bool = False
+    data: str = ""
+
+    def __post_init__(self) -> None:
+        if self.spec.numeric or self.aggregate == "best":
+            raise ConfigError(
+                "Fine-tuning is for labels, with a named aggregation: data.task=regression and data.aggregate=best are the probe's."
+            )
+        check_aggregation(self.aggregate, self.loss_name)
+        curves = (*self.spec.fit_curves, LOSS_CURVE)
+        if self.curve not in curves:
+            raise ConfigError(
+                f"Fine-tuning for {self.task} picks its epoch by {' or '.join(curves)}; optimizer.monitor is {self.curve}."
+            )
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ConfigError(f"Fine-tuning needs one or more different seeds of 0 or more, not {list(self.seeds)}.")
+
+    @property
+    def spec(self) -> Task:
+        """The task."""
+        return get_task(self.task)
+
+    @property
+    def loss_name(self) -> str:
+        """The loss that is minimised."""
+        return self.spec.loss_name(self.loss)
+
+    @property
+    def curve(self) -> str:
+        """The validation curve that picks the epoch."""
+        return self.spec.fit_curves[0] if self.monitor == "auto" else self.spec.monitor(self.monitor)
+
+
 def finetune(
     encoder: Callable[[int], AudioEncoder],
     store: str | Path,
     truths: Mapping[str, Groundtruth],
+    settings: FineTuneSettings | None = None,
+    protocol: FineTuneProtocol | None = None,
     *,
     out_dir: Path,
-    settings: FineTuneSettings | None = None,
-    head: Mapping[str, Any] | None = None,
-    task: str = "multi-label",
-    loss: str = "auto",
-    monitor: str = "auto",
-    aggregation: str = "mean_prob",
-    seeds: Sequence[int] = (0, 1, 2),
-    data: str = "",
-    name: str = "fine-tuned",
     about: Mapping[str, Any] | None = None,
     log_metric: Callable[[str, float, int], None] | None = None,
-    skip_missing: bool = False,
 ) -> SystemScores:
     """Fine-tune once per seed, and score the test tracks with each one's best epoch by validation.
 
-    encoder: the network of a seed, with its weights, not yet fine-tuned. store: what its windows are cut from. truths: train, val, test.
-    head: keywords of ProbeHead. loss, monitor: as of ProbeSettings; "auto": the task's first loss, and val_roc of tags, val_loss of classes.
-    log_metric: told the first seed's curves. Checkpoints and curves go to out_dir/seed-<seed>/.
+    Args:
+        encoder: the network of a seed, with its weights, not yet fine-tuned.
+        store: what its windows are cut from.
+        truths: train, val, test.
+        settings: of the training.
+        protocol: how it is judged.
+        out_dir: checkpoints and curves go to out_dir/seed-<seed>/.
+        about: more that the scores say of themselves.
+        log_metric: called with the first seed's curves.
 
-    Raises ConfigError, GroundtruthError or StoreError before training for what cannot be done.
+    Raises GroundtruthError or StoreError before training for what cannot be done.
     """
-    settings = settings or FineTuneSettings()
-    asked = get_task(task)
-    if task == "regression" or aggregation == "best":
-        raise ConfigError(
-            "Fine-tuning is for labels, with a named aggregation: data.task=regression and data.aggregate=best are the probe's."
-        )
-    loss = asked.loss_name(loss)
-    check_aggregation(aggregation, loss)
-    curves = ("val_roc", "val_ap", "val_loss") if task == "multi-label" else ("val_loss",)
-    monitor = curves[0] if monitor == "auto" else asked.monitor(monitor)
-    if monitor not in curves:
-        raise ConfigError(f"Fine-tuning for {task} picks its epoch by {' or '.join(curves)}; optimizer.monitor is {monitor}.")
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise ConfigError(f"Fine-tuning needs one or more different seeds of 0 or more, not {list(seeds)}.")
-    truths = _there(truths, store, skip_missing)
-    parts = [Targets(split_name(data, part), truths[part].keys, truths[part].matrix()) for part in ("train", "val", "test")]
-    check_truths(parts, truths["train"].labels, monitor, task)
-    mode = "min" if monitor in LOWER_IS_BETTER else "max"
-    test, predictions, windows = truths["test"], [], {}
-    chosen: dict[str, list[float]] = {monitor: [], "best_epoch": []}
+    settings, how = settings or FineTuneSettings(), protocol or FineTuneProtocol()
+    spec = how.spec
+    truths = _there(truths, store, how.skip_missing)
+    parts = [Targets(split_name(how.data, part), truths[part].keys, truths[part].matrix()) for part in ("train", "val", "test")]
+    check_truths(parts, truths["train"].labels, how.curve, how.task)
+    test, predictions = truths["test"], []
+    windows: dict[str, list[float]] = {}
+    chosen: dict[str, list[float]] = {how.curve: [], "best_epoch": []}
     parameters = 0
-    for seed in seeds:
+    for seed in how.seeds:
         torch.manual_seed(seed)
-        net = FineTuned(encoder(seed), test.n_labels, settings.layer, **(head or {}))
+        net = FineTuned(encoder(seed), test.n_labels, settings.layer, **how.head)
         rates = {key: getattr(settings, key) for key in ("blocks", "layer_decay", "lr", "head_lr")}
-        objective = FineTuneObjective(net, loss=loss, **rates)  # type: ignore[arg-type]
+        objective = FineTuneObjective(net, loss=how.loss_name, **rates)  # type: ignore[arg-type]
         parameters = sum(p.numel() for p in objective.parameters() if p.requires_grad)
         module = _data_module(net.encoder, store, truths, settings, seed)
-        found = fit(
-            objective,
-            module,
-            out_dir=out_dir / f"seed-{seed}",
-            max_epochs=settings.max_epochs,
-            optimization=_optimization(settings),
-            seed=seed,
-            accelerator=settings.accelerator,
-            precision=settings.precision,
-            monitor=monitor,
-            monitor_mode=mode,
-            log_metric=log_metric if seed == seeds[0] else None,
-        )
-        curve = np.array([row[monitor] for row in found.history])
-        best = int(curve.argmax() if mode == "max" else curve.argmin())
-        chosen[monitor].append(float(curve[best]))
+        best, value = _train(objective, module, settings, how, out_dir / f"seed-{seed}", seed, log_metric)
+        chosen[how.curve].append(value)
         chosen["best_epoch"].append(best)
-        assert found.best is not None
-        lit = LitObjective(objective)
-        lit.load_state_dict(read_checkpoint(found.best))
         logits, track = predict(net, module, settings)
-        predictions.append(aggregate(logits, track, len(test), aggregation, loss, asked.one_class))
-        by_window = score(task, test.matrix()[track], aggregate(logits, None, 0, aggregation, loss), test.labels, warn=False)
-        for metric in asked.metrics:
-            windows.setdefault(metric, []).append(float(by_window[metric]))
+        predictions.append(aggregate(logits, track, len(test), how.aggregate, how.loss_name, spec.one_class))
+        each = aggregate(logits, None, 0, how.aggregate, how.loss_name)
+        for metric, score in spec.score(Predictions(test.matrix()[track], each, test.labels)).items():
+            windows.setdefault(metric, []).append(score)
     return SystemScores(
-        name=name,
-        split=split_name(data, "test"),
+        name="fine-tuned",
+        split=split_name(how.data, "test"),
         labels=list(test.labels),
         keys=list(test.keys),
         targets=test.matrix(),
         predictions=np.stack(predictions),
-        seeds=[int(seed) for seed in seeds],
+        seeds=[int(seed) for seed in how.seeds],
         validation=chosen,
         settings={
-            "system": "fine-tuned", **asdict(settings), "aggregate": aggregation, "chosen_by": monitor, "trained_parameters": parameters,
+            "system": "fine-tuned", **asdict(settings), "aggregate": how.aggregate, "chosen_by": how.curve, "trained_parameters": parameters,
             "train_tracks": len(truths["train"]), **(about or {}),
         },
-        task=task,
+        task=how.task,
         windows=windows,
     )  # fmt: skip
+
+
+def _train(
+    objective: FineTuneObjective,
+    module: TrackDataModule,
+    settings: FineTuneSettings,
+    protocol: FineTuneProtocol,
+    out_dir: Path,
+    seed: int,
+    log_metric: Callable[[str, float, int], None] | None,
+) -> tuple[int, float]:
+    """Train one network, and leave it with the weights of its best epoch; return that epoch and its value of the monitored curve."""
+    mode = "max" if protocol.spec.sign(protocol.curve) > 0 else "min"
+    found = fit(
+        objective,
+        module,
+        TrainingSettings(
+            out_dir=out_dir,
+            max_epochs=settings.max_epochs,
+            seed=seed,
+            accelerator=settings.accelerator,
+            precision=settings.precision,
+            monitor=protocol.curve,
+            monitor_mode=mode,
+        ),
+        optimization=_optimization(settings),
+        log_metric=log_metric if seed == protocol.seeds[0] else None,
+    )
+    curve = np.array([row[protocol.curve] for row in found.history])
+    best = int(curve.argmax() if mode == "max" else curve.argmin())
+    assert found.best is not None
+    LitObjective(objective).load_state_dict(read_checkpoint(found.best))
+    return best, float(curve[best])
 
 
 @torch.no_grad()

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.values import Values
 from models.encoder import AudioEncoder
 
 from ..data.find import Tracks
-from ..extraction.embeddings import Reduce
-from ..extraction.extract import extract_embeddings
+from ..extraction.extract import ExtractionSettings, extract_embeddings
 from ..metrics.scores import SystemScores
-from ..probe.inputs import Inputs, read_split
-from ..probe.run import ProbeResult, ProbeSettings, Split, run_probe
+from ..probe.inputs import read_split
+from ..probe.protocol import Protocol
+from ..probe.run import ProbeResult, Split, Splits, run_probe
+from ..reports.report import Report
 from .baselines import mel_statistics
-from .comparison import MEL_STATISTICS, compare_systems
-from .crossval import cross_validate, logistic_fit, probe_fit, repeated_folds
+from .comparison import compare_systems, mel_name
+from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
 
 log = logging.getLogger(__name__)
 TRAINED, UNTRAINED = "pre-trained", "untrained"
@@ -35,47 +37,81 @@ class Study:
     scores: list[SystemScores]
     network: AudioEncoder
     store: Path
-    shown: Groundtruth  # tracks that the network has not seen
-    truths: dict[str, Groundtruth]
+    shown: Groundtruth | Values  # tracks that the network has not seen
+    truths: Mapping[str, Groundtruth | Values]
     curves: Path
     block: int
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    mels: Path | None = None  # log-mels of the tracks
     compared: Sequence[tuple[str, str]] = ()  # systems whose difference is of interest (none: the first and each other)
+
+    @property
+    def class_counts(self) -> dict[str, list[int]]:
+        """Split -> tracks per label; {} where targets are numbers."""
+        return {name: truth.counts.tolist() for name, truth in self.truths.items() if isinstance(truth, Groundtruth)}
+
+    def report(self, title: str, about: Mapping[str, Mapping[str, Any]], **more: Any) -> Report:
+        """What its page shows. about: what was run, section -> settings. more: of Report (examples, notes, intro)."""
+        return Report(
+            title, self.scores, curves=self.curves, compared=self.compared, class_counts=self.class_counts, about=about, **more
+        )
+
+    def save(self, folder: Path) -> None:
+        """Save every system's scores, with its probe where there is one, in a sub-folder by its name."""
+        for one in self.scores:
+            self.probes.get(one.name, one).save(folder / one.name.replace(" ", "_"))
+
+
+@dataclass(frozen=True)
+class ProbeSetup:
+    """How a study probes a network.
+
+    Attributes:
+        protocol: settings, inputs and seeds of the probe (no seeds of a cross-validation, whose repetitions have their own).
+        layer: that is extracted.
+        batch_size: windows at once in extraction.
+        z_scored: beside it the same probe on z-scored inputs.
+    """
+
+    protocol: Protocol
+    layer: int
+    batch_size: int
+    z_scored: bool = False
 
 
 def split_study(
-    trained: AudioEncoder,
-    untrained: AudioEncoder,
-    found: Tracks,
-    folder: Path,
-    *,
-    seeds: Sequence[int],
-    settings: ProbeSettings,
-    inputs: Inputs,
-    block: int,
-    batch_size: int,
-    mels: Path | None,
-    z_scored: bool = False,
+    trained: AudioEncoder, untrained: AudioEncoder, found: Tracks, folder: Path, probe: ProbeSetup, mels: Path | None
 ) -> Study:
-    """The three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
+    """Return the three systems on the splits train, val and test; `folder` has the training's history and gets the embeddings.
 
-    inputs: what of the embeddings the probe sees. mels: mel store of the same tracks, for mel statistics (none: without them).
-    z_scored: beside them both networks once more, under the same probe on z-scored inputs.
+    mels: mel store of the same tracks, for mel statistics; None: without them.
     """
     stores: dict[str, str | Path] = {}
+    settings = probe.protocol.settings
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
-        stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, block, batch_size)
-    common: dict[str, Any] = dict(inputs=inputs, seeds=seeds, data=found.name)
-    scores, probes = compare_systems(stores, found.truths, settings, mels=mels, **common)
+        stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, probe)
+    scores, probes = compare_systems(stores, found.truths, replace(probe.protocol, data=found.name), mels=mels)
     compared = [(TRAINED, one.name) for one in scores[1:]]
-    if z_scored:
+    if probe.z_scored:
         named = {f"{name}, inputs z-scored": path for name, path in stores.items()}
-        more, more_probes = compare_systems(named, found.truths, replace(settings, standardise=True), **common)
+        how = replace(probe.protocol, data=found.name, settings=replace(settings, standardise=True))
+        more, more_probes = compare_systems(named, found.truths, how)
         scores, probes = [*scores, *more], {**probes, **more_probes}
-        compared += [(more[0].name, one) for one in (more[1].name, *([MEL_STATISTICS] if mels is not None else []))]
+        compared += [(more[0].name, one) for one in (more[1].name, *([mel_name(settings.task)] if mels is not None else []))]
     truths = found.truths
-    return Study(scores, trained, found.store, truths["test"], truths, folder / "history.json", block, probes, compared=compared)
+    return Study(
+        scores,
+        trained,
+        found.store,
+        truths["test"],
+        truths,
+        folder / "history.json",
+        probe.layer,
+        probes,
+        mels=mels,
+        compared=compared,
+    )
 
 
 def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
@@ -87,50 +123,71 @@ def forget_older_embeddings(folder: Path, checkpoint: Path) -> None:
 
 
 def folds_study(
-    pretrain: Callable[[Mapping[str, Groundtruth], Path], AudioEncoder],
+    pretrain: Callable[[Mapping[str, Groundtruth | Values], Path], AudioEncoder],
     untrained: AudioEncoder,
     found: Tracks,
     folder: Path,
+    probe: ProbeSetup,
+    mels: Path | None,
     *,
     folds: int,
     repeats: int,
-    settings: ProbeSettings,
-    types: str,
-    reduce: Reduce,
-    block: int,
-    batch_size: int,
 ) -> Study:
-    """The three systems by repeated k-fold cross-validation, on the same folds; each fold's network is pre-trained without its test tracks.
+    """Return the three systems by repeated k-fold cross-validation, on the same folds; each fold's network is pre-trained without its test tracks.
 
-    pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
+    Args:
+        pretrain: {"train", "val"} groundtruths and a folder -> the trained network.
+        untrained: the network before any training.
+        found: tracks, with one groundtruth "all".
+        folder: for embeddings and the folds' trainings.
+        probe: of every fold.
+        mels: mel store of the same tracks, for mel statistics; None: without them.
+        folds, repeats: of the cross-validation.
     """
-    truth = found.truths["all"]
-    inputs = Inputs(types, reduce, untrained.embed_dim)
-    baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, block, batch_size)
+    truth, settings, inputs = found.truths["all"], probe.protocol.settings, probe.protocol.inputs
+    baseline = _embed(untrained, found.store, folder / "embeddings" / UNTRAINED, UNTRAINED, probe)
     everything = read_split("all", baseline, truth, inputs, skip_missing=True, data=found.name)
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
 
-    def fit(train: Split, validation: Split, test: Split, repeat: int) -> np.ndarray:
+    number = {key: i for i, key in enumerate(truth.keys)}
+
+    def tracks_of(split: Split) -> Groundtruth | Values:
+        return truth.subset([number[key] for key in split.keys])
+
+    def fit(splits: Splits, repeat: int) -> np.ndarray:
+        train, validation, test = splits
         where = folder / "folds" / f"{len(last)}"
         log.info("Fold %d of %d.", len(last) + 1, folds * repeats)
-        net = pretrain({"train": truth.subset(train.keys), "val": truth.subset(validation.keys)}, where)
-        path = _embed(net, found.store, where / "embeddings", TRAINED, block, batch_size)
-        parts = [read_split(part.name, path, truth.subset(part.keys), inputs) for part in (train, validation, test)]
-        last[str(where)] = (net, where, test.keys)
-        return run_probe("fold", *parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]
+        net = pretrain({"train": tracks_of(train), "val": tracks_of(validation)}, where)
+        path = _embed(net, found.store, where / "embeddings", TRAINED, probe)
+        parts = tuple(read_split(part.name, path, tracks_of(part), inputs) for part in splits)
+        last[str(where)] = (net, where, test)
+        return run_probe("fold", parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]  # type: ignore[arg-type]
 
-    about = {"types": types, "reduce": reduce, "block": block}
-    mel = Split(everything.name, everything.keys, mel_statistics(found.store, everything.keys), everything.y)
+    about, task = {"types": inputs.types, "reduce": inputs.reduce, "block": probe.layer}, settings.task
     scores = [
-        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about),
-        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about),
-        cross_validate(MEL_STATISTICS, logistic_fit(truth.labels), mel, truth.labels, chosen),
+        cross_validate(TRAINED, fit, everything, truth.labels, chosen, about, task),
+        cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about, task),
     ]
+    if mels is not None:
+        mel = Split(everything.name, everything.keys, mel_statistics(mels, everything.keys), everything.y)
+        scores.append(cross_validate(mel_name(task), linear_fit(truth.labels, task), mel, truth.labels, chosen, task=task))
     net, where, unseen = list(last.values())[-1]
     notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)
-    return Study(scores, net, found.store, truth.subset(unseen), {"all": truth}, where / "history.json", block, notes=notes)
+    return Study(
+        scores,
+        net,
+        found.store,
+        tracks_of(unseen),
+        {"all": truth},
+        where / "history.json",
+        probe.layer,
+        notes=notes,
+        mels=mels,
+    )
 
 
-def _embed(net: AudioEncoder, store: Path, out: Path, name: str, block: int, batch_size: int) -> Path:
-    return extract_embeddings(net, store, out, [block], model=name, batch_size=batch_size).paths[block]
+def _embed(net: AudioEncoder, store: Path, out: Path, name: str, probe: ProbeSetup) -> Path:
+    settings = ExtractionSettings(model=name, batch_size=probe.batch_size)
+    return extract_embeddings(net, store, out, [probe.layer], settings).paths[probe.layer]

@@ -27,9 +27,9 @@ from models.errors import ConfigError
 
 from ..extraction.embeddings import has_tokens
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import LOWER_IS_BETTER
 from ..probe.head_training import HeadSpec, TrainedHead, train_heads
-from ..probe.inputs import Inputs, check_tracks, layer_folders, read_split
+from ..probe.inputs import check_tracks, layer_folders, read_split
+from ..probe.protocol import Protocol
 from ..probe.run import ProbeResult, ProbeSettings, Split, chosen_rates, prepare, score_test
 from ..utils.json_values import plain
 from .comparison import probe_progress
@@ -61,23 +61,27 @@ class Cell:
 def run_sweep(
     source: str | Path,
     truths: Mapping[str, Groundtruth | Values],
-    settings: ProbeSettings,
-    inputs: Inputs,
+    protocol: Protocol | None = None,
     *,
     layers: Sequence[int] | None = None,
     types: Sequence[str] = ("c", "d", "t"),
-    seeds: Sequence[int] = (0, 1, 2),
     cache: Path,
-    skip_missing: bool = False,
-    data: str = "",
 ) -> list[Cell]:
     """Probe every block with every kind of token; cells in the order of `layers`, then `types`.
 
-    source: folder with a sub-folder of embeddings per block. layers: none: all of them. types: letters of tokens, each entry a line of the figure
-    (several letters: reduced as `inputs` says); embeddings without tokens make one line. cache: folder of finished cells.
+    Args:
+        source: folder with a sub-folder of embeddings per block.
+        truths: groundtruth by split.
+        protocol: how all of them are probed.
+        layers: blocks; none: all of them.
+        types: letters of tokens, each entry a line of the figure (several letters: reduced as the inputs say); embeddings without tokens
+            make one line.
+        cache: folder of finished cells.
 
     Raises ConfigError, StoreError or GroundtruthError before training for what is not there or does not fit.
     """
+    how = protocol or Protocol()
+    inputs, settings, seeds = how.inputs, how.settings, how.seeds
     if inputs.layers:
         raise ConfigError("A sweep takes the blocks one by one: leave data.layers out, and name them in sweep.layers.")
     if not types or len({frozenset(kind) for kind in types}) != len(types):
@@ -88,22 +92,23 @@ def run_sweep(
         log.info("%s holds one vector per window: there are no tokens to choose of, and one line is drawn.", source)
         types, chosen = (VECTORS,), {VECTORS: inputs}
     for folder in folders.values():
-        check_tracks(folder, truths, skip_missing=skip_missing)
+        check_tracks(folder, truths, skip_missing=how.skip_missing)
     labels = next(iter(truths.values())).labels
     done: dict[tuple[int, str], SystemScores] = {}
     for block, folder in folders.items():
-        key = _key(folder, truths, settings, inputs, seeds, skip_missing)
+        key = _key(folder, truths, how)
         places = {kind: cache / key / kind for kind in types}
         lacking = [kind for kind in types if not (places[kind] / "scores.json").is_file()]
         splits = {
-            kind: {part: read_split(part, folder, truth, chosen[kind], skip_missing, data) for part, truth in truths.items()}
+            kind: {
+                part: read_split(part, folder, truth, chosen[kind], how.skip_missing, how.data) for part, truth in truths.items()
+            }
             for kind in lacking
         }
         log.info("Block %d: %s", block, f"{len(lacking)} of {len(types)} kinds of token" if lacking else "there already")
-        with probe_progress(settings, len(seeds) * len(settings.rates), [s["train"] for s in splits.values()]) as tell:
-            for kind, result in _probe(
-                splits, labels, seeds, settings, {"block": block, "embeddings": str(folder)}, tell
-            ).items():
+        about = {"block": block, "embeddings": str(folder)}
+        with probe_progress(settings, how.heads, [s["train"] for s in splits.values()]) as on_epoch:
+            for kind, result in _probe(splits, labels, seeds, settings, about, on_epoch).items():
                 result.save(places[kind])
         done |= {(block, kind): SystemScores.load(places[kind]) for kind in types}
     return [Cell(block, kind, done[block, kind]) for block in folders for kind in types]
@@ -115,14 +120,14 @@ def _probe(
     seeds: Sequence[int],
     settings: ProbeSettings,
     about: dict[str, Any],
-    tell: Callable[[], object] | None,
+    on_epoch: Callable[[], object] | None,
 ) -> dict[str, ProbeResult]:
     """All kinds of tokens of one block, their heads side by side."""
     kinds = list(splits)
-    sources = [prepare(s["train"], s["val"], s["test"], labels, seeds, settings) for s in splits.values()]
+    sources = [prepare((s["train"], s["val"], s["test"]), labels, seeds, settings) for s in splits.values()]
     specs = [HeadSpec(int(seed), rate, i) for i in range(len(kinds)) for seed in seeds for rate in settings.rates]
     heads: dict[int, list[TrainedHead]] = {i: [] for i in range(len(kinds))}
-    for head in chosen_rates(train_heads(specs, sources, settings, labels, tell), settings) if specs else []:
+    for head in chosen_rates(train_heads(specs, sources, settings, labels, on_epoch), settings) if specs else []:
         heads[head.spec.source].append(head)
     return {
         kind: score_test(
@@ -141,10 +146,7 @@ def _probe(
 def _key(
     folder: Path,
     truths: Mapping[str, Groundtruth | Values],
-    settings: ProbeSettings,
-    inputs: Inputs,
-    seeds: Sequence[int],
-    skip_missing: bool,
+    protocol: Protocol,
 ) -> str:
     """A name made of everything that decides a block's numbers: embeddings, labels, settings, code."""
     digest = hashlib.sha256()
@@ -156,7 +158,8 @@ def _key(
         digest.update("\n".join([part, *truth.keys, *truth.labels]).encode())
         digest.update(np.ascontiguousarray(truth.matrix()).tobytes())
     about = {
-        "settings": asdict(settings), "inputs": {**asdict(inputs), "types": "", "memory": 0}, "seeds": list(seeds), "skip": skip_missing,
+        "settings": asdict(protocol.settings), "inputs": {**asdict(protocol.inputs), "types": "", "memory": 0}, "seeds": list(protocol.seeds),
+        "skip": protocol.skip_missing,
         "code": CODE_VERSION,
     }  # fmt: skip
     digest.update(json.dumps(plain(about), sort_keys=True).encode())
@@ -165,16 +168,16 @@ def _key(
 
 def best_by_validation(cells: Sequence[Cell]) -> Cell:
     """The cell whose mean validation score is best: what a user of the network would have chosen without the test split."""
-    lower = cells[0].monitor in LOWER_IS_BETTER
-    return min(cells, key=lambda cell: cell.validation * (1 if lower else -1))
+    sign = cells[0].scores.spec.sign(cells[0].monitor)
+    return min(cells, key=lambda cell: -sign * cell.validation)
 
 
 def write_tables(cells: Sequence[Cell], folder: Path) -> tuple[Path, Path]:
     """sweep.csv, a row per block, kind of token and seed, and sweep.json, a summary per cell. Returns both paths."""
-    metrics = cells[0].scores.asked.metrics
+    metrics = cells[0].scores.spec.metrics
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["block", "types", "seed", "split", "best_epoch", cells[0].monitor, *(f"test_{m}" for m in metrics)])
+    writer.writerow(["block", "types", "seed", "split", "best_epoch", cells[0].monitor, *(f"test_{m.name}" for m in metrics)])
     for cell in cells:
         s = cell.scores
         for i, seed in enumerate(s.seeds):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,25 +20,29 @@ from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
 from models.weights.head_origin import weights_sha256
-from models.windows import Tail
 
 from ..runtime.devices import autocast, resolve_precision
-from .outputs import OTHER_DATA, NpyOutput, Output, Pool, StoreOutput
+from .outputs import OTHER_DATA, NpyOutput, Output, StoreOutput
+from .settings import ExtractionSettings
 
 log = logging.getLogger(__name__)
-Format = Literal["store", "npy"]
 CODE_VERSION = 1  # raised when a change here, or in the network, changes the numbers: older outputs are then not resumed
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """What an extraction did: where each output stands (by block, or "logits"), tracks in it, tracks and windows computed now, seconds."""
+    """What an extraction did: where each output stands (by block, or "logits"), its tracks, tracks and windows computed now, seconds."""
 
     paths: dict[int | str, Path]
-    n_tracks: int
+    names: list[str]
     n_new: int
     n_windows: int
     seconds: float
+
+    @property
+    def n_tracks(self) -> int:
+        """Number of tracks in the outputs."""
+        return len(self.names)
 
 
 class Job:
@@ -48,41 +52,32 @@ class Job:
         self,
         network: AudioEncoder,
         source: str | Path | TrackStore,
-        model: str,
+        settings: ExtractionSettings,
         names: Sequence[str] | None,
-        clip_frames: int | None,
-        half_overlap: bool,
-        tail: Tail,
-        batch_size: int,
-        precision: str,
         shard: int | None = None,
     ):
-        self.network, self.batch_size, self.shard = network, batch_size, shard
+        self.network, self.settings, self.batch_size, self.shard = network, settings, settings.batch_size, shard
         self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
         self.store.require(**network.stored)
         if self.store.item_shape != network.stored_item:
             raise StoreError(
                 f"The store holds items of {list(self.store.item_shape)}; the network takes {list(network.stored_item)}."
             )
-        length = network.window_length if clip_frames is None else clip_frames
+        length = network.window_length if settings.clip_frames is None else settings.clip_frames
         shortest, longest = network.window_range
         if not shortest <= length <= longest:
             raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
-        if tail not in get_args(Tail):
-            raise ConfigError(f"tail is '{tail}'; choose one of {', '.join(get_args(Tail))}.")
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more.")
-        self.cut = WindowRule(length, max(length // 2, 1) if half_overlap else length, tail)
+        self.cut = WindowRule(length, max(length // 2, 1) if settings.half_overlap else length, settings.tail)
         self.device = next(network.parameters()).device
-        self.precision = resolve_precision(precision, "cpu" if self.device.type == "cpu" else "gpu")
+        self.precision = resolve_precision(settings.precision, "cpu" if self.device.type == "cpu" else "gpu")
         if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
-            raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {precision}.")
+            raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {settings.precision}.")
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks]
         self._heard = np.zeros(len(self.names), bool)  # of each track, whether a window of it was not all zeros
         self.attrs = {
             **{key: value for key, value in network.stored.items() if key != "kind"},
-            "model": model,
+            "model": settings.model or network.family,
             "weights_sha256": weights_sha256(network),
             **network.about_extraction,
             **self.cut.attrs(),
@@ -97,33 +92,18 @@ class Job:
         return np.unique([self.store.index(name) for name in names])
 
     def outputs(
-        self,
-        stack: ExitStack,
-        folder: Path,
-        kind: str,
-        item_shape: tuple[int, ...],
-        dtype: str,
-        format: str,
-        pool: str,
-        more: dict[str, Any],
+        self, stack: ExitStack, folder: Path, kind: str, item_shape: tuple[int, ...], more: Mapping[str, Any]
     ) -> list[Output]:
-        """Open one output and the windows beside it; `stack` closes them."""
-        if dtype not in ("float32", "float16"):
-            raise ConfigError(f"dtype is '{dtype}'; choose float32 or float16.")
+        """Open one output and the windows beside it; `stack` closes them. more: attributes of this output."""
+        chosen = self.settings
         attrs = {"kind": kind, **self.attrs, **more}
-        if format == "npy":
-            if pool not in get_args(Pool):
-                raise ConfigError(f"pool is '{pool}'; choose one of {', '.join(get_args(Pool))}.")
-            made: list[Output] = [NpyOutput(folder, kind, dtype, attrs, self.names, pool)]
-        elif format == "store":
-            if pool != "none":
-                raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")
-            made = [StoreOutput(shard_path(folder / f"{kind}.h5", self.shard), item_shape, dtype, attrs, self.names)]
+        if chosen.format == "npy":
+            made: list[Output] = [NpyOutput(folder, kind, chosen.dtype, attrs, self.names, chosen.pool)]
+        else:
+            made = [StoreOutput(shard_path(folder / f"{kind}.h5", self.shard), item_shape, chosen.dtype, attrs, self.names)]
             stack.callback(made[0].close)
             about = {"kind": "windows", "of": kind, **{k: v for k, v in self.attrs.items() if k == "hop"}, **self.cut.attrs()}
             made.append(StoreOutput(shard_path(folder / "windows" / "windows.h5", self.shard), (2,), "int64", about, self.names))
-        else:
-            raise ConfigError(f"format is '{format}'; choose one of {', '.join(get_args(Format))}.")
         stack.callback(made[-1].close)
         return made
 
@@ -150,7 +130,7 @@ class Job:
                 )
             finished = {key: [output.finish() for output in group] for key, group in outputs.items()}
             paths = {key: written[0] for key, written in finished.items()}
-        return Extraction(paths, len(self.names), int(lacking.sum()), n_windows, time.monotonic() - started)
+        return Extraction(paths, self.names, int(lacking.sum()), n_windows, time.monotonic() - started)
 
     def _refuse_other_data(self, outputs: Sequence[Output], counts: np.ndarray) -> None:
         """Raises StoreError where a complete output has other numbers of windows than these tracks give: it was made of others of their names."""

@@ -12,24 +12,25 @@ import shutil
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from datasets.jobs.cluster import check_place, connect, run_tasks
-from datasets.jobs.shard_plan import Plan, planned_names, write_manifest
+from datasets.jobs.shard_plan import Plan, Planned, planned_names, write_manifest
 from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
+from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreBusyError, StoreError, WeightsError
 from models.weights.head_origin import weights_sha256
 
-from ..families import family
-from ..families.maest import build_network
+from ..families import get_family
+from ..families.base import Config
 from ..runtime.devices import resolve_accelerator, resolve_precision
 from .extract import Extraction, extract_embeddings, extract_logits
+from .settings import ExtractionSettings
 
-Kind = Literal["embeddings", "logits"]
 SHARD_TRACKS = 1024
 ROUNDS = 3  # times that a shard is begun whose workers died
 ATTEMPTS = ".attempts"
@@ -37,25 +38,27 @@ ATTEMPTS = ".attempts"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a worker builds the network: its sections of the config as JSON, the seed of random weights, and the hash that must come out."""
+    """How a worker builds the network: from its config, the seed of random weights, and the hash that must come out.
 
-    config: str
+    settings: of the network that this process has built, as JSON: with the hash they tell recipes apart.
+    """
+
+    family: str
+    config: Config = field(compare=False, repr=False)
     accelerator: str
     seed: int
+    settings: str
     sha256: str
 
     @staticmethod
-    def of(network: Any, config: Mapping[str, Any], accelerator: str, seed: int) -> Recipe:
-        """Of the network that this process has built from the same sections: `family` and its section, or `maest` and `datamodule`."""
-        return Recipe(json.dumps(dict(config)), accelerator, seed, weights_sha256(network))
+    def of(network: AudioEncoder, config: Config, seed: int) -> Recipe:
+        """Return the recipe of the network that this process has built from the same config."""
+        settings = json.dumps(network.saved_settings, sort_keys=True)
+        return Recipe(network.family, config, config.trainer.accelerator, seed, settings, weights_sha256(network))
 
-    def build(self) -> Any:
-        """The network, on its device in eval mode. Raises WeightsError where its weights are others."""
-        c = json.loads(self.config)
-        if "family" in c:
-            made = family(c["family"]).network(c, None, self.seed)
-        else:
-            made = build_network(c["maest"], c["datamodule"], None, self.seed)
+    def build(self) -> AudioEncoder:
+        """Return the network, on its device in eval mode. Raises WeightsError where its weights are others."""
+        made = get_family(self.family).network(self.config, None, self.seed)
         made = made.to("cuda" if resolve_accelerator(self.accelerator) == "gpu" else "cpu").eval()
         if weights_sha256(made) != self.sha256:
             raise WeightsError(
@@ -65,21 +68,38 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class ExtractTask:
-    """One shard to extract. settings: further arguments of the extracting function; private: in a folder of its own."""
+class Place:
+    """Where shards are computed: in `jobs` processes of this machine, or by `workers` of a dask `scheduler`; `shard_tracks` tracks to a shard."""
 
-    kind: Kind
+    jobs: int | None = 1
+    scheduler: str | None = None
+    workers: int | None = None
+    shard_tracks: int | None = None
+
+
+@dataclass(frozen=True)
+class ExtractTask:
+    """One shard to extract. blocks: of embeddings; None: logits. private: in a folder of its own."""
+
+    blocks: tuple[int, ...] | None
     out: str
     shard: int
     place: int
     source: tuple[str, ...]
     recipe: Recipe
-    settings: tuple[tuple[str, Any], ...]
+    settings: ExtractionSettings
     private: bool = False
+
+    def extract(self, names: Sequence[str], folder: Path, network: AudioEncoder, source: TrackStore) -> Extraction:
+        """Extract the tracks of `names` into the task's shard of the outputs in `folder`."""
+        more = {"names": names, "shard": self.shard}
+        if self.blocks is None:
+            return extract_logits(network, source, folder, self.settings, **more)  # type: ignore[arg-type]
+        return extract_embeddings(network, source, folder, self.blocks, self.settings, **more)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1)
-def _network(recipe: Recipe) -> Any:
+def _network(recipe: Recipe) -> AudioEncoder:
     return recipe.build()
 
 
@@ -93,10 +113,9 @@ def extract_shard(task: ExtractTask) -> int:
     out = Path(task.out)
     names = planned_names(out, task.shard, task.place)
     network, store = _network(task.recipe), _store(task.source)
-    extract = extract_embeddings if task.kind == "embeddings" else extract_logits
 
     def into(folder: Path) -> int:
-        return extract(network, store, folder, names=names, shard=task.shard, **dict(task.settings)).n_new  # type: ignore[operator]
+        return task.extract(names, folder, network, store).n_new
 
     if not task.private:
         try:
@@ -116,36 +135,42 @@ def extract_shard(task: ExtractTask) -> int:
 
 
 def extract_in_shards(
-    kind: Kind,
-    network: Any,
+    network: AudioEncoder,
     source: TrackStore,
     out: Path,
     recipe: Recipe,
     *,
+    blocks: Sequence[int] | None,
+    settings: ExtractionSettings,
     names: Sequence[str] | None,
-    size: int | None = None,
-    scheduler: str | None = None,
-    workers: int | None = None,
-    jobs: int | None = None,
-    **settings: Any,
+    place: Place,
 ) -> Extraction:
-    """`extract_embeddings` or `extract_logits` into shards of `size` tracks (1024, or as begun), and a manifest.json beside each output.
+    """`extract_embeddings` or `extract_logits` into shards of tracks (1024, or as begun), and a manifest.json beside each output.
 
-    network: the one of this process, made by `recipe`. scheduler, workers: datasets.cluster.connect; jobs: of run_tasks. settings: further
-    arguments of the extracting function. The paths returned are those of the stores, which TrackStore.open opens with all their shards.
+    Args:
+        network: the one of this process, made by `recipe`.
+        source: store of what the network takes.
+        out: folder of the outputs.
+        recipe: by which workers make the network.
+        blocks: of embeddings; None: logits are extracted.
+        settings: windows, batches, formats.
+        names: tracks of the source; None: all.
+        place: where the shards are computed, and how large they are.
+
+    Returns the paths of the stores, which TrackStore.open opens with all their shards.
 
     Raises ConfigError for format npy, StoreError for outputs of other settings or begun as one store, ClusterError.
     """
     began = time.monotonic()
-    check_place(scheduler, workers, jobs)
-    if settings.get("format", "store") != "store":
+    check_place(place.scheduler, place.workers, place.jobs)
+    if settings.format != "store":
         raise ConfigError(
-            "Shards are track stores: extract in shards with predict.format=store (datasets.layouts writes .npy of it afterwards)."
+            "Shards are track stores: extract in shards with predict.format=store (datasets.store.layouts writes .npy of it afterwards)."
         )
-    settings["precision"] = resolve_precision(
-        settings.get("precision", "32"), "cpu" if recipe.accelerator == "cpu" else _device(network)
-    )
-    bases = _bases(kind, out, settings)
+    device = "cpu" if recipe.accelerator == "cpu" or network.device.type == "cpu" else "gpu"
+    settings = replace(settings, precision=resolve_precision(settings.precision, device))
+    chosen_blocks = None if blocks is None else tuple(dict.fromkeys(blocks))
+    bases = _bases(chosen_blocks, out)
     for base in bases.values():
         if TrackStore.state(base) != "absent":
             raise StoreError(
@@ -154,49 +179,37 @@ def extract_in_shards(
     chosen = set(source.names if names is None else names)
     ordered = [name for name in source.names if name in chosen]
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(out, size or Plan.size_of(out) or SHARD_TRACKS)
+    plan = Plan(out, place.shard_tracks or Plan.size_of(out) or SHARD_TRACKS)
     planned = {name for one in plan.shards for name in one.names}
     fresh = [name for name in ordered if name not in planned]
     paths = tuple(str(path.resolve()) for path in source.paths)
-    given = tuple(sorted((key, tuple(value) if isinstance(value, list) else value) for key, value in settings.items()))
+
+    def task(shard: Planned) -> ExtractTask:
+        return ExtractTask(chosen_blocks, str(out.resolve()), shard.shard, shard.place, paths, recipe, settings)
+
     done = {one.shard for one in plan.shards if all(_is_sealed(base, one.shard) for base in bases.values())}
-    if done:
-        _refuse_others(kind, network, source, out, plan, min(done), settings)
-    with connect(scheduler if fresh or len(done) < len(plan.shards) else None, workers) as client:
+    if done:  # opened as if to be extracted: that refuses other weights and settings, and computes nothing
+        first = plan.shards[min(done)]
+        task(first).extract(first.names, out, network, source)
+    with connect(place.scheduler if fresh or len(done) < len(plan.shards) else None, place.workers) as client:
         plan.add(fresh)  # only now: a scheduler that cannot be reached leaves no plan behind, and one store may still be chosen
-        todo = [
-            ExtractTask(kind, str(out.resolve()), one.shard, one.place, paths, recipe, given)
-            for one in plan.shards
-            if one.shard not in done
-        ]
-        new = _run(todo, {one.shard: len(one.names) for one in plan.shards}, client, jobs)
+        todo = [task(one) for one in plan.shards if one.shard not in done]
+        new = _run(todo, {one.shard: len(one.names) for one in plan.shards}, client, place.jobs)
     for base in bases.values():
         if todo:
             write_manifest(base, TrackStore.open([shard_path(base, 0)]).attrs, (one.shard for one in plan.shards))
-    return Extraction(dict(bases), len(ordered), new, 0, time.monotonic() - began)
+    return Extraction(dict(bases), ordered, new, 0, time.monotonic() - began)
 
 
-def _device(network: Any) -> str:
-    return "cpu" if next(network.parameters()).device.type == "cpu" else "gpu"
-
-
-def _bases(kind: Kind, out: Path, settings: Mapping[str, Any]) -> dict[int | str, Path]:
-    if kind == "logits":
+def _bases(blocks: Sequence[int] | None, out: Path) -> dict[int | str, Path]:
+    if blocks is None:
         return {"logits": out / "logits.h5"}
-    return {block: out / str(block) / "embeddings.h5" for block in dict.fromkeys(settings["blocks"])}
+    return {block: out / str(block) / "embeddings.h5" for block in blocks}
 
 
 def _is_sealed(base: Path, shard: int) -> bool:
     windows = base.parent / "windows" / "windows.h5"
     return TrackStore.state(base, shard) == TrackStore.state(windows, shard) == "sealed"
-
-
-def _refuse_others(
-    kind: Kind, network: Any, source: TrackStore, out: Path, plan: Plan, shard: int, settings: Mapping[str, Any]
-) -> None:
-    """A shard that is done is opened as if to be extracted: that refuses other weights and settings, and computes nothing."""
-    extract = extract_embeddings if kind == "embeddings" else extract_logits
-    extract(network, source, out, names=plan.shards[shard].names, shard=shard, **settings)  # type: ignore[operator]
 
 
 def _run(todo: list[ExtractTask], sizes: Mapping[int, int], client: Any, jobs: int | None) -> int:

@@ -1,21 +1,26 @@
-"""The self-supervised families that ex_ssl.py trains: from their config section to network, objective and kind of batches.
-
-A family is a module of this package with the public functions of clmr.py (`rate`, `labelled`, `check`, `network`, `objective`, `batches`, ...);
-its models are a folder of models/, its section a dataclass of configs/schema_ssl.py, its named configs stand in configs/.
-"""
+"""The families of models, each a module of this package with a `FAMILY`; found by name, listed nowhere. Importing the package itself is cheap."""
 
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+import os
+from typing import TYPE_CHECKING
 
-from models.errors import ConfigError, nearest
+if TYPE_CHECKING:
+    from .base import Family
 
-FAMILIES = ("clmr",)
+# a family may live outside the checkout: FOLDER/helpers/families/<name>.py, beside FOLDER/models/<name>/ and FOLDER/configs/<name>.py
+__path__ += [
+    os.path.join(folder, "helpers", "families") for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep) if folder
+]
 
 
-def family(name: str) -> ModuleType:
-    """The family's module. Raises ConfigError for an unknown name."""
+def get_family(name: str) -> Family:
+    """Return a family by its name. Raises ConfigError, naming the nearest, for an unknown one."""
+    from models.errors import ConfigError, nearest
+    from models.registry import FAMILIES  # at first use: it imports torch
+
     if name not in FAMILIES:
         raise ConfigError(f"There is no family '{name}'; there are {', '.join(FAMILIES)}.{nearest(name, FAMILIES)}")
-    return importlib.import_module(f".{name}", __package__)
+    found: Family = importlib.import_module(f".{name}", __package__).FAMILY
+    return found

@@ -1,5 +1,7 @@
-"""Metrics, the tasks that they score, and how windows become tracks."""
+"""Metrics, the tasks that they score, and how windows become tracks. A module per kind of task registers it with its metrics."""
 
-from .tagging import aggregate_tracks, tagging_scores
+from . import classes, keys, regression, tagging
+from .aggregation import aggregate_tracks
+from .tagging import tagging_scores
 
-__all__ = ["aggregate_tracks", "tagging_scores"]
+__all__ = ["aggregate_tracks", "classes", "keys", "regression", "tagging", "tagging_scores"]

@@ -1,7 +1,7 @@
 """What a system scored: several seeds on one split, with the spread, and the predictions kept for later comparisons.
 
 Conventions: scores are shares in [0, 1]; sd is the sample standard deviation over seeds (nan for one seed); an interval is the bootstrap's over
-tracks of the mean over seeds. Classes without positives (or, for ROC-AUC, without negatives) leave the means and are counted.
+tracks of the mean over seeds. Outputs without a score (a class without positives) leave the means and are counted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from datasets.utils.files import atomic
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
-from .tagging import interval_of
-from .tasks import BOUNDS, Task, get_task, resampled, score
+from .metric import Draws, Metric, Predictions, interval_of, mean_of_outputs, score_folds, within
+from .tasks import Task, get_task
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,12 @@ class SystemScores:
     targets: bool [N, L]; of a regression float [N, L].
     predictions: probabilities float64 [S, N, L], one set per seed; of a regression the values.
     seeds: the S seeds.
-    validation: per seed what the system was chosen by, e.g. {"val_roc": [S]}.
+    validation: per seed what the system was chosen by: curve -> [S].
     history: curves of the training, name -> [S, epochs].
     settings: how it was made (plain values).
-    folds: of a cross-validation, int [S, N]. A class's score is then the mean over the folds that it is defined in: predictions of different
-        folds come from different heads and are not ranked against each other (Forman and Scholz, 2010).
+    folds: of a cross-validation, int [S, N]; scored as `metric.score_folds` says.
     warn: say, when scores are first asked for, which classes have none.
-    task: what was asked (helpers/tasks.py), which decides the scores. windows: the same scores window by window, metric -> [S], where windows were
+    task: what was asked (tasks.py), which decides the scores. windows: the same scores window by window, metric -> [S], where windows were
         scored at all.
     """
 
@@ -72,92 +71,101 @@ class SystemScores:
             raise ConfigError(
                 f"Folds of '{self.name}' are {self.folds.shape}; {want[0]} repetitions of {want[1]} tracks want {want[:2]}."
             )
-        if self.folds is not None and self.task != "multi-label":
-            raise ConfigError(f"Cross-validation is for the task multi-label; '{self.name}' is {self.task}.")
 
     @property
-    def asked(self) -> Task:
-        """The task, with its scores' names."""
+    def spec(self) -> Task:
+        """The task with its metrics."""
         return get_task(self.task)
 
     @cached_property
-    def _per_seed(self) -> list[dict[str, Any]]:
-        return [self._score(i, p) for i, p in enumerate(self.predictions)]
+    def _data(self) -> list[Predictions]:
+        """Each seed's predictions beside the targets."""
+        return [Predictions(self.targets, predictions, self.labels) for predictions in self.predictions]
 
     @cached_property
-    def _cache(self) -> dict[tuple, np.ndarray]:
+    def _cache(self) -> dict[tuple[Any, ...], np.ndarray]:
         return {}
 
-    def _score(self, seed: int, predictions: np.ndarray) -> dict[str, Any]:
+    @cached_property
+    def _folds(self) -> list[list[Predictions]]:
+        """Of a cross-validation the parts of each repetition that were scored together; else each seed's whole."""
         if self.folds is None:
-            return score(self.task, self.targets, predictions, self.labels, warn=self.warn and seed == 0)
-        parts = [self.folds[seed] == f for f in np.unique(self.folds[seed])]
-        each = [score(self.task, self.targets[rows], predictions[rows], warn=False) for rows in parts]
-        out: dict[str, Any] = {name: float(np.mean([scores[name] for scores in each])) for name in ("micro_roc", "micro_ap")}
-        for kind in ("roc", "ap"):
-            per_class = np.array([scores[f"class_{kind}"] for scores in each])
-            defined = np.isfinite(per_class).sum(axis=0)
-            mean = np.where(defined > 0, np.nansum(per_class, axis=0) / np.maximum(defined, 1), np.nan)
-            out[f"class_{kind}"], out[f"n_{kind}"] = mean, int((defined > 0).sum())
-            out[f"macro_{kind}"] = float(mean[defined > 0].mean()) if (defined > 0).any() else float("nan")
-        return out
+            return [[data] for data in self._data]
+        return [[data.rows(fold == f) for f in np.unique(fold)] for data, fold in zip(self._data, self.folds)]
 
-    def scores(self, metric: str) -> np.ndarray:
-        """One of the task's metrics per seed, [S]; its per_label ones ("class_roc") give [S, L] (nan where undefined)."""
-        return np.array([scores[metric] for scores in self._per_seed])
+    @cached_property
+    def _undefined_logged(self) -> bool:
+        """Log, once, which outputs have no score."""
+        if wanted := self.warn and self.folds is None and self.spec.log_undefined is not None:
+            self.spec.log_undefined(self._data[0])
+        return wanted
 
-    def mean(self, metric: str | None = None) -> float:
-        """Over seeds, of a metric (default: the task's first)."""
-        return float(self.scores(metric or self.asked.metrics[0]).mean())
+    def _values(self, metric: Metric) -> np.ndarray:
+        """A metric's score of every seed, [S] or [S, L]."""
+        key = ("scores", metric)
+        if key not in self._cache:
+            self._undefined_logged  # noqa: B018 (once)
+            self._cache[key] = np.array(
+                [metric.score(parts[0]) if self.folds is None else score_folds(metric, parts) for parts in self._folds]
+            )
+        return self._cache[key]
 
-    def sd(self, metric: str | None = None) -> float:
+    def scores(self, metric: str | Metric) -> np.ndarray:
+        """One of the task's metrics per seed, [S]; scores per output by their own name ("class_..."), [S, L] (NaN where undefined)."""
+        for one in self.spec.per_output:
+            if metric == one.outputs:
+                return self._values(one)
+        return np.array([mean_of_outputs(values) for values in self._values(self.spec.metric(metric))])
+
+    def mean(self, metric: str | Metric | None = None) -> float:
+        """Over seeds, of a metric (default: the task's main one)."""
+        return float(self.scores(self.spec.metric(metric)).mean())
+
+    def sd(self, metric: str | Metric | None = None) -> float:
         """Over seeds; nan for one seed."""
-        scores = self.scores(metric or self.asked.metrics[0])
+        scores = self.scores(self.spec.metric(metric))
         return float(scores.std(ddof=1)) if len(scores) > 1 else float("nan")
 
-    def n_classes(self, metric: str = "macro_roc") -> int:
-        """Classes that take part in a macro mean."""
-        if self.task != "multi-label":
-            return int(self._per_seed[0]["n_classes"])
-        return int(self._per_seed[0]["n_ap" if metric.endswith("ap") else "n_roc"])
+    def n_classes(self, metric: str | Metric | None = None) -> int:
+        """Outputs that take part in a mean; of a metric that is none those of the task's first that is."""
+        chosen = self.spec.metric(metric)
+        if not chosen.outputs:
+            if not self.spec.per_output:
+                return len(self.labels)
+            chosen = self.spec.per_output[0]
+        return int(np.isfinite(self._values(chosen)[0]).sum())
 
     def interval(
-        self, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
+        self, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap interval over tracks of the mean over seeds, within the score's own bounds: `metrics.interval_of`."""
-        metric = metric or self.asked.metrics[0]
-        low, high = interval_of(self.resampled(metric, n_resamples, seed), self.mean(metric), share)
-        least, most = BOUNDS.get(metric, (0.0, 1.0))
-        return (low, high) if math.isnan(low) else (max(low, least), min(high, most))
+        """Bootstrap interval over tracks of the mean over seeds, within the metric's own bounds: `metric.interval_of`."""
+        chosen = self.spec.metric(metric)
+        return within(chosen, interval_of(self.resampled(chosen, n_resamples, seed), self.mean(chosen), share))
 
-    def resampled(self, metric: str | None = None, n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    def resampled(self, metric: str | Metric | None = None, n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
         """The mean over seeds on every bootstrap resample of the tracks, [n_resamples]; one `seed` and N draw the same tracks for
         any system.
         """
-        key = (metric or self.asked.metrics[0], n_resamples, seed)
+        chosen = self.spec.metric(metric)
+        key = (chosen, n_resamples, seed)
         if key not in self._cache:
+            draws = Draws.of(len(self.keys), n_resamples, seed)
             folds = [None] * len(self.seeds) if self.folds is None else self.folds
-            drawn = [
-                resampled(
-                    self.task, self.targets, p, self.labels, n_resamples, seed, fold, "micro" if "micro" in key[0] else "macro"
-                )
-                for p, fold in zip(self.predictions, folds)
-            ]
-            for name in drawn[0]:
-                self._cache[name, n_resamples, seed] = np.mean([scores[name] for scores in drawn], axis=0)
+            drawn = [chosen.resampled(data, draws, fold) for data, fold in zip(self._data, folds)]
+            self._cache[key] = np.mean(drawn, axis=0)
         return self._cache[key]
 
     def summary(self) -> dict[str, Any]:
         """Plain values for json: scores with spread, classes used, and how it was made."""
         out: dict[str, Any] = {"name": self.name, "split": self.split, "n_tracks": len(self.keys), "n_labels": len(self.labels)}
         out["task"] = self.task
-        for metric in self.asked.metrics:
-            out[metric] = {"mean": self.mean(metric), "sd": self.sd(metric), "per_seed": self.scores(metric).tolist()}
-            out[metric]["interval_95"] = list(self.interval(metric))
-        for metric in self.asked.headline:
-            out[metric]["n_classes"] = self.n_classes(metric)
-        for metric in self.asked.per_label:
-            out[metric] = dict(zip(self.labels, self.scores(metric).mean(axis=0).tolist()))
+        for metric in self.spec.metrics:
+            out[metric.name] = {"mean": self.mean(metric), "sd": self.sd(metric), "per_seed": self.scores(metric).tolist()}
+            out[metric.name]["interval_95"] = list(self.interval(metric))
+        for metric in self.spec.headline:
+            out[metric.name]["n_classes"] = self.n_classes(metric)
+        for metric in self.spec.per_output:
+            out[metric.outputs] = dict(zip(self.labels, self.scores(metric.outputs).mean(axis=0).tolist()))
         if self.windows:
             out["windows"] = self.windows
         return out | {"seeds": self.seeds, "validation": self.validation, "settings": self.settings}
@@ -166,18 +174,18 @@ class SystemScores:
         """A csv with a row per label: how many of the scored tracks have it, and its scores, mean and sd over seeds; empty where undefined."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        counts = [] if self.task == "regression" else [("tracks", self.targets.sum(axis=0).astype(int))]
-        columns = [(name, scores) for metric in self.asked.per_label for name, scores in self._label_columns(metric)]
+        counts = [] if self.spec.numeric else [("tracks", self.targets.sum(axis=0).astype(int))]
+        columns = [column for metric in self.spec.per_output for column in self._label_columns(metric)]
         writer.writerow(["label", *(name for name, _ in (*counts, *columns))])
         for i, label in enumerate(self.labels):
             cells = ["" if math.isnan(values[i]) else f"{values[i]:.6f}" for _, values in columns]
             writer.writerow([label, *(int(values[i]) for _, values in counts), *cells])
         return text.getvalue()
 
-    def _label_columns(self, metric: str) -> list[tuple[str, np.ndarray]]:
-        scores, name = self.scores(metric), metric.removeprefix("class_")
-        spread = [(f"{name}_sd", scores.std(axis=0, ddof=1))] if len(scores) > 1 else []
-        return [(name, scores.mean(axis=0)), *spread]
+    def _label_columns(self, metric: Metric) -> list[tuple[str, np.ndarray]]:
+        scores = self.scores(metric.outputs)
+        spread = [(f"{metric.column}_sd", scores.std(axis=0, ddof=1))] if len(scores) > 1 else []
+        return [(metric.column, scores.mean(axis=0)), *spread]
 
     def save(self, folder: Path | str) -> Path:
         """Write scores.json and labels.csv (to be read by people) and scores.npz (to be loaded again) into `folder`; each appears whole or not at
@@ -255,11 +263,11 @@ def check_comparable(a: SystemScores, b: SystemScores) -> None:
 
 
 def compare(
-    a: SystemScores, b: SystemScores, metric: str | None = None, share: float = 0.95, n_resamples: int = 1000
+    a: SystemScores, b: SystemScores, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000
 ) -> Difference:
     """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
     check_comparable(a, b)
-    metric = metric or a.asked.metrics[0]
-    differences = a.resampled(metric, n_resamples) - b.resampled(metric, n_resamples)
-    mean = a.mean(metric) - b.mean(metric)
-    return Difference(a.name, b.name, metric, mean, interval_of(differences, mean, share))
+    chosen = a.spec.metric(metric)
+    differences = a.resampled(chosen, n_resamples) - b.resampled(chosen, n_resamples)
+    mean = a.mean(chosen) - b.mean(chosen)
+    return Difference(a.name, b.name, chosen.name, mean, interval_of(differences, mean, share))

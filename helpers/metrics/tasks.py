@@ -1,71 +1,130 @@
-"""What a probe may be asked: tags, one class, a key, numbers. Each task with its losses, its predictions and its scores.
+"""What a probe may be asked: tags, one class, a key, numbers. Each task has a module that registers it with its losses, checks and metrics.
 
-Conventions: N items, L outputs. Targets are bool [N, L] (one True per row for "single-label" and "key") or float [N, L] for "regression".
-Predictions are what the outputs become: probabilities (sigmoid for tags, softmax for classes), or the outputs themselves for regression.
-
-Scores: multi-label: macro and micro ROC-AUC and AP (helpers/metrics.py). single-label: accuracy, and balanced accuracy (mean recall over the classes
-that occur). key: the weighted score of mir_eval (1 same, .5 fifth, .3 relative, .2 parallel key; MIREX), and accuracy. regression: R2 (mean over
-outputs, as scikit-learn's r2_score) and the mean squared error.
+Conventions: N items, L outputs. Targets are bool [N, L] (one True per row where an item has one class) or float [N, L] for numbers.
+Predictions are what the outputs become: probabilities (sigmoid for tags, softmax for classes), or the outputs themselves for numbers.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
-from models.errors import ConfigError, GroundtruthError, listed, nearest
+from models.errors import ConfigError, nearest
 
-from .tagging import bootstrap_scores, sigmoid, tagging_scores
+from .metric import Metric, Predictions, mean_of_outputs
 
-TaskName = Literal["multi-label", "single-label", "key", "regression"]
-Loss = Literal["auto", "bce", "ce", "mse"]
-METRIC_NAMES = {
-    "macro_roc": "macro ROC-AUC",
-    "macro_ap": "macro AP",
-    "micro_roc": "micro ROC-AUC",
-    "micro_ap": "micro AP",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced acc.",
-    "weighted_score": "key score",
-    "r2": "R2",
-    "mse": "MSE",
-}
-BOUNDS = {"r2": (-math.inf, 1.0), "mse": (0.0, math.inf)}  # of all others 0 and 1
-LOWER_IS_BETTER = frozenset({"mse", "val_loss"})
+LOSS_CURVE = "val_loss"  # every task has it
+
+Check = Callable[[np.ndarray, Sequence[str], Sequence[str]], None]  # targets [N, L], N keys, L labels
+
+
+def accept(targets: np.ndarray, keys: Sequence[str], labels: Sequence[str]) -> None:
+    """The check of a task that can use any targets."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """name. losses: that it may be trained with, the usual one first. metrics: its scores, the two that tables show first. per_label: its scores per
-    output [L]. monitors: name of a validation curve -> score; the first is the usual one, and val_loss is there for every task.
+    """A kind of target.
+
+    name: as in data.task. losses: that it may be trained with, the usual one first. nouns: what an output is called, one and several.
+    one_class: an item has exactly one class. numeric: targets are numbers.
+    check: raises GroundtruthError for targets that it cannot use. monitors: names of `optimizer.monitor` that stand for a curve.
+    fit_curves: the validation curves that a training of a whole network logs (beside val_loss).
+    log_undefined: logs which outputs have no score. remark: what tables say of its metrics, of (outputs that count, all outputs).
     """
 
     name: str
     losses: tuple[str, ...]
-    metrics: tuple[str, ...]
-    per_label: tuple[str, ...]
-    monitors: dict[str, str]
+    nouns: tuple[str, str] = ("label", "labels")
+    one_class: bool = False
+    numeric: bool = False
+    check: Check = accept
+    monitors: Mapping[str, str] = field(default_factory=dict)
+    fit_curves: tuple[str, ...] = ()
+    log_undefined: Callable[[Predictions], None] | None = None
+    remark: Callable[[Mapping[str, int], int], str] | None = None
+    _metrics: dict[str, Metric] = field(default_factory=dict)
+    _outputs: dict[str, Metric] = field(default_factory=dict)
 
+    # ---- metrics
+    def register(self, metric: Metric) -> Metric:
+        """Give the task one more metric. Raises ValueError for a name, or a name of scores per output, that it has."""
+        taken = {name for one in self.metrics for name in (one.name, one.outputs, one.curve) if name}
+        if doubled := taken & {metric.name, metric.outputs, metric.curve}:
+            raise ValueError(f"The task {self.name} has {', '.join(sorted(doubled))} already.")
+        self._metrics[metric.name] = metric
+        return metric
+
+    def register_outputs(self, metric: Metric) -> Metric:
+        """Give the task a metric's scores per output alone, without their mean."""
+        self._outputs[metric.outputs] = metric
+        return metric
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All of them, in the order of their registration."""
+        return tuple(self._metrics.values())
+
+    @property
+    def headline(self) -> tuple[Metric, ...]:
+        """Those that tables show."""
+        return tuple(metric for metric in self.metrics if metric.headline)
+
+    @property
+    def main(self) -> Metric:
+        """The one that systems are ordered by: the first that tables show."""
+        return self.headline[0]
+
+    @property
+    def per_output(self) -> tuple[Metric, ...]:
+        """Those with a score per output."""
+        return (*(metric for metric in self.metrics if metric.outputs), *self._outputs.values())
+
+    def metric(self, name: str | Metric | None = None) -> Metric:
+        """A metric by its name; none: the main one. Raises ConfigError for one that the task does not have."""
+        if name is None:
+            return self.main
+        if isinstance(name, Metric):
+            return name
+        if name not in self._metrics:
+            raise ConfigError(
+                f"The score '{name}' is not one of {self.name}: {', '.join(self._metrics)}.{nearest(name, self._metrics)}"
+            )
+        return self._metrics[name]
+
+    def score(self, data: Predictions) -> dict[str, float]:
+        """All metrics by name."""
+        return {metric.name: mean_of_outputs(metric.score(data)) for metric in self.metrics}
+
+    # ---- validation curves
+    @property
+    def curves(self) -> dict[str, Metric]:
+        """Validation curve -> the metric that it shows."""
+        return {metric.curve: metric for metric in self.metrics if metric.curve}
+
+    def validate(self, data: Predictions) -> dict[str, float]:
+        """The next value of every validation curve."""
+        return {curve: mean_of_outputs(metric.score(data)) for curve, metric in self.curves.items()}
+
+    def sign(self, curve: str) -> float:
+        """1 where a higher value of the curve is better, else -1."""
+        return self.curves[curve].sign if curve in self.curves else -1.0
+
+    def curve_title(self, curve: str) -> str:
+        """What a curve is of: a metric's title, or the loss."""
+        return self.curves[curve].title if curve in self.curves else "loss"
+
+    # ---- how it is trained
     def monitor(self, asked: str) -> str:
-        """The curve that picks the epoch. Raises ConfigError for one that the task does not have.
-
-        "auto" is the task's usual one; "auto_ap" the same, but val_ap of tags.
-        """
-        known = (*self.monitors, "val_loss")
-        if asked == "auto_ap" and "val_ap" in known:
-            return "val_ap"
-        if asked in ("auto", "auto_ap"):
-            return known[0]
-        if asked not in known:
+        """The curve that picks the epoch; "auto" is the main metric's. Raises ConfigError for one that the task does not have."""
+        known = (*self.curves, LOSS_CURVE)
+        chosen = self.monitors.get(asked, known[0]) if asked in _known_monitors() else asked
+        if chosen not in known:
             raise ConfigError(f"The probe's monitor is '{asked}'; {self.name} has {', '.join(known)}.{nearest(asked, known)}")
-        return asked
+        return chosen
 
     def loss_name(self, asked: str) -> str:
         """The loss; "auto" is the task's usual one. Raises ConfigError for one that does not suit it."""
@@ -75,208 +134,41 @@ class Task:
             raise ConfigError(f"The probe's loss is '{asked}'; {self.name} is trained with {' or '.join(self.losses)}.")
         return asked
 
-    @property
-    def one_class(self) -> bool:
-        """Whether an item has exactly one class."""
-        return self.name in ("single-label", "key")
 
-    @property
-    def headline(self) -> tuple[str, ...]:
-        """The scores that tables show."""
-        return self.metrics[:2]
+TASKS: dict[str, Task] = {}
 
 
-TASKS = {
-    "multi-label": Task(
-        "multi-label",
-        ("bce",),
-        ("macro_roc", "macro_ap", "micro_roc", "micro_ap"),
-        ("class_roc", "class_ap"),
-        {"val_roc": "macro_roc", "val_ap": "macro_ap"},
-    ),
-    "single-label": Task(
-        "single-label",
-        ("ce", "bce"),
-        ("accuracy", "balanced_accuracy"),
-        ("class_recall",),
-        {"val_acc": "accuracy", "val_balanced_acc": "balanced_accuracy"},
-    ),
-    "key": Task(
-        "key",
-        ("ce", "bce"),
-        ("weighted_score", "accuracy"),
-        ("class_recall",),
-        {"val_key": "weighted_score", "val_acc": "accuracy"},
-    ),
-    "regression": Task("regression", ("mse",), ("r2", "mse"), ("class_r2",), {"val_r2": "r2"}),
-}
+def register_task(task: Task) -> Task:
+    """Make a task known by its name."""
+    TASKS[task.name] = task
+    return task
+
+
+def _known_monitors() -> set[str]:
+    return {"auto", *(name for task in TASKS.values() for name in task.monitors)}
 
 
 def get_task(name: str) -> Task:
     """A task by name. Raises ConfigError for an unknown one."""
     if name not in TASKS:
-        raise ConfigError(f"There is no task '{name}'; choose one of {', '.join(get_args(TaskName))}.{nearest(name, TASKS)}")
+        raise ConfigError(f"There is no task '{name}'; choose one of {', '.join(TASKS)}.{nearest(name, TASKS)}")
     return TASKS[name]
 
 
-# ---- training
-def loss_of(name: str, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean loss of logits [..., L] against y float [..., L]: "bce", "ce" (y holds one 1 per row) or "mse"."""
-    if name == "bce":
-        return F.binary_cross_entropy_with_logits(logits, y)
-    if name == "ce":
-        return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1, y.shape[-1]).argmax(-1))
-    return F.mse_loss(logits, y)
-
-
-def activate(loss: str, logits: np.ndarray) -> np.ndarray:
-    """Logits [..., L] as predictions, float64: probabilities of labels ("bce") or of classes ("ce"), or themselves ("mse").
-
-    In float32 all logits above 17 would be the same probability, 1, and tie.
-    """
-    logits = np.asarray(logits, dtype=np.float64)
-    if loss == "bce":
-        return sigmoid(logits)
-    if loss == "ce":
-        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return shifted / shifted.sum(axis=-1, keepdims=True)
-    return logits
-
-
-def check_targets(task: str, y: np.ndarray, keys: Sequence[str], labels: Sequence[str]) -> None:
-    """Raises GroundtruthError for targets that the task cannot use: several or no classes of a track, keys that are none, values not finite."""
-    if task == "regression":
-        if not np.isfinite(np.asarray(y, dtype=np.float64)).all():
-            raise GroundtruthError("Values to be predicted are NaN or infinite: take these tracks out.")
-        return
-    if task in ("single-label", "key"):
-        wrong = np.flatnonzero(y.sum(axis=1) > 1)
-        if len(wrong):
-            shown = ", ".join(f"{keys[i]} ({int(y[i].sum())})" for i in wrong[:5])
-            raise GroundtruthError(
-                f"The task {task} wants one class per track; {len(wrong)} of {len(keys)} tracks have several: {shown}. For several "
-                "labels per track the task is multi-label (data.task=multi-label)."
-            )
-        if len(bare := np.flatnonzero(~y.any(axis=1))):
-            raise GroundtruthError(
-                f"The task {task} wants one class per track; {len(bare)} of {len(keys)} tracks have none: {listed([keys[i] for i in bare], 5)}. "
-                "Give them one, or take them out of the groundtruth."
-            )
-    if task == "key":
-        key_weights(tuple(labels))
-
-
-# ---- scores
 def score(
     task: str, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str] = (), warn: bool = True
 ) -> dict[str, Any]:
-    """All scores of a task, by name: its metrics as numbers, its per_label ones as [L] (NaN where undefined).
+    """All scores of a task, by name: its metrics as numbers, those per output as [L] (NaN where undefined).
 
-    labels: names of the L outputs, which "key" needs.
+    labels: names of the L outputs, which the keys' score needs. warn: log which outputs have none.
     """
-    if task == "multi-label":
-        return tagging_scores(targets.astype(bool), predictions, warn=warn)
-    if task == "regression":
-        target, predicted = np.asarray(targets, np.float64), np.asarray(predictions, np.float64)
-        spread = ((target - target.mean(axis=0)) ** 2).sum(axis=0)
-        error = ((target - predicted) ** 2).sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            r2 = np.where(varies(target), 1 - error / spread, np.nan)
-        defined = np.isfinite(r2)
-        return {
-            "r2": float(r2[defined].mean()) if defined.any() else float("nan"),
-            "mse": float(((target - predicted) ** 2).mean()),
-            "class_r2": r2,
-            "n_classes": int(defined.sum()),
-        }
-    found = {name: float(np.mean(values)) for name, values in _per_item(task, targets, predictions, labels).items()}
-    right, counts = _right(targets, predictions), targets.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = np.where(counts > 0, (targets * right[:, None]).sum(axis=0) / counts, np.nan)
-    occurs = counts > 0
-    found["balanced_accuracy"] = float(recall[occurs].mean())
-    return {**found, "class_recall": recall, "n_classes": int(occurs.sum())}
+    asked, data = get_task(task), Predictions(targets, predictions, labels)
+    if warn and asked.log_undefined is not None:
+        asked.log_undefined(data)
+    return asked.score(data) | {metric.outputs: np.asarray(metric.score(data)) for metric in asked.per_output}
 
 
-def resampled(
-    task: str,
-    targets: np.ndarray,
-    predictions: np.ndarray,
-    labels: Sequence[str],
-    resamples: int,
-    seed: int,
-    folds: np.ndarray | None = None,
-    which: Literal["macro", "micro"] = "macro",
-) -> dict[str, np.ndarray]:
-    """The scores on tracks drawn with replacement, name -> [resamples]; one seed and N draw the same tracks for any predictions.
-
-    which: of tags, whose macro and micro scores take as long again, the ones or the others.
-    """
-    if task == "multi-label":
-        return bootstrap_scores(targets, predictions, resamples=resamples, seed=seed, folds=folds, which=which)
-    n = len(targets)
-    rng = np.random.default_rng(seed)
-    weights = np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(resamples)]).astype(np.float64)
-    if task == "regression":
-        y, p = np.asarray(targets, np.float64), np.asarray(predictions, np.float64)
-        error = weights @ (y - p) ** 2
-        defined = varies(y)
-        centred = y - y.mean(axis=0)  # else the difference of two large sums is left
-        squares = weights @ centred**2
-        spread = squares - (weights @ centred) ** 2 / n
-        with np.errstate(invalid="ignore", divide="ignore"):
-            r2 = np.where(defined & (spread > 1e-10 * squares), 1 - error / spread, np.nan)
-        return {"r2": _mean_of_defined(r2), "mse": error.mean(axis=1) / n}
-    out = {name: weights @ values / n for name, values in _per_item(task, targets, predictions, labels).items()}
-    members = weights @ targets.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = np.where(members > 0, weights @ (targets * _right(targets, predictions)[:, None]) / members, np.nan)
-    return {**out, "balanced_accuracy": _mean_of_defined(recall)}
-
-
-def varies(values: np.ndarray) -> np.ndarray:
-    """Which columns of [N, L] hold different numbers, bool [L]; differences of rounding are none."""
-    return values.std(axis=0) > 1e-12 * np.abs(values.mean(axis=0))
-
-
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over columns [R, L] -> [R] of what is not NaN; NaN where nothing is left."""
-    counted = np.isfinite(values).sum(axis=1)
-    return np.where(counted > 0, np.nansum(values, axis=1) / np.maximum(counted, 1), np.nan)
-
-
-def _right(targets: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    return (targets.argmax(axis=1) == predictions.argmax(axis=1)).astype(np.float64)
-
-
-def _per_item(task: str, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str]) -> dict[str, np.ndarray]:
-    """Scores that are means over items, item by item [N]."""
-    out = {"accuracy": _right(targets, predictions)}
-    if task == "key":
-        out["weighted_score"] = key_weights(tuple(labels))[targets.argmax(axis=1), predictions.argmax(axis=1)]
-    return out
-
-
-# ---- keys
-@lru_cache(maxsize=8)
-def key_weights(labels: tuple[str, ...]) -> np.ndarray:
-    """mir_eval's weighted score of every pair of keys (true, estimated), [L, L].
-
-    labels: keys such as "C major", "F# minor", "Eb:min". Raises GroundtruthError for a label that is no key.
-    """
-    from mir_eval.key import weighted_score
-
-    names = [_key_name(label) for label in labels]
-    return np.array([[weighted_score(true, estimated) for estimated in names] for true in names])
-
-
-def _key_name(label: str) -> str:
-    words = label.replace(":", " ").split()
-    modes = {"major": "major", "maj": "major", "minor": "minor", "min": "minor"}
-    tonic = words[0][:1].upper() + words[0][1:].lower() if words else ""
-    known = {f"{letter}{sign}" for letter in "ABCDEFG" for sign in ("", "#", "b")} - {"B#", "E#", "Cb", "Fb"}
-    if len(words) != 2 or words[1].lower() not in modes or tonic not in known:
-        raise GroundtruthError(
-            f"The label '{label}' is no key: the task key wants names such as 'C major' and 'Eb minor'; data.label_column=... takes another column."
-        )
-    return f"{tonic} {modes[words[1].lower()]}"
+def metric_title(name: str, default: str = "") -> str:
+    """A metric's title by its name, whatever task it is of; `default` for an unknown one."""
+    found = [metric for task in TASKS.values() for metric in task.metrics if metric.name == name]
+    return found[0].title if found else default or name

@@ -14,7 +14,6 @@ from models.errors import ConfigError
 
 from ..evaluation.few_label import saved_share
 from ..metrics.scores import SystemScores, compare
-from ..metrics.tasks import LOWER_IS_BETTER, METRIC_NAMES
 from .engine import Absent, Done, Failed, Outcome
 from .records import LOG
 from .steps import Step
@@ -75,12 +74,10 @@ def short_path(path: Path) -> str:
 
 
 def _of(scores: SystemScores, cell: Cell, done: Done) -> Value:
-    metric = cell.metric or scores.asked.metrics[0]
-    if metric not in scores.asked.metrics:
-        raise ConfigError(f"{scores.task} has no {metric}")
-    interval = scores.interval(metric) if metric in scores.asked.headline else None
+    metric = scores.spec.metric(cell.metric)
+    interval = scores.interval(metric) if metric.headline else None
     interval = None if interval is None or math.isnan(interval[0]) else interval  # of too few tracks
-    return Value(scores.mean(metric), scores.sd(metric), interval, scores, metric=metric, over=len(scores.seeds), done=done)
+    return Value(scores.mean(metric), scores.sd(metric), interval, scores, metric=metric.name, over=len(scores.seeds), done=done)
 
 
 @lru_cache(maxsize=512)
@@ -159,7 +156,8 @@ def judge(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
         found = compare(better.scores, worse.scores, claim.better.metric)
     except ConfigError as error:
         return Verdict(claim, NOT_TESTED, str(error))
-    sign = -1.0 if found.metric in LOWER_IS_BETTER else 1.0
+    metric = better.scores.spec.metric(found.metric)
+    sign = metric.sign
     low, high = sorted(sign * bound for bound in found.interval)
     if low > -claim.margin:
         verdict = "held"
@@ -168,11 +166,10 @@ def judge(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
     else:
         verdict = "undecided at this scale"
     asked = f"; asked for: above {-claim.margin:+.3f}" if claim.margin else ""
-    name = METRIC_NAMES[found.metric]
     return Verdict(
         claim,
         verdict,
-        f"{name} {sign * found.mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {len(better.scores.keys)} tracks{asked})",
+        f"{metric.title} {sign * found.mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {len(better.scores.keys)} tracks{asked})",
     )
 
 

@@ -8,7 +8,6 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any
@@ -22,10 +21,10 @@ from rich.text import Text
 from datasets.utils.files import atomic
 
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import METRIC_NAMES
-from ..reports import html
+from ..metrics.tasks import metric_title
 from ..reports.charts import Series, line_chart
-from ..reports.report import versions
+from ..reports.pages import Captioned, TableContent, render
+from ..reports.wording import versions
 from .cells import NOT_TESTED, Filled, Value, Verdict
 from .citations import Quote, Quoted, find
 from .engine import Absent, Done, Engine, Failed
@@ -110,7 +109,7 @@ class Shown:
         if len(found) == 1:
             of = f"{s.split}, {len(s.keys)} tracks, {_classes(s, metrics)}"
         else:  # of those without all their labels, how many count
-            whole = {split: all(one.n_classes(m) == len(one.labels) for m in one.asked.headline) for split, one in found.items()}
+            whole = {split: all(one.n_classes(m) == len(one.labels) for m in one.spec.headline) for split, one in found.items()}
             names = [split if whole[split] else f"{split}: {_classes(one, metrics)}" for split, one in found.items()]
             of = f"{len(found)} targets ({'; '.join(names)})"
         data = (
@@ -156,7 +155,7 @@ class Shown:
 
 def _classes(scores: SystemScores, shown: Container[str]) -> str:
     """'macro ROC-AUC over 29 of 30 labels, ...', of the scores that the table has."""
-    each = [(METRIC_NAMES[metric], scores.n_classes(metric)) for metric in scores.asked.headline if metric in shown]
+    each = [(metric.title, scores.n_classes(metric)) for metric in scores.spec.headline if metric.name in shown]
     return ", ".join(f"{name} over {n} of {len(scores.labels)} labels" for name, n in each)
 
 
@@ -273,61 +272,40 @@ def _harmless(text: str) -> str:
 
 
 def _page(shown: Shown, engine: Engine) -> str:
-    steps = engine.needed(shown.table.steps)
-    body = [
-        f"<h1>{escape(shown.title)}</h1>",
-        html.paragraph(shown.scored, "lead"),
-        html.section("Figure", _figure(shown)),
-        html.section("Table", _table(shown), _papers_below(shown)),
-        html.section("Not on this machine", html.notes(shown.legend)),
-        html.section("Findings, tested", html.notes(shown.findings)),
-        html.section("How to read these numbers", html.notes(shown.lines)),
-        html.section(
-            "What was run", html.folded("Steps", _steps(engine, steps)), html.folded("Versions", html.settings_table(versions()))
-        ),
-    ]
-    return html.page(shown.title, body)
+    """The papers' numbers stand beside the cells where there is room; on a phone, and beside many columns, they are a list below the table."""
+    papers = [f"{row[0]}: {row[-1]}" for row, entry in zip(shown.rows, shown.table.rows) if entry.quotes]
+    return render(
+        "paper_table.html.j2",
+        title=shown.title,
+        scored=shown.scored,
+        figure=_figure(shown),
+        header=shown.header,
+        rows=[
+            (row[0], [_cell(value, text) for value, text in zip(values, row[1:])], row[-1])
+            for row, values in zip(shown.rows, shown.filled.values)
+        ],
+        beside=len(shown.table.columns) <= 3,
+        papers=papers or [NOT_AVAILABLE],
+        missing=shown.legend,
+        findings=shown.findings,
+        notes=shown.lines,
+        steps=_steps(engine, engine.needed(shown.table.steps)),
+        versions=versions(),
+    )
 
 
-def _table(shown: Shown) -> str:
-    """Like report_html.table; the papers' column wraps; on a phone, and beside many columns, it is a list below the table."""
-    last = len(shown.header) - 1
-    kinds = [' class="text wrap"', *[""] * (last - 1), *([' class="text wrap wide"'] if _beside(shown) else [])]
-    head = "".join(f'<th scope="col"{kind}>{escape(cell)}</th>' for kind, cell in zip(kinds, shown.header))
-    body = []
-    for row, values in zip(shown.rows, shown.filled.values):
-        cells = [_cell(value, text) for value, text in zip(values, row[1:])]
-        papers = f"<td{kinds[last]}>{escape(row[last])}</td>" if _beside(shown) else ""
-        body.append(f"<tr><td{kinds[0]}>{escape(row[0])}</td>{''.join(cells)}{papers}</tr>")
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-
-
-def _beside(shown: Shown) -> bool:
-    """Whether papers' numbers have room beside the cells on a wide page."""
-    return len(shown.table.columns) <= 3
-
-
-def _papers_below(shown: Shown) -> str:
-    rows = [f"{row[0]}: {row[-1]}" for row, entry in zip(shown.rows, shown.table.rows) if entry.quotes]
-    found = html.notes(rows or [NOT_AVAILABLE])
-    kind = ' class="narrow"' if _beside(shown) else ""
-    return f'<div{kind}><p class="small">{escape(shown.header[-1].capitalize())}:</p>{found}</div>'
-
-
-def _cell(value: Value, text: str) -> str:
+def _cell(value: Value, text: str) -> tuple[str, str, str]:
+    """(class, text, what stands below it in small)."""
     if value.why:
-        kind = "text wrap small" if text == value.text else "text small"  # a reference is short
-        return f'<td class="{kind}">{escape(text)}</td>'
-    if value.interval is None:
-        return f"<td>{escape(value.text)}</td>"
+        return "text wrap small" if text == value.text else "text small", text, ""  # a reference is short
     number, _, interval = value.text.partition(" [")
-    return f'<td>{escape(number)}<br><span class="soft small">[{escape(interval)}</span></td>'
+    return "", number, f"[{interval}" if interval else ""
 
 
-def _figure(shown: Shown) -> str:
+def _figure(shown: Shown) -> list[Captioned]:
     """Lines over the columns, where the table is a figure."""
     if not shown.table.x_label:
-        return ""
+        return []
     series = []
     x = list(range(len(shown.table.columns)))
     for i, (row, values) in enumerate(zip(shown.table.rows, shown.filled.values)):
@@ -336,12 +314,12 @@ def _figure(shown: Shown) -> str:
         series.append(Series(row.name, x, y, i, spread))
     metric = next((v.metric for values in shown.filled.values for v in values if v.metric), "")
     chart = line_chart(
-        series, shown.table.x_label, METRIC_NAMES.get(metric, "score"), shown.title, x_ticks={float(k): str(k) for k in x}
+        series, shown.table.x_label, metric_title(metric, "score"), shown.title, x_ticks={float(k): str(k) for k in x}
     )
-    return html.figure(chart, "Bars: standard deviation over probe seeds.")
+    return [Captioned(chart, "Bars: standard deviation over probe seeds.")]
 
 
-def _steps(engine: Engine, steps: Sequence[Step]) -> str:
+def _steps(engine: Engine, steps: Sequence[Step]) -> TableContent:
     rows = []
     for step in steps:
         found = engine.state(step)
@@ -350,4 +328,4 @@ def _steps(engine: Engine, steps: Sequence[Step]) -> str:
         state = {Done: "done", Absent: NOT_AVAILABLE, Failed: "failed"}.get(type(found), "to do")
         commit = found.commit if isinstance(found, Done) else ""
         rows.append([step.title, f"steps/{engine.keys(step)}/{LOG}", state, took, large, commit])
-    return html.table(["Step", "Log", "State", "Time", "Disk", "Code"], rows, text_columns=(1, 2, 5))
+    return TableContent(["Step", "Log", "State", "Time", "Disk", "Code"], rows, (1, 2, 5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..metrics.tasks import METRIC_NAMES, get_task
+from ..metrics.tasks import get_task, metric_title
 from . import recipes as r
 from .citations import Quote
 from .steps import Ref, Step
@@ -25,12 +25,12 @@ def main_target(scale: r.Scale) -> Mapping[str, Any] | None:
 def headline(scale: r.Scale, target: Mapping[str, Any] | None = None) -> Sequence[str]:
     """The two scores of a table's task."""
     target = target or main_target(scale)
-    return get_task("multi-label" if target is None else target["task"]).headline
+    return [metric.name for metric in get_task("multi-label" if target is None else target["task"]).headline]
 
 
 def score_columns(scale: r.Scale) -> list[str]:
     """Their names."""
-    return [METRIC_NAMES[metric] for metric in headline(scale)]
+    return [metric_title(metric) for metric in headline(scale)]
 
 
 def main_maest(scale: r.Scale) -> r.Network:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,32 +20,8 @@ from .identity import identity_of
 Resolve = Callable[
     [str, Sequence[str], Mapping[str, Any]], Mapping[str, Any]
 ]  # (script, named configs, updates) -> nested config
+Ignored = Callable[[str, str], Collection[str]]  # (script, command) -> dotted keys that no result of the command depends on
 KEY_DIGITS = 16
-
-# Keys (and beginnings of keys) of which no result of any command depends: places, what is logged, and other commands' sections.
-FREE = (
-    "ckpt_path", "out_dir", "jobs", "trainer.default_root_dir", "predict.out_dir", "trainer.save_every", "trainer.keep_checkpoints",
-    "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "datamodule.num_workers", "data.memory_gb",
-    "data.num_workers", "report.", "export.", "check.", "hear.",
-    "compare.", "finetune.", "sweep.title", "predict.audio", "predict.top", "predict.hop", "predict.html", "predict.csv", "predict.json",
-    "predict.parquet", "predict.types", "predict.reduce", "predict.center", "predict.player_minutes", "predict.scheduler", "predict.workers",
-    "predict.jobs", "predict.shard_tracks",
-)  # fmt: skip
-_TRAINING = (
-    "module.", "optimizer.", "augment.", "averaging.", "trainer.max_epochs", "trainer.gradient_clip", "trainer.accumulate", "trainer.limit",
-    "trainer.check_val", "trainer.reload", "trainer.sync", "datamodule.batch_size_train", "datamodule.sampler.", "datamodule.masking.",
-    "datamodule.roll.", "datamodule.epoch_len", "datamodule.replace", "datamodule.teacher_student.",
-)  # fmt: skip
-FREE_OF = {  # what besides does not matter to a command
-    "extract_embeddings": _TRAINING,
-    "extract_logits": (*_TRAINING, "predict."),
-    "main": ("predict.", "sweep.", "few_label."),
-    "test": ("predict.",),
-    "sweep": ("few_label.",),
-    "few_label": ("sweep.",),
-    "demo_music": ("scale.", "patchout_speed.", "dry", "download"),
-    "patchout_speed": ("scale.", "music.", "dry", "download"),
-}
 
 
 @dataclass(frozen=True)
@@ -110,10 +86,16 @@ class Step:
 
 
 class Keys:
-    """Names of steps. resolve: (script, named configs, updates) -> the nested config that the command would run with."""
+    """Names of steps.
 
-    def __init__(self, resolve: Resolve, identify: Callable[[Path], str] = identity_of):
-        self.resolve, self._identify = resolve, identify
+    Args:
+        resolve: (script, named configs, updates) -> the nested config that the command would run with.
+        ignored: (script, command) -> dotted keys that no result of the command depends on.
+        identify: path of a file or folder -> what it holds, as a text.
+    """
+
+    def __init__(self, resolve: Resolve, ignored: Ignored, identify: Callable[[Path], str] = identity_of):
+        self.resolve, self.ignored, self._identify = resolve, ignored, identify
         self._keys: dict[Step, str] = {}
         self._found: dict[str, str] = {}
 
@@ -121,8 +103,8 @@ class Keys:
         """Dotted keys -> values that decide the step's result; inputs and outside files stand as what they hold."""
         updates = {key: self._meaning(value) for key, value in step.updates.items()}
         found = flat(self.resolve(step.script, step.named, updates))
-        free = (*FREE, *FREE_OF.get(step.command, ()))
-        return {key: value for key, value in found.items() if not key.startswith(free)}
+        ignored = self.ignored(step.script, step.command)
+        return {key: value for key, value in found.items() if key not in ignored}
 
     def __call__(self, step: Step) -> str:
         """The step's key."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -25,7 +26,7 @@ from models.errors import AudioError, ConfigError
 from models.tagging import Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
-from ..reports.track_page import Row, clock, folder_page, player, readable, shown, track_page
+from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..runtime.devices import autocast
 from .tables import open_tables, table_files, write_unusable
 
@@ -33,6 +34,37 @@ log = logging.getLogger(__name__)
 MUCH_SHORTER = 0.5  # than a window: what is heard is mostly padding
 RANDOM = "RANDOM"  # in place of the weights' name
 ON_SCREEN = 3  # classes per recording in a folder's table
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """How audio is tagged, and what is written of it.
+
+    Attributes:
+        weights: where the network's weights come from, RANDOM for none.
+        top: classes shown.
+        hop_seconds: between two windows' starts; None: their length.
+        batch_size: windows at once.
+        precision: as in extraction.
+        html: write pages.
+        tables: kinds of tables to write, any of csv, json, parquet.
+        player_minutes: recordings up to this length are part of their pages, to be played.
+
+    Raises ConfigError where no class would be shown.
+    """
+
+    weights: str = "own"
+    top: int = 10
+    hop_seconds: float | None = None
+    batch_size: int = 8
+    precision: str = "32"
+    html: bool = True
+    tables: Sequence[str] = ()
+    player_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise ConfigError(f"predict.top is {self.top}; show at least one class.")
 
 
 @dataclass(frozen=True)
@@ -75,50 +107,44 @@ def predict(
     network: AudioEncoder,
     audio: str | Path,
     out: str | Path,
+    settings: PredictionSettings | None = None,
     *,
-    weights: str = "own",
-    top: int = 10,
-    hop_seconds: float | None = None,
-    batch_size: int = 8,
-    precision: str = "32",
-    html: bool = True,
-    tables: Sequence[str] = (),
-    player_minutes: float = 10.0,
     neighbours: Callable[[str], Sequence[tuple[str, float]]] | None = None,
     notes: Sequence[str] = (),
 ) -> Prediction:
     """Tag an audio file, or all in a folder.
 
-    Writes into the folder `<out>/<name of audio>`: with `html` index.html and for a folder a page per recording below tracks/; as `tables` (any
-    of csv, json, parquet) predictions.csv (a row per recording) and windows.csv (a row per window), a column per label, and so on. Files
-    that cannot be used stand in unusable.csv.
+    Writes into the folder `<out>/<name of audio>`: with `html` index.html and for a folder a page per recording below tracks/; as `tables`
+    predictions.csv (a row per recording) and windows.csv (a row per window), a column per label, and so on. Files that cannot be used stand in
+    unusable.csv.
 
-    network: with named classes, on the device that shall compute. weights: where its weights come from, RANDOM for none. top: classes shown.
-    hop_seconds: between two windows' starts (default: their length).
-    precision: as in extraction. player_minutes: recordings up to this length are part of their pages, to be played.
-    neighbours: nearest recordings of a name, for its page. notes: lines for the pages.
+    Args:
+        network: with named classes, on the device that shall compute.
+        audio: a file, or a folder of them.
+        out: folder of the outputs.
+        settings: how it is tagged, and what is written.
+        neighbours: nearest recordings of a name, for its page.
+        notes: lines for the pages.
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
     """
+    settings = settings or PredictionSettings()
     root, names = audio_files(audio)
     single = not Path(audio).is_dir()
-    if top < 1:
-        raise ConfigError(f"predict.top is {top}; show at least one class.")
     where = Path(out) / Path(audio).resolve().name
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
-    digest, labels = weights_sha256(network), network.label_names
-    settings = {"labels": len(labels), "window": f"{network.max_seconds:g} s", "weights": weights, "weights_sha256": digest}
-    if weights == RANDOM:
+    if settings.weights == RANDOM:
         notes = (*notes, "RANDOM weights: these numbers say nothing about the music.")
+    pages = _Pages(where, root, settings, _about(network, settings), notes, neighbours)
     with ExitStack() as stack:
-        opened = stack.enter_context(open_tables(where, tables, labels, settings))
-        _say_older(where, tables)
-        progress = stack.enter_context(JobProgress("Listening", _count(root, names, network, hop_seconds), "windows"))
-        stack.enter_context(autocast(network.device.type, precision))
-        results = tag_many(
-            network, (root / name for name in names), hop_seconds=hop_seconds, batch_size=batch_size, on_windows=progress.advance
-        )
+        opened = stack.enter_context(open_tables(where, settings.tables, network.label_names, pages.about))
+        _warn_of_older(where, settings.tables)
+        total = _count(root, names, network, settings.hop_seconds)
+        progress = stack.enter_context(JobProgress("Listening", total, "windows"))
+        stack.enter_context(autocast(network.device.type, settings.precision))
+        how = {"hop_seconds": settings.hop_seconds, "batch_size": settings.batch_size}
+        results = tag_many(network, (root / name for name in names), on_windows=progress.advance, **how)
         for name, heard in zip(names, results):
             if isinstance(heard, AudioError):
                 if single:
@@ -126,35 +152,61 @@ def predict(
                 failed.append((name, str(heard)))
                 log.warning("Left out: %s", readable(str(heard)))
                 continue
-            href = "index.html" if single else f"tracks/{name}.html"
             if heard.model is None:
-                heard = replace(heard, model=f"{weights} ({digest[:12]})")
+                heard = replace(heard, model=f"{settings.weights} ({pages.about['weights_sha256'][:12]})")
             remark = _remark(heard, network)
-            rows.append(Row(name, heard.duration, heard.top(top if single else ON_SCREEN), href, remark))
+            href = "index.html" if single else f"tracks/{name}.html"
+            rows.append(Row(name, heard.duration, heard.top(settings.top if single else ON_SCREEN), href, remark))
             for one in opened:
                 one.write(name, heard, remark)
-            if html:
-                said = (*notes, f"This recording is {remark}.") if remark else notes
-                near = neighbours(name) if neighbours is not None else ()
-                sound = player(root / name, heard.duration, player_minutes)
-                with atomic(where / href) as part:
-                    part.write_text(
-                        track_page(name, heard, sound, {**settings, **_source(heard)}, top, said, near), encoding="utf-8"
-                    )
+            if settings.html:
+                pages.write_track(name, href, heard, remark)
         if not rows:
             raise AudioError(f"None of the {len(names)} files in {root} can be used. The first: {failed[0][1]}")
         for one in opened:
             one.close()
-        if html and not single:
-            with atomic(where / "index.html") as part:
-                part.write_text(folder_page(Path(audio).resolve().name, rows, failed, settings, notes), encoding="utf-8")
-    written = [where / "index.html"] if html else []
-    written += table_files(where, tables)
-    unusable = write_unusable(where, failed) if html or tables else None
+        if settings.html and not single:
+            pages.write_folder(Path(audio).resolve().name, rows, failed)
+    written = [where / "index.html"] if settings.html else []
+    written += table_files(where, settings.tables)
+    unusable = write_unusable(where, failed) if settings.html or settings.tables else None
     return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable)
 
 
-def _say_older(where: Path, tables: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class _Pages:
+    """The pages of one prediction, in the folder `where`."""
+
+    where: Path
+    root: Path
+    settings: PredictionSettings
+    about: dict[str, Any]
+    notes: Sequence[str]
+    neighbours: Callable[[str], Sequence[tuple[str, float]]] | None
+
+    def write_track(self, name: str, href: str, heard: Tagged, remark: str) -> None:
+        notes = (*self.notes, f"This recording is {remark}.") if remark else self.notes
+        near = self.neighbours(name) if self.neighbours is not None else ()
+        sound = player(self.root / name, heard.duration, self.settings.player_minutes)
+        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes, near)
+        with atomic(self.where / href) as part:
+            part.write_text(track_page(name, heard, content), encoding="utf-8")
+
+    def write_folder(self, name: str, rows: list[Row], failed: list[tuple[str, str]]) -> None:
+        with atomic(self.where / "index.html") as part:
+            part.write_text(folder_page(name, rows, failed, self.about, self.notes), encoding="utf-8")
+
+
+def _about(network: AudioEncoder, settings: PredictionSettings) -> dict[str, Any]:
+    return {
+        "labels": len(network.label_names),
+        "window": f"{network.max_seconds:g} s",
+        "weights": settings.weights,
+        "weights_sha256": weights_sha256(network),
+    }
+
+
+def _warn_of_older(where: Path, tables: Sequence[str]) -> None:
     """Name tables of an earlier prediction that this one does not write anew."""
     every = {path for kind in ("csv", "json", "parquet") for path in table_files(where, [kind])}
     older = sorted(path.name for path in every - set(table_files(where, tables)) if path.exists())

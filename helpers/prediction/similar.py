@@ -19,9 +19,9 @@ from rich.text import Text
 from datasets.store.track_store import TrackStore
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError, nearest
-from models.windows import Tail
 
 from ..extraction.embeddings import TOKENS, Reduce, check_types, load_embeddings, select_tokens
+from ..extraction.settings import ExtractionSettings
 from ..reports.track_page import readable
 from ..runtime.devices import autocast
 
@@ -77,7 +77,7 @@ class Collection:
         return found
 
     def of_tokens(self, tokens: np.ndarray) -> np.ndarray:
-        """Mean tokens [3, C] of a recording from elsewhere (2 without DIST) as a vector [D] of this collection."""
+        """Return a recording from elsewhere, [3, C] tokens (2 without DIST) or [1, C], as a vector [D] of this collection."""
         if len(tokens) == 2:
             if "d" in self.types:
                 raise ConfigError("This network has no distillation token: choose predict.types of c and t.")
@@ -94,24 +94,29 @@ class Collection:
         return [(self.names[i], float(cosine[i])) for i in order if self.names[i] not in leave_out][:top]
 
 
-def tokens_of(
-    network: AudioEncoder,
-    path: str | Path,
-    block: int,
-    batch_size: int = 8,
-    precision: str = "32",
-    tail: Tail = "pad",
-    half_overlap: bool = False,
-) -> np.ndarray:
-    """CLS, DIST and mean token of a block for an audio file, averaged over its windows as a collection's are: [3, C].
+def tokens_of(network: AudioEncoder, path: str | Path, layer: int, settings: ExtractionSettings) -> np.ndarray:
+    """Return what extraction keeps of a layer for an audio file, averaged over its windows as a collection's vectors are.
 
-    tail, half_overlap: how the collection was cut into windows.
+    Args:
+        network: on the device that shall compute.
+        path: of the file.
+        layer: of the collection's embeddings.
+        settings: how the collection was extracted.
+
+    Returns CLS, DIST and mean token [3, C] of a MAEST, the vector [1, C] of other families.
     """
-    with autocast(network.device.type, precision):
-        found = network.embed(path, layers=[block], pool="stack", batch_size=batch_size, tail=tail, half_overlap=half_overlap)
+    with autocast(network.device.type, settings.precision):
+        found = network.embed(
+            path,
+            layers=[layer],
+            pool="stack" if "stack" in network.pools else "mean",
+            batch_size=settings.batch_size,
+            tail=settings.tail,
+            half_overlap=settings.half_overlap,
+        )
     vectors = found.vectors[:, 0].astype(np.float64)
     mean = np.average(vectors, axis=0, weights=found.times[:, 1] - found.times[:, 0])
-    return mean.reshape(-1, network.embed_dim)
+    return mean.reshape(-1, network.summary_shapes([layer])[layer][-1])
 
 
 def name_among(query: str, audio_dir: str | None) -> str:

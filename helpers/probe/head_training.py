@@ -29,7 +29,9 @@ from models.errors import ConfigError
 from models.heads import ProbeHead
 
 from ..metrics.aggregation import aggregate
-from ..metrics.tasks import LOWER_IS_BETTER, loss_of, score
+from ..metrics.losses import loss_of
+from ..metrics.metric import Predictions
+from ..metrics.tasks import LOSS_CURVE
 from .head_step import Draws, HeadStep, threads
 from .settings import ProbeSettings
 
@@ -140,10 +142,12 @@ def head_logits(net: ProbeHead, x: np.ndarray | Tensor, source: Source) -> np.nd
 
 # ---- one head
 class _Watch:
-    """The best value of a curve so far, and how many epochs ago it was. threshold: a smaller relative gain is none (torch's plateau: 1e-4)."""
+    """The best value of a curve so far, and how many epochs ago it was. sign: 1 where higher is better, else -1. threshold: a smaller relative gain
+    is none (torch's plateau: 1e-4).
+    """
 
-    def __init__(self, curve: str, threshold: float = 0.0):
-        self.curve, self.threshold, self.sign = curve, threshold, -1.0 if curve in LOWER_IS_BETTER else 1.0
+    def __init__(self, curve: str, sign: float, threshold: float = 0.0):
+        self.curve, self.threshold, self.sign = curve, threshold, sign
         self.best, self.since = -np.inf, 0
 
     def better(self, value: float) -> bool:
@@ -155,14 +159,20 @@ class _Watch:
         return False
 
 
+def _watch(settings: ProbeSettings, name: str, threshold: float = 0.0) -> _Watch:
+    """Watch a curve in its own direction."""
+    curve = settings.curve(name)
+    return _Watch(curve, settings.spec.sign(curve), threshold)
+
+
 def train_head(
     spec: HeadSpec,
     source: Source,
     settings: ProbeSettings,
     labels: Sequence[str],
-    tell: Callable[[], object] | None = None,
+    on_epoch: Callable[[], object] | None = None,
 ) -> TrainedHead:
-    """Train one head; its epoch is chosen by the validation examples. Nothing here sees test data. tell: called after every epoch."""
+    """Train one head; its epoch is chosen by the validation examples. Nothing here sees test data. on_epoch: called after every epoch."""
     settings = replace(settings, max_lr=spec.rate, lr_grid=())
     x, y, val_x = source.tensors(settings.precision)
     track = None if source.train.track is None else torch.from_numpy(source.train.track.astype(np.int64))
@@ -174,8 +184,8 @@ def train_head(
     per_epoch = -(-items // settings.batch_size)
     total = settings.total_steps(per_epoch)
     rate, factor = settings.learning_rate(total), 1.0
-    plateau = _Watch(settings.curve(settings.plateau_monitor), 1e-4)
-    best, early = _Watch(settings.monitor_name), _Watch(settings.curve(settings.early_monitor))
+    plateau = _watch(settings, settings.plateau_monitor, 1e-4)
+    best, early = _watch(settings, "monitor"), _watch(settings, settings.early_monitor)
     curves: dict[str, list[float]] = {}
     kept, weights, step = 0, {}, 0
     for epoch in range(settings.epochs(per_epoch)):
@@ -204,8 +214,8 @@ def train_head(
         ):
             factor, plateau.since = factor * settings.gamma, 0
         early.better(found[early.curve])
-        if tell is not None:
-            tell()
+        if on_epoch is not None:
+            on_epoch()
         if settings.early_stopping and early.since >= settings.early_stopping:
             break
     net.load_state_dict(weights)
@@ -213,16 +223,15 @@ def train_head(
 
 
 def validate(net: ProbeHead, val_x: Tensor, source: Source, settings: ProbeSettings, labels: Sequence[str]) -> dict[str, float]:
-    """The validation curves' next values: val_loss (mean over rows) and the task's scores of the tracks."""
+    """The next value of every validation curve: the loss (mean over rows), and the task's curves, of the tracks."""
     logits, examples = head_logits(net, val_x, source), source.validation
     targets = examples.y if examples.track is None else examples.y[examples.track]
     loss = float(loss_of(settings.loss_name, torch.from_numpy(logits), torch.from_numpy(targets.astype(np.float32))))
     how = "mean_prob" if settings.aggregate == "best" else settings.aggregate
     predictions = logits  # one window each: scores are of their order, which a sigmoid leaves
     if examples.track is not None:
-        predictions = aggregate(logits, examples.track, len(examples.y), how, settings.loss_name, settings.the_task.one_class)
-    scores = score(settings.task, examples.y, predictions, labels, warn=False)
-    return {"val_loss": loss, **{name: scores[metric] for name, metric in settings.the_task.monitors.items()}}
+        predictions = aggregate(logits, examples.track, len(examples.y), how, settings.loss_name, settings.spec.one_class)
+    return {LOSS_CURVE: loss, **settings.spec.validate(Predictions(examples.y, predictions, labels))}
 
 
 # ---- many heads
@@ -231,7 +240,7 @@ def train_heads(
     sources: Sequence[Source],
     settings: ProbeSettings,
     labels: Sequence[str],
-    tell: Callable[[], object] | None = None,
+    on_epoch: Callable[[], object] | None = None,
 ) -> list[TrainedHead]:
     """Train all heads, in the order of `specs`. Fewer heads than twice the cores run one after the other on all cores, more run a core each.
 
@@ -243,7 +252,7 @@ def train_heads(
 
     def one(spec: HeadSpec) -> TrainedHead | FloatingPointError:
         try:
-            return train_head(spec, sources[spec.source], settings, labels, tell)
+            return train_head(spec, sources[spec.source], settings, labels, on_epoch)
         except FloatingPointError as error:
             return error
 

@@ -7,11 +7,11 @@ learning rates, blocks, token types) train side by side (helpers/head_training.p
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,15 +23,16 @@ from models.weights.head_origin import LAYER, LOSS, SHA
 
 from ..extraction.embeddings import load_embeddings, select_tokens
 from ..metrics.aggregation import AGGREGATIONS, aggregate
+from ..metrics.metric import Predictions, mean_of_outputs
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import LOWER_IS_BETTER, check_targets, score, varies
+from ..metrics.tasks import LOSS_CURVE, get_task
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .settings import ProbeSettings
 
 __all__ = ["ProbeResult", "ProbeSettings", "Split", "initial_head", "load_embeddings", "run_probe", "select_tokens"]
 
 log = logging.getLogger(__name__)
-Log = Callable[[str, float, int], None]
+LogCurve = Callable[[str, float, int], None]  # a curve's name, its value, the epoch
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class Split:
 
     def examples(self, task: str = "multi-label") -> Examples:
         """What training takes."""
-        return Examples(self.x, self.y if task == "regression" else self.y.astype(bool), self.track)
+        return Examples(self.x, self.y if get_task(task).numeric else self.y.astype(bool), self.track)
+
+
+Splits = tuple[Split, Split, Split]  # training, validation, test
 
 
 class Targets(NamedTuple):
@@ -93,51 +97,51 @@ class ProbeResult:
 
 def run_probe(
     name: str,
-    train: Split,
-    validation: Split,
-    test: Split,
+    splits: Splits,
     labels: Sequence[str],
     seeds: Sequence[int] = (0, 1, 2),
     settings: ProbeSettings | None = None,
-    log: Log | None = None,
-    about: dict | None = None,
-    tell: Callable[[], object] | None = None,
+    about: Mapping[str, Any] | None = None,
+    log_curve: LogCurve | None = None,
+    on_epoch: Callable[[], object] | None = None,
 ) -> ProbeResult:
     """Train one head per seed (and learning rate of a grid), choose by validation, and score the test split once.
 
-    name: what the system is called in tables.
-    train, validation, test: the three splits, with the same D inputs and L labels.
-    labels: names of the L labels.
-    seeds: one head each.
-    log: called for every epoch as log("val_roc", value, epoch) with the mean over seeds, for train_loss, val_loss and the task's validation scores.
-    about: plain values that are saved with the result (embeddings, block, token types). tell: called after every epoch of every head (progress).
+    Args:
+        name: what the system is called in tables.
+        splits: training, validation and test, with the same D inputs and L labels.
+        labels: names of the L labels.
+        seeds: one head each.
+        settings: how heads are trained (none: as MAEST's).
+        about: plain values that are saved with the result (embeddings, block, token types).
+        log_curve: called for every epoch as log_curve("val_loss", value, epoch) with the mean over seeds, for train_loss and every validation curve.
+        on_epoch: called after every epoch of every head (progress).
 
     Raises GroundtruthError or ConfigError before training for splits that do not fit each other or hold values that are not
     finite, for a training or test split without items, and for a validation split on which the monitor is not defined.
     """
     settings = settings or ProbeSettings()
-    source = prepare(train, validation, test, labels, seeds, settings)
+    source = prepare(splits, labels, seeds, settings)
     specs = [HeadSpec(int(seed), rate) for seed in seeds for rate in settings.rates]
-    trained = chosen_rates(train_heads(specs, [source], settings, labels, tell), settings)
-    if log is not None:
-        tell_curves(trained, log)
-    return score_test(name, trained, source, test, labels, settings, about)
+    trained = chosen_rates(train_heads(specs, [source], settings, labels, on_epoch), settings)
+    if log_curve is not None:
+        log_curves(trained, log_curve)
+    return score_test(name, trained, source, splits[2], labels, settings, about)
 
 
-def prepare(
-    train: Split, validation: Split, test: Split, labels: Sequence[str], seeds: Sequence[int], settings: ProbeSettings
-) -> Source:
+def prepare(splits: Splits, labels: Sequence[str], seeds: Sequence[int], settings: ProbeSettings) -> Source:
     """What heads learn from, after all checks; of the test split only its shapes, keys and finiteness are looked at. Raises as `run_probe`."""
-    check_splits(train, validation, test, labels, settings.monitor_name, settings.task)
+    check_splits(splits, labels, settings.monitor_name, settings.task)
     if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
         raise ConfigError(f"A probe needs one or more different seeds of 0 or more, not {list(seeds)}.")
+    train, validation, _ = splits
     shift, scale = standardisation(train.x) if settings.standardise else (None, None)
     return Source(train.examples(settings.task), validation.examples(settings.task), shift, scale)
 
 
 def chosen_rates(trained: Sequence[TrainedHead], settings: ProbeSettings) -> list[TrainedHead]:
     """Of each seed (and source) the head whose learning rate is best by the monitor; the order of the first of each."""
-    sign = -1.0 if settings.monitor_name in LOWER_IS_BETTER else 1.0
+    sign = settings.spec.sign(settings.monitor_name)
     best: dict[tuple[int, int], TrainedHead] = {}
     for head in trained:
         key = (head.spec.source, head.spec.seed)
@@ -146,11 +150,11 @@ def chosen_rates(trained: Sequence[TrainedHead], settings: ProbeSettings) -> lis
     return list(best.values())
 
 
-def tell_curves(trained: Sequence[TrainedHead], log: Log) -> None:
-    """The curves' means over the heads that reached each epoch."""
+def log_curves(trained: Sequence[TrainedHead], log_curve: LogCurve) -> None:
+    """Log the curves' means over the heads that reached each epoch."""
     for name in trained[0].curves:
         for epoch, value in enumerate(_padded(trained, name).T):
-            log(name, float(np.nanmean(value)), epoch)
+            log_curve(name, float(np.nanmean(value)), epoch)
 
 
 def _padded(trained: Sequence[TrainedHead], name: str) -> np.ndarray:
@@ -168,24 +172,23 @@ def score_test(
     test: Split,
     labels: Sequence[str],
     settings: ProbeSettings,
-    about: dict | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> ProbeResult:
     """Score trained heads on the test split: the one place that uses it."""
-    monitor, loss, task = settings.monitor_name, settings.loss_name, settings.task
+    monitor, loss, spec = settings.monitor_name, settings.loss_name, settings.spec
     how = settings.aggregate if settings.aggregate != "best" else best_aggregation(trained, source, labels, settings)
     outputs = [head_logits(head.head, test.x, source) for head in trained]
-    one_class = settings.the_task.one_class
-    targets = test.examples(task).y
-    predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, one_class) for z in outputs])
+    targets = test.examples(settings.task).y
+    predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, spec.one_class) for z in outputs])
     windows: dict[str, list[float]] = {}
     if test.track is not None:
         for z in outputs:
-            found = score(task, targets[test.track], aggregate(z, None, len(z), how, loss, one_class), labels, warn=False)
-            for metric in settings.the_task.metrics:
-                windows.setdefault(metric, []).append(float(found[metric]))
+            each = aggregate(z, None, len(z), how, loss, spec.one_class)
+            for name, value in spec.score(Predictions(targets[test.track], each, labels)).items():
+                windows.setdefault(name, []).append(value)
     chosen = [head.value(monitor) for head in trained]
     rates = {"max_lr": [head.spec.rate for head in trained]} if settings.lr_grid else {}
-    best = int(np.argmin(chosen) if monitor in LOWER_IS_BETTER else np.argmax(chosen))
+    best = int(np.argmax(spec.sign(monitor) * np.array(chosen)))
     mixed = [head.head.layer_logits for head in trained if head.head.layer_logits is not None]
     shares = {"layer_weights": [logits.detach().softmax(0).tolist() for logits in mixed]} if mixed else {}
     scores = SystemScores(
@@ -204,33 +207,25 @@ def score_test(
             "in_dim": int(test.x.shape[-1]),
             "trained_with": loss,
             "chosen_by": monitor,
-            "aggregate": "one vector per track" if test.track is None else "mean" if task == "regression" else how,
+            "aggregate": "one vector per track" if test.track is None else "mean" if spec.numeric else how,
             **shares,
             **(about or {}),
         },
-        task=task,
+        task=settings.task,
         windows=windows,
     )
     return ProbeResult(scores, [head.head for head in trained], best, source.shift, source.scale)
 
 
 def best_aggregation(trained: Sequence[TrainedHead], source: Source, labels: Sequence[str], settings: ProbeSettings) -> str:
-    """The way from windows to tracks that is best on validation, by the monitor's score, mean over heads."""
-    metric = settings.the_task.monitors.get(settings.monitor_name, settings.the_task.metrics[0])
-    validation, found = source.validation, {}
+    """The way from windows to tracks that is best on validation, by the monitor's metric, mean over heads."""
+    spec, validation, found = settings.spec, source.validation, {}
+    metric = spec.curves.get(settings.monitor_name, spec.main)
     outputs = [head_logits(head.head, validation.x, source) for head in trained]
     for how in AGGREGATIONS:
-        scores = [
-            score(
-                settings.task,
-                validation.y,
-                aggregate(z, validation.track, len(validation.y), how, settings.loss_name, settings.the_task.one_class),
-                labels,
-                warn=False,
-            )[metric]
-            for z in outputs
-        ]
-        found[how] = float(np.mean(scores)) * (-1 if metric in LOWER_IS_BETTER else 1)
+        tracks = [aggregate(z, validation.track, len(validation.y), how, settings.loss_name, spec.one_class) for z in outputs]
+        scores = [mean_of_outputs(metric.score(Predictions(validation.y, values, labels))) for values in tracks]
+        found[how] = float(np.mean(scores)) * metric.sign
     return max(found, key=lambda how: found[how])
 
 
@@ -240,12 +235,11 @@ def standardisation(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shift.astype(np.float32), np.where(scale > 1e-8 * (1 + np.abs(shift)), scale, 1.0).astype(np.float32)
 
 
-def check_splits(
-    train: Split, validation: Split, test: Split, labels: Sequence[str], monitor: str = "val_roc", task: str = "multi-label"
-) -> None:
+def check_splits(splits: Splits, labels: Sequence[str], monitor: str = "auto", task: str = "multi-label") -> None:
     """Refuse splits that cannot be trained on or scored, before any work. Raises GroundtruthError."""
-    check_sizes((train, validation, test))
-    for split in (train, validation, test):
+    check_sizes(splits)
+    train = splits[0]
+    for split in splits:
         n, rows = len(split.keys), len(split.keys) if split.track is None else len(split.track)
         if split.x.shape != (rows, *train.x.shape[1:]) or split.y.shape != (n, len(labels)):
             raise GroundtruthError(
@@ -261,7 +255,7 @@ def check_splits(
             raise GroundtruthError(
                 f"{len(named)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
             )
-    check_truths([Targets(split.name, split.keys, split.y) for split in (train, validation, test)], labels, monitor, task)
+    check_truths([Targets(split.name, split.keys, split.y) for split in splits], labels, monitor, task)
 
 
 def check_sizes(splits: Sequence[Targets | Split]) -> None:
@@ -275,34 +269,29 @@ def check_sizes(splits: Sequence[Targets | Split]) -> None:
         )
 
 
-def check_truths(splits: Sequence[Targets], labels: Sequence[str], monitor: str = "val_roc", task: str = "multi-label") -> None:
+def check_truths(splits: Sequence[Targets], labels: Sequence[str], monitor: str = "auto", task: str = "multi-label") -> None:
     """Refuse labels that cannot be trained on or scored, whatever is trained. splits: train, validation, test. Raises GroundtruthError."""
     check_sizes(splits)
     validation = splits[1]
-    check_targets(task, np.concatenate([split.y for split in splits]), [key for split in splits for key in split.keys], labels)
+    spec = get_task(task)
+    spec.check(np.concatenate([split.y for split in splits]), [key for split in splits for key in split.keys], labels)
     for one, other in combinations(splits, 2):
         used = set(one.keys)
         if shared := [key for key in other.keys if key in used]:
             raise GroundtruthError(
                 f"{len(shared)} {other.name} tracks are also used as {one.name} tracks: {', '.join(shared[:5])}."
             )
-    if task in ("single-label", "key"):
+    if spec.one_class:
         _check_classes(splits, labels)
-    if task == "regression" and monitor == "val_r2" and not varies(validation.y).any():
-        raise GroundtruthError(
-            f"No value differs among the {len(validation.keys)} validation tracks, and so none has an R2. Give validation more tracks, or choose the "
-            "epoch by the loss: optimizer.monitor=val_loss."
+    monitor = spec.monitor(monitor)
+    metric = spec.curves.get(monitor)
+    if metric is not None and not metric.is_defined(validation.y, labels):
+        found = (
+            "" if spec.numeric else "; ".join(f"{one.name} ({len(one.keys)} tracks): {_uneven(one.y, labels)}" for one in splits)
         )
-    if task != "multi-label":
-        return
-    y = validation.y.astype(bool)
-    usable = y.any(axis=0) & ~y.all(axis=0) if monitor == "val_roc" else y.any(axis=0)
-    if monitor != "val_loss" and not usable.any():
-        wanted = "a track with it and one without" if monitor == "val_roc" else "a track with it"
-        found = "; ".join(f"{split.name} ({len(split.keys)} tracks): {_uneven(split.y, labels)}" for split in splits)
         raise GroundtruthError(
-            f"No label has what {monitor} needs among the {len(y)} validation tracks: {wanted}. {found}. Give validation more tracks, or choose "
-            "the epoch by the loss: optimizer.monitor=val_loss."
+            f"No {spec.nouns[0]} has what {monitor} needs among the {len(validation.y)} validation tracks: {metric.needs}. "
+            f"{found}{'. ' if found else ''}Give validation more tracks, or choose the epoch by the loss: optimizer.monitor={LOSS_CURVE}."
         )
 
 

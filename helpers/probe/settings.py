@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from models.errors import ConfigError, nearest
 from models.heads import Activation
 
+from ..metrics.aggregation import check_aggregation
 from ..metrics.tasks import Task, get_task
 from ..schedules import exp_warmup_linear_down, warmup_cosine
 
@@ -24,7 +25,7 @@ class ProbeSettings:
     """How a probe is trained. The defaults are MAEST's.
 
     hidden, num_layers, activation, dropout, input_dropout: the head (models.heads.ProbeHead); num_layers=1 is a linear probe.
-    task, loss: helpers/tasks.py; loss "auto" is the task's usual one.
+    task, loss: helpers/metrics/tasks.py; loss "auto" is the task's usual one.
     optimizer: "adamw" (decoupled decay) or "adam" (decay as L2). max_lr, weight_decay: its learning rate at its highest, and its decay.
     max_epochs, batch_size: epochs; items a step (the last batch of an epoch may be smaller). max_steps: steps at which training ends, in place of
         max_epochs (the last epoch may be cut).
@@ -40,7 +41,7 @@ class ProbeSettings:
     lr_grid: learning rates to try in place of max_lr; each seed keeps the one that is best by the monitor.
     standardise: shift and scale the inputs by the training split's mean and sd (constant columns are left unscaled).
     examples: "row": every row of the training split is an example; "random_row": each epoch one random row (window) of every track.
-    aggregate: how the windows of a track become one prediction (helpers/aggregation.py); "best": the way that is best on validation.
+    aggregate: how the windows of a track become one prediction (helpers/metrics/aggregation.py); "best": the way that is best on validation.
     precision: "32", or "bf16": matrix products in bfloat16 (weights, sums and the optimiser stay float32); faster where the
         processor multiplies bfloat16 itself (AVX-512 BF16, AMX) and many heads train, slower elsewhere.
     """
@@ -97,32 +98,30 @@ class ProbeSettings:
             raise ConfigError(
                 f"Learning rates are above 0, each once in a grid; got max_lr {self.max_lr}, grid {list(self.lr_grid)}."
             )
-        task = self.the_task  # unknown names are refused here, not after the embeddings are read
+        task = self.spec  # unknown names are refused here, not after the embeddings are read
         task.loss_name(self.loss)
         for name in (self.monitor, *(m for m in (self.plateau_monitor, self.early_monitor) if m != "monitor")):
             task.monitor(name)
-        from ..metrics.aggregation import check_aggregation
-
         check_aggregation(self.aggregate, self.loss_name)
 
     @property
-    def the_task(self) -> Task:
-        """What is asked."""
+    def spec(self) -> Task:
+        """The task with its metrics."""
         return get_task(self.task)
 
     @property
     def loss_name(self) -> str:
         """The loss that is meant."""
-        return self.the_task.loss_name(self.loss)
+        return self.spec.loss_name(self.loss)
 
     @property
     def monitor_name(self) -> str:
         """The curve that is meant."""
-        return self.the_task.monitor(self.monitor)
+        return self.spec.monitor(self.monitor)
 
     def curve(self, name: str) -> str:
         """A curve's name; "monitor" is the one that picks the epoch."""
-        return self.monitor_name if name == "monitor" else self.the_task.monitor(name)
+        return self.monitor_name if name == "monitor" else self.spec.monitor(name)
 
     @property
     def rates(self) -> tuple[float, ...]:

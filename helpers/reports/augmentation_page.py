@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from html import escape
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from markupsafe import Markup
 
 from datasets.utils.files import atomic
 from models.audio import load
@@ -18,8 +18,8 @@ from models.clmr.augment import STEPS, Augmentation, Plan, apply, draw, in_words
 from models.errors import AudioError
 from models.randomness import Randomness, stream
 
-from . import html
-from .charts import spectrogram
+from .images import spectrogram
+from .pages import Captioned, write_page
 
 log = logging.getLogger(__name__)
 _FFT, _HOP = 512, 256
@@ -73,18 +73,15 @@ def hear_augmentations(
             soundfile.write(part, np.clip(samples, -1, 1), sample_rate, subtype="PCM_16", format="WAV")
         written.append(folder / f"{name}.wav")
         figures.append(_figure(name, words, samples))
-    body = [
-        "<h1>What the network hears</h1>",
-        html.paragraph(
-            f"{Path(audio).name}, before and after augmentation. {said}" + (" This recording is silent." if silent else ""),
-            "lead",
-        ),
-        html.section("Each effect alone", _panels(figures[: 1 + len(single)])),
-        html.section("Views as training draws them", _panels(figures[1 + len(single) :])),
-        html.section("Probabilities and ranges", html.settings_table(asdict(settings))),
-    ]
-    with atomic(folder / "index.html") as part:
-        part.write_text(html.page("Augmentations", body), encoding="utf-8")
+    write_page(
+        folder / "index.html",
+        "augmentations.html.j2",
+        title="Augmentations",
+        lead=f"{Path(audio).name}, before and after augmentation. {said}" + (" This recording is silent." if silent else ""),
+        single=figures[: 1 + len(single)],
+        views=figures[1 + len(single) :],
+        settings=asdict(settings),
+    )
     return [*written, folder / "index.html"]
 
 
@@ -119,11 +116,7 @@ def _singles(s: Augmentation) -> Mapping[str, Plan]:
     }
 
 
-def _panels(figures: list[str]) -> str:
-    return f'<div class="panels">{"".join(figures)}</div>' if figures else ""
-
-
-def _figure(name: str, words: str, samples: np.ndarray) -> str:
+def _figure(name: str, words: str, samples: np.ndarray) -> Captioned:
     window = torch.hann_window(_FFT)
     frames = torch.stft(torch.from_numpy(samples), _FFT, _HOP, window=window, pad_mode="constant", return_complex=True)
     power = frames.abs().square()
@@ -133,4 +126,5 @@ def _figure(name: str, words: str, samples: np.ndarray) -> str:
     about = f"{name.replace('_', ' ')}. {words} {level:.1f} dB RMS" + (
         f", {clipped} samples clipped in the file." if clipped else "."
     )
-    return html.figure(f'{picture}<audio controls preload="none" src="{escape(name, quote=True)}.wav"></audio>', about)
+    player = Markup('<audio controls preload="none" src="{}.wav"></audio>').format(name)
+    return Captioned(picture + player, about)

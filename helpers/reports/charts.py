@@ -1,24 +1,18 @@
-"""Charts for report.html as inline SVG: they follow the page's light or dark colours, stay sharp, and read to a screen reader.
-
-Every chart is drawn 360 units wide, the width of a phone, so that its text never shrinks below what can be read. Series are told apart by colour
-(classes s0, s1, ... of the page's style) and by marker or dash.
-"""
+"""Charts as drawings: lines over a number, dots per row with intervals, a confusion matrix, predicted over true values."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
-WIDTH = 360
-N_STYLES = 6
-_DASHES = ("", "5 3", "2 2", "7 2 2 2", "1 3", "9 3")
+from .drawing import N_STYLES, WIDTH, Cell, Dot, Drawing, Mark, Part, Polyline, Rule, Words
+
+MAX_DOTS = 1000  # of a scatter plot
+_LETTER = 6.9  # units that a letter of a row's name takes, about
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,46 @@ class Dots:
     intervals: Sequence[tuple[float, float]] | None = None
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """Where a chart's axes lie, and which values they span."""
+
+    x0: float
+    x1: float
+    y0: float
+    y1: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def px(self, x: float) -> float:
+        return self.left + (x - self.x0) / (self.x1 - self.x0) * (self.right - self.left)
+
+    def py(self, y: float) -> float:
+        return self.bottom - (y - self.y0) / (self.y1 - self.y0) * (self.bottom - self.top)
+
+    def x_marks(self, marks: Mapping[float, str], grid: bool = False) -> list[Part]:
+        out: list[Part] = []
+        for x, text in marks.items():
+            out += [Rule(self.px(x), self.top, self.px(x), self.bottom, "grid")] if grid else []
+            out.append(Words(self.px(x), self.bottom + 15, text))
+        return out
+
+    def y_marks(self) -> list[Part]:
+        out: list[Part] = []
+        for y in ticks(self.y0, self.y1):
+            out += [
+                Rule(self.left, self.py(y), self.right, self.py(y), "grid"), Words(self.left - 5, self.py(y) + 4, f"{y:g}", "end")
+            ]  # fmt: skip
+        return out
+
+    def names(self, x_label: str, y_label: str = "") -> list[Part]:
+        middle = (self.top + self.bottom) / 2
+        turned = [Words(11, middle, y_label, turn=-90)] if y_label else []
+        return [Words((self.left + self.right) / 2, self.bottom + 30, x_label), *turned]
+
+
 def ticks(low: float, high: float, n: int = 5) -> list[float]:
     """About n round numbers that lie in [low, high]."""
     if not high > low:
@@ -63,50 +97,29 @@ def line_chart(
     summary: str,
     height: int = 230,
     x_ticks: Mapping[float, str] | None = None,
-) -> str:
+) -> Drawing:
     """Lines with markers at their last points (with a spread: at all). summary: what the chart shows, for readers who cannot see it.
 
     x_ticks: the marks of the x axis, place -> text; none: round numbers.
     """
-    points = [(s, [(float(x), float(y)) for x, y in zip(s.x, s.y) if _is_number(y)]) for s in series]
+    points = [(s, [(float(x), float(y)) for x, y in zip(s.x, s.y) if _is_number(y)]) for s in series]  # type: ignore[arg-type]
     points = [(s, p) for s, p in points if p]
     if not points:
-        return '<p class="none">Nothing was recorded.</p>'
+        return Drawing(height, summary, nothing="Nothing was recorded.")
     xs, ys = [x for _, p in points for x, _ in p], [y for _, p in points for _, y in p]
     bars = [_bars(s) for s, _ in points]
     ys += [y for each in bars for _, low, high in each for y in (low, high)]
-    x0, x1 = min(xs), max(max(xs), min(xs) + 1e-9)
     margin = 0.06 * (max(ys) - min(ys)) or 0.05 * abs(max(ys)) or 0.05
-    y0, y1 = min(ys) - margin, max(ys) + margin
-    left, right, top, bottom = 46, WIDTH - 10, 10, height - 34
-
-    def px(x: float) -> float:
-        return left + (x - x0) / (x1 - x0) * (right - left)
-
-    def py(y: float) -> float:
-        return bottom - (y - y0) / (y1 - y0) * (bottom - top)
-
-    out = []
-    for y in ticks(y0, y1):
-        out.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{py(y):.1f}" y2="{py(y):.1f}"/>')
-        out.append(f'<text x="{left - 5}" y="{py(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
-    marks = x_ticks if x_ticks is not None else {x: f"{x:g}" for x in ticks(x0, x1, 6) if x == round(x)}
-    for x, text in marks.items():
-        out.append(f'<text x="{px(x):.1f}" y="{bottom + 15}" text-anchor="middle">{escape(text)}</text>')
-    out.append(f'<text x="{(left + right) / 2}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
-    out.append(
-        f'<text x="11" y="{(top + bottom) / 2}" text-anchor="middle" transform="rotate(-90 11 {(top + bottom) / 2})">{escape(y_label)}</text>'
-    )
+    frame = _Frame(min(xs), max(max(xs), min(xs) + 1e-9), min(ys) - margin, max(ys) + margin, 46, WIDTH - 10, 10, height - 34)
+    marks = x_ticks if x_ticks is not None else {x: f"{x:g}" for x in ticks(frame.x0, frame.x1, 6) if x == round(x)}
+    out = [*frame.y_marks(), *frame.x_marks(marks), *frame.names(x_label, y_label)]
     for (s, p), each in zip(points, bars):
-        for x, low, high in each:
-            out.append(
-                f'<line class="line s{s.style % N_STYLES}" x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{py(low):.1f}" y2="{py(high):.1f}"/>'
-            )
-        path = " ".join(f"{'M' if i == 0 else 'L'}{px(x):.1f} {py(y):.1f}" for i, (x, y) in enumerate(p))
-        out.append(f'<path class="line s{s.style % N_STYLES}" d="{path}" stroke-dasharray="{_DASHES[s.style % N_STYLES]}"/>')
+        style = s.style % N_STYLES
+        out += [Rule(frame.px(x), frame.py(low), frame.px(x), frame.py(high), "line", style) for x, low, high in each]
+        out.append(Polyline([(frame.px(x), frame.py(y)) for x, y in p], style))
         for x, y in p if s.spread is not None else p[-1:]:
-            out.append(marker(s.style, px(x), py(y), s.name if s.spread is None else f"{s.name}: {y:.3f}"))
-    return _svg(height, summary, out) + legend([(s.name, s.style) for s, _ in points], dashes=True)
+            out.append(Mark(frame.px(x), frame.py(y), style, s.name if s.spread is None else f"{s.name}: {y:.3f}"))
+    return Drawing(height, summary, out, [(s.name, s.style % N_STYLES) for s, _ in points], dashes=True)
 
 
 def _bars(series: Series) -> list[tuple[float, float, float]]:
@@ -118,111 +131,102 @@ def _bars(series: Series) -> list[tuple[float, float, float]]:
 
 
 def dot_plot(
-    rows: Sequence[str], systems: Sequence[Dots], x_label: str, summary: str, chance: float | None = None, row_height: int = 22
-) -> str:
-    """One row per name, one marker per system and row, intervals as bars. chance: where a guess would stand, drawn as a dashed line."""
-    values = [float(v) for s in systems for v in s.values if _is_number(v)]
+    rows: Sequence[str],
+    systems: Sequence[Dots],
+    x_label: str,
+    summary: str,
+    chance: float | Sequence[float] | None = None,
+    row_height: int = 22,
+) -> Drawing:
+    """One row per name, one marker per system and row, intervals as bars. chance: where a guess would stand (of each row), a dashed line."""
+    guesses = _per_row(chance, len(rows))
+    values = [float(v) for s in systems for v in s.values if _is_number(v)]  # type: ignore[arg-type]
     values += [float(v) for s in systems for pair in (s.intervals or ()) for v in pair if _is_number(v)]
-    values += [] if chance is None else [chance]
     if not values:
-        return '<p class="none">No score is defined.</p>'
-    x0, x1 = min(values), max(values)
-    pad = 0.04 * (x1 - x0) or 0.05
-    x0, x1 = x0 - pad, x1 + pad
-    left = min(150, max(60, 12 + int(6.3 * max(len(_short(row)) for row in rows))))
-    right, top = WIDTH - 12, 8
-    bottom = top + row_height * len(rows)
-    height = bottom + 36
-
-    def px(x: float) -> float:
-        return left + (x - x0) / (x1 - x0) * (right - left)
-
-    out = []
-    for x in ticks(x0, x1):
-        out.append(f'<line class="grid" x1="{px(x):.1f}" x2="{px(x):.1f}" y1="{top}" y2="{bottom}"/>')
-        out.append(f'<text x="{px(x):.1f}" y="{bottom + 15}" text-anchor="middle">{x:g}</text>')
-    if chance is not None:
-        out.append(
-            f'<line class="chance" x1="{px(chance):.1f}" x2="{px(chance):.1f}" y1="{top}" y2="{bottom}"><title>chance</title></line>'
-        )
-    out.append(f'<text x="{(left + right) / 2}" y="{height - 4}" text-anchor="middle">{escape(x_label)}</text>')
+        return Drawing(row_height * len(rows) + 44, summary, nothing="No score is defined.")
+    values += [guess for guess in guesses if _is_number(guess)]
+    pad = 0.04 * (max(values) - min(values)) or 0.05
+    left = min(158, max(60, 12 + int(_LETTER * max(len(_short(row)) for row in rows))))
+    frame = _Frame(min(values) - pad, max(values) + pad, 0, 1, left, WIDTH - 12, 8, 8 + row_height * len(rows))
+    out = [*frame.x_marks({x: f"{x:g}" for x in ticks(frame.x0, frame.x1)}, grid=True)]
+    for i, guess in enumerate(guesses):
+        if _is_number(guess):
+            y = frame.top + row_height * i
+            out.append(Rule(frame.px(guess), y, frame.px(guess), y + row_height, "chance", title="chance"))
+    out += frame.names(x_label)
     for i, row in enumerate(rows):
-        y = top + row_height * (i + 0.5)
-        lines = textwrap.wrap(row, 22)[:2] if row_height >= 28 else [row]
-        for k, line in enumerate(lines):
-            at = y + 4 + 13 * (k - (len(lines) - 1) / 2)
-            text = f"<title>{escape(row)}</title>{escape(_short(line))}"
-            out.append(f'<text x="{left - 8}" y="{at:.1f}" text-anchor="end">{text}</text>')
-        out.append(f'<line class="row" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        for s in systems:
-            if s.intervals is not None and all(map(_is_number, s.intervals[i])):
-                low, high = s.intervals[i]
-                out.append(
-                    f'<line class="line s{s.style % N_STYLES}" x1="{px(low):.1f}" x2="{px(high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                )
-        for s in reversed(systems):  # the first system on top
-            if _is_number(s.values[i]):
-                out.append(marker(s.style, px(float(s.values[i])), y, f"{row}, {s.name}: {s.values[i]:.3f}"))
-    return _svg(height, summary, out) + (legend([(s.name, s.style) for s in systems]) if len(systems) > 1 else "")
+        out += _row(row, i, frame, row_height, systems)
+    names = [(s.name, s.style % N_STYLES) for s in systems] if len(systems) > 1 else []
+    return Drawing(frame.bottom + 36, summary, out, names)
 
 
-def marker(style: int, x: float, y: float, title: str = "") -> str:
-    """A series' marker, centred."""
-    shapes = (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>',
-        f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>',
-        f'<path d="M{x:.1f} {y - 5.5:.1f}L{x + 5.5:.1f} {y:.1f}L{x:.1f} {y + 5.5:.1f}L{x - 5.5:.1f} {y:.1f}Z"/>',
-        f'<path d="M{x:.1f} {y - 5:.1f}L{x + 5:.1f} {y + 4:.1f}L{x - 5:.1f} {y + 4:.1f}Z"/>',
-        f'<circle class="hollow" cx="{x:.1f}" cy="{y:.1f}" r="4"/>',
-        f'<rect class="hollow" x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>',
-    )
-    return f'<g class="mark s{style % N_STYLES}"><title>{escape(title)}</title>{shapes[style % N_STYLES]}</g>'
+def _per_row(chance: float | Sequence[float] | None, n: int) -> list[float]:
+    if chance is None:
+        return []
+    return [float(chance)] * n if isinstance(chance, (int, float)) else [float(guess) for guess in chance]
 
 
-def legend(entries: Sequence[tuple[str, int]], dashes: bool = False) -> str:
-    """The series' names beside their markers."""
-    items = []
-    for name, style in entries:
-        line = (
-            f'<path class="line s{style % N_STYLES}" d="M1 7L27 7" stroke-dasharray="{_DASHES[style % N_STYLES]}"/>'
-            if dashes
-            else ""
-        )
-        width = 28 if dashes else 14
-        items.append(
-            f'<span><svg width="{width}" height="14" aria-hidden="true">{line}{marker(style, width / 2, 7)}</svg>{escape(name)}</span>'
-        )
-    return f'<p class="legend">{"".join(items)}</p>'
+def _row(row: str, i: int, frame: _Frame, row_height: int, systems: Sequence[Dots]) -> list[Part]:
+    """A row's name, guide, intervals and markers."""
+    y, out = frame.top + row_height * (i + 0.5), []
+    lines = textwrap.wrap(row, 22)[:2] if row_height >= 28 else [row]
+    for k, line in enumerate(lines):
+        at = y + 4 + 13 * (k - (len(lines) - 1) / 2)
+        out.append(Words(frame.left - 8, at, _short(line), "end", title=row))
+    out.append(Rule(frame.left, y, frame.right, y, "row"))
+    for s in systems:
+        if s.intervals is not None and all(map(_is_number, s.intervals[i])):
+            low, high = s.intervals[i]
+            out.append(Rule(frame.px(low), y, frame.px(high), y, "line", s.style % N_STYLES))
+    for s in reversed(systems):  # the first system on top
+        value = s.values[i]
+        if value is not None and math.isfinite(value):
+            out.append(Mark(frame.px(value), y, s.style % N_STYLES, f"{row}, {s.name}: {value:.3f}"))
+    return out
 
 
-def spectrogram(mel: np.ndarray, summary: str, max_columns: int = 900) -> str:
-    """An <img> of a log-mel [frames, bands], low bands below; long ones are averaged down to `max_columns`. The picture is part of the page."""
-    mel = np.asarray(mel, dtype=np.float32)
-    if len(mel) > max_columns:
-        edges = np.linspace(0, len(mel), max_columns + 1).astype(int)
-        mel = np.add.reduceat(mel, edges[:-1], axis=0) / np.diff(edges)[:, None]
-    low, high = np.quantile(mel, [0.01, 0.995])
-    return _picture(mel.T[::-1], low, max(high, low + 1e-6), "spectrogram", summary)
+def confusion_chart(counts: np.ndarray, labels: Sequence[str], summary: str) -> Drawing:
+    """A class a row, what its tracks are taken for in columns, the darker the larger the row's share; in cells with room the share in percent.
+
+    counts: [L, L], tracks of each class (rows) that are taken for each class.
+    """
+    n, names = len(labels), [_short(label, 16) for label in labels]
+    tight = n > 18
+    letter, kind = (5.9, "tight") if tight else (_LETTER, "")
+    longest = letter * max(map(len, names))
+    left, top = min(118.0, 14 + longest), 20
+    size = (WIDTH - left - 8) / n
+    turned = size < longest
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.nan_to_num(counts / counts.sum(axis=1, keepdims=True))
+    out: list[Part] = [Words(left - 8, 12, "true", "end"), Words(left + 2, 12, "taken for (below)", "start")]
+    bottom = top + size * n
+    for i, label in enumerate(labels):
+        middle = size * (i + 0.5)
+        out.append(Words(left - 6, top + middle + 3.5, names[i], "end", title=label, kind=kind))
+        at = (left + middle + 3.5, bottom + 6, "end", -90) if turned else (left + middle, bottom + 14, "middle", 0)
+        out.append(Words(at[0], at[1], names[i], at[2], at[3], label, kind))
+        for j, other in enumerate(labels):
+            share = float(shares[i, j])
+            title = f"{label}, taken for {other}: {counts[i, j]:g} of {counts[i].sum():g} ({share:.0%})"
+            out.append(Cell(left + size * j, top + size * i, size, size, share, title))
+            if size >= 20 and share >= 0.005:
+                x = left + size * (j + 0.5)
+                out.append(Words(x, top + middle + 4, f"{100 * share:.0f}", kind="on" if share > 0.55 else "off"))
+    return Drawing(bottom + (longest + 14 if turned else 22), summary, out)
 
 
-def heat_map(values: np.ndarray, summary: str, high: float = 1.0) -> str:
-    """An <img> (class heat) of [rows, columns], the first row on top, dark for 0 and bright for `high`: a row per label, a column per moment."""
-    return _picture(np.asarray(values, dtype=np.float32), 0.0, high, "heat", summary)
-
-
-def _picture(values: np.ndarray, low: float, high: float, kind: str, summary: str) -> str:
-    """Values [rows, columns], the first row on top, as an <img> that is part of the page."""
-    from matplotlib import image
-
-    file = io.BytesIO()
-    image.imsave(file, values, cmap="magma", vmin=low, vmax=high, format="png")
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<img class="{kind}" alt="{escape(summary, quote=True)}" src="data:image/png;base64,{data}">'
-
-
-def _svg(height: float, summary: str, parts: Sequence[str]) -> str:
-    label = escape(summary, quote=True)
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+def scatter_chart(true: np.ndarray, predicted: np.ndarray, x_label: str, y_label: str, summary: str) -> Drawing:
+    """Predicted over true values [N] of one output, with the line where both are equal; of many tracks MAX_DOTS, evenly taken."""
+    chosen = np.unique(np.linspace(0, len(true) - 1, min(len(true), MAX_DOTS)).astype(int))
+    both = np.concatenate([true[chosen], predicted[chosen]])
+    low, high = float(both.min()), float(both.max())
+    pad = 0.05 * (high - low) or 0.05
+    frame = _Frame(low - pad, high + pad, low - pad, high + pad, 46, WIDTH - 10, 10, 290)
+    out = [*frame.y_marks(), *frame.x_marks({x: f"{x:g}" for x in ticks(frame.x0, frame.x1)}), *frame.names(x_label, y_label)]
+    out.append(Rule(frame.px(low), frame.py(low), frame.px(high), frame.py(high), "chance", title="equal"))
+    out += [Dot(frame.px(float(true[i])), frame.py(float(predicted[i]))) for i in chosen]
+    return Drawing(frame.bottom + 36, summary, out)
 
 
 def _is_number(value: float | None) -> bool:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from datasets.utils.files import atomic
-
-from . import html
+from . import pages
 from .charts import Series, line_chart
-from .report import versions
-
-COLOURS = ("#0b62b5", "#b45309", "#3f7d3a", "#8b3fa8", "#a3324a", "#4b5563")  # the reports' s0 ... s5 in light
-MARKERS = "osD^vp"
+from .drawing import Drawing
+from .pages import Captioned, TableContent
+from .wording import versions
 
 
 @dataclass(frozen=True)
@@ -37,81 +34,49 @@ class Figure:
     caption: str
     log: bool = False
 
+    def drawing(self) -> Drawing:
+        """The chart; of a logarithmic axis x stand evenly, by rank."""
+        every = sorted({x for line in self.lines for x in line.x})
+        place = {x: float(every.index(x)) if self.log else float(x) for x in every}
+        lines = [Series(line.name, [place[x] for x in line.x], line.y, i, line.spread) for i, line in enumerate(self.lines)]
+        summary = f"{self.y_label} by {self.x_label}: {', '.join(line.name for line in self.lines)}"
+        marks = {place[x]: f"{x:g}" for x in every}
+        return line_chart(lines, self.x_label, self.y_label, summary, x_ticks=marks if len(every) <= 16 or self.log else None)
+
+
+@dataclass(frozen=True)
+class FigurePage:
+    """A page of figures. lead: what was found, in a sentence. header, rows: all numbers as a table, row `best` stressed. notes: how to read them.
+
+    about: what was run.
+    """
+
+    title: str
+    lead: str
+    figures: Sequence[Figure]
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    best: int | None = None
+    notes: Sequence[str] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
 
 def write_pictures(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """<name>.png and <name>.svg, with error bars. Returns the paths."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    drawn, axes = pyplot.subplots(figsize=(6.4, 4.0), layout="constrained")
-    for i, line in enumerate(figure.lines):
-        style = {"color": COLOURS[i % 6], "marker": MARKERS[i % 6]}
-        axes.errorbar(line.x, line.y, yerr=line.spread, label=line.name, capsize=3, markersize=5, linewidth=1.6, **style)
-    if figure.log:
-        axes.set_xscale("log")
-    every = sorted({x for line in figure.lines for x in line.x})
-    if len(every) <= 16:
-        axes.set_xticks(every, [f"{x:g}" for x in every])
-        axes.minorticks_off()
-    axes.set_xlabel(figure.x_label)
-    axes.set_ylabel(figure.y_label)
-    axes.grid(visible=True, color="#d9dee5", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if len(figure.lines) > 1:
-        axes.legend(frameon=False)
-    paths = []
-    try:
-        for kind in ("png", "svg"):
-            path = folder / f"{name}.{kind}"
-            with atomic(path) as part:
-                drawn.savefig(part, format=kind, dpi=150)
-            paths.append(path)
-    finally:
-        pyplot.close(drawn)
-    return paths
+    """<name>.png and <name>.svg, the figure as it stands on the page. Returns the paths."""
+    drawing = figure.drawing()
+    return [drawing.write_png(folder / f"{name}.png"), drawing.write_svg(folder / f"{name}.svg")]
 
 
-def write_page(
-    path: Path,
-    title: str,
-    figures: Sequence[Figure],
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    best: int | None,
-    lead: str,
-    notes: Sequence[str],
-    about: Mapping[str, object],
-) -> Path:
-    """One self-contained page: figures, all numbers as a table (row `best` stressed), how to read them, and what was run."""
-    drawn = []
-    for figure in figures:
-        lines = [Series(line.name, _places(figure, line.x), line.y, i, line.spread) for i, line in enumerate(figure.lines)]
-        summary = f"{figure.y_label} by {figure.x_label}: {', '.join(line.name for line in figure.lines)}"
-        x_ticks = {place: f"{x:g}" for line in figure.lines for place, x in zip(_places(figure, line.x), line.x)}
-        drawn.append(html.figure(line_chart(lines, figure.x_label, figure.y_label, summary, x_ticks=x_ticks), figure.caption))
-    body = [
-        f"<h1>{escape(title)}</h1>",
-        html.paragraph(lead, "lead"),
-        html.section("Figure", f'<div class="panels">{"".join(drawn)}</div>'),
-        html.section("All numbers", html.table(header, rows, best=best)),
-        html.section("How to read these numbers", html.notes(notes)),
-        html.section(
-            "What was run",
-            html.folded("Settings", html.settings_table(about)),
-            html.folded("Versions", html.settings_table(versions())),
-        ),
-    ]
-    with atomic(path) as part:
-        part.write_text(html.page(title, body), encoding="utf-8")
-    return path
-
-
-def _places(figure: Figure, x: Sequence[float]) -> list[float]:
-    """Where on the axis x stand: evenly by rank on a logarithmic axis, which the page's charts do not have."""
-    if not figure.log:
-        return list(x)
-    every = sorted({value for line in figure.lines for value in line.x})
-    return [float(every.index(value)) for value in x]
+def write_page(path: Path, content: FigurePage) -> Path:
+    """One self-contained page: figures, all numbers as a table, how to read them, and what was run."""
+    return pages.write_page(
+        path,
+        "figures.html.j2",
+        title=content.title,
+        lead=content.lead,
+        figures=[Captioned(figure.drawing(), figure.caption) for figure in content.figures],
+        numbers=TableContent(content.header, content.rows, best=content.best),
+        notes=content.notes,
+        about=content.about,
+        versions=versions(),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,86 +18,88 @@ from rich.text import Text
 from datasets.utils.files import atomic
 from models.errors import ConfigError
 
+from ..metrics.metric import Metric
 from ..metrics.scores import Difference, SystemScores, check_comparable, compare
-from ..metrics.tasks import LOWER_IS_BETTER, METRIC_NAMES
-from .report import over, runs, spread
+from .wording import counted_outputs, over, runs, spread
+
+
+def small_table(title: str, columns: Sequence[str], numbers: Container[int] = (), caption: str = "") -> Table:
+    """An empty table in the terminal's one style. numbers: columns that are aligned right and not broken. Names in brackets are no markup."""
+    table = Table(title=Text(title, style="bold"), title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    for i, name in enumerate(columns):
+        table.add_column(Text(name), justify="right" if i in numbers else "left", overflow="fold")
+    table.caption = Text(caption, style="table.caption") if caption else None
+    return table
+
+
+def add_rows(table: Table, rows: Iterable[Sequence[str]]) -> None:
+    """Plain texts as rows."""
+    for row in rows:
+        table.add_row(*map(Text, row))
 
 
 def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Table:
-    """One row per system: the task's two scores (tags: macro ROC-AUC and AP) as mean ± sd over seeds, bootstrap interval over tracks, seeds."""
+    """One row per system: the task's headline metrics as mean ± sd over seeds, bootstrap interval over tracks, seeds."""
     first = systems[0]
-    metrics = first.asked.headline
-    noun = (
-        ("value", "values")
-        if first.task == "regression"
-        else ("class", "classes")
-        if first.asked.one_class
-        else ("label", "labels")
-    )
+    metrics, noun = first.spec.headline, first.spec.nouns
     title = Text(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} {noun[len(first.labels) != 1]}", style="bold")
     table = Table(
         title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
     table.add_column("system", overflow="fold", min_width=14)
     for metric in metrics:
-        table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
+        table.add_column(metric.title, justify="right", no_wrap=True)
         if intervals:
             table.add_column("95 %", justify="right", no_wrap=True)
     table.add_column("seeds" if first.folds is None else "reps", justify="right", no_wrap=True)  # what is left of 80 columns
-    best = {m: (min if m in LOWER_IS_BETTER else max)(s.mean(m) for s in systems) for m in metrics}
+    best = {metric: max(metric.sign * s.mean(metric) for s in systems) for metric in metrics}
     for s in systems:
         cells = [Text(s.name)]  # Text: a name in brackets is no markup
         for metric in metrics:
-            stressed = s.mean(metric) == best[metric] and len(systems) > 1
+            stressed = metric.sign * s.mean(metric) == best[metric] and len(systems) > 1
             cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
             if intervals:
                 low, high = s.interval(metric)
                 cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
         table.add_row(*cells, runs(s))
-    caption = f"{_counted(first)}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
+    table.caption = Text(_caption(systems), style="table.caption")  # a name in brackets is no markup
+    return table
+
+
+def _caption(systems: Sequence[SystemScores]) -> str:
+    first = systems[0]
+    counted = counted_outputs(first)
+    caption = f"{counted}{'; ' if counted else ''}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
     if any(s.windows for s in systems):
-        metric = metrics[0]
+        main = first.spec.main
         levels = "; ".join(
-            f"{s.name} {np.mean(s.windows[metric]):.3f} ({s.settings.get('aggregate')})" for s in systems if s.windows
+            f"{s.name} {np.mean(s.windows[main.name]):.3f} ({s.settings.get('aggregate')})"
+            for s in systems
+            if main.name in s.windows
         )
-        caption += f" Window by window, {METRIC_NAMES[metric]} (and how tracks were put together): {levels}."
+        caption += f" Window by window, {main.title} (and how tracks were put together): {levels}."
     if any("max_lr" in s.validation for s in systems):
         kept = "; ".join(
             f"{s.name} {', '.join(f'{rate:g}' for rate in s.validation['max_lr'])}" for s in systems if "max_lr" in s.validation
         )
         caption += f" Learning rate of the grid that each seed kept: {kept}."
-    table.caption = Text(caption, style="table.caption")  # a name in brackets is no markup
-    return table
+    return caption
 
 
-def _counted(scores: SystemScores) -> str:
-    """How many classes the means are over."""
-    n = len(scores.labels)
-    if scores.task == "multi-label":
-        return f"Means over {scores.n_classes('macro_roc')} (ROC-AUC) and {scores.n_classes('macro_ap')} (AP) of {n} labels; "
-    if scores.task == "regression":
-        return (
-            f"R2 is the mean over {scores.n_classes()} of {n} values; MSE is of values z-scored by the training and validation tracks (1: as far off "
-            "as their mean); "
-        )
-    return f"{scores.n_classes()} of {n} classes occur; "
+def label_table(systems: Sequence[SystemScores], metric: str | Metric | None = None) -> Table:
+    """One row per output: tracks that have it, and its score by each system (mean over seeds or repetitions); '-' where it is undefined.
 
-
-def label_table(systems: Sequence[SystemScores], metric: str | None = None) -> Table:
-    """One row per label: tracks that have it, and its score by each system (mean over seeds or repetitions); '-' where it is undefined."""
+    metric: one with scores per output; none: the task's first.
+    """
     first = systems[0]
-    metric = metric or first.asked.per_label[0]
-    name = {"class_roc": "ROC-AUC", "class_ap": "AP", "class_recall": "Recall", "class_r2": "R2"}[metric]
-    table = Table(title=Text(f"{name} per label on {first.split}"), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("label")
-    table.add_column("tracks", justify="right")
-    scores = [s.scores(metric).mean(axis=0) for s in systems]
-    for s in systems:
-        table.add_column(Text(s.name), justify="right")
+    chosen = first.spec.per_output[0] if metric is None else first.spec.metric(metric)
+    title = f"{chosen.short_title[:1].upper()}{chosen.short_title[1:]} per label on {first.split}"
+    table = small_table(title, ["label", "tracks", *(s.name for s in systems)], range(1, 2 + len(systems)))
+    scores = [s.scores(chosen.outputs).mean(axis=0) for s in systems]
     for i in np.argsort(-np.nan_to_num(scores[0], nan=-1.0), kind="stable"):
         cells = ["-" if math.isnan(score[i]) else f"{score[i]:.3f}" for score in scores]
-        count = len(first.keys) if first.task == "regression" else int(first.targets[:, i].sum())
-        table.add_row(Text(first.labels[i]), str(count), *cells)
+        count = len(first.keys) if first.spec.numeric else int(first.targets[:, i].sum())
+        add_rows(table, [[first.labels[i], str(count), *cells]])
     return table
 
 
@@ -105,7 +107,7 @@ def print_scores(systems: Sequence[SystemScores], console: Console | None = None
     """Print the score table, and with `per_label` the labels' too."""
     console = console or Console()
     console.print(score_table(systems))
-    if per_label:
+    if per_label and systems[0].spec.per_output:
         console.print(label_table(systems))
 
 
@@ -149,8 +151,8 @@ def difference_table(systems: Sequence[SystemScores]) -> Table:
     first = systems[0]
     table = Table(title=Text("Paired differences on the same tracks", style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("first minus", overflow="fold")
-    for metric in first.asked.headline:
-        table.add_column(METRIC_NAMES[metric], justify="right", no_wrap=True)
+    for metric in first.spec.headline:
+        table.add_column(metric.title, justify="right", no_wrap=True)
         table.add_column("95 %", justify="right", no_wrap=True)
     for other, found in _differences(systems):
         cells = [Text(other.name)]
@@ -164,7 +166,7 @@ def _differences(systems: Sequence[SystemScores]) -> Iterator[tuple[SystemScores
     """Each system but the first, with what the first has more of each headline score."""
     first = systems[0]
     for other in systems[1:]:
-        yield other, [compare(first, other, metric) for metric in first.asked.headline]
+        yield other, [compare(first, other, metric) for metric in first.spec.headline]
 
 
 def write_differences(systems: Sequence[SystemScores], path: Path) -> Path:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import platform
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Protocol
 
 import torch
 
 from models.errors import ConfigError, nearest
 
 from .processes import job
-
-P, T = ParamSpec("P"), TypeVar("T")
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
@@ -61,7 +57,7 @@ def resolve_precision(precision: str | int = "auto", accelerator: str = "cpu") -
 
 
 def autocast(device: str, precision: str | int = "32") -> AbstractContextManager[Any]:
-    """What inference on a device ("cpu", "cuda") runs under, for a precision as `resolve_precision` takes it; nothing for 32. Raises ConfigError."""
+    """Return what inference on a device ("cpu", "cuda") runs under; nothing for precision 32. Raises ConfigError as `resolve_precision`."""
     name = resolve_precision(precision, "cpu" if device == "cpu" else "gpu")
     if name == "32-true":
         return nullcontext()
@@ -69,7 +65,7 @@ def autocast(device: str, precision: str | int = "32") -> AbstractContextManager
 
 
 def cpu_has_fast_bf16() -> bool:
-    """Whether this CPU has bfloat16 matrix instructions (Linux tells; elsewhere: no)."""
+    """Return whether this CPU has bfloat16 matrix instructions (Linux tells; elsewhere: no)."""
     cpuinfo = Path("/proc/cpuinfo")
     if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.is_file():
         return False
@@ -112,25 +108,46 @@ def resolve_strategy(strategy: str, devices: int | list[int], num_nodes: int) ->
     return "ddp_find_unused_parameters_true" if strategy in ("auto", "ddp") else strategy
 
 
-def in_job(function: Callable[P, T]) -> Callable[P, T]:
-    """`function`, which takes accelerator, devices and num_nodes by name, run by so many processes together (processes.job)."""
-
-    @functools.wraps(function)
-    def together(*args: P.args, **kwargs: P.kwargs) -> T:
-        asked: Any = kwargs.get("devices", 1)
-        accelerator = resolve_accelerator(str(kwargs.get("accelerator", "auto")), asked)
-        with job(count_devices(resolve_devices(asked, accelerator)), int(str(kwargs.get("num_nodes", 1))), accelerator):
-            return function(*args, **kwargs)
-
-    return together
-
-
 def count_devices(devices: int | list[int]) -> int:
     """Processes on each machine, of what `resolve_devices` gives."""
     return len(devices) if isinstance(devices, list) else devices
 
 
-def count_processes(trainer: Mapping[str, Any]) -> int:
-    """Processes on all machines, of a config's section `trainer`."""
-    accelerator = resolve_accelerator(trainer["accelerator"], trainer["devices"])
-    return count_devices(resolve_devices(trainer["devices"], accelerator)) * int(trainer["num_nodes"])
+class Machines(Protocol):
+    """What a config's section `trainer` says of processes and machines."""
+
+    @property
+    def accelerator(self) -> str:
+        """Name of the device: auto, cpu, gpu."""
+
+    @property
+    def devices(self) -> int | str | list[int]:
+        """Processes on each machine, "auto", or GPU numbers."""
+
+    @property
+    def num_nodes(self) -> int:
+        """Machines."""
+
+
+class Hardware(Machines, Protocol):
+    """What it says besides of how they compute."""
+
+    @property
+    def precision(self) -> str | int:
+        """Name of the precision, or "auto"."""
+
+    @property
+    def strategy(self) -> str:
+        """How several processes train together."""
+
+
+def count_processes(trainer: Machines) -> int:
+    """Return the number of processes on all machines."""
+    accelerator = resolve_accelerator(trainer.accelerator, trainer.devices)
+    return count_devices(resolve_devices(trainer.devices, accelerator)) * int(trainer.num_nodes)
+
+
+def job_of(trainer: Machines) -> AbstractContextManager[None]:
+    """Return a block that as many processes run together as `trainer` asks for (processes.job)."""
+    accelerator = resolve_accelerator(trainer.accelerator, trainer.devices)
+    return job(count_devices(resolve_devices(trainer.devices, accelerator)), trainer.num_nodes, accelerator)

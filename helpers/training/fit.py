@@ -1,11 +1,11 @@
-"""Train and test any objective with Lightning: `fit` and `evaluate`, with plain arguments and plain results."""
+"""Train and test any objective with Lightning: `fit` and `evaluate`, with plain settings and plain results."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,21 +15,27 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
-from models.errors import ConfigError
 from models.objective import Objective
 from models.weights.checkpoints import AVERAGED, RAW, read_checkpoint
 
-from ..runtime.devices import in_job, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
+from ..runtime.devices import Hardware, job_of, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from ..runtime.interrupts import Interrupted, StopRequest, answered_by
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json
 from .lightning_module import LitObjective, Optimization
 from .progress import TrainingProgress
-from .resume import check_same, read_saved
+from .resume import read_saved
+from .same_training import TrainingIdentity
+from .settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 
+# settings that are Lightning's as they are
+_OF_THE_TRAINER = (
+    "max_epochs", "num_nodes", "sync_batchnorm", "limit_train_batches", "limit_val_batches", "num_sanity_val_steps", "check_val_every_n_epoch",
+    "log_every_n_steps", "reload_dataloaders_every_n_epochs", "accumulate_grad_batches", "gradient_clip_val",
+)  # fmt: skip
 # Lightning's remarks that hold for every run here and help nobody
 _UNHELPFUL = (
     r".*does not have many workers which may be a bottleneck.*",  # page-cached stores are read fastest in the process itself
@@ -65,118 +71,102 @@ class Evaluation:
     classes: dict[str, dict[str, Any]]
 
 
-@in_job
 def fit(
     objective: Objective,
-    datamodule: pl.LightningDataModule,
+    data: pl.LightningDataModule,
+    settings: TrainingSettings,
     *,
-    out_dir: str | Path,
-    max_epochs: int,
     optimization: Optimization | None = None,
     averaging: AveragedWeights | None = None,
-    seed: int = 0,
-    devices: int | str | list[int] = 1,
-    num_nodes: int = 1,
-    accelerator: str = "auto",
-    precision: str | int = "auto",
-    strategy: str = "auto",
-    sync_batchnorm: bool = False,
-    limit_train_batches: int | float | None = None,
-    limit_val_batches: int | float | None = None,
-    num_sanity_val_steps: int = 0,
-    check_val_every_n_epoch: int = 1,
-    log_every_n_steps: int = 50,
-    reload_dataloaders_every_n_epochs: int = 0,
-    accumulate_grad_batches: int = 1,
-    gradient_clip_val: float | None = None,
-    monitor: str = "val_loss",
-    monitor_mode: str = "min",
-    early_stopping: int | None = None,
-    resume_from: str | Path | None = None,
-    save_every_n_steps: int | None = None,
-    save_every_minutes: float | None = None,
-    keep_checkpoints: int = 1,
-    experiment: Mapping[str, Any] | None = None,
+    identity: TrainingIdentity | None = None,
     log_metric: LogFunction | None = None,
-    callbacks: list[Callback] | None = None,
-    show_progress: bool = True,
+    callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train `objective` on the data module's training set, validating after every epoch.
 
-    Writes into `out_dir`: checkpoints/best.ckpt (best `monitor`), checkpoints/last.ckpt (after every epoch, and within epochs as
+    Writes into `settings.out_dir`: checkpoints/best.ckpt (best `monitor`), checkpoints/last.ckpt (after every epoch, and within epochs as
     `save_every_...` say; each replaced whole; `keep_checkpoints` - 1 older ones as step-N.ckpt), history.json and TensorBoard's
     file. A limit of 0 validation batches, or a data module without a validation set, leaves best.ckpt out.
 
-    seed: of augmentation, patchout and weights drawn from now on; data order is the data module's. devices: a number, "auto" or
-    GPU numbers. precision: "auto" or Lightning's names. resume_from: a checkpoint whose run is continued to `max_epochs` as if it
-    had never stopped, within an epoch too. experiment: what such a run must have in common with this one, plain values by name.
-    early_stopping: validations without a better `monitor` after which training ends; none: it goes on to max_epochs.
-    log_metric(name, value, step) is told every metric; a resumed run tells those from before its checkpoint again.
-
     SIGTERM, SIGUSR1 and Ctrl-C are answered by saving last.ckpt behind the batch at hand.
+
+    Args:
+        objective: what learns.
+        data: its batches.
+        settings: how long, on what, and where to; names and meaning are those of the config's section `trainer`.
+        optimization: optimiser and schedule.
+        averaging: averaged weights beside the trained ones.
+        identity: what a run that continues this one's checkpoints must have in common with it.
+        log_metric: called as log_metric(name, value, step) for every metric; a resumed run logs those from before its checkpoint again.
+        callbacks: more of Lightning's.
 
     Raises ConfigError for what cannot run, WeightsError for a checkpoint that is torn (both before it starts), FloatingPointError
     for a loss that is not finite, naming the tracks, CheckpointError for a full disk, Interrupted after a signal.
     """
-    if max_epochs < 1 or check_val_every_n_epoch < 1:
-        raise ConfigError(
-            f"max_epochs is {max_epochs} and check_val_every_n_epoch {check_val_every_n_epoch}; both must be 1 or more."
+    with job_of(settings):
+        s, identity = settings, identity or TrainingIdentity()
+        accelerator = resolve_accelerator(s.accelerator, s.devices)
+        devices = resolve_devices(s.devices, accelerator)
+        strategy = resolve_strategy(s.strategy, devices, s.num_nodes)
+        saved = None if s.resume_from is None else read_saved(s.resume_from)
+        if saved is not None:
+            identity.check(saved, s.max_epochs)
+        pl.seed_everything(s.seed, workers=True, verbose=False)
+        folder, request = Path(s.out_dir) / "checkpoints", StopRequest()
+        history = History(Path(s.out_dir) / "history.json", Path(s.out_dir) / "tensorboard", log_metric)
+        best = best_checkpoint(folder, s.monitor, s.monitor_mode)
+        last = LastCheckpoints(
+            folder,
+            keep=s.keep_checkpoints,
+            every_n_steps=s.save_every_n_steps,
+            every_minutes=s.save_every_minutes,
+            request=request,
+            resumed_from=None if saved is None else saved.path,
         )
-    out_dir = Path(out_dir)
-    accelerator = resolve_accelerator(accelerator, devices)
-    devices = resolve_devices(devices, accelerator)
-    strategy = resolve_strategy(strategy, devices, num_nodes)
-    saved = None if resume_from is None else read_saved(resume_from)
-    if saved is not None:
-        check_same(saved, experiment or {}, max_epochs)
-    pl.seed_everything(seed, workers=True, verbose=False)
-    history = History(out_dir / "history.json", out_dir / "tensorboard", log_metric)
-    best, request = best_checkpoint(out_dir / "checkpoints", monitor, monitor_mode), StopRequest()
-    last = LastCheckpoints(
-        out_dir / "checkpoints",
-        keep=keep_checkpoints,
-        every_n_steps=save_every_n_steps,
-        every_minutes=save_every_minutes,
-        request=request,
-        resumed_from=None if saved is None else saved.path,
-    )
-    stop = [_EarlyStopping(monitor, patience=early_stopping, mode=monitor_mode)] if early_stopping is not None else []
-    trainer = _trainer(
-        out_dir,
-        [
-            best,
-            last,
-            history,
-            *([averaging] if averaging else []),
-            *stop,
-            *(callbacks or []),
-            *([TrainingProgress()] if show_progress else []),
-        ],
-        max_epochs=max_epochs,
-        devices=devices,
-        num_nodes=num_nodes,
-        accelerator=accelerator,
-        precision=resolve_precision(precision, accelerator),
-        strategy=strategy,
-        sync_batchnorm=sync_batchnorm,
-        limit_train_batches=limit_train_batches,
-        limit_val_batches=limit_val_batches,
-        num_sanity_val_steps=num_sanity_val_steps,
-        check_val_every_n_epoch=check_val_every_n_epoch,
-        log_every_n_steps=log_every_n_steps,
-        reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
-        accumulate_grad_batches=accumulate_grad_batches,
-        gradient_clip_val=gradient_clip_val,
-    )
-    lit = LitObjective(objective, optimization, seed=seed, averaging=averaging, experiment=experiment)
-    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
-    log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
-    if saved is not None:
-        log.info("Going on from %s: in or behind epoch %d of %d, step %d.", saved.path, saved.epoch + 1, max_epochs, saved.step)
+        stop = [] if s.early_stopping is None else [_EarlyStopping(s.monitor, patience=s.early_stopping, mode=s.monitor_mode)]
+        trainer = _trainer(
+            Path(s.out_dir),
+            [
+                best,
+                last,
+                history,
+                *([averaging] if averaging else []),
+                *stop,
+                *callbacks,
+                *([TrainingProgress()] if s.show_progress else []),
+            ],
+            devices=devices,
+            accelerator=accelerator,
+            precision=resolve_precision(s.precision, accelerator),
+            strategy=strategy,
+            **{name: getattr(s, name) for name in _OF_THE_TRAINER},
+        )
+        lit = LitObjective(objective, optimization, seed=s.seed, averaging=averaging, experiment=identity.settings)
+        trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+        log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
+        if saved is not None:
+            log.info(
+                "Going on from %s: in or behind epoch %d of %d, step %d.", saved.path, saved.epoch + 1, s.max_epochs, saved.step
+            )
+        _train(trainer, lit, data, None if saved is None else saved.path, request, last)
+    rows = history.rows
+    metrics = {k: v for k, v in (rows[-1] if rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
+    return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=rows, metrics=metrics)
+
+
+def _train(
+    trainer: pl.Trainer,
+    lit: LitObjective,
+    data: pl.LightningDataModule,
+    start: Path | None,
+    request: StopRequest,
+    last: LastCheckpoints,
+) -> None:
+    """Run Lightning's loop. Raises Interrupted or KeyboardInterrupt after a signal."""
     interrupt = signal.getsignal(signal.SIGINT)
     try:
         with quiet(), answered_by(request):
-            trainer.fit(lit, datamodule=datamodule, ckpt_path=None if saved is None else str(saved.path), weights_only=True)
+            trainer.fit(lit, datamodule=data, ckpt_path=None if start is None else str(start), weights_only=True)
     except Stop as stop:
         raise Interrupted(stop.number or signal.SIGTERM, last.path) from None
     except SystemExit:  # how Lightning answers Ctrl-C (or a second signal), after it has made SIGINT deaf
@@ -184,62 +174,63 @@ def fit(
             raise
         signal.signal(signal.SIGINT, interrupt)
         raise (KeyboardInterrupt() if request.repeated is None else Interrupted(request.repeated)) from None
-    metrics = {k: v for k, v in (history.rows[-1] if history.rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
-    return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=history.rows, metrics=metrics)
 
 
-@in_job
 def evaluate(
     objective: Objective,
-    datamodule: pl.LightningDataModule,
+    data: pl.LightningDataModule,
+    hardware: Hardware,
     *,
     checkpoint: str | Path | None = None,
     out_dir: str | Path | None = None,
-    devices: int | str | list[int] = 1,
-    num_nodes: int = 1,
-    accelerator: str = "auto",
-    precision: str | int = "auto",
-    strategy: str = "auto",
     limit_test_batches: int | float | None = None,
     log_metric: LogFunction | None = None,
     show_progress: bool = True,
 ) -> Evaluation:
     """Test `objective` per window and per track on the data module's test set.
 
-    checkpoint: a checkpoint of `fit`, whose trained weights, and averaged ones where it holds them, are both tested, or a network's
-    own state dict; none: the weights as they are. With `out_dir` the metrics are written to test.json there.
-    log_metric(name, value, 0) is told every metric.
+    Args:
+        objective: what is tested.
+        data: its batches.
+        hardware: what to compute on: HardwareSettings, or a config's section `trainer`.
+        checkpoint: a checkpoint of `fit`, whose trained weights, and averaged ones where it holds them, are both tested, or a network's own
+            state dict; none: the weights as they are.
+        out_dir: folder that the metrics are written to, as test.json.
+        limit_test_batches: number of batches (int) or share of them (float); None: all.
+        log_metric: called as log_metric(name, value, 0) for every metric.
+        show_progress: a bar on a terminal, lines elsewhere.
 
     Raises ConfigError for what cannot run, WeightsError for a checkpoint that does not fit.
     """
-    accelerator = resolve_accelerator(accelerator, devices)
-    devices = resolve_devices(devices, accelerator)
-    averaging = AveragedWeights()
-    lit = LitObjective(objective, averaging=averaging)
-    if checkpoint is not None:
-        state = read_checkpoint(checkpoint)
-        if not any(name.startswith((RAW, AVERAGED)) for name in state):
-            state = {f"{RAW}{name}": value for name, value in state.items()}
-        lit.load_state_dict(state)
-    trainer = _trainer(
-        None,
-        [averaging, *([TrainingProgress()] if show_progress else [])],
-        devices=devices,
-        num_nodes=num_nodes,
-        accelerator=accelerator,
-        precision=resolve_precision(precision, accelerator),
-        strategy=resolve_strategy(strategy, devices, num_nodes),
-        limit_test_batches=limit_test_batches,
-    )
-    with quiet():
-        trainer.test(lit, datamodule=datamodule, verbose=False)
-    metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
-    if trainer.is_global_zero:
-        for name, value in metrics.items():
-            if log_metric is not None:
-                log_metric(name, value, 0)
-        if out_dir is not None:
-            write_json(Path(out_dir) / "test.json", metrics)
+    with job_of(hardware):
+        accelerator = resolve_accelerator(hardware.accelerator, hardware.devices)
+        devices = resolve_devices(hardware.devices, accelerator)
+        averaging = AveragedWeights()
+        lit = LitObjective(objective, averaging=averaging)
+        if checkpoint is not None:
+            state = read_checkpoint(checkpoint)
+            if not any(name.startswith((RAW, AVERAGED)) for name in state):
+                state = {f"{RAW}{name}": value for name, value in state.items()}
+            lit.load_state_dict(state)
+        trainer = _trainer(
+            None,
+            [averaging, *([TrainingProgress()] if show_progress else [])],
+            devices=devices,
+            num_nodes=hardware.num_nodes,
+            accelerator=accelerator,
+            precision=resolve_precision(hardware.precision, accelerator),
+            strategy=resolve_strategy(hardware.strategy, devices, hardware.num_nodes),
+            limit_test_batches=limit_test_batches,
+        )
+        with quiet():
+            trainer.test(lit, datamodule=data, verbose=False)
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        if trainer.is_global_zero:
+            for name, value in metrics.items():
+                if log_metric is not None:
+                    log_metric(name, value, 0)
+            if out_dir is not None:
+                write_json(Path(out_dir) / "test.json", metrics)
     return Evaluation(metrics=metrics, classes=lit.results)
 
 

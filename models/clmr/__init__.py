@@ -2,9 +2,22 @@
 
 from .archs import build
 from .checkpoints import load_checkpoint, recognise, remap_encoder, remap_head
+from .graph import FORMAT
 from .loss import NTXent, Projector
 from .network import SampleCNN
 
+FORMATS = {"onnx": FORMAT}
 load = load_checkpoint  # with `build` and `recognise`: what models/registry.py asks of every family
 
-__all__ = ["NTXent", "Projector", "SampleCNN", "build", "load", "load_checkpoint", "recognise", "remap_encoder", "remap_head"]
+__all__ = [
+    "FORMATS",
+    "NTXent",
+    "Projector",
+    "SampleCNN",
+    "build",
+    "load",
+    "load_checkpoint",
+    "recognise",
+    "remap_encoder",
+    "remap_head",
+]

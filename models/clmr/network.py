@@ -109,6 +109,11 @@ class SampleCNN(AudioEncoder):
         return self.out_dim
 
     @property
+    def has_classes(self) -> bool:
+        """Whether it has a head."""
+        return self.out_dim is not None
+
+    @property
     def label_names(self) -> list[str]:
         """Names of the classes: those given at construction, else their numbers."""
         return list(self.labels or map(str, range(self.n_classes)))

@@ -9,6 +9,7 @@ Names are those that published folders have (mtg-upf/discogs-maest-...); those o
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -18,10 +19,12 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..formats import WEIGHTS
 from .labels import default_labels
 from .network import MAEST
 from .patchout import PATCH
 
+log = logging.getLogger(__name__)
 MODEL_TYPE = "audio-spectrogram-transformer"
 PREFIX = "audio_spectrogram_transformer."
 POSITIONS = "embeddings.position_embeddings"
@@ -139,6 +142,45 @@ def preprocessor_config(model: MAEST) -> dict[str, Any]:
         "padding_value": 0.0,
         "return_attention_mask": False,
     }
+
+
+def files(model: MAEST, about: Mapping[str, Any]) -> dict[str, Any]:
+    """The files (models/formats.py) of a folder that transformers' ASTForAudioClassification loads, and this suite too; without `head_dist`.
+
+    Logits are the network's within 1e-4: AST's classifier norm has eps 1e-6 where the network has 1e-5. Raises WeightsError for a network that AST
+    cannot express.
+    """
+    state = ast_state(model)
+    if model.distilled_type == "separated":
+        log.warning(
+            "This network has separated heads and AST has one, on the mean of CLS and DIST: head_dist is left out, and the folder's logits are "
+            "not this network's. Its embeddings are."
+        )
+    log.info("AST's classifier norm has eps 1e-6, the network's head 1e-5: logits differ by some 1e-6 of their size.")
+    return {
+        WEIGHTS: state,
+        "config.json": {**ast_config(model), **about},
+        "preprocessor_config.json": preprocessor_config(model),
+        "README.md": _README.format(licence=about["weights_licence"], frames=max_length(model)),
+    }
+
+
+_README = """# MAEST in Hugging Face's AST format
+
+`transformers.ASTForAudioClassification.from_pretrained(this_folder)` loads it. The input is MAEST's log-mel,
+[batch, {frames} frames, 96 bands] at 16 kHz, hop 256, normalised: not what transformers' own ASTFeatureExtractor computes.
+The package `maest` makes it, and reads this folder too:
+
+```python
+from maest.frontend import MaestMel
+
+mel = MaestMel()(wave)  # wave [batch, samples] -> [batch, 96, frames]; give the network mel.transpose(1, 2), padded or cut to {frames} frames
+```
+
+The classifier's LayerNorm has eps 1e-6 here and 1e-5 in MAEST: logits differ by some 1e-6 of their size.
+
+Licence of the weights: {licence}
+"""
 
 
 # ---- in

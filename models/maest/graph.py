@@ -7,7 +7,7 @@ runtimes lack), so that it runs wherever ONNX does. Letters as in network.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,8 @@ from torch.nn import functional
 
 from .. import onnx_file
 from ..errors import WeightsError
+from ..formats import OnnxFormat
 from .network import MAEST
-
-TYPE = "Music auto-tagging and embeddings"
-DESCRIPTION = "Waveform to logits, probabilities and the CLS, DIST and mean tokens of blocks (0-based), front end included."
-CITATION = (
-    "Alonso-Jimenez, Serra, Bogdanov: Efficient Supervised Training of Audio Transformers for Music Representation Learning, "
-    "ISMIR 2023, arXiv 2309.16418"
-)
 
 
 def embedding_name(block: int) -> str:
@@ -95,17 +89,22 @@ class Graph(nn.Module):
         return (mean.logit(eps=1e-7), mean, *embeddings)
 
 
-def write(model: MAEST, path: Path, blocks: Sequence[int]) -> dict[str, Any]:
-    """Write the graph to `path`, compared with the network (onnx_file.py); the model is left as it was.
+def prepare(model: MAEST, blocks: Sequence[int] | None) -> Callable[[Path], dict[str, Any]]:
+    """Give what writes the graph, compared with the network (onnx_file.py); the model is left as it was.
 
-    Returns {"inputs": [...], "outputs": [...]} in Essentia's schema. Raises WeightsError for a front end that the graph cannot express, and as
-    `onnx_file.write` does.
+    blocks: whose embeddings are outputs; None: all. Raises WeightsError for a front end that the graph cannot express.
     """
+    wanted = range(model.depth) if blocks is None else blocks
+    layers = model.resolve_layers(wanted) if len(wanted) else ()
     settings = model.melspectrogram.settings
     if settings.n_fft != 2 * settings.hop:
         raise WeightsError(
             f"The ONNX front end needs frames of two hops; this one has {settings.n_fft} and {settings.hop} samples."
         )
+    return lambda path: _write(model, path, layers)
+
+
+def _write(model: MAEST, path: Path, blocks: Sequence[int]) -> dict[str, Any]:
     shape = (model.n_extra + 1, model.embed_dim)
     outputs = onnx_file.classes(model.n_classes)
     outputs += [onnx_file.output(embedding_name(k), "Block", "embeddings", *shape) for k in blocks]
@@ -126,3 +125,12 @@ def write(model: MAEST, path: Path, blocks: Sequence[int]) -> dict[str, Any]:
         return onnx_file.write(graph, path, graph.n_samples, outputs, expected)
     finally:
         model.train(was_training).to(device)
+
+
+FORMAT = OnnxFormat(
+    "Music auto-tagging and embeddings",
+    "Waveform to logits, probabilities and the CLS, DIST and mean tokens of blocks (0-based), front end included.",
+    "Alonso-Jimenez, Serra, Bogdanov: Efficient Supervised Training of Audio Transformers for Music Representation Learning, "
+    "ISMIR 2023, arXiv 2309.16418",
+    prepare,
+)

@@ -288,6 +288,11 @@ class MAEST(StoredMels):
         return self.probabilities(windows)
 
     @property
+    def has_classes(self) -> bool:
+        """Always."""
+        return True
+
+    @property
     def label_names(self) -> list[str]:
         """Names of the classes: those given at construction, else the published list of that length, else their numbers."""
         return list(self.labels or default_labels(self.n_classes) or map(str, range(self.n_classes)))

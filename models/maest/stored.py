@@ -4,18 +4,21 @@ the features.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from ..encoder import AudioEncoder
+from ..encoder import PIECE_BATCH, AudioEncoder, Piece
 from ..errors import ConfigError
 from ..frontend import MaestMel, MelSettings, mel_blocks, normalise
+from ..windows import left_padding
 from .patchout import PATCH, Patchout
 
+_BLOCK = 1 << 19  # samples whose mel is computed at once
 FEATURES = -1  # in place of a block: the features behind the final norm
 
 
@@ -35,8 +38,12 @@ class StoredMels(AudioEncoder):
     new_pos_embed: nn.Parameter
     time_new_pos_embed: nn.Parameter
     pools = ("mean", "cls", "dist", "stack")
+    transfer_layer = 7  # the paper's choice
 
     def embed_blocks(self, mel: Tensor, blocks: Iterable[int]) -> Tensor:
+        raise NotImplementedError
+
+    def encode_mel(self, mel: Tensor, layers: Iterable[int] | None = None) -> Tensor:
         raise NotImplementedError
 
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -88,6 +95,28 @@ class StoredMels(AudioEncoder):
         front_end = self.melspectrogram
         waves = (torch.from_numpy(block).to(self.device) for block in blocks)
         return (mel.cpu().numpy() for mel in mel_blocks(front_end, waves))
+
+    def pieces(self, audio: Tensor, layer: int, scene: bool) -> Iterator[Piece]:
+        """As many time columns as the network takes at once, then what is left: the columns of all pieces lie on one even grid.
+
+        The front end reads a sound as a whole. Mel frame i is centred on sample 256 i, a column holds 16 frames and begins every 10: column j's
+        centre is (10 j + 7.5) * 16 ms. A piece weighs as many columns as it has.
+        """
+        sounds = (mel_blocks(self.melspectrogram, sound.to(self.device).split(_BLOCK)) for sound in audio)
+        mel = torch.stack([torch.cat(list(blocks), dim=-1) for blocks in sounds])
+        shift = left_padding(mel.shape[-1], PATCH)  # frames of silence before a sound that fills no column
+        if mel.shape[-1] < PATCH:
+            mel = functional.pad(mel, (shift, PATCH - mel.shape[-1] - shift), value=self.silence)
+        f, per_pass = self.grid(self.input_t)
+        stride, n_columns = self.stride[1], self.grid(mel.shape[-1])[1]
+        frame_ms = 1000 * self.hop / self.sample_rate
+        run = self.embed_blocks if scene else self.encode_mel
+        for first in range(0, n_columns, per_pass):
+            count = min(per_pass, n_columns - first)
+            frames = mel[..., first * stride : (first + count - 1) * stride + PATCH]
+            kept = self.patchout.keep(f, count, training=False)[1].unique()
+            values = torch.cat([run(part, [layer])[0] for part in frames.split(PIECE_BATCH)]).float().to(audio.device)
+            yield Piece(values, ((first + kept) * stride + (PATCH - 1) / 2 - shift) * frame_ms, len(kept))
 
     # ---- stores
     @property

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 import configs
+from configs.maest import ExMaest
 from configs.naming import Catalogue, merged
-from configs.options import defaults, docs
-from configs.schema import ExMaest
+from configs.options import defaults
 from configs.schema_probe import ExTl
-from helpers.experiments.experiment import check
+from helpers.experiments.config_source import docs_of
+from helpers.utils.typed_config import check
 from models.registry import list_models
 
 PUBLISHED = [
@@ -22,9 +23,12 @@ README = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("schema", "name"), [(ExMaest, n) for n in configs.MAEST] + [(ExTl, n) for n in configs.PROBE])
+CATALOGUES = {ExMaest: configs.MAEST, configs.EX_SSL.schema: configs.SSL, ExTl: configs.PROBE}
+
+
+@pytest.mark.parametrize(("schema", "name"), [(schema, name) for schema, catalogue in CATALOGUES.items() for name in catalogue])
 def test_named_configs_fit_their_schema(schema, name):
-    named = (configs.MAEST if schema is ExMaest else configs.PROBE)[name]
+    named = CATALOGUES[schema][name]
     check(schema, merged(defaults(schema), named.values), extra=("seed",))
     assert named.doc
 
@@ -106,7 +110,7 @@ def test_every_key_is_documented(schema):
         for key, value in tree.items():
             yield from keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
 
-    assert set(keys(defaults(schema))) <= set(docs(schema))
+    assert set(keys(defaults(schema))) <= set(docs_of(schema))
 
 
 def test_two_configs_of_one_name_are_refused():

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import unicodedata
 
-import numpy as np
 import pytest
 import torch
 
 from models import export_model, get_maest
-from models.clmr import SampleCNN
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
 from models.maest import MAEST, ast, convert
 from models.weights.checkpoints import network_settings, read_settings, read_state
@@ -198,121 +195,6 @@ def test_separated_heads_in_ast_are_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         export_model(network(distilled_type="separated"), tmp_path / "ast", "ast")
     assert "head_dist is left out" in caplog.text
-
-
-# ---- ONNX
-GRAPHS = pytest.mark.parametrize(
-    "change",
-    [
-        {"input_t": 64},
-        {"input_t": 64, "distilled_type": "separated", "s_patchout_t_interleaved": 2, "s_patchout_f_indices": (0, 3)},
-        {"input_t": 100, "distilled": False, "norm_mean": 1.5, "norm_std": 0.9},
-    ],
-)
-
-
-@GRAPHS
-def test_the_graph_is_the_network(change):
-    from models.maest.graph import Graph
-
-    net = network(**change)
-    graph = Graph(net, [0, 2]).eval()
-    wave = torch.randn(3, graph.n_samples) * torch.tensor([[0.5], [1e-3], [0.0]])
-    with torch.no_grad():
-        mel = net.melspectrogram(wave)[..., : net.input_t]
-        torch.testing.assert_close(graph.mel(wave), mel, atol=1e-4, rtol=0)
-        _, probabilities, *tokens = graph(wave)
-        torch.testing.assert_close(probabilities, net.probabilities(mel), atol=1e-5, rtol=0)
-        torch.testing.assert_close(torch.stack(tokens), net.embed_blocks(mel, [0, 2]), atol=1e-3, rtol=1e-4)
-
-
-@pytest.mark.slow
-@GRAPHS
-def test_onnx_runs_anywhere_with_any_batch(tmp_path, change):
-    import onnxruntime
-
-    net = network(**change).train()  # its mode is given back
-    export_model(net, tmp_path / "net.onnx", "onnx")
-    assert net.training
-    net.eval()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.json", "net.onnx"]
-    about = json.loads((tmp_path / "net.json").read_text())
-    content = (tmp_path / "net.onnx").read_bytes()
-    assert about["file"] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (given,) = about["schema"]["inputs"]
-    by_purpose = {o["output_purpose"]: o["name"] for o in about["schema"]["outputs"]}
-    assert (given["name"], given["shape"]) == ("waveform", ["batch", 256 * net.input_t])
-    assert about["classes"] == net.labels
-    assert about["inference"]["sample_rate"] == 16000
-    session = onnxruntime.InferenceSession(str(tmp_path / "net.onnx"), providers=["CPUExecutionProvider"])
-    for batch in (1, 4):
-        wave = (np.random.default_rng(batch).standard_normal((batch, 256 * net.input_t)) * 0.1).astype(np.float32)
-        names = [by_purpose["predictions"], "embeddings_block_0", "embeddings_block_2"]
-        got = session.run(names, {"waveform": wave})
-        with torch.no_grad():
-            mel = net.melspectrogram(torch.from_numpy(wave))[..., : net.input_t]
-            np.testing.assert_allclose(got[0], net.probabilities(mel).numpy(), atol=1e-5)
-            np.testing.assert_allclose(np.stack(got[1:]), net.embed_blocks(mel, [0, 2]).numpy(), atol=1e-4)
-            if net.distilled_type == "mean":
-                np.testing.assert_allclose(session.run(["logits"], {"waveform": wave})[0], net(mel)[0].numpy(), atol=1e-4)
-
-
-@pytest.mark.slow
-def test_an_onnx_file_that_computes_something_else_is_not_left(net, tmp_path, monkeypatch):
-    monkeypatch.setattr(type(net), "probabilities", lambda self, mel: torch.zeros(len(mel), 7))
-    with pytest.raises(WeightsError, match="activations is off"):
-        export_model(network(input_t=64, depth=1), tmp_path / "net.onnx", "onnx", blocks=[0])
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_a_file_without_embeddings(net, tmp_path):
-    export_model(network(input_t=64, depth=1), tmp_path / "net.onnx", "onnx", blocks=[])
-    outputs = json.loads((tmp_path / "net.json").read_text())["schema"]["outputs"]
-    assert [o["name"] for o in outputs] == ["logits", "activations"]
-
-
-def samplecnn(**settings) -> SampleCNN:
-    """A narrow SampleCNN whose running statistics are its own."""
-    torch.manual_seed(3)
-    net = SampleCNN(**{"channels": [8, 8, 16, 32], "strides": [3, 3], "out_dim": 5, **settings})
-    with torch.no_grad():
-        net.train()(torch.randn(4, net.window_length))
-    return net.eval()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("settings", [{"labels": ["guitar", "drums", "slow", "techno", "no vocals"]}, {"head": "mlp"}])
-def test_samplecnn_and_its_head_are_one_onnx_file(tmp_path, settings):
-    import onnxruntime
-
-    net = samplecnn(**settings)
-    export_model(net, tmp_path / "net.onnx", "onnx")
-    about = json.loads((tmp_path / "net.json").read_text())
-    assert about["classes"] == (net.labels or ["0", "1", "2", "3", "4"])
-    assert about["schema"]["inputs"] == [{"name": "waveform", "type": "float", "shape": ["batch", 27]}]
-    assert about["inference"]["sample_rate"] == 22050
-    assert {o["output_purpose"]: o["shape"] for o in about["schema"]["outputs"]} == {
-        "logits": ["batch", 5],
-        "predictions": ["batch", 5],
-        "embeddings": ["batch", 32],
-    }
-    wave = torch.randn(3, 27)
-    logits, activations, h = onnxruntime.InferenceSession(str(tmp_path / "net.onnx")).run(None, {"waveform": wave.numpy()})
-    with torch.no_grad():
-        np.testing.assert_allclose(logits, net(wave).numpy(), atol=1e-5)
-        np.testing.assert_allclose(activations, net(wave).sigmoid().numpy(), atol=1e-5)
-        np.testing.assert_allclose(h, net.features(wave).numpy(), atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("settings", "format", "blocks", "words"),
-    [({"out_dim": None}, "onnx", None, "no head"), ({}, "ast", None, "is for MAEST"), ({}, "onnx", [1], "blocks is for MAEST")],
-)
-def test_what_samplecnn_cannot_be_is_refused(tmp_path, settings, format, blocks, words):
-    with pytest.raises(ConfigError, match=words):
-        export_model(samplecnn(**settings), tmp_path / "net.onnx", format, blocks)
-    assert not list(tmp_path.iterdir())
 
 
 # ---- refusals

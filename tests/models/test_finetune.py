@@ -7,7 +7,7 @@ import torch
 
 from models.clmr import SampleCNN
 from models.errors import ConfigError
-from models.finetune import FineTuned, FineTuneObjective, block_list
+from models.finetune import FineTuned, FineTuneObjective
 from models.maest import MAEST
 from models.randomness import Randomness
 
@@ -48,7 +48,7 @@ def test_the_whole_encoder_learns_up_to_its_layer(name):
     encoder = ENCODERS[name]()
     objective = FineTuneObjective(FineTuned(encoder, 2, layer=1, hidden=8), layer_decay=0.5, lr=1e-3, head_lr=1e-2)
     changed = learned(objective, batch(encoder))
-    blocks = {k.split(".")[3] for k in changed if k.startswith(f"net.encoder.{block_list(encoder)}.")}
+    blocks = {k.split(".")[3] for k in changed if k.startswith(f"net.encoder.{encoder.block_list}.")}
     assert blocks == {"0", "1"}  # deeper ones are not part of the output
     assert any(k.startswith("net.head") for k in changed)
     assert not any(k.startswith(("net.encoder.head", "net.encoder.norm", "net.encoder.fc")) for k in changed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...evaluation.comparison import MEL_STATISTICS
-from ...metrics.tasks import METRIC_NAMES
+from ...metrics.tasks import metric_title
 from .. import recipes as r
 from ..families import System, all_systems
 from ..label_groups import TASKS
@@ -79,7 +79,7 @@ def table_downstream(scale: r.Scale) -> Table:
     """Section 4.5: several targets. Demo: each group of labels by itself; published data: every variant of the data set."""
     if scale["networks"] == r.PUBLISHED:
         cases = [
-            (f"{t['variant']}: {METRIC_NAMES[headline(scale, t)[0]]}", t, "demo", headline(scale, t)[0]) for t in scale["targets"]
+            (f"{t['variant']}: {metric_title(headline(scale, t)[0])}", t, "demo", headline(scale, t)[0]) for t in scale["targets"]
         ]
     else:
         cases = [(task, None, task, headline(scale)[0]) for task in TASKS]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ...metrics.tasks import METRIC_NAMES
+from ...metrics.tasks import metric_title
 from .. import recipes as r
 from ..rows import (
     NO_MAEST_TABLE,
@@ -200,7 +200,7 @@ def figure_blocks(scale: r.Scale) -> Table:
         Claim("Middle blocks are best.", stacked[middle], stacked[0], f"{names['cdt']}: block {middle} - block 0, the first"),
     ]
     return Table(
-        "figure_blocks", f"Blocks: {METRIC_NAMES[headline(scale)[0]]}", "MAEST, figure of the score by block", [f"block {b}" for b in blocks], rows,
+        "figure_blocks", f"Blocks: {metric_title(headline(scale)[0])}", "MAEST, figure of the score by block", [f"block {b}" for b in blocks], rows,
         claims=claims, notes=[NO_MAEST_TABLE, about(scale), f"Block {middle} and the stacked tokens are the scale's, not chosen by these scores."],
         copies=[(sweep, f"sweep.{kind}") for kind in ("html", "png", "svg", "csv")], x_label="block (0-based)",
     )  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.values import Values
 from datasets.published.label_table import SPLITS, LabelTable, Overlap, read_rows
-from helpers.data.find import label_files, read_truths
+from helpers.data.find import LabelFiles, label_files, read_truths
 from models.errors import DataSetError
 
 NAMES = ["rock", "a b", "Zouk", "no, voice; really"]
@@ -71,7 +71,7 @@ def test_a_split_that_is_gone_takes_its_file_along(tmp_path):
 
 def test_probes_take_the_labels_in_their_own_order_also_those_without_training_tracks(tmp_path):
     LabelTable(["a", "b", "c"], list(SPLITS), ["z", "y", "x"], labels=[("x",), ("z",), ("x", "y")]).write(tmp_path)
-    truths = read_truths(None, label_files(tmp_path), None, 0, ("train", "val", "test"), label_names=tmp_path / "labels.txt")
+    truths = read_truths(LabelFiles(None, label_files(tmp_path), label_names=tmp_path / "labels.txt"), ("train", "val", "test"))
     assert all(truth.labels == ["z", "y", "x"] for truth in truths.values())
     assert truths["test"].matrix().tolist() == [[False, True, True]]
 

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.store.track_store import TrackStore
 from helpers.data.silence import silent_tracks, warn_of_silence
-from helpers.extraction.extract import extract_embeddings
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from models.clmr import SampleCNN
 
 RATE = 22050
@@ -49,8 +49,8 @@ def test_only_tracks_of_zeros_are_silent(store, caplog):
 def test_an_extraction_says_which_tracks_are_silent(store, tmp_path, caplog):
     net = SampleCNN(channels=[4, 4, 8, 8], strides=[3, 3], out_dim=None).eval()
     with caplog.at_level(logging.WARNING):
-        extract_embeddings(net, store, tmp_path / "out", [3], batch_size=7)
+        extract_embeddings(net, store, tmp_path / "out", [3], settings=ExtractionSettings(batch_size=7))
     assert "2 of 5 tracks are silent in every window: 'zeros', 'brief'" in caplog.text
     caplog.clear()
-    extract_embeddings(net, store, tmp_path / "out", [3], batch_size=7)
+    extract_embeddings(net, store, tmp_path / "out", [3], settings=ExtractionSettings(batch_size=7))
     assert "silent" not in caplog.text

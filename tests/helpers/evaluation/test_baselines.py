@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from datasets.store.track_store import TrackStore
-from helpers.evaluation.baselines import STRENGTHS, mel_statistics, run_logistic_regression
-from helpers.evaluation.crossval import cross_validate, logistic_fit, probe_fit, repeated_folds, stratified_folds
+from helpers.evaluation.baselines import STRENGTHS, mel_statistics, run_linear_model
+from helpers.evaluation.crossval import cross_validate, linear_fit, probe_fit, repeated_folds, stratified_folds
 from helpers.probe.run import ProbeSettings, Split
 from models.errors import ConfigError, GroundtruthError, StoreError
 from tests.helpers.probe.test_probe import LABELS, planted
@@ -51,7 +51,7 @@ def test_mel_statistics_refuse_what_does_not_fit(mels, tmp_path):
 
 def test_logistic_regression_is_scikit_learns_with_the_best_strength():
     train, validation, test = planted()
-    got = run_logistic_regression("mel", train, validation, test, LABELS)
+    got = run_linear_model("mel", (train, validation, test), LABELS)
     assert got.mean() > 0.95
     assert got.settings["C"] == STRENGTHS[int(np.argmax(got.settings["val_roc_tried"]))]
     shift, scale = train.x.mean(0, dtype=np.float64), train.x.std(0, dtype=np.float64)
@@ -63,7 +63,7 @@ def test_logistic_regression_is_scikit_learns_with_the_best_strength():
 def test_the_strength_is_chosen_by_validation_only():
     train, validation, test = planted(n=210)
     other = Split("test", test.keys, test.x, ~test.y)
-    a, b = (run_logistic_regression("x", train, validation, t, LABELS) for t in (test, other))
+    a, b = (run_linear_model("x", (train, validation, t), LABELS) for t in (test, other))
     assert a.settings == b.settings
     np.testing.assert_array_equal(a.predictions, b.predictions)
 
@@ -71,22 +71,22 @@ def test_the_strength_is_chosen_by_validation_only():
 def test_a_label_without_examples_in_training_gets_its_share():
     train, validation, test = planted(n=210)
     train.y[:, 0], train.y[:, 1] = False, True
-    got = run_logistic_regression("x", train, validation, test, LABELS).predictions[0]
+    got = run_linear_model("x", (train, validation, test), LABELS).predictions[0]
     assert (got[:, 0] < 1e-5).all()
     assert (got[:, 1] > 1 - 1e-5).all()
 
 
 def test_shuffled_labels_are_not_found():
-    got = run_logistic_regression("x", *planted(n=2100, shuffled=True), LABELS)
+    got = run_linear_model("x", planted(n=2100, shuffled=True), LABELS)
     assert abs(got.mean() - 0.5) < 0.06
 
 
 def test_refusals():
     train, validation, test = planted(n=210)
     with pytest.raises(ConfigError, match="positive"):
-        run_logistic_regression("x", train, validation, test, LABELS, strengths=(0.0,))
+        run_linear_model("x", (train, validation, test), LABELS, strengths=(0.0,))
     with pytest.raises(GroundtruthError, match="also used"):
-        run_logistic_regression("x", train, validation, train, LABELS)
+        run_linear_model("x", (train, validation, train), LABELS)
 
 
 class TestCrossValidation:
@@ -143,7 +143,8 @@ class TestCrossValidation:
         folds = repeated_folds(train.y, 5, 2)
         seen: list[tuple[int, str]] = []
 
-        def fit(train, validation, test, seed):
+        def fit(splits, seed):
+            train, validation, test = splits
             assert not {*train.keys, *validation.keys} & {*test.keys}
             assert not {*train.keys} & {*validation.keys}
             assert len(train.keys) + len(validation.keys) + len(test.keys) == 100
@@ -160,7 +161,7 @@ class TestCrossValidation:
         data = Split("planted", [f"{k}{i}" for i, k in enumerate(keys)], x, y)
         folds = repeated_folds(y, 5, 2)
         settings = ProbeSettings(hidden=32, max_epochs=15, batch_size=32, max_lr=1e-2, warmup_epochs=2, max_lr_epochs=5)
-        for fit in (probe_fit(LABELS, settings), logistic_fit(LABELS)):
+        for fit in (probe_fit(LABELS, settings), linear_fit(LABELS)):
             result = cross_validate("x", fit, data, LABELS, folds)
             assert result.scores("macro_roc").min() > 0.85
             assert result.predictions.shape == (2, 210, len(LABELS))
@@ -170,4 +171,4 @@ class TestCrossValidation:
         with pytest.raises(ConfigError, match="2 folds"):
             stratified_folds(data.y, 2)
         with pytest.raises(GroundtruthError, match="folds are of shape"):
-            cross_validate("x", logistic_fit(LABELS), data, LABELS, np.zeros((2, 5), int))
+            cross_validate("x", linear_fit(LABELS), data, LABELS, np.zeros((2, 5), int))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from rich.console import Console
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.store.track_store import TrackStore
 from helpers.evaluation import sweep as sweep_module
-from helpers.evaluation.few_label import drawn, print_few_label, report_few_label, run_few_label, save_points, saved_share
+from helpers.evaluation.few_label import drawn, run_few_label, save_points, saved_share
+from helpers.evaluation.few_label_report import print_few_label, report_few_label
 from helpers.evaluation.sweep import best_by_validation, run_sweep, write_tables
 from helpers.evaluation.sweep_report import print_sweep, report_sweep
 from helpers.probe.inputs import Inputs
+from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings
 from models.errors import ConfigError
 
@@ -46,7 +49,8 @@ def planted(tmp_path_factory):
 
 def test_the_planted_block_and_token_are_found_and_cells_are_kept(planted, tmp_path, monkeypatch):
     folder, truths = planted
-    options = dict(types=("c", "t", "ct"), seeds=(0, 1), cache=tmp_path / "cells", data="set")
+    options = dict(types=("c", "t", "ct"), cache=tmp_path / "cells")
+    how = Protocol(QUICK, Inputs("c"), (0, 1), data="set")
     trained: list[int] = []
     real = sweep_module.train_heads
     monkeypatch.setattr(sweep_module, "train_heads", lambda specs, *a: (trained.append(len(specs)), real(specs, *a))[1])
@@ -63,11 +67,11 @@ def test_the_planted_block_and_token_are_found_and_cells_are_kept(planted, tmp_p
     with monkeypatch.context() as patch:  # killed after the first block
         patch.setattr(sweep_module, "train_heads", killed)
         with pytest.raises(Killed):
-            run_sweep(folder, truths, QUICK, Inputs("c"), **options)
+            run_sweep(folder, truths, how, **options)
     assert trained == [6]
-    cells = run_sweep(folder, truths, QUICK, Inputs("c"), **options)
+    cells = run_sweep(folder, truths, how, **options)
     assert trained == [6, 6, 6]  # what was finished stays
-    again = run_sweep(folder, truths, QUICK, Inputs("c"), **options)
+    again = run_sweep(folder, truths, how, **options)
     assert len(trained) == 3  # no work
     for a, b in zip(cells, again):
         np.testing.assert_array_equal(a.scores.predictions, b.scores.predictions)
@@ -76,7 +80,7 @@ def test_the_planted_block_and_token_are_found_and_cells_are_kept(planted, tmp_p
     assert best.block == 1
     assert best.types in ("t", "ct")
     assert best.scores.mean() > 0.9
-    changed = run_sweep(folder, truths, QUICK, Inputs("c"), **{**options, "seeds": (0, 2)}, layers=[1])
+    changed = run_sweep(folder, truths, replace(how, seeds=(0, 2)), **options, layers=[1])
     assert len(trained) == 4  # other seeds are another cell
     assert changed[0].scores.seeds == [0, 2]
     _written(cells, tmp_path)
@@ -122,16 +126,14 @@ def test_a_sweep_refuses_before_it_trains(planted, tmp_path, monkeypatch):
         ({"layers": [9]}, "not 9"),
     ):
         with pytest.raises(ValueError, match=words):
-            run_sweep(folder, truths, QUICK, Inputs("c"), cache=tmp_path, **options)
+            run_sweep(folder, truths, Protocol(QUICK, Inputs("c")), cache=tmp_path, **options)
     with pytest.raises(ConfigError, match="one by one"):
-        run_sweep(folder, truths, QUICK, Inputs("c", layers=(1,)), cache=tmp_path)
+        run_sweep(folder, truths, Protocol(QUICK, Inputs("c", layers=(1,))), cache=tmp_path)
 
 
 def test_more_labels_score_better(planted, tmp_path):
     folder, truths = planted
-    points = run_few_label(
-        folder / "1", truths, settings=QUICK, inputs=Inputs("t"), seeds=(0, 1), shares=(1.0, 0.05), draws=3, data="set"
-    )
+    points = run_few_label(folder / "1", truths, Protocol(QUICK, Inputs("t"), (0, 1), data="set"), shares=(1.0, 0.05), draws=3)
     assert [(p.share, p.draw, p.n_tracks) for p in points] == [(0.05, 0, 6), (0.05, 1, 6), (0.05, 2, 6), (1.0, 0, 120)]
     few = np.mean([p.scores.mean() for p in points[:3]])
     assert points[3].scores.mean() > few + 0.05
@@ -149,7 +151,7 @@ def test_more_labels_score_better(planted, tmp_path):
 
 def test_one_number_has_no_spread_and_unseen_labels_are_counted(planted):
     folder, truths = planted
-    points = run_few_label(folder / "1", truths, settings=QUICK, inputs=Inputs("t"), seeds=(0,), shares=(1.0, 0.01), draws=2)
+    points = run_few_label(folder / "1", truths, Protocol(QUICK, Inputs("t"), (0,)), shares=(1.0, 0.01), draws=2)
     assert [p.unseen for p in points][-1] == 0
     assert max(p.unseen for p in points) > 0  # one track does not have all labels
     screen = io.StringIO()
@@ -171,7 +173,7 @@ def test_a_share_takes_as_many_steps_as_all(planted, monkeypatch):
     monkeypatch.setattr(
         head_training.HeadStep, "__call__", lambda self, x, y, d, r: (steps.append(len(x)), real(self, x, y, d, r))[1]
     )
-    common = dict(settings=QUICK, inputs=Inputs("t"), seeds=(0,), shares=(0.1,), draws=1)
+    common = dict(protocol=Protocol(QUICK, Inputs("t"), (0,)), shares=(0.1,), draws=1)
     run_few_label(folder / "1", truths, **common)
     assert sum(steps) == QUICK.max_epochs * 120
     steps.clear()
@@ -191,19 +193,19 @@ def test_a_network_without_tokens_has_one_line(planted, tmp_path):
             for name in old.names:
                 writer.append(name, np.asarray(old.read(name))[:, 2])
             writer.seal()
-    cells = run_sweep(tmp_path / "emb", truths, QUICK, Inputs(), seeds=(0, 1), cache=tmp_path / "cells")
+    cells = run_sweep(tmp_path / "emb", truths, Protocol(QUICK, seeds=(0, 1)), cache=tmp_path / "cells")
     assert [(cell.block, cell.types) for cell in cells] == [(0, "vectors"), (1, "vectors")]
     assert best_by_validation(cells).block == 1
     page = report_sweep(cells, tmp_path, "x")[0].read_text()
     assert "vectors" in page
     assert "CLS" not in page
-    points = run_few_label(tmp_path / "emb" / "1", truths, settings=QUICK, inputs=Inputs(), seeds=(0,), shares=(1.0,))
+    points = run_few_label(tmp_path / "emb" / "1", truths, Protocol(QUICK, seeds=(0,)), shares=(1.0,))
     assert "types" not in points[0].scores.settings
 
 
 def test_a_share_is_read_back_with_all_its_draws(planted, tmp_path):
     folder, truths = planted
-    points = run_few_label(folder / "1", truths, settings=QUICK, inputs=Inputs(), seeds=(0, 1), shares=(0.2, 1.0), draws=2)
+    points = run_few_label(folder / "1", truths, Protocol(QUICK, seeds=(0, 1)), shares=(0.2, 1.0), draws=2)
     save_points(points, tmp_path)
     for share, draws in (("0.2", 2), ("1", 1)):
         found = saved_share(tmp_path, share)

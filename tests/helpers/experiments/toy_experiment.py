@@ -9,27 +9,29 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from configs.options import defaults, docs, opt, section
-from helpers.experiments.experiment import Experiment, metric_logger, run_folder
+from configs.naming import Named
+from configs.options import opt, section
+from helpers.experiments.experiment import Experiment
+from helpers.experiments.job import metric_logger, run_folder
 
 
 @dataclass
 class Inner:
-    rate: float = opt(0.5, "share")
+    rate: float = opt(0.5, "share", affects="nothing")
 
 
 @dataclass
 class Outer:
-    root: str = opt("runs", "folder")
-    epochs: int = opt(3, "epochs")
-    wait: bool = opt(False, "stay until standard input ends")
-    fail: bool = opt(False, "raise")
+    root: str = opt("runs", "folder", affects="nothing")
+    epochs: int = opt(3, "epochs", affects="nothing")
+    wait: bool = opt(False, "stay until standard input ends", affects="nothing")
+    fail: bool = opt(False, "raise", affects="nothing")
     inner: Inner = section(Inner)
 
 
 def build() -> Experiment:
-    named = {"big": ({"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")}
-    ex = Experiment("toy", Outer, defaults=defaults(Outer), docs=docs(Outer), named=named, root="root")
+    named = {"big": Named("big", {"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")}
+    ex = Experiment("toy", Outer, named=named, root="root")
 
     @ex.main
     def main(_run, _config):

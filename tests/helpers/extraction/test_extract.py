@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datasets.store.track_store import TrackStore
-from helpers.extraction.extract import extract_embeddings, extract_logits
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings, extract_logits
 from helpers.extraction.job import Job
 from helpers.probe.run import load_embeddings
 from models.errors import ConfigError, StoreError
@@ -58,7 +58,9 @@ def plain(net: MAEST, mel: np.ndarray, hop: int, tail: str, block: int) -> np.nd
 @pytest.mark.parametrize(("half_overlap", "tail"), [(False, "pad"), (True, "pad"), (False, "shift"), (True, "drop")])
 def test_every_window_of_every_track_and_block(mels, tmp_path, half_overlap, tail):
     net = network()
-    done = extract_embeddings(net, mels, tmp_path / "out", [2, 0, -1], half_overlap=half_overlap, tail=tail, batch_size=4)
+    done = extract_embeddings(
+        net, mels, tmp_path / "out", [2, 0, -1], settings=ExtractionSettings(half_overlap=half_overlap, tail=tail, batch_size=4)
+    )
     store, hop = TrackStore.open(mels), LENGTH // 2 if half_overlap else LENGTH
     assert set(done.paths) == {0, 2, -1}
     assert done.n_new == done.n_tracks == len(FRAMES)
@@ -79,7 +81,7 @@ def test_every_window_of_every_track_and_block(mels, tmp_path, half_overlap, tai
 
 def test_logits(mels, tmp_path):
     net = network(labels=list("vwxyz"))
-    path = extract_logits(net, mels, tmp_path / "out", batch_size=5).paths["logits"]
+    path = extract_logits(net, mels, tmp_path / "out", settings=ExtractionSettings(batch_size=5)).paths["logits"]
     store, got = TrackStore.open(mels), TrackStore.open(path)
     for name in store.names:
         mel = store.read(name).astype(np.float32)
@@ -132,9 +134,9 @@ def test_files_per_track(mels, tmp_path):
     net, names = network(), TrackStore.open(mels).names
     stored = TrackStore.open(extract_embeddings(net, mels, tmp_path / "s", [1]).paths[1])
     windows = TrackStore.open(tmp_path / "s" / "1" / "windows")
-    extract_embeddings(net, mels, tmp_path / "n", [1, -1], format="npy")
-    extract_embeddings(net, mels, tmp_path / "m", [1], format="npy", pool="mean")
-    extract_logits(net, mels, tmp_path / "l", format="npy")
+    extract_embeddings(net, mels, tmp_path / "n", [1, -1], settings=ExtractionSettings(format="npy"))
+    extract_embeddings(net, mels, tmp_path / "m", [1], settings=ExtractionSettings(format="npy", pool="mean"))
+    extract_logits(net, mels, tmp_path / "l", settings=ExtractionSettings(format="npy"))
     for name in names:
         want = stored.read(name)
         got = np.load(tmp_path / "n" / "1" / f"{name}.embeddings.npy")
@@ -147,13 +149,13 @@ def test_files_per_track(mels, tmp_path):
     for folder in ("s", "n"):
         vectors = load_embeddings(tmp_path / folder / "1", names, token_size=WIDTH)
         np.testing.assert_allclose(vectors, [stored.read(name).mean(0).reshape(-1) for name in names], atol=1e-6)
-    again = extract_embeddings(net, mels, tmp_path / "n", [1, -1], format="npy")
+    again = extract_embeddings(net, mels, tmp_path / "n", [1, -1], settings=ExtractionSettings(format="npy"))
     assert (again.n_new, again.n_windows) == (0, 0)
     with pytest.raises(StoreError, match="pool is 'none', now 'mean'"):
-        extract_embeddings(net, mels, tmp_path / "n", [1], format="npy", pool="mean")
+        extract_embeddings(net, mels, tmp_path / "n", [1], settings=ExtractionSettings(format="npy", pool="mean"))
     (tmp_path / "n" / "1" / "settings.json").unlink()
     with pytest.raises(StoreError, match="files of unknown settings"):
-        extract_embeddings(net, mels, tmp_path / "n", [1], format="npy")
+        extract_embeddings(net, mels, tmp_path / "n", [1], settings=ExtractionSettings(format="npy"))
 
 
 def test_names_that_would_leave_the_folder_are_refused(tmp_path):
@@ -161,7 +163,7 @@ def test_names_that_would_leave_the_folder_are_refused(tmp_path):
         writer.append("../../evil.flac", np.ones((48, 96), np.float16))
         writer.seal()
     with pytest.raises(StoreError, match="cannot be file names"):
-        extract_embeddings(network(), tmp_path / "mels.h5", tmp_path / "out", [1], format="npy")
+        extract_embeddings(network(), tmp_path / "mels.h5", tmp_path / "out", [1], settings=ExtractionSettings(format="npy"))
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["mels.h5"]
 
 
@@ -196,7 +198,7 @@ def content(folder: Path) -> dict[str, list]:
 @pytest.mark.parametrize("batch_size", [1, 3, 7])
 def test_stopped_anywhere_and_resumed_it_writes_the_same_bits(mels, tmp_path, monkeypatch, batch_size):
     net = network()
-    extract_embeddings(net, mels, tmp_path / "whole", [0, 2], batch_size=batch_size)
+    extract_embeddings(net, mels, tmp_path / "whole", [0, 2], settings=ExtractionSettings(batch_size=batch_size))
     want, n_batches = content(tmp_path / "whole"), []
     forward = Job._forward
 
@@ -215,9 +217,9 @@ def test_stopped_anywhere_and_resumed_it_writes_the_same_bits(mels, tmp_path, mo
         n_batches.clear()
         monkeypatch.setattr(Job, "_forward", stops(after))
         with pytest.raises(KeyboardInterrupt):
-            extract_embeddings(net, mels, out, [0, 2], batch_size=batch_size)
+            extract_embeddings(net, mels, out, [0, 2], settings=ExtractionSettings(batch_size=batch_size))
         monkeypatch.setattr(Job, "_forward", forward)
-        extract_embeddings(net, mels, out, [0, 2], batch_size=batch_size)
+        extract_embeddings(net, mels, out, [0, 2], settings=ExtractionSettings(batch_size=batch_size))
         assert content(out) == want
 
 
@@ -285,10 +287,12 @@ def test_a_full_disk_with_files_per_track(mels, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(StoreError, match=r"Could not write .*a/3\.flac\.embeddings\.npy: No space left"):
-        extract_embeddings(net, mels, tmp_path / "out", [1], format="npy")
+        extract_embeddings(net, mels, tmp_path / "out", [1], settings=ExtractionSettings(format="npy"))
     assert sorted(p.name for p in (tmp_path / "out" / "1" / "a").iterdir()) == [f"{i}.flac.embeddings.npy" for i in range(3)]
     monkeypatch.setattr(np, "save", save)
-    assert extract_embeddings(net, mels, tmp_path / "out", [1], format="npy").n_new == len(FRAMES) - 3
+    assert (
+        extract_embeddings(net, mels, tmp_path / "out", [1], settings=ExtractionSettings(format="npy")).n_new == len(FRAMES) - 3
+    )
 
 
 class TestRefusals:
@@ -308,15 +312,17 @@ class TestRefusals:
         assert not (tmp_path / "out").exists()
 
     def test_output_of_other_settings_or_weights(self, mels, tmp_path):
-        extract_embeddings(network(), mels, tmp_path / "out", [1], batch_size=4)
+        extract_embeddings(network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(batch_size=4))
         for change, match in (({"tail": "shift"}, "tail"), ({"half_overlap": True}, "hop_frames"), ({"model": "other"}, "model")):
             with pytest.raises(StoreError, match=match):
-                extract_embeddings(network(), mels, tmp_path / "out", [1], **change)
+                extract_embeddings(network(), mels, tmp_path / "out", [1], ExtractionSettings(**change))
         with pytest.raises(StoreError, match="weights_sha256"):
             extract_embeddings(network(seed=1), mels, tmp_path / "out", [1])
         with pytest.raises(StoreError, match="float16"):
-            extract_embeddings(network(), mels, tmp_path / "out", [1], dtype="float16")
-        extract_embeddings(network(), mels, tmp_path / "out", [1], batch_size=7)  # not a setting of the result
+            extract_embeddings(network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(dtype="float16"))
+        extract_embeddings(
+            network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(batch_size=7)
+        )  # not a setting of the result
         extract_embeddings(network(), mels, tmp_path / "few", [1], names=["a/1.flac"])
         with pytest.raises(
             StoreError, match="lacks 7 of the 8 tracks asked for: it was made of other data. Give each collection"
@@ -348,8 +354,10 @@ class TestRefusals:
         ],
     )
     def test_settings(self, mels, tmp_path, change, match):
+        change = dict(change)
+        blocks = change.pop("blocks", [1])
         with pytest.raises(ConfigError, match=match):
-            extract_embeddings(network(), mels, tmp_path / "out", **{"blocks": [1], **change})
+            extract_embeddings(network(), mels, tmp_path / "out", blocks, ExtractionSettings(**change))
         assert not (tmp_path / "out").exists()
 
     def test_values_that_are_not_finite_name_the_track(self, mels, tmp_path):
@@ -364,16 +372,20 @@ class TestRefusals:
         with torch.no_grad():
             net.cls_token.fill_(1e5)
         with pytest.raises(StoreError, match="more than float16 holds"):
-            extract_embeddings(net, mels, tmp_path / "out", [0], dtype="float16")
+            extract_embeddings(net, mels, tmp_path / "out", [0], settings=ExtractionSettings(dtype="float16"))
 
 
 def test_float16_and_autocast_are_close(mels, tmp_path):
     net, names = network(), TrackStore.open(mels).names
     exact = load_embeddings(extract_embeddings(net, mels, tmp_path / "a", [1]).paths[1], names)
-    half = TrackStore.open(extract_embeddings(net, mels, tmp_path / "b", [1], dtype="float16").paths[1])
+    half = TrackStore.open(
+        extract_embeddings(net, mels, tmp_path / "b", [1], settings=ExtractionSettings(dtype="float16")).paths[1]
+    )
     assert half.dtype == np.float16
     np.testing.assert_allclose(load_embeddings(half, names), exact, atol=2e-3)
-    coarse = load_embeddings(extract_embeddings(net, mels, tmp_path / "c", [1], precision="bf16-mixed").paths[1], names)
+    coarse = load_embeddings(
+        extract_embeddings(net, mels, tmp_path / "c", [1], settings=ExtractionSettings(precision="bf16-mixed")).paths[1], names
+    )
     np.testing.assert_allclose(coarse, exact, atol=5e-2)
     assert not np.array_equal(coarse, exact)
 
@@ -392,7 +404,7 @@ def test_progress_tells_rate_and_time_left_without_a_terminal(mels, tmp_path, ca
 
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     with caplog.at_level("INFO", logger="datasets.utils.progress"):
-        extract_embeddings(network(), mels, tmp_path / "out", [1], batch_size=4)
+        extract_embeddings(network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(batch_size=4))
     n = sum(len(plan_windows(f, LENGTH)) for f in FRAMES)
     assert any(line.startswith("Extracting: ") and "windows/s" in line and "left" in line for line in caplog.messages)
     assert f"{n} of {n}" in caplog.messages[-1]

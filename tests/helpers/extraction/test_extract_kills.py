@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datasets.store.track_store import TrackStore
-from helpers.extraction.extract import extract_embeddings
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from tests.helpers.extraction.test_extract import content, mel_store, network
 from tests.kill import run_with_kills
 
@@ -16,7 +16,7 @@ FRAMES = tuple(48 + 37 * (i % 11) for i in range(250))
 
 def job(mels: str, out: str, format: str) -> None:
     torch.set_num_threads(1)
-    extract_embeddings(network(), mels, out, [0, 2, -1], batch_size=3, format=format)
+    extract_embeddings(network(), mels, out, [0, 2, -1], settings=ExtractionSettings(batch_size=3, format=format))
 
 
 @pytest.mark.slow

@@ -5,33 +5,39 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
-from configs.options import defaults
-from configs.schema import ExMaest
-from configs.schema_ssl import ExSsl
+from configs import EX_MAEST, EX_SSL
 from datasets.jobs import cluster
 from datasets.store.track_store import TrackStore
-from helpers.extraction.extract import extract_embeddings, extract_logits
-from helpers.extraction.shards import Recipe, extract_in_shards
-from helpers.families import family
-from helpers.families.maest import build_network
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings, extract_logits
+from helpers.extraction.shards import Place, Recipe, extract_in_shards
+from helpers.families import get_family
 from models.errors import ClusterError, ConfigError, StoreError, WeightsError
 from models.weights.head_origin import weights_sha256
 from tests.helpers.extraction.test_extract import mel_store
 
 FRAMES = tuple(60 + 37 * (i % 7) for i in range(23))
+SETTINGS = ExtractionSettings(batch_size=4)
 TINY = {"embed_dim": 16, "depth": 2, "num_heads": 2, "n_classes": 5, "input_t": 48}
 
 
 def made(seed=0):
-    config = defaults(ExMaest)
-    maest = {**config["maest"], **TINY}
-    network = build_network(maest, config["datamodule"], None, seed).eval()
-    return network, Recipe.of(network, {"maest": maest, "datamodule": config["datamodule"]}, "cpu", seed)
+    config = EX_MAEST.schema()
+    config = dataclasses.replace(config, maest=dataclasses.replace(config.maest, **TINY))
+    config.trainer.accelerator = "cpu"
+    network = get_family("maest").network(config, None, seed).eval()
+    return network, Recipe.of(network, config, seed)
+
+
+def extract(network, store, out, recipe, blocks=(1, -1), names=None, settings=SETTINGS, jobs=1, **place):
+    """extract_in_shards with the settings of these tests; place: further fields of Place."""
+    where = Place(jobs=jobs, **place)
+    return extract_in_shards(network, store, out, recipe, blocks=blocks, settings=settings, names=names, place=where)
 
 
 def contents(out):
@@ -55,14 +61,14 @@ def mels(tmp_path_factory):
 def whole(mels, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     network, recipe = made()
-    done = extract_in_shards("embeddings", network, mels, out, recipe, names=None, size=5, jobs=1, blocks=[1, -1], batch_size=4)
+    done = extract(network, mels, out, recipe, shard_tracks=5)
     assert (done.n_tracks, done.n_new) == (23, 23)
     return out
 
 
 def test_shards_hold_what_one_store_holds(mels, whole, tmp_path):
     network, _ = made()
-    one = extract_embeddings(network, mels, tmp_path, [1, -1], batch_size=4)
+    one = extract_embeddings(network, mels, tmp_path, [1, -1], settings=ExtractionSettings(batch_size=4))
     for block, path in one.paths.items():
         want, got = TrackStore.open(path), TrackStore.open(whole / str(block) / "embeddings.h5")
         assert got.names == want.names
@@ -79,13 +85,15 @@ def test_shards_hold_what_one_store_holds(mels, whole, tmp_path):
 def test_logits_and_a_choice_of_tracks(mels, tmp_path):
     network, recipe = made()
     chosen = mels.names[3:9]
-    extract_in_shards("logits", network, mels, tmp_path / "s", recipe, names=chosen, size=4, jobs=1, batch_size=4)
-    want = TrackStore.open(extract_logits(network, mels, tmp_path / "one", names=chosen, batch_size=4).paths["logits"])
+    extract(network, mels, tmp_path / "s", recipe, names=chosen, shard_tracks=4, blocks=None)
+    want = TrackStore.open(
+        extract_logits(network, mels, tmp_path / "one", names=chosen, settings=ExtractionSettings(batch_size=4)).paths["logits"]
+    )
     got = TrackStore.open(tmp_path / "s/logits.h5")
     assert got.names == want.names == chosen
     for name in chosen:
         np.testing.assert_allclose(got.read(name), want.read(name), atol=1e-5)
-    more = extract_in_shards("logits", network, mels, tmp_path / "s", recipe, names=None, jobs=1, batch_size=4)
+    more = extract(network, mels, tmp_path / "s", recipe, blocks=None)
     assert (more.n_tracks, more.n_new) == (23, 17)
     assert sorted(TrackStore.open(tmp_path / "s/logits.h5").names) == sorted(mels.names)
 
@@ -93,11 +101,11 @@ def test_logits_and_a_choice_of_tracks(mels, tmp_path):
 def test_nothing_is_done_twice_and_other_weights_are_refused(mels, whole):
     network, recipe = made()
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
-    again = extract_in_shards("embeddings", network, mels, whole, recipe, names=None, jobs=1, blocks=[1, -1], batch_size=4)
+    again = extract(network, mels, whole, recipe)
     assert again.n_new == 0
     other, of_it = made(seed=1)
     with pytest.raises(StoreError, match="weights_sha256"):
-        extract_in_shards("embeddings", other, mels, whole, of_it, names=None, jobs=1, blocks=[1, -1], batch_size=4)
+        extract(other, mels, whole, of_it)
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
 
 
@@ -105,28 +113,27 @@ def test_other_data_and_an_absent_scheduler_leave_no_trace(mels, whole, tmp_path
     network, recipe = made()
     before = contents(whole)
     longer = TrackStore.open(mel_store(tmp_path, tuple(n + 400 for n in FRAMES)))
-    arguments = {"names": None, "blocks": [1, -1], "batch_size": 4}
     with pytest.raises(StoreError, match="windows of .*: it was made of other data"):
-        extract_in_shards("embeddings", network, longer, whole, recipe, jobs=1, **arguments)
+        extract(network, longer, whole, recipe)
     assert contents(whole) == before
     monkeypatch.setattr(cluster, "KNOCK", 0.1)
     with pytest.raises(ClusterError, match="No dask scheduler answers"):
-        extract_in_shards("embeddings", network, mels, tmp_path / "out", recipe, scheduler="tcp://127.0.0.1:9", **arguments)
+        extract(network, mels, tmp_path / "out", recipe, scheduler="tcp://127.0.0.1:9", jobs=None)
     assert not contents(tmp_path / "out")
 
 
 def test_what_cannot_be_done_in_shards(mels, whole, tmp_path):
     network, recipe = made()
     with pytest.raises(ConfigError, match="predict.format=store"):
-        extract_in_shards("embeddings", network, mels, tmp_path, recipe, names=None, jobs=1, blocks=[1], format="npy")
+        extract(network, mels, tmp_path, recipe, blocks=[1], settings=ExtractionSettings(format="npy"))
     with pytest.raises(StoreError, match="begun with 5 tracks to a shard, now 7"):
-        extract_in_shards("embeddings", network, mels, whole, recipe, names=None, jobs=1, blocks=[1], size=7)
+        extract(network, mels, whole, recipe, blocks=[1], shard_tracks=7)
     extract_embeddings(network, mels, tmp_path, [1])
     with pytest.raises(StoreError, match="begun as one store"):
-        extract_in_shards("embeddings", network, mels, tmp_path, recipe, names=None, jobs=1, blocks=[1])
+        extract(network, mels, tmp_path, recipe, blocks=[1])
     wrong = dataclasses.replace(recipe, sha256="0" * 64)
     with pytest.raises(StoreError, match="do both see the same files"):
-        extract_in_shards("embeddings", network, mels, tmp_path / "w", wrong, names=None, jobs=1, blocks=[1])
+        extract(network, mels, tmp_path / "w", wrong, blocks=[1])
 
 
 def test_a_shard_that_another_process_holds_is_made_apart(mels, whole, tmp_path):
@@ -134,7 +141,7 @@ def test_a_shard_that_another_process_holds_is_made_apart(mels, whole, tmp_path)
     (tmp_path / "1").mkdir()
     with open(tmp_path / "1/embeddings.shard-00001.h5.journal", "w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        extract_in_shards("embeddings", network, mels, tmp_path, recipe, names=None, size=5, jobs=1, blocks=[1, -1], batch_size=4)
+        extract(network, mels, tmp_path, recipe, shard_tracks=5)
     for k in range(5):
         name = f"1/embeddings.shard-0000{k}.h5"
         assert (tmp_path / name).read_bytes() == (whole / name).read_bytes()
@@ -146,9 +153,7 @@ def test_several_workers_give_the_same_bits(mels, whole, tmp_path, on):
     network, recipe = made()
 
     def run(**where):
-        extract_in_shards(
-            "embeddings", network, mels, tmp_path, recipe, names=None, size=5, blocks=[1, -1], batch_size=4, **where
-        )
+        extract(network, mels, tmp_path, recipe, shard_tracks=5, **where)
 
     if on == "processes":
         run(jobs=2)
@@ -156,15 +161,15 @@ def test_several_workers_give_the_same_bits(mels, whole, tmp_path, on):
         from distributed import LocalCluster
 
         with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1") as cluster:
-            run(scheduler=cluster.scheduler_address)
+            run(scheduler=cluster.scheduler_address, jobs=None)
     assert contents(tmp_path) == contents(whole)
 
 
 def test_a_network_of_another_family_is_rebuilt_by_workers():
-    clmr = {**defaults(ExSsl)["clmr"], "channels": [4] * 4, "strides": [3] * 2}
-    config = {"family": "clmr", "clmr": clmr}
-    network = family("clmr").network(config, None, 3).eval()
-    again = Recipe.of(network, config, "cpu", 3).build()
-    assert weights_sha256(again) == weights_sha256(network)
+    config = EX_SSL.schema()
+    config.clmr.channels, config.clmr.strides = [4] * 4, [3] * 2
+    network = get_family("clmr").network(config, None, 3).eval()
+    recipe = pickle.loads(pickle.dumps(Recipe.of(network, config, 3)))  # as a worker gets it
+    assert weights_sha256(recipe.build()) == weights_sha256(network)
     with pytest.raises(WeightsError, match="not those of the process"):
-        dataclasses.replace(Recipe.of(network, config, "cpu", 3), seed=4).build()
+        dataclasses.replace(recipe, seed=4).build()

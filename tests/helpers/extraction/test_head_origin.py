@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.store.track_store import TrackStore
 from helpers.evaluation.comparison import compare_systems
-from helpers.extraction.extract import extract_embeddings
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from helpers.extraction.origin import origin_of
+from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings
 from models.clmr import SampleCNN
 from models.errors import ConfigError
@@ -42,7 +43,7 @@ def waves(tmp_path):
 
 @pytest.mark.parametrize("format", ["store", "npy"])
 def test_embeddings_say_where_they_come_from(encoder, waves, tmp_path, format):
-    done = extract_embeddings(encoder, waves, tmp_path / "out", [2, 3], format=format)
+    done = extract_embeddings(encoder, waves, tmp_path / "out", [2, 3], settings=ExtractionSettings(format=format))
     assert origin_of(tmp_path / "out" / "3") == {SHA: weights_sha256(encoder), LAYER: "3"}
     assert origin_of(tmp_path / "out", [2, 3]) == {SHA: weights_sha256(encoder), LAYER: "2,3"}
     assert len(done.paths) == 2
@@ -74,7 +75,9 @@ def test_the_file_of_a_probe_carries_it(encoder, waves, tmp_path):
     names = [f"{i}.wav" for i in range(12)]
     packed = np.packbits(np.tile([[True, False], [False, True]], (2, 1)), axis=1)
     truths = {part: Groundtruth(names[k : k + 4], ["a", "b"], packed) for part, k in (("train", 0), ("val", 4), ("test", 8))}
-    _, results = compare_systems({"probe": tmp_path / "out" / "3"}, truths, ProbeSettings(max_epochs=1, num_layers=1), seeds=(0,))
+    _, results = compare_systems(
+        {"probe": tmp_path / "out" / "3"}, truths, Protocol(ProbeSettings(max_epochs=1, num_layers=1), seeds=(0,))
+    )
     results["probe"].save(tmp_path / "run")
     with safe_open(tmp_path / "run" / "head.safetensors", "pt") as file:
         about = file.metadata()

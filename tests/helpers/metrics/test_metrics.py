@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from helpers.metrics.tagging import aggregate_tracks, bootstrap_interval, sigmoid, tagging_scores, track_means
+from helpers.metrics.aggregation import aggregate_tracks, sigmoid, track_means
+from helpers.metrics.scores import SystemScores
+from helpers.metrics.tagging import tagging_scores
 
 
 @pytest.fixture
@@ -143,6 +145,14 @@ def test_sigmoid_does_not_overflow():
 
 
 # ---- bootstrap
+def bootstrap_interval(y, s, resamples=1000, seed=0):
+    """Intervals of the macro scores of one set of predictions."""
+    y, s = np.asarray(y, dtype=bool), np.asarray(s)
+    labels, keys = [str(i) for i in range(y.shape[1])], [str(i) for i in range(len(y))]
+    scores = SystemScores("x", "toy", labels, keys, y, s[None], [0], warn=False)
+    return {name: scores.interval(name, n_resamples=resamples, seed=seed) for name in ("macro_roc", "macro_ap")}
+
+
 def test_the_bootstrap_equals_scoring_each_resample(golden):
     y, s, n = golden["y_deg"].astype(bool), golden["s"], len(golden["y"])
     got = bootstrap_interval(y, s, resamples=40, seed=5)

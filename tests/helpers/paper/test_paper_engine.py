@@ -18,7 +18,7 @@ from helpers.paper.plan import factor_of, longest_chains, make_plan, print_plan,
 from helpers.paper.records import RECORD, clear, read_inputs, read_record
 from helpers.paper.scheduler import make_steps
 from helpers.paper.steps import Estimate, Keys, Outside, Ref, Step, in_order
-from tests.helpers.paper.mini import apart, drive, drive_counted, engine, make_two, nested, plan, table
+from tests.helpers.paper.mini import apart, drive, drive_counted, engine, ignored, make_two, nested, plan, table
 from tests.kill import run_with_kills
 
 ALL_WORK = sorted(
@@ -247,7 +247,7 @@ def test_weights_that_may_be_fetched_and_cannot_are_said_too(tmp_path, monkeypat
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
     start = Step("start", "ex_maest.py", "main", weights=("passt_s_swa_p16_128_ap476",))
-    e = Engine(tmp_path / "out", tmp_path, Keys(nested), download=True)
+    e = Engine(tmp_path / "out", tmp_path, Keys(nested, ignored), download=True)
     assert isinstance(e.state(start), Open)  # as a plan has it
     e.fetch([start])
     assert make_steps(e, [start])[start] == Absent((f"place {tmp_path / 'passt-s-f128-p16-s10-ap.476-swa.pt'}",))
@@ -351,7 +351,7 @@ def test_much_shorter_steps_do_not_tell_how_long_one_takes():
 
 # ---- keys
 def key(step: Step) -> str:
-    return Keys(nested)(step)
+    return Keys(nested, ignored)(step)
 
 
 def test_keys_follow_what_decides_the_result(tmp_path):
@@ -407,7 +407,7 @@ def test_inputs_come_before_those_who_take_them():
     steps = plan()
     order = in_order([steps["probe both"], steps["train b"]])
     assert [s.title for s in order] == ["train a", "extract a", "train b", "extract b", "probe both"]
-    twice = Engine(Path("x"), Path("y"), Keys(nested)).needed([*plan().values(), *plan().values()])
+    twice = Engine(Path("x"), Path("y"), Keys(nested, ignored)).needed([*plan().values(), *plan().values()])
     assert len(twice) == 7
 
 

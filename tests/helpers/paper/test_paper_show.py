@@ -169,7 +169,7 @@ def shown(bench, tmp_path):
 
 
 def test_what_is_written_is_the_same_everywhere_and_escaped(shown, tmp_path, bench, monkeypatch):
-    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u), lambda s, c: ()))
     monkeypatch.setattr(engine, "state", bench.of)
     paths = {path.name: path.read_text() for path in write_table(shown, tmp_path / "tables", engine)}
     assert set(paths) == {"table.md", "table.csv", "table.html"}
@@ -225,7 +225,7 @@ def without(bench):
 
 
 def test_what_is_missing_is_listed_once(without, tmp_path, bench, monkeypatch, capsys):
-    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u), lambda s, c: ()))
     monkeypatch.setattr(engine, "state", bench.of)
     texts = {path.name: path.read_text() for path in write_table(without, tmp_path / "tables", engine)}
     print_table(without, Console(width=80))
@@ -278,7 +278,7 @@ def test_classes_without_a_score_are_said_below_the_table_and_not_warned_of(benc
 
 
 def test_on_a_phone_the_papers_numbers_are_a_list(shown, tmp_path, bench, monkeypatch):
-    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u), lambda s, c: ()))
     monkeypatch.setattr(engine, "state", bench.of)
     write_table(shown, tmp_path, engine)
     page = (tmp_path / "table.html").read_text()
@@ -318,7 +318,7 @@ def test_other_versions_of_the_code_are_said(shown):
 
 def test_papers_numbers_stand_below_a_table_of_many_columns(bench, tmp_path):
     quote = Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC", clips="unknown")
-    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u)))
+    engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u), lambda s, c: ()))
     for columns, beside in ((3, True), (4, False)):
         table = Table("t", "t", "p", [f"c{i}" for i in range(columns)], [Row("a", [words("x")] * columns, [quote])])
         page = _page(Shown(fill(table, bench.of), SCALE), engine)

@@ -10,7 +10,6 @@ import pytest
 import configs
 import ex_paper
 from configs.schema_paper import ExPaper
-from helpers.experiments.experiment import check
 from helpers.paper import recipes
 from helpers.paper.citations import FILE, PER_CENT, Quote, entries, find
 from helpers.paper.engine import Absent, Engine
@@ -18,6 +17,7 @@ from helpers.paper.label_groups import DOMAINS, TASKS, write_groups
 from helpers.paper.plan import make_plan, span
 from helpers.paper.steps import Keys, Outside, Ref, in_order
 from helpers.paper.table import Cell, Table, load_tables, table
+from helpers.utils.typed_config import check
 from models.errors import ConfigError
 from models.registry import get_card
 
@@ -26,7 +26,7 @@ NAMES = [
     "table_initial_weights", "table_sequence_length", "table_teacher_student", "table_tokens", "figure_blocks", "table_patchout_inference",
     "table_downstream", "table_families", "table_clmr", "table_out_of_domain",
 ]  # fmt: skip
-KEYS = Keys(ex_paper.resolved)
+KEYS = Keys(ex_paper.resolved, ex_paper.ignored)
 
 
 def made(name: str, scale: str) -> Table:
@@ -149,7 +149,7 @@ def test_a_default_that_changes_makes_other_keys(monkeypatch):
         found = ex_paper.resolved(script, named, updates)
         return {**found, "module": {**found["module"], "mixup_alpha": 0.1}} if script == "ex_maest.py" else found
 
-    assert Keys(changed)(step) != KEYS(step)
+    assert Keys(changed, ex_paper.ignored)(step) != KEYS(step)
 
 
 def test_a_table_is_added_by_a_function_alone():

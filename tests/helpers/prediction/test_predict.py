@@ -16,7 +16,7 @@ import torch
 from pyarrow import parquet
 from rich.console import Console
 
-from helpers.prediction.predict import audio_files, predict, print_prediction
+from helpers.prediction.predict import PredictionSettings, audio_files, predict, print_prediction
 from helpers.prediction.tables import open_tables
 from helpers.reports import track_page
 from models.clmr import SampleCNN
@@ -48,7 +48,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(net, folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    return out / folder.name, predict(net, folder, out, tables=["csv", "json", "parquet"], weights="w.ckpt", batch_size=2)
+    return out / folder.name, predict(
+        net, folder, out, settings=PredictionSettings(tables=["csv", "json", "parquet"], weights="w.ckpt", batch_size=2)
+    )
 
 
 def test_what_is_written(found, folder):
@@ -68,11 +70,11 @@ def test_what_is_written(found, folder):
 def test_a_list_of_unusable_files_goes_with_them(net, tmp_path):
     write(tmp_path / "in" / "tune.wav", tune(1))
     (tmp_path / "in" / "bad.wav").write_bytes(b"no audio")
-    assert predict(net, tmp_path / "in", tmp_path / "bare", html=False).unusable is None
-    table = predict(net, tmp_path / "in", tmp_path / "out", tables=["csv"]).unusable
+    assert predict(net, tmp_path / "in", tmp_path / "bare", settings=PredictionSettings(html=False)).unusable is None
+    table = predict(net, tmp_path / "in", tmp_path / "out", settings=PredictionSettings(tables=["csv"])).unusable
     assert table.is_file()
     (tmp_path / "in" / "bad.wav").unlink()
-    assert predict(net, tmp_path / "in", tmp_path / "out", tables=["csv"]).unusable is None
+    assert predict(net, tmp_path / "in", tmp_path / "out", settings=PredictionSettings(tables=["csv"])).unusable is None
     assert not table.exists()
 
 
@@ -132,7 +134,7 @@ def test_what_means_little_is_said(net, tmp_path, caplog):
     write(tmp_path / "in" / "silence.wav", np.zeros(16000 * 4, np.float32))
     write(tmp_path / "in" / "blip.wav", tune(0.3))
     write(tmp_path / "in" / "tune.wav", tune(4))
-    done = predict(net, tmp_path / "in", tmp_path / "out", weights="RANDOM", tables=["csv"])
+    done = predict(net, tmp_path / "in", tmp_path / "out", settings=PredictionSettings(weights="RANDOM", tables=["csv"]))
     remarks = {row.name: row.remark.split()[0:2] for row in done.rows}
     assert remarks == {"silence.wav": ["silent"], "blip.wav": ["far", "shorter"], "tune.wav": []}
     where = tmp_path / "out" / "in"
@@ -154,7 +156,7 @@ def test_what_means_little_is_said(net, tmp_path, caplog):
 def test_a_network_that_reads_samples_writes_the_same_pages_and_tables(folder, tmp_path):
     torch.manual_seed(0)
     reader = SampleCNN([4, 6, 6, 6, 6, 6, 6, 8, 8], [3] * 7, out_dim=4, labels=LABELS, sample_rate=8000).eval()
-    done = predict(reader, folder, tmp_path, tables=["csv", "json", "parquet"], batch_size=2)
+    done = predict(reader, folder, tmp_path, settings=PredictionSettings(tables=["csv", "json", "parquet"], batch_size=2))
     where = tmp_path / folder.name
     assert [row.name for row in done.rows] == ["one.wav", ODD]
     assert all(path.is_file() for path in done.written)
@@ -169,7 +171,7 @@ def test_a_network_that_reads_samples_writes_the_same_pages_and_tables(folder, t
 
 def test_an_unknown_table_format_is_refused_before_work(net, folder, tmp_path):
     with pytest.raises(ConfigError, match=r"table format 'parket'.*parquet"):
-        predict(net, folder, tmp_path, tables=["parket"])
+        predict(net, folder, tmp_path, settings=PredictionSettings(tables=["parket"]))
     assert not any(tmp_path.rglob("*.*"))
 
 
@@ -219,7 +221,7 @@ def test_the_heat_map_shows_each_window_at_its_time():
 
     windows = np.array([[0.9, 0.1], [0.0, 0.2], [0.0, 0.5]], np.float32)
     heard = Tagged(["a", "b"], windows, np.array([[0, 2], [2, 4], [3, 5]], np.float32), 5.0, np.random.rand(50, 96))
-    text = track_page.track_page("x", heard, "", {}, top=2)
+    text = track_page.track_page("x", heard, track_page.TrackContent(top=2))
     data = re.search(r'class="heat"[^>]*base64,([^"]+)"', text)[1]
     picture = image.imread(io.BytesIO(base64.b64decode(data)))
     assert picture.shape[:2] == (2, track_page.COLUMNS)
@@ -232,7 +234,7 @@ def test_the_heat_map_shows_each_window_at_its_time():
 
 
 def test_one_file_is_one_page_and_one_list(net, folder, tmp_path):
-    done = predict(net, folder / "one.wav", tmp_path, top=2, hop_seconds=1.0)
+    done = predict(net, folder / "one.wav", tmp_path, settings=PredictionSettings(top=2, hop_seconds=1.0))
     assert done.written == [tmp_path / "one.wav" / "index.html"]
     console = Console(file=io.StringIO(), width=80)
     print_prediction(done, console)
@@ -251,11 +253,11 @@ def test_the_folders_list(found):
 def test_a_failure_leaves_no_half_tables(net, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"no")
     with pytest.raises(AudioError, match=r"bad\.wav"):
-        predict(net, tmp_path / "bad.wav", tmp_path / "out", tables=["csv", "json", "parquet"])
+        predict(net, tmp_path / "bad.wav", tmp_path / "out", settings=PredictionSettings(tables=["csv", "json", "parquet"]))
     (tmp_path / "audio").mkdir()
     (tmp_path / "bad.wav").rename(tmp_path / "audio" / "bad.wav")
     with pytest.raises(AudioError, match="None of the 1 files"):
-        predict(net, tmp_path / "audio", tmp_path / "out", tables=["csv"])
+        predict(net, tmp_path / "audio", tmp_path / "out", settings=PredictionSettings(tables=["csv"]))
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
 
@@ -265,7 +267,7 @@ def test_what_is_no_audio(tmp_path, net):
     with pytest.raises(AudioError, match="no audio file in"):
         audio_files(tmp_path)
     with pytest.raises(ConfigError, match=r"predict\.top is 0"):
-        predict(net, write(tmp_path / "a.wav", tune(0.5), 44100), tmp_path, top=0)
+        predict(net, write(tmp_path / "a.wav", tune(0.5), 44100), tmp_path, settings=PredictionSettings(top=0))
 
 
 @pytest.mark.parametrize(
@@ -279,7 +281,7 @@ def test_clock(seconds, text):
 def test_all_the_music_there_is(net, shared, tmp_path):
     from models.audio import info
 
-    done = predict(net, shared / "audio" / "music", tmp_path, tables=["csv"])
+    done = predict(net, shared / "audio" / "music", tmp_path, settings=PredictionSettings(tables=["csv"]))
     assert len(done.rows) == 14
     assert not done.failed
     for row in done.rows:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.metrics.tasks import loss_of
+from helpers.metrics.losses import loss_of
 from helpers.probe.head_step import Draws, HeadStep, product
 from helpers.probe.head_training import initial_head
 

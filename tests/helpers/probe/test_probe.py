@@ -8,7 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from helpers.evaluation.comparison import say_edge, say_unfinished
+from helpers.evaluation.comparison import log_edge, log_unfinished
 from helpers.metrics.scores import SystemScores, compare
 from helpers.probe import head_training as training_module
 from helpers.probe import run as probe_module
@@ -35,7 +35,7 @@ def planted(seed: int = 0, n: int = 700, width: int = 24, shuffled: bool = False
 
 @pytest.fixture(scope="module")
 def result():
-    return run_probe("planted", *planted(), LABELS, seeds=(0, 1, 2), settings=QUICK)
+    return run_probe("planted", planted(), LABELS, seeds=(0, 1, 2), settings=QUICK)
 
 
 def test_planted_linear_labels_are_found(result):
@@ -45,7 +45,7 @@ def test_planted_linear_labels_are_found(result):
 
 
 def test_shuffled_labels_are_not(result):
-    scores = run_probe("shuffled", *planted(n=2100, shuffled=True), LABELS, seeds=(0, 1, 2), settings=QUICK).scores
+    scores = run_probe("shuffled", planted(n=2100, shuffled=True), LABELS, seeds=(0, 1, 2), settings=QUICK).scores
     assert abs(scores.mean() - 0.5) < 0.06
 
 
@@ -107,7 +107,7 @@ def plain_training(
 def test_a_head_equals_an_ordinary_training_loop(changes):
     settings = replace(QUICK, max_epochs=6, **changes)
     splits = planted(n=350)
-    found = run_probe("fast", *splits, LABELS, seeds=(3,), settings=settings)
+    found = run_probe("fast", splits, LABELS, seeds=(3,), settings=settings)
     plain, epoch, curve = plain_training(3, settings, *splits[:2])
     assert found.scores.validation["best_epoch"][0] == epoch
     np.testing.assert_allclose(found.scores.history["val_roc"][0], curve, atol=1e-3)  # two near scores may change places
@@ -140,8 +140,8 @@ def test_heads_trained_side_by_side_equal_each_trained_alone(monkeypatch):
 def test_bfloat16_is_near_float32():
     settings = replace(QUICK, max_epochs=8)
     splits = planted(n=700)
-    full = run_probe("32", *splits, LABELS, seeds=(0, 1), settings=settings).scores
-    low = run_probe("bf16", *splits, LABELS, seeds=(0, 1), settings=replace(settings, precision="bf16")).scores
+    full = run_probe("32", splits, LABELS, seeds=(0, 1), settings=settings).scores
+    low = run_probe("bf16", splits, LABELS, seeds=(0, 1), settings=replace(settings, precision="bf16")).scores
     assert not np.array_equal(full.predictions, low.predictions)
     np.testing.assert_allclose(low.scores("macro_roc"), full.scores("macro_roc"), atol=5e-3)
 
@@ -166,7 +166,7 @@ def test_training_visits_the_rows_in_that_order(monkeypatch):
         training_module.HeadStep, "__call__", lambda self, x, y, d, r: (seen.extend(x[:, 0].tolist()), step(self, x, y, d, r))[1]
     )
     splits = planted(n=140)
-    run_probe("x", *splits, LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=2))
+    run_probe("x", splits, LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=2))
     n, first = len(splits[0].x), splits[0].x[:, 0].tolist()
     one, two = seen[:n], seen[n:]
     assert sorted(one) == sorted(two) == sorted(first)
@@ -188,7 +188,7 @@ def test_training_leaves_the_global_generator_alone():
     torch.manual_seed(1)
     want = torch.rand(3)
     torch.manual_seed(1)
-    run_probe("x", *planted(n=140), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=1))
+    run_probe("x", planted(n=140), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=1))
     assert torch.equal(torch.rand(3), want)
 
 
@@ -221,10 +221,10 @@ def test_the_choice_uses_validation_only_and_the_test_split_is_touched_once(monk
 
     monkeypatch.setattr(probe_module, "train_heads", sealed)
     monkeypatch.setattr(probe_module, "head_logits", counted)
-    first = run_probe("x", train, validation, Sealed("test", test.keys, test.x, test.y), LABELS, seeds=(0, 1), settings=grid)
+    first = run_probe("x", (train, validation, Sealed("test", test.keys, test.x, test.y)), LABELS, seeds=(0, 1), settings=grid)
     assert sum(scored) == 2  # once for each seed's chosen head
     other = replace(test, x=-test.x[::-1].copy(), y=~test.y)  # poisoned: nothing that is chosen may change
-    second = run_probe("x", train, validation, other, LABELS, seeds=(0, 1), settings=grid)
+    second = run_probe("x", (train, validation, other), LABELS, seeds=(0, 1), settings=grid)
     assert first.scores.validation == second.scores.validation
     assert first.best == second.best
     assert first.scores.settings["aggregate"] == second.scores.settings["aggregate"]
@@ -237,7 +237,7 @@ def test_the_choice_uses_validation_only_and_the_test_split_is_touched_once(monk
 def test_the_best_epoch_by_the_monitor_is_kept(monitor):
     settings = replace(QUICK, max_epochs=40, max_lr=2e-2, monitor=monitor, dropout=0.0)
     train, validation, test = planted(n=210)
-    result = run_probe("x", train, validation, test, LABELS, seeds=(0, 1), settings=settings)
+    result = run_probe("x", (train, validation, test), LABELS, seeds=(0, 1), settings=settings)
     curve = result.scores.history[monitor]
     want = curve.argmin(axis=1) if monitor == "val_loss" else curve.argmax(axis=1)
     assert result.scores.validation["best_epoch"] == want.tolist()
@@ -250,7 +250,7 @@ def test_the_best_epoch_by_the_monitor_is_kept(monitor):
 
 
 def test_the_last_epoch_is_kept_when_asked():
-    found = run_probe("x", *planted(n=210), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=7, keep="last"))
+    found = run_probe("x", planted(n=210), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=7, keep="last"))
     assert found.scores.validation["best_epoch"] == [6]
 
 
@@ -265,7 +265,7 @@ def test_early_stopping_and_the_plateau_follow_their_curves():
         early_stopping=6,
         early_monitor="val_loss",
     )
-    found = run_probe("x", *planted(n=210), LABELS, seeds=(0, 1), settings=settings).scores
+    found = run_probe("x", planted(n=210), LABELS, seeds=(0, 1), settings=settings).scores
     for curve in found.history["val_loss"]:
         losses = curve[np.isfinite(curve)]
         assert len(losses) < 60
@@ -273,7 +273,7 @@ def test_early_stopping_and_the_plateau_follow_their_curves():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", factor=0.1, patience=2)
-    watch, factor = training_module._Watch("val_loss", 1e-4), 1.0
+    watch, factor = training_module._Watch("val_loss", -1.0, 1e-4), 1.0
     rng = np.random.default_rng(0)
     for value in np.abs(rng.standard_normal(60)).cumsum()[::-1] // 3 / 10 + 0.1:
         torchs.step(value)
@@ -283,18 +283,18 @@ def test_early_stopping_and_the_plateau_follow_their_curves():
 
 
 def test_each_seed_keeps_its_best_rate():
-    found = run_probe("x", *planted(n=350), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=5, lr_grid=(1e-6, 5e-3)))
+    found = run_probe("x", planted(n=350), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=5, lr_grid=(1e-6, 5e-3)))
     assert found.scores.validation["max_lr"] == [5e-3, 5e-3]
-    alone = run_probe("x", *planted(n=350), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=5, max_lr=5e-3))
+    alone = run_probe("x", planted(n=350), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=5, max_lr=5e-3))
     np.testing.assert_allclose(found.scores.predictions, alone.scores.predictions, atol=1e-6)
 
 
 def test_a_probe_that_could_do_better_says_so(caplog):
     def said(settings: ProbeSettings) -> str:
         caplog.clear()
-        scores = run_probe("x", *planted(n=350), LABELS, seeds=(0, 1), settings=settings).scores
-        say_edge(scores, settings)
-        say_unfinished(scores, settings)
+        scores = run_probe("x", planted(n=350), LABELS, seeds=(0, 1), settings=settings).scores
+        log_edge(scores, settings)
+        log_unfinished(scores, settings)
         return caplog.text
 
     assert "every seed kept the largest rate of the grid, 0.005" in said(replace(QUICK, max_epochs=5, lr_grid=(1e-6, 5e-3)))
@@ -306,11 +306,11 @@ def test_a_probe_that_could_do_better_says_so(caplog):
 
 def test_a_loss_that_explodes_names_the_learning_rate_and_leaves_a_grid():
     grid = replace(QUICK, max_epochs=2, scheduler="constant", lr_grid=(1e30, 1e-3))
-    found = run_probe("x", *planted(n=140), LABELS, seeds=(0, 1), settings=grid)
+    found = run_probe("x", planted(n=140), LABELS, seeds=(0, 1), settings=grid)
     assert found.scores.validation["max_lr"] == [1e-3, 1e-3]
     with pytest.raises(FloatingPointError, match="1e\\+30"):
         run_probe(
-            "x", *planted(n=140), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=2, scheduler="constant", max_lr=1e30)
+            "x", planted(n=140), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=2, scheduler="constant", max_lr=1e30)
         )
 
 
@@ -318,7 +318,7 @@ def test_standardising_uses_the_training_split_only():
     train, validation, test = planted()
     scaled = [replace(s, x=s.x * np.float32(1000) + np.float32(500)) for s in (train, validation, test)]
     scaled[0].x[:, 0] = scaled[1].x[:, 0] = scaled[2].x[:, 0] = 7.0  # a constant input
-    result = run_probe("scaled", *scaled, LABELS, seeds=(0,), settings=replace(QUICK, standardise=True))
+    result = run_probe("scaled", scaled, LABELS, seeds=(0,), settings=replace(QUICK, standardise=True))
     np.testing.assert_allclose(result.shift[1:], scaled[0].x.mean(0, dtype=np.float64)[1:], rtol=1e-5)
     assert result.scale[0] == 1
     assert result.scores.mean() > 0.9
@@ -368,7 +368,7 @@ def test_saved_and_loaded(tmp_path, result):
 
 
 def test_paired_comparison(result):
-    worse = run_probe("worse", *planted(), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=1, max_lr=1e-4)).scores
+    worse = run_probe("worse", planted(), LABELS, seeds=(0, 1), settings=replace(QUICK, max_epochs=1, max_lr=1e-4)).scores
     found = compare(result.scores, worse)
     assert found.interval[0] > 0
     assert found.interval[0] < found.mean < found.interval[1]
@@ -392,7 +392,7 @@ class TestRefusals:
 
         def refused(match, t=train, v=validation, s=test, **more):
             with pytest.raises((GroundtruthError, ConfigError), match=match):
-                run_probe("x", t, v, s, LABELS, **more)
+                run_probe("x", (t, v, s), LABELS, **more)
 
         bad = train.x.copy()
         bad[3, 2] = np.nan
@@ -424,9 +424,9 @@ def test_one_class_is_refused_and_a_split_of_one_told(caplog):
     x, y = np.random.default_rng(0).standard_normal((12, 3)).astype(np.float32), np.eye(2, dtype=bool)
     parts = [Split(name, [f"{name}{i}" for i in range(4)], x[:4], y[[0, 0, 0, 0]]) for name in ("train", "validation", "test")]
     with pytest.raises(GroundtruthError, match="All tracks are of the class 'rock'.*data.label_column"):
-        probe_module.check_splits(*parts, ["rock", "jazz"], "val_acc", "single-label")
+        probe_module.check_splits(parts, ["rock", "jazz"], "val_acc", "single-label")
     parts[0] = replace(parts[0], y=y[[0, 1, 0, 1]])
     parts[1] = replace(parts[1], y=y[[0, 1, 0, 1]])
-    probe_module.check_splits(*parts, ["rock", "jazz"], "val_acc", "single-label")
+    probe_module.check_splits(parts, ["rock", "jazz"], "val_acc", "single-label")
     assert "All 4 test tracks are of the class 'rock'" in caplog.text
     assert "train tracks" not in caplog.text

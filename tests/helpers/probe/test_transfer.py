@@ -11,6 +11,7 @@ from helpers.evaluation.comparison import compare_systems
 from helpers.evaluation.few_label import drawn, subset
 from helpers.extraction.embeddings import Choice, load_rows
 from helpers.probe.inputs import Inputs, check_tracks, layer_folders, read_split, read_targets
+from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings, Split
 from models.errors import ConfigError, GroundtruthError, StoreError
 
@@ -212,16 +213,17 @@ def artists(tmp_path):
 def test_cross_validation_does_not_reward_knowing_the_artist(artists):
     store, truths = artists
     quick = ProbeSettings(hidden=32, max_epochs=40, batch_size=32, max_lr=1e-2, warmup_epochs=1, max_lr_epochs=20)
-    options = dict(inputs=Inputs("t", "mean"), folds=5, repeats=1)
-    (grouped,), _ = compare_systems({"x": store}, truths, quick, **options)
+    options = dict(folds=5, repeats=1)
+    how = Protocol(quick, Inputs("t", "mean"))
+    (grouped,), _ = compare_systems({"x": store}, truths, how, **options)
     bare = {"all": Groundtruth(truths["all"].keys, truths["all"].labels, truths["all"].packed)}
-    (torn,), _ = compare_systems({"x": store}, bare, quick, **options)
+    (torn,), _ = compare_systems({"x": store}, bare, how, **options)
     assert torn.mean() > 0.75
     assert grouped.mean() < 0.65
     assert all(len(set(grouped.folds[0][4 * i : 4 * i + 4])) == 1 for i in range(30))
     assert grouped.settings["n_groups"] == 30
     assert "n_groups" not in torn.settings
-    (other,), _ = compare_systems({"x": store}, truths, quick, **{**options, "inputs": Inputs("t", "mean", seed=7)})
+    (other,), _ = compare_systems({"x": store}, truths, Protocol(quick, Inputs("t", "mean", seed=7)), **options)
     assert (other.folds != grouped.folds).any()  # data.split_seed
 
 
@@ -259,5 +261,5 @@ def test_groups_of_files_per_split_are_read_and_torn_ones_told(tmp_path, caplog)
     with pytest.raises(GroundtruthError, match="nope"):
         read_targets("multi-label", None, str(tmp_path), None, 0, "nope")
     (tmp_path / "v.csv").write_text("path,split,x\na,train,1\nb,train,3\nc,val,2\nd,test,9\n")
-    with pytest.raises(ConfigError, match=r"leave data.folds and data.group_column out"):
+    with pytest.raises(ConfigError, match=r"leave data.group_column out"):
         read_targets("regression", str(tmp_path / "v.csv"), None, None, 0, "band")

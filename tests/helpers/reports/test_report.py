@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from helpers.reports.charts import Dots, Series, dot_plot, line_chart, spectrogram, ticks
-from helpers.reports.report import Example, write_report
+from helpers.reports.charts import Dots, Series, dot_plot, line_chart, ticks
+from helpers.reports.images import spectrogram
+from helpers.reports.report import Example, Report, write_report
 from helpers.reports.tables import print_scores
 from models.errors import ConfigError
 from tests.helpers.metrics.test_scores import system
@@ -75,13 +76,15 @@ def page(tmp_path):
     (tmp_path / "history.json").write_text(json.dumps(CURVES))
     path = write_report(
         tmp_path / "out" / "report.html",
-        title="Does it help?",
-        systems=systems,
-        curves=tmp_path / "history.json",
-        examples=[example()],
-        class_counts={"train": [50, 30, 20, 5], "test": systems[0].targets.sum(0)},
-        about={"Configuration": {"trainer": {"max_epochs": 30}, "tail": None}},
-        notes=["Only a toy."],
+        Report(
+            title="Does it help?",
+            systems=systems,
+            curves=tmp_path / "history.json",
+            examples=[example()],
+            class_counts={"train": [50, 30, 20, 5], "test": systems[0].targets.sum(0)},
+            about={"Configuration": {"trainer": {"max_epochs": 30}, "tail": None}},
+            notes=["Only a toy."],
+        ),
     )
     return path, Page(path.read_text()), systems
 
@@ -140,14 +143,16 @@ def test_names_cannot_break_the_page(tmp_path):
     s = replace(system(evil), labels=[evil + str(i) for i in range(4)], split=evil)
     path = write_report(
         tmp_path / "r.html",
-        title=evil,
-        intro=evil,
-        systems=[s, replace(s, name="b")],
-        curves=[{"epoch": 0, "train_loss": 1.0}],
-        examples=[replace(example(tuple(s.labels)), name=evil, system=evil)],
-        about={evil: {evil: evil}},
-        notes=[evil],
-        class_counts={evil: [1, 2, 3, 4]},
+        Report(
+            title=evil,
+            intro=evil,
+            systems=[s, replace(s, name="b")],
+            curves=[{"epoch": 0, "train_loss": 1.0}],
+            examples=[replace(example(tuple(s.labels)), name=evil, system=evil)],
+            about={evil: {evil: evil}},
+            notes=[evil],
+            class_counts={evil: [1, 2, 3, 4]},
+        ),
     )
     parsed = Page(path.read_text())
     assert not any(tag == "script" for tag, _ in parsed.tags)
@@ -157,7 +162,7 @@ def test_names_cannot_break_the_page(tmp_path):
 def test_undefined_scores_and_missing_curves(tmp_path):
     s = system()
     s = replace(s, targets=np.concatenate([s.targets[:, :3], np.zeros((90, 1), bool)], axis=1))
-    text = Page(write_report(tmp_path / "r.html", title="t", systems=[s]).read_text()).text
+    text = Page(write_report(tmp_path / "r.html", Report(title="t", systems=[s])).read_text()).text
     assert "3 of 4 enter ROC-AUC" in text
     assert "–" in text
     assert "nan" not in text.lower().split()
@@ -167,7 +172,7 @@ def test_undefined_scores_and_missing_curves(tmp_path):
 
 def test_cross_validation_is_described_as_what_it_is(tmp_path):
     text = Page(
-        write_report(tmp_path / "r.html", title="t", systems=[system(folds=True), system("b", folds=True)]).read_text()
+        write_report(tmp_path / "r.html", Report(title="t", systems=[system(folds=True), system("b", folds=True)])).read_text()
     ).text
     assert "In each repetition every track is tested once" in text
     assert "Repetitions" in text
@@ -176,11 +181,11 @@ def test_cross_validation_is_described_as_what_it_is(tmp_path):
 
 def test_refusals(tmp_path):
     with pytest.raises(ConfigError, match="at least one system"):
-        write_report(tmp_path / "r.html", title="t", systems=[])
+        write_report(tmp_path / "r.html", Report(title="t", systems=[]))
     with pytest.raises(ConfigError, match="cannot share a table"):
-        write_report(tmp_path / "r.html", title="t", systems=[system(), replace(system("b"), split="other")])
+        write_report(tmp_path / "r.html", Report(title="t", systems=[system(), replace(system("b"), split="other")]))
     with pytest.raises(ConfigError, match="3 counts of the train split for 4 labels"):
-        write_report(tmp_path / "r.html", title="t", systems=[system()], class_counts={"train": [1, 2, 3]})
+        write_report(tmp_path / "r.html", Report(title="t", systems=[system()], class_counts={"train": [1, 2, 3]}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -195,7 +200,7 @@ class TestCharts:
     def test_points_stand_where_their_values_are(self):
         chart = line_chart(
             [Series("a", range(3), [0.0, 0.5, 1.0]), Series("b", range(3), [None, float("nan"), 0.5], 1)], "x", "y", "s"
-        )
+        ).__html__()
         path = re.search(r'class="line s0" d="([^"]+)"', chart)[1]
         points = np.array([[float(v) for v in p.split()] for p in re.split("[ML]", path) if p.strip()])
         assert points[0, 1] - points[1, 1] == pytest.approx(points[1, 1] - points[2, 1], abs=0.11)  # equal steps up
@@ -205,7 +210,7 @@ class TestCharts:
     def test_dots_grow_to_the_right_and_undefined_ones_are_absent(self):
         chart = dot_plot(
             ["a", "b", "c"], [Dots("s", [0.6, None, 0.9], 0, [(0.5, 0.7), (float("nan"),) * 2, (0.8, 1.0)])], "x", "s", chance=0.5
-        )
+        ).__html__()
         xs = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"', chart)]
         assert len(xs) == 2
         assert xs[0] < xs[1]
@@ -213,8 +218,8 @@ class TestCharts:
         assert 'class="chance"' in chart
 
     def test_nothing_to_draw_is_said(self):
-        assert "Nothing was recorded" in line_chart([Series("a", [0], [None])], "x", "y", "s")
-        assert "No score" in dot_plot(["a"], [Dots("s", [None])], "x", "s")
+        assert "Nothing was recorded" in line_chart([Series("a", [0], [None])], "x", "y", "s").__html__()
+        assert "No score" in dot_plot(["a"], [Dots("s", [None])], "x", "s").__html__()
 
     def test_the_spectrogram_shows_time_to_the_right_and_low_bands_below(self):
         from matplotlib import image

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from helpers.training.averaging import AveragedWeights
-from helpers.training.fit import evaluate, fit
 from helpers.training.lightning_module import Optimization
 from models.errors import ConfigError, WeightsError
 from models.maest.objective import SupervisedObjective
 from models.weights.checkpoints import read_checkpoint, read_state
-from tests.helpers.training.toy_training import ToyData, ToyNet
+from tests.helpers.training.toy_training import ToyData, ToyNet, evaluate, fit
 
 RUN = dict(accelerator="cpu", precision="32", show_progress=False)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from configs.options import defaults
-from configs.schema_ssl import SslOptimizer, Trainer
-from helpers.families.settings import optimization
+from configs.schema import Trainer
+from configs.ssl import Optimizer
+from helpers.families.optimization import optimization
 from helpers.training.lars import Lars, lars_groups
 from models.errors import ConfigError
 
@@ -49,12 +49,12 @@ def test_weights_of_zero_still_move():
 
 
 def test_rates_and_schedules_of_the_config():
-    o, t = defaults(SslOptimizer), {**defaults(Trainer), "max_epochs": 100, "devices": 4, "num_nodes": 2}
-    assert optimization(o, t, 48).lr == 3e-4
-    found = optimization({**o, "name": "lars", "lr": None, "schedule": "cosine"}, t, 64)
+    o, t = Optimizer(), Trainer(max_epochs=100, devices=4, num_nodes=2)
+    assert (optimization(o, t, 48).lr, optimization(o, t, 48).name) == (3e-4, "adam")
+    found = optimization(Optimizer(name="lars", lr=None, schedule_mode="cosine"), t, 64)
     assert found.lr == pytest.approx(0.3 * 64 * 8 / 256)
     assert [found.schedule(e) for e in (0, 50, 100, 200)] == pytest.approx([1, 0.5, 0, 0])
     assert found.schedule(25) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
-    assert optimization({**o, "schedule": "plateau"}, t, 48).plateau == (0.2, 5)
+    assert optimization(Optimizer(schedule_mode="plateau"), t, 48).plateau == (0.2, 5)
     with pytest.raises(ConfigError, match="devices as a number"):
-        optimization({**o, "lr": None}, {**t, "devices": "auto"}, 48)
+        optimization(Optimizer(lr=None), Trainer(devices="auto"), 48)

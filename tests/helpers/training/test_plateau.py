@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from helpers.training.fit import fit
 from helpers.training.lightning_module import Optimization
 from models.errors import ConfigError
 from models.maest.objective import SupervisedObjective
-from tests.helpers.training.toy_training import ToyData, ToyNet
+from tests.helpers.training.toy_training import ToyData, ToyNet, fit
 
 
 def train(folder, *, plateau=None, early_stopping=None, name="sgd", lr=1e-30, epochs=6):

@@ -11,13 +11,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from helpers.runtime.interrupts import Interrupted, StopRequest
 from helpers.training.averaging import AveragedWeights
-from helpers.training.fit import fit
 from helpers.training.lightning_module import Optimization
 from helpers.training.resume import newest, read_saved
+from helpers.training.same_training import ResumeRules, TrainingIdentity
 from models.errors import CheckpointError, ConfigError, WeightsError
 from models.maest.objective import SupervisedObjective
 from models.weights.checkpoints import read_checkpoint
-from tests.helpers.training.toy_training import ToyData, ToyNet, pl
+from tests.helpers.training.toy_training import ToyData, ToyNet, fit, pl
 
 EPOCHS, STEPS = 3, 6  # of ToyData
 
@@ -212,20 +212,24 @@ def test_a_torn_checkpoint_is_passed_over_and_named(tmp_path, caplog, how):
 
 def test_weights_alone_cannot_be_continued(tmp_path):
     torch.save(ToyNet().state_dict(), tmp_path / "net.ckpt")
-    with pytest.raises(WeightsError, match="not the state of a training.*maest.checkpoint"):
+    with pytest.raises(WeightsError, match="not the state of a training.*`checkpoint` of the network's section"):
         Job(tmp_path).run(tmp_path / "net.ckpt")
+
+
+def identity(settings):
+    return TrainingIdentity(settings, ResumeRules(warned=frozenset({"trainer.precision"})))
 
 
 def test_another_experiment_is_refused_and_another_machine_is_said(tmp_path, caplog):
     job = Job(tmp_path)
-    job.run(epochs=2, experiment={"seed": 0, "maest.depth": 2, "trainer.precision": "32"})
+    job.run(epochs=2, identity=identity({"seed": 0, "maest.depth": 2, "trainer.precision": "32"}))
     saved = job.last.read_bytes()
     with pytest.raises(ConfigError, match=r"maest.depth was 2, is 3\n.*seed was 0, is 1"):
-        job.run(job.last, experiment={"seed": 1, "maest.depth": 3})
+        job.run(job.last, identity=identity({"seed": 1, "maest.depth": 3}))
     with pytest.raises(ConfigError, match="has come to epoch 2, counted from 1, and trainer.max_epochs is 1"):
         job.run(job.last, epochs=1)
     assert job.last.read_bytes() == saved
-    job.run(job.last, experiment={"seed": 0, "maest.depth": 2, "trainer.precision": "bf16-mixed"})
+    job.run(job.last, identity=identity({"seed": 0, "maest.depth": 2, "trainer.precision": "bf16-mixed"}))
     assert "trainer.precision was '32', is 'bf16-mixed'" in caplog.text
 
 
@@ -260,7 +264,7 @@ def test_impossible_settings_are_refused(tmp_path, wrong):
 
 def test_minutes_save_within_an_epoch(tmp_path, monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("helpers.training.fit.checkpointing.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("helpers.training.checkpointing.time.monotonic", lambda: clock[0])
 
     class Slow(pl.Callback):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.metrics.tagging import tagging_scores, track_means
+from helpers.metrics.aggregation import track_means
+from helpers.metrics.tagging import tagging_scores
 from helpers.schedules import exp_warmup_linear_down
 from helpers.training.checkpointing import AtomicCheckpointIO
-from helpers.training.fit import evaluate, fit
 from helpers.training.lightning_module import LitObjective, Optimization
 from helpers.training.progress import TrainingProgress
 from models.errors import ConfigError, WeightsError
@@ -23,7 +23,7 @@ from models.maest.augment import Masking
 from models.maest.objective import SupervisedObjective, TeacherStudentObjective
 from models.objective import Objective
 from models.weights.checkpoints import read_checkpoint
-from tests.helpers.training.toy_training import FRAMES, LABELS, ToyData, ToyNet, batch_of
+from tests.helpers.training.toy_training import FRAMES, LABELS, ToyData, ToyNet, batch_of, evaluate, fit
 
 RUN = dict(accelerator="cpu", precision="32", show_progress=False)
 PLAIN = dict(mixup_alpha=0.0, masking=Masking(do=False))
@@ -344,11 +344,10 @@ TWO = """
 import sys
 sys.path[:0] = {paths!r}
 import logging, warnings
-from tests.helpers.training.toy_training import ToyData, ToyNet
+from tests.helpers.training.toy_training import ToyData, ToyNet, fit
 import torch
 from helpers.training.lightning_module import Optimization
 from helpers.training.averaging import AveragedWeights
-from helpers.training.fit import fit
 from models.maest.objective import SupervisedObjective
 from models.maest.augment import Roll
 torch.set_num_threads(1)

@@ -13,7 +13,22 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from helpers.training import fit as training
+from helpers.training.settings import HardwareSettings, TrainingSettings
+
 BANDS, FRAMES, LABELS = 12, 40, 6
+
+
+def fit(objective, data, **named):
+    """helpers.training.fit.fit, with the settings by their names."""
+    settings = {name: named.pop(name) for name in list(named) if name in TrainingSettings.__dataclass_fields__}
+    return training.fit(objective, data, TrainingSettings(**settings), **named)
+
+
+def evaluate(objective, data, **named):
+    """helpers.training.fit.evaluate, with the hardware by names."""
+    hardware = {name: named.pop(name) for name in list(named) if name in HardwareSettings.__dataclass_fields__}
+    return training.evaluate(objective, data, HardwareSettings(**hardware), **named)
 
 
 class ToyNet(nn.Module):

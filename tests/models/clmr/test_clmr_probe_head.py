@@ -64,7 +64,7 @@ def test_what_a_probe_saves_is_what_is_read(encoder, tmp_path):
         return Split(name, [f"{name}{i}" for i in range(40)], rng.random((40, 16), np.float32), rng.random((40, 3)) > 0.5)
 
     settings = ProbeSettings(max_epochs=1, hidden=16, standardise=True)
-    run_probe("x", split("train"), split("validation"), split("test"), LABELS, seeds=(0,), settings=settings).save(tmp_path)
+    run_probe("x", (split("train"), split("validation"), split("test")), LABELS, seeds=(0,), settings=settings).save(tmp_path)
     assert load_checkpoint(encoder[1], tmp_path / "head.safetensors").label_names == LABELS
 
 

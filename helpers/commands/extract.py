@@ -1,0 +1,101 @@
+"""The commands that extract: embeddings and logits of every window of every track."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from datasets.groundtruth.groundtruth import match
+from datasets.jobs.cluster import check_place
+from datasets.jobs.shard_plan import Plan
+from datasets.store.track_store import TrackStore
+from models.errors import GroundtruthError
+
+from ..data.find import Tracks
+from ..extraction.extract import Extraction, ExtractionSettings
+from ..extraction.extract import extract_embeddings as to_embeddings
+from ..extraction.extract import extract_logits as to_logits
+from ..extraction.shards import Place, Recipe, extract_in_shards
+from ..families.base import Config
+from .context import Context
+from .networks import Loaded, as_trained, load_network
+
+log = logging.getLogger(__name__)
+
+
+def extract_embeddings(context: Context) -> dict[str, str]:
+    """Vectors of predict.transformer_block for every window of every track, a store per block below predict.out_dir. Resumes."""
+    config = as_trained(context)
+    return _listed(context, extract(context, config, asked_layers(context, config)))
+
+
+def asked_layers(context: Context, config: Config) -> tuple[int, ...]:
+    """Return the layers to extract, checked before any work."""
+    section, layers = context.family.section(config), context.family.layers(config, context.family.sketch(config))
+    for layer in layers if section.pretrained else ():
+        log.info("Block index %d, counted from 0: published pages that count from 1 call it layer %d.", layer, layer + 1)
+    return layers
+
+
+def extract_logits(context: Context) -> dict[str, str]:
+    """Logits of every window of every track, of a network with classes, into the folder logits below predict.out_dir. Resumes."""
+    return _listed(context, extract(context, as_trained(context), None))
+
+
+def extract(context: Context, config: Config, blocks: tuple[int, ...] | None) -> Extraction:
+    """Extract blocks, or (None) logits, of the config's tracks by its network: in this process, or in shards by several.
+
+    Shards are made where predict.jobs, .scheduler or .shard_tracks ask for them, or the output was begun so.
+    """
+    p, family = config.predict, context.family
+    check_place(p.scheduler, p.workers, p.jobs)
+    loaded = load_network(context, config, classes=blocks is None)  # before hours of preparation
+    found = context.find_tracks(("predict",), config=config)
+    source, names = _tracks_to_extract(found)
+    out = family.output_folder(config) if blocks is not None else family.output_folder(config) / "logits"
+    settings = settings_of(context, config, loaded)
+    if blocks is None:
+        settings = replace(settings, pool="none")
+    if not any((p.jobs, p.scheduler, p.shard_tracks, Plan.size_of(out))):
+        if blocks is None:
+            return to_logits(loaded.network, source, out, settings, names=names)
+        return to_embeddings(loaded.network, source, out, blocks, settings, names=names)
+    recipe = Recipe.of(loaded.network, config, context.seed)
+    place = Place(p.jobs or (None if p.scheduler else 1), p.scheduler, p.workers, p.shard_tracks)
+    return extract_in_shards(loaded.network, source, out, recipe, blocks=blocks, settings=settings, names=names, place=place)
+
+
+def settings_of(context: Context, config: Config, loaded: Loaded) -> ExtractionSettings:
+    """Return how the config has its tracks extracted."""
+    p = config.predict
+    return ExtractionSettings(
+        model=context.family.section(config).arch,
+        half_overlap=config.dataset.half_overlapped_inference,
+        tail=config.datamodule.tail,
+        batch_size=config.datamodule.batch_size_test,
+        precision=loaded.precision,
+        dtype=p.dtype,
+        format=p.format,
+        pool=p.pool,
+    )
+
+
+def _tracks_to_extract(found: Tracks) -> tuple[TrackStore, list[str] | None]:
+    """Return the store, and the names of its tracks that the groundtruth "predict" has (None: all). Raises GroundtruthError for absent ones."""
+    store, truth = TrackStore.open(found.store), found.truths.get("predict")
+    if truth is None:
+        return store, None
+    numbers = match(truth.keys, store.names)
+    if numbers.absent:
+        raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+    return store, [store.names[i] for i in numbers.numbers]
+
+
+def _listed(context: Context, done: Extraction) -> dict[str, str]:
+    """Print what an extraction did; return its outputs' paths."""
+    windows = f"{done.n_windows} windows in " if done.n_windows else ""  # shards do not count theirs
+    context.print(
+        f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):",
+        *(f"  {path}" for path in done.paths.values()),
+    )
+    return {str(key): str(path) for key, path in done.paths.items()}

@@ -1,0 +1,57 @@
+"""The network of a command that uses it as it is: as large as its file says, on its device, in eval mode."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from models.encoder import AudioEncoder
+from models.errors import ConfigError
+
+from ..families.base import Config
+from ..runtime.devices import resolve_accelerator
+from .context import Context
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network that is ready to compute. weights: the name of its weights, RANDOM for random ones. precision: to compute in."""
+
+    network: AudioEncoder
+    weights: str
+    precision: str
+
+
+def as_trained(context: Context) -> Config:
+    """Return the config of a command that uses a network as it is: an own checkpoint says its sizes, which then need no words."""
+    return context.family.like_checkpoint(context.config, context.family.section(context.config).checkpoint)
+
+
+def load_network(context: Context, config: Config, classes: bool = False) -> Loaded:
+    """Return the config's network on its device, in eval mode. Random weights are said.
+
+    classes: the command names classes. Raises ConfigError for a network that has none then, naming the key that gives it some.
+    """
+    net = context.family.network(config, None, context.seed)
+    weights = context.family.weights_name(config)
+    if classes:
+        check_classes(context, config, net)
+    device = resolve_accelerator(config.trainer.accelerator)
+    if weights is None:
+        log.warning("This network has RANDOM weights (pretrained=False, no checkpoint): a baseline, nothing else.")
+    precision = "32" if config.trainer.precision == "auto" and device == "cpu" else str(config.trainer.precision)
+    return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or "RANDOM", precision)
+
+
+def check_classes(context: Context, config: Config, net: AudioEncoder) -> None:
+    """Raise ConfigError for a network without classes, naming the keys that give it some."""
+    if net.has_classes:
+        return
+    family, section = context.family, context.family.section(config)
+    head = f"a head by {family.name}.head_checkpoint=HEAD (the head.safetensors of a probe of its embeddings, or a published head), or "
+    raise ConfigError(
+        f"The network of {family.weights_name(config) or 'this config'} has no head, and so no classes: name "
+        f"{head if hasattr(section, 'head_checkpoint') else ''}a checkpoint that was trained on labels ({family.name}.checkpoint=PATH)."
+    )

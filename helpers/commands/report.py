@@ -1,0 +1,148 @@
+"""The command that pre-trains, extracts and probes, and writes one page of it all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from datasets.groundtruth.groundtruth import Groundtruth
+from models.encoder import AudioEncoder
+from models.errors import ConfigError
+
+from ..data.find import Tracks, demo_data, prepared
+from ..evaluation import showcase
+from ..evaluation.study import ProbeSetup, Study, folds_study, forget_older_embeddings, split_study
+from ..families.base import RANDOM, Config, Purpose
+from ..probe.inputs import Inputs, probe_settings
+from ..probe.protocol import Protocol
+from ..reports.report import write_report
+from ..reports.tables import print_scores
+from ..runtime.processes import is_first_process
+from .context import Context
+from .train import train
+
+
+def report(context: Context) -> dict[str, float]:
+    """Pre-train, extract, probe (beside an untrained network and mel statistics), and write one page of it all: report.html.
+
+    report.folds: for small data, all of it k times, each time pre-trained without the tracks that are then tested.
+    """
+    config = context.config
+    _check_folds(config)
+    if config.report.folds:
+        folder, study = context.folder, _folds_study(context)
+    else:
+        job = context.enter(("train", "val", "test"), Purpose.TRAIN)
+        context = replace(context, seed=job.seed)
+        folder = job.folder
+        result = train(context, job.tracks, folder, job.start)
+        if not is_first_process():
+            return {}  # it was there for the training
+        forget_older_embeddings(folder, result.last)
+        study = _split_study(context, job.tracks, folder, str(result.best or result.last))
+    scores = _write(context, study, folder)
+    for name, score in scores.items():
+        context.run.log_scalar(f"test_roc.{name}", score, 0)
+    return scores
+
+
+def _check_folds(config: Config) -> None:
+    """Raise ConfigError for what does not go with cross-validation."""
+    if config.report.folds and config.ckpt_path is not None:
+        raise ConfigError(
+            "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
+        )
+    if config.report.folds and (str(config.trainer.devices), config.trainer.num_nodes) != ("1", 1):
+        raise ConfigError(
+            "Cross-validation trains a network per fold, each in one process: leave trainer.devices and num_nodes at 1."
+        )
+
+
+def _probe(context: Context, net: AudioEncoder) -> ProbeSetup:
+    """Return how the config probes networks such as `net`."""
+    config, r = context.config, context.config.report
+    layer = context.family.layers(config, net)[0]
+    seen = context.family.probe_inputs(config, net, layer)
+    protocol = Protocol(
+        probe_settings(r.trainer, r.optimizer, r.model, r.batch_size, r.standardise, r.data, r.task),
+        Inputs(seen.types, seen.reduce, seen.token_size, train=seen.train, val=seen.val, test=seen.test),
+        tuple(r.seeds),
+    )
+    return ProbeSetup(
+        protocol,
+        layer=layer,
+        batch_size=config.datamodule.batch_size_test,
+        z_scored=r.z_scored,
+    )
+
+
+def _split_study(context: Context, found: Tracks, folder: Path, weights: str) -> Study:
+    family, config, labels = context.family, context.config, found.truths["test"].labels or None
+    trained = family.network(config, labels, context.seed, weights)
+    untrained = family.network(config, labels, context.seed, RANDOM)
+    return split_study(trained, untrained, found, folder, _probe(context, trained), _mel_store(context, found))
+
+
+def _folds_study(context: Context) -> Study:
+    family, config, r = context.family, context.config, context.config.report
+    found = context.find_tracks(("all",), Purpose.TRAIN)
+    labels = found.truths["all"].labels
+
+    def pretrain(truths: Mapping[str, Groundtruth], where: Path) -> AudioEncoder:
+        fold = Tracks(found.store, None, dict(truths), found.name)
+        result = train(context, fold, where, prefix=f"fold{where.name}.")
+        return family.network(config, labels, context.seed, str(result.best or result.last))
+
+    untrained = family.network(config, labels, context.seed, RANDOM)
+    return folds_study(
+        pretrain,
+        untrained,
+        found,
+        context.folder,
+        _probe(context, untrained),
+        _mel_store(context, found),
+        folds=r.folds,
+        repeats=r.repeats,
+    )
+
+
+def _mel_store(context: Context, found: Tracks) -> Path | None:
+    """Return mels of the same tracks: the store itself, or one that is made where their audio is known."""
+    c = context.config.datamodule
+    if context.family.waveform_rate(context.config) is None:
+        return found.store
+    if c.audio_dir is None and c.base_dir is not None:
+        return None
+    return prepared(c.audio_dir, None) if c.audio_dir is not None else demo_data(c.demo_tracks)[0]
+
+
+def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
+    """Save a study's probes, write its page and print its scores; return each system's mean score."""
+    r, net = context.config.report, study.network
+    study.save(folder / "probe")
+    about = {
+        "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": context.seed},
+        "Network": {**net.settings, **({"labels": len(net.label_names)} if net.has_classes else {}), "layer probed": study.block},
+    }
+    shown = showcase.examples(net, study.store, study.shown, study.mels) if net.has_classes else []
+    page = study.report(r.title, about, examples=shown, notes=[*study.notes, *_notes(context)])
+    path = write_report(Path(r.path) if r.path else folder / "report.html", page)
+    print_scores(study.scores)
+    context.print(f"Report: {path}")
+    return {one.name: one.mean() for one in study.scores}
+
+
+def _notes(context: Context) -> list[str]:
+    """Return what the page says of labels and inputs."""
+    notes = []
+    if not context.family.labelled(context.config):
+        notes.append(
+            "Pre-training saw the training tracks without their labels; the probe's head was trained on the frozen vectors."
+        )
+    if context.config.report.z_scored:
+        notes.append(
+            "Inputs z-scored: by the training tracks' mean and deviation. An untrained network's vectors hardly vary, and gain most by it."
+        )
+    return notes

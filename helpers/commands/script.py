@@ -1,0 +1,118 @@
+"""A script over families of models: Sacred's experiment, with the commands that every family has and those that only one has."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.errors import ConfigError
+
+from ..experiments.experiment import Experiment, Run
+from ..training.same_training import ResumeRules
+from ..utils.typed_config import build
+from .continuing import continued_by, demo_without_data
+
+ROOT = Path(__file__).resolve().parents[2]
+# command -> module with a function of the name. Modules are imported when their command runs, and their texts read without: that keeps torch out of
+# `print_config` and `help`
+COMMANDS = {
+    "main": "helpers.commands.train",
+    "test": "helpers.commands.test",
+    "extract_embeddings": "helpers.commands.extract",
+    "extract_logits": "helpers.commands.extract",
+    "predict": "helpers.commands.predict",
+    "similar": "helpers.commands.similar",
+    "report": "helpers.commands.report",
+    "export": "helpers.commands.export",
+    "check_data": "helpers.commands.check_data",
+    "model_speed_test": "helpers.commands.speed",
+}
+TRAINING = ("main", "report")  # commands that can go on from a checkpoint
+
+
+class Script(Protocol):
+    """What configs/ says of a script.
+
+    Attributes:
+        name: of the experiment. file: of the script. schema: dataclass of its configs. named: named configs. aliases: published or earlier
+        spelling of a key -> the key. demo: the named config of a bare command. families: name -> commands that only that family has.
+    """
+
+    name: str
+    file: str
+    schema: type
+    named: Mapping[str, Any]
+    aliases: Mapping[str, Any]
+    demo: str
+    families: Mapping[str, tuple[str, ...]]
+
+    @property
+    def resume_rules(self) -> Mapping[str, frozenset[str]]:
+        """See Attributes."""
+
+
+def make_experiment(script: Script, doc: str) -> Experiment:
+    """Return the experiment of a script, with its commands. doc: the script's own text."""
+    rules = ResumeRules(**script.resume_rules)
+    ex = Experiment(
+        script.name,
+        script.schema,
+        file=ROOT / script.file,
+        doc=doc,
+        base_dir=str(ROOT),
+        named=script.named,
+        root="trainer.default_root_dir",
+        aliases=script.aliases,
+        implied=demo_without_data(script.file, script.demo),
+        continues=continued_by(rules, *TRAINING),
+        sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
+    )
+    for name, module in COMMANDS.items():
+        _add(ex, script, name, module, rules)
+    for family, commands in script.families.items():
+        for name in commands:
+            _add(ex, script, name, f"helpers.families.{family}", rules, only=family)
+    return ex
+
+
+def _add(ex: Experiment, script: Script, name: str, module: str, rules: ResumeRules, only: str | None = None) -> None:
+    """Add a command. rules: what a resumed run may differ in. only: the one family that has the command."""
+
+    def command(_run: Run, _config: Mapping[str, Any], seed: int) -> Any:
+        from ..families import get_family
+        from .context import Context
+
+        chosen = _config.get("family", next(iter(script.families)))
+        if only is not None and chosen != only:
+            raise ConfigError(f"The command {name} is for family={only}; this config is of the family {chosen}.")
+        context = Context(ex, get_family(chosen), _run, build(script.schema, _config), seed, rules)
+        function: Callable[[Context], Any] = getattr(importlib.import_module(module), name)
+        return function(context)
+
+    command.__name__ = command.__qualname__ = name
+    command.__doc__ = docstring(module, name)
+    if name == "main":
+        ex.main(command)
+    else:
+        ex.command(command)
+
+
+def docstring(module: str, function: str) -> str:
+    """Return a function's docstring, from its module's source."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None, module
+    assert spec.origin is not None, module
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return ast.get_docstring(found) or ""
+
+
+def run(ex: Experiment, argv: list[str]) -> int:
+    """Run a command line; return the exit code."""
+    done = ex.run_commandline(argv)
+    result = None if done is None else done.result
+    return int(result.get("exit_code", 0)) if isinstance(result, Mapping) else 0

@@ -1,0 +1,90 @@
+"""Optimiser, schedule and averaging of the section `module`, the same for every family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from models.errors import ConfigError
+
+from ..schedules import cosine_cycle, cosine_down, exp_warmup_linear_down
+from ..training.averaging import AveragedWeights
+from ..training.lightning_module import Optimization
+
+LARS_SHARE = 0.3 / 256  # of the clips of a step: SimCLR's rule (arXiv 2002.05709)
+
+
+class OptimizerSection(Protocol):
+    """The section module.optimizer."""
+
+    name: str
+    lr: float | None
+    adamw: bool
+    weight_decay: float
+    momentum: float
+    schedule_mode: str
+    warm_up_len: int
+    ramp_down_start: int
+    ramp_down_len: int
+    last_lr_value: float
+    plateau_factor: float
+    plateau_patience: int
+
+
+class TrainerSection(Protocol):
+    """What the section trainer says of the size of a step, and of the length of the training."""
+
+    max_epochs: int
+    devices: int | str
+    num_nodes: int
+    accumulate_grad_batches: int
+
+
+class AveragingSection(Protocol):
+    """What the section module says of averaged weights."""
+
+    do_swa: bool
+    swa_epoch_start: int
+    swa_freq: int
+    swa_lrs: float | None
+    ema_decay: float | None
+
+
+def optimization(section: OptimizerSection, trainer: TrainerSection, batch_size: int) -> Optimization:
+    """Return optimiser and schedule. batch_size: clips per process. Raises ConfigError for a rate that cannot be computed."""
+    o, lr = section, section.lr
+    if lr is None:
+        if not isinstance(trainer.devices, int):
+            raise ConfigError(
+                "module.optimizer.lr is none: it follows the number of devices, so name trainer.devices as a number, or name a rate."
+            )
+        lr = LARS_SHARE * batch_size * trainer.devices * trainer.num_nodes * trainer.accumulate_grad_batches
+    return Optimization(
+        name=("adamw" if o.adamw else "adam") if o.name == "auto" else o.name,
+        lr=lr,
+        weight_decay=o.weight_decay,
+        momentum=o.momentum,
+        schedule=_schedule(section, trainer.max_epochs),
+        plateau=(o.plateau_factor, o.plateau_patience) if o.schedule_mode == "plateau" else None,
+    )
+
+
+def _schedule(o: OptimizerSection, max_epochs: int) -> Callable[[int], float] | None:
+    """Return the multiplier of the rate by epoch; None: it is constant, or the plateau schedule's."""
+    if o.schedule_mode == "exp_lin":
+        return exp_warmup_linear_down(o.warm_up_len, o.ramp_down_len, o.ramp_down_start, o.last_lr_value)
+    if o.schedule_mode == "cos_cyc":
+        return cosine_cycle(o.warm_up_len, o.ramp_down_start, o.last_lr_value)
+    return cosine_down(max_epochs) if o.schedule_mode == "cosine" else None
+
+
+def averaging(section: AveragingSection) -> AveragedWeights | None:
+    """Return averaged weights, or None. Raises ConfigError for a decay that would average nothing."""
+    m = section
+    if not m.do_swa:
+        if m.ema_decay is not None:
+            raise ConfigError(f"module.ema_decay={m.ema_decay} averages nothing without module.do_swa=True: set both.")
+        return None
+    if m.ema_decay is not None:
+        return AveragedWeights(m.swa_epoch_start, kind="ema", decay=m.ema_decay, lr=m.swa_lrs)
+    return AveragedWeights(m.swa_epoch_start, m.swa_freq, lr=m.swa_lrs)

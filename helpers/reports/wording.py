@@ -1,0 +1,66 @@
+"""How scores are put into words and numbers, alike on every page and on the terminal."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+
+from ..metrics.metric import Metric
+from ..metrics.scores import SystemScores
+
+PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "scikit-learn", "sacred")
+
+
+def spread(system: SystemScores, metric: str | Metric) -> str:
+    """'0.912 ± 0.003', or without a spread where there is one result."""
+    mean, sd = system.mean(metric), system.sd(metric)
+    return f"{mean:.3f}" if math.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
+
+
+def interval(system: SystemScores, metric: str | Metric) -> str:
+    """'0.905 to 0.918': the bootstrap's 95 % interval over tracks, or that there is none."""
+    low, high = system.interval(metric)
+    return "too few tracks" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+
+
+def runs(system: SystemScores) -> str:
+    """How many results the mean is over."""
+    return "exact" if system.settings.get("deterministic") else str(len(system.seeds))
+
+
+def over(systems: Sequence[SystemScores]) -> str:
+    """What several results of a system differ in."""
+    return "seeds" if systems[0].folds is None else "repetitions"
+
+
+def counted_outputs(system: SystemScores) -> str:
+    """How many outputs the task's headline metrics are over, in the task's words; "" where it has none."""
+    if system.spec.remark is None:
+        return ""
+    return system.spec.remark({metric.name: system.n_classes(metric) for metric in system.spec.headline}, len(system.labels))
+
+
+def what_was_scored(system: SystemScores, metric: str | Metric, draws: int = 0) -> str:
+    """Split, outputs, seeds: what every figure says of its numbers. draws: most samples of the training tracks that one number is over."""
+    chosen, (noun, nouns) = system.spec.metric(metric), system.spec.nouns
+    n = len(system.labels)
+    if chosen.outputs and not system.spec.one_class:
+        outputs = f"mean over {system.n_classes(chosen)} of {n} {nouns}"
+    else:
+        outputs = f"{n} {noun if n == 1 else nouns}"
+    results = [f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((len(system.seeds), "seed"), (draws, "draw")) if n]
+    of = "mean and standard deviation over" if len(system.seeds) > 1 or draws > 1 else "of"
+    return f"{system.split}, {len(system.keys)} tracks, {outputs}; {of} {' and '.join(results)}"
+
+
+def versions() -> dict[str, str]:
+    """Python, machine and the versions of the packages that decide numbers."""
+    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found

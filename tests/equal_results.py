@@ -1,0 +1,508 @@
+"""What the commands give, as fingerprints: recorded by one version of the suite, compared with what a later one gives.
+
+python tests/equal_results.py --record          runs every command at smoke size, writes tests/fixtures/equal_results.json
+python tests/equal_results.py --check           runs them again, compares, prints a table; exit code 1 where something differs
+python tests/equal_results.py --check --keep DIR    leaves the commands' files in DIR; what is there from before is not run again
+
+Whole commands alone are run (`python ex_maest.py ...`), in processes of their own and one thread, and their files are read with h5py, numpy, json,
+safetensors, onnx and torch: nothing of the project is imported, so that its modules may move.
+
+A fingerprint has the sha256 of an artefact's exact bytes, and a summary of its numbers. On a machine of the same kind (version of torch,
+instruction set, model of the processor) the bytes must be equal; on another the summaries must be near each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+STORED = Path(__file__).parent / "fixtures" / "equal_results.json"
+# on a machine of another kind: absolute of scores; of tensors as a share of their size, and absolute where they are small (a fifth of a step of Adam)
+SCORES, TENSORS, STEP = 2e-3, 2e-3, 2e-4
+# Weights whose gradient is zero but for rounding, which Adam makes whole steps of: a convolution's bias before batch statistics (and their mean,
+# which takes it off again), an attention's bias of keys. On a machine of another kind their shapes alone are compared.
+DRIFTING = re.compile(r"sequential\.\d+\.(0\.bias|1\.running_mean)$|(qkv|key|k_proj)\.bias$")
+WHOLE = 60  # numbers of a json or csv file that stand in its summary one by one
+
+# What comes behind such weights by few steps of Adam (statistics lag behind the biases, and a test set of six tracks jumps): a hundred times looser.
+LOOSE = {"clmr main", "clmr extract_embeddings", "clmr export", "clmr report", "probe of windows", "paper table_families"}
+
+# Left out of json files, wherever they stand: times, paths, hashes and versions, and what says how a thing was made rather than what it is.
+LEFT_OUT = {
+    "timestamps", "seconds", "at", "release_date", "framework_version", "version", "file", "settings", "about", "network", "transformers_version",
+    "encoder_sha256", "weights_sha256", "weights", "model", "path", "audio", "folder", "made",
+}  # fmt: skip
+# The same of csv files, by column. Of stores: all attributes (they hold the hash of the weights); of safetensors: the header's words.
+LEFT_OUT_COLUMNS = {"seconds", "model", "licence", "path_of_model"}
+# Not the same in two runs of one machine even at the first recording: compared by their summaries alone. Key -> why.
+BY_SUMMARY: dict[str, str] = {}
+
+
+# ---- the commands
+@dataclass(frozen=True)
+class Command:
+    """One command line. {song}, {labels} and {mels} stand for the demo's files.
+
+    artefacts: neutral name -> pattern of a file below the working folder. result: also what the run's record says that the command returned.
+    """
+
+    name: str
+    words: str
+    artefacts: Mapping[str, str] = field(default_factory=dict)
+    result: str | None = None
+
+
+_CPU = "trainer.accelerator=cpu trainer.precision=32 trainer.devices=1 datamodule.num_workers=0 datamodule.demo_tracks=40 seed=7"
+_NET = "maest.embed_dim=48 maest.depth=2 maest.num_heads=4"
+_FIT = "trainer.max_epochs=2 trainer.check_val_every_n_epoch=1 datamodule.batch_size_train=8"
+# stochastic averaging, mixup, patchout and roll are on: the demo has them off
+_MORE = (
+    "module.do_swa=True module.swa_epoch_start=1 module.swa_freq=1 module.swa_lrs=1e-3 module.mixup_alpha=0.3 maest.s_patchout_t=5 "
+    "maest.s_patchout_f=1 datamodule.roll.do=True"
+)
+_BEST = "runs/maest/1/checkpoints/best.ckpt"
+_USED = f"with demo {_CPU} {_NET} maest.checkpoint={_BEST}"
+_SAMPLECNN = "clmr.channels=[8,8,16,16,16,32,32] clmr.strides=[3,3,3,3,3]"
+_CLMR = f"{_SAMPLECNN} trainer.max_epochs=2 datamodule.batch_size_train=4 optimizer.lr=1e-3"
+_CLMR_BEST, _TAUGHT = "runs/clmr/1/checkpoints/best.ckpt", "runs/samplecnn/1/checkpoints/best.ckpt"
+_PROBE = "trainer.max_epochs=3 seeds=[0,1] model.hidden_units=16 optimizer.warmup_epochs=1 optimizer.max_lr_epochs=1 optimizer.max_lr=1e-3"
+_TOKENS = "data.groundtruth={labels} data.types=cdt data.reduce=stack data.token_size=48"
+
+
+def _trained(where: str) -> dict[str, str]:
+    return {
+        **{name: f"{where}/1/checkpoints/{name}.ckpt" for name in ("best", "last")},
+        **{name: f"{where}/1/{name}.json" for name in ("history", "metrics")},
+    }
+
+
+def _probed(where: str) -> dict[str, str]:
+    return {name: f"{where}/1/{name}" for name in ("scores.json", "labels.csv", "scores.npz", "head.safetensors")}
+
+
+COMMANDS = [
+    # the demo's audio and labels, and its mels, are made by the first command that wants them
+    Command(
+        "maest main", f"ex_maest.py with demo {_CPU} {_NET} {_FIT} {_MORE} trainer.default_root_dir=runs/maest",
+        {**_trained("runs/maest"), "demo labels": "**/demo_data-40/groundtruth.csv", "demo mels": "**/demo_data-40/mels/*.h5"},
+    ),
+    Command(
+        "maest main, averaged",
+        f"ex_maest.py with demo {_CPU} {_NET} {_FIT} module.do_swa=True module.swa_epoch_start=0 module.ema_decay=0.9 "
+        "trainer.default_root_dir=runs/averaged",
+        _trained("runs/averaged"),
+    ),
+    Command(
+        "maest test", f"ex_maest.py test with demo {_CPU} {_NET} ckpt_path={_BEST} trainer.default_root_dir=runs/maest_test",
+        {"test": "runs/maest_test/1/test.json"},
+    ),
+    Command(
+        "maest extract_embeddings",
+        f"ex_maest.py extract_embeddings {_USED} inference.transformer_block=[0,1] predict.out_dir=out/maest trainer.default_root_dir=runs/e",
+        {"block 0": "out/maest/**/0/*.h5", "block 1": "out/maest/**/1/*.h5"},
+    ),
+    Command(
+        "maest extract_logits", f"ex_maest.py extract_logits {_USED} predict.out_dir=out/teacher trainer.default_root_dir=runs/l",
+        {"logits": "out/teacher/**/logits/*.h5"},
+    ),
+    Command(
+        "maest teacher-student",
+        f"ex_maest.py with demo_teacher_student {_CPU} {_NET} {_FIT} datamodule.teacher_student.teacher_target_base_dir={{teacher}} "
+        "trainer.default_root_dir=runs/student",
+        _trained("runs/student"),
+    ),
+    Command(
+        "maest predict",
+        f"ex_maest.py predict {_USED} predict.audio={{song}} predict.csv=True predict.json=True predict.html=False predict.out_dir=out/predict",
+        {name: f"out/predict/**/{name}" for name in ("predictions.csv", "windows.csv", "predictions.json")},
+    ),
+    Command(
+        "maest similar",
+        f"ex_maest.py similar {_USED} predict.audio={{song}} predict.transformer_block=1 predict.top=5 predict.html=False "
+        "predict.out_dir=out/maest trainer.default_root_dir=runs/similar",
+        result="runs/similar/1/run.json",
+    ),
+    *(
+        Command(
+            f"maest export {kind}", f"ex_maest.py export {_USED} export.format={kind} export.out=out/export/{kind}",
+            {"weights": f"out/export/{kind}/model.{'onnx' if kind == 'onnx' else 'safetensors'}", "about": f"out/export/{kind}/{about}.json"},
+        )
+        for kind, about in (("safetensors", "config"), ("ast", "config"), ("onnx", "model"))
+    ),
+    Command(
+        "maest report",
+        f"ex_maest.py report with demo {_CPU} {_NET} {_FIT} trainer.max_epochs=1 predict.transformer_block=1 report.seeds=[0] "
+        "report.trainer.max_epochs=3 trainer.default_root_dir=runs/report",
+        {"history": "runs/report/1/history.json"}, result="runs/report/1/run.json",
+    ),
+    Command(
+        "maest compute_norm_stats", f"ex_maest.py compute_norm_stats with demo {_CPU} trainer.default_root_dir=runs/norm",
+        result="runs/norm/1/run.json",
+    ),
+    # ---- the self-supervised families
+    Command(
+        "clmr main", f"ex_ssl.py with clmr_pretrain {_CPU} {_CLMR} trainer.default_root_dir=runs/clmr",
+        {**_trained("runs/clmr"), "demo samples": "**/demo_data-40/samples-22050/*.h5"},
+    ),
+    Command(
+        "clmr extract_embeddings",
+        f"ex_ssl.py extract_embeddings with clmr_pretrain {_CPU} {_CLMR} clmr.checkpoint={_CLMR_BEST} predict.out_dir=out/clmr "
+        "trainer.default_root_dir=runs/ce",
+        {"embeddings": "out/clmr/6/*.h5"},
+    ),
+    Command(
+        "clmr report",
+        f"ex_ssl.py report with clmr_demo {_CPU} {_CLMR} trainer.max_epochs=1 report.seeds=[0] report.trainer.max_epochs=3 "
+        "trainer.default_root_dir=runs/clmr_report",
+        {"history": "runs/clmr_report/1/history.json"}, result="runs/clmr_report/1/run.json",
+    ),
+    Command(
+        "clmr export", f"ex_ssl.py export with clmr_pretrain {_CPU} {_CLMR} clmr.checkpoint={_CLMR_BEST} export.out=out/export/clmr",
+        {"weights": "out/export/clmr/model.safetensors"},
+    ),
+    Command(
+        "samplecnn main", f"ex_ssl.py with samplecnn_supervised {_CPU} {_CLMR} trainer.default_root_dir=runs/samplecnn",
+        _trained("runs/samplecnn"),
+    ),
+    Command(
+        "samplecnn test",
+        f"ex_ssl.py test with samplecnn_supervised {_CPU} {_CLMR} ckpt_path={_TAUGHT} trainer.default_root_dir=runs/samplecnn_test",
+        {"test": "runs/samplecnn_test/1/test.json"},
+    ),
+    Command(
+        "samplecnn predict",
+        f"ex_ssl.py predict with samplecnn_supervised {_CPU} clmr.checkpoint={_TAUGHT} predict.audio={{song}} predict.csv=True "
+        "predict.json=True predict.html=False predict.out_dir=out/samplecnn_predict",
+        {name: f"out/samplecnn_predict/**/{name}" for name in ("predictions.csv", "windows.csv", "predictions.json")},
+    ),
+    # ---- the probe
+    Command("probe main", f"ex_tl.py with {_PROBE} {_TOKENS} data.base_dir={{block 1}} data.mel_dir={{mels}} out_dir=tl/main", _probed("tl/main")),
+    Command(
+        "probe of windows", f"ex_tl.py with clmr_linear {_PROBE} data.groundtruth={{labels}} data.base_dir=out/clmr/6 out_dir=tl/windows",
+        _probed("tl/windows"),
+    ),
+    Command(
+        "probe sweep", f"ex_tl.py sweep with {_PROBE} data.groundtruth={{labels}} data.token_size=48 data.base_dir={{blocks}} out_dir=tl/sweep",
+        {"sweep.csv": "tl/sweep/1/sweep.csv"}, result="tl/sweep/1/run.json",
+    ),
+    Command(
+        "probe few_label",
+        f"ex_tl.py few_label with {_PROBE} {_TOKENS} data.base_dir={{block 1}} few_label.shares=[0.25,1.0] few_label.draws=2 out_dir=tl/few",
+        {"few_label.csv": "tl/few/1/few_label.csv"}, result="tl/few/1/run.json",
+    ),
+    Command(
+        "probe finetune",
+        f"ex_tl.py finetune with seeds=[0] data.groundtruth={{labels}} finetune.model={_BEST} finetune.store={{mels}} finetune.max_epochs=2 "
+        "finetune.warmup_epochs=1 finetune.accelerator=cpu finetune.precision='32' model.hidden_units=16 out_dir=tl/fine",
+        {**{name: f"tl/fine/1/{name}" for name in ("scores.json", "labels.csv", "scores.npz")}, "best": "tl/fine/1/seed-0/checkpoints/best.ckpt"},
+    ),
+    Command(
+        "probe compare", "ex_tl.py compare with compare.runs=tl/main/1,tl/fine/1 out_dir=tl/compare",
+        {"differences.csv": "tl/compare/1/differences.csv"}, result="tl/compare/1/run.json",
+    ),
+    # ---- the papers' tables
+    *(
+        Command(f"paper {table}", f"ex_paper.py {table} with smoke jobs=1 out_dir=paper", {"table.csv": f"paper/tables/{table}-smoke/table.csv"})
+        for table in ("figure_blocks", "table_families")
+    ),
+]  # fmt: skip
+
+
+def filled(words: str, folder: Path) -> list[str]:
+    """The words of a command line, with the demo's and the earlier commands' files in their places."""
+    found: dict[str, Callable[[], Path]] = {
+        "song": lambda: sorted(folder.glob("**/demo_data-40/**/*.flac"))[3],
+        "labels": lambda: _one(folder, "**/demo_data-40/groundtruth.csv"),
+        "mels": lambda: _one(folder, "**/demo_data-40/mels/*.h5").parent,
+        "teacher": lambda: _one(folder, "out/teacher/**/logits/*.h5").parent,
+        "block 1": lambda: _one(folder, "out/maest/**/1/*.h5").parent,
+        "blocks": lambda: _one(folder, "out/maest/**/1/*.h5").parents[1],
+    }
+    parts = re.split(r"\{([a-z0-9 ]+)\}", words)
+    parts[1::2] = [str(found[name]().relative_to(folder)) for name in parts[1::2]]
+    return "".join(parts).split()
+
+
+def run(command: Command, folder: Path) -> tuple[float, str]:
+    """Run one command in `folder`. Returns its processor seconds, and what it said where it failed ("": it did not)."""
+    gone = "http://127.0.0.1:9"  # no network
+    env = {name: value for name, value in os.environ.items() if name not in ("MAEST_WEIGHTS", "PYTHONPATH")}
+    env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # sums depend on their number
+    env |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), gone)
+    env |= {"HF_HUB_OFFLINE": "1", "TORCH_HOME": str(folder / "none"), "COLUMNS": "120"}
+    before = os.times()
+    try:
+        script, *words = filled(command.words, folder)
+    except (FileNotFoundError, IndexError) as error:
+        return 0.0, f"an earlier command's file is not there: {error}"
+    line = [sys.executable, str(ROOT / script), *words]
+    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    return seconds, "" if done.returncode == 0 else f"exit code {done.returncode}: {done.stderr[-3000:]}"
+
+
+def run_all(folder: Path, tell: Callable[[str], Any] = lambda line: None) -> dict[str, tuple[float, str]]:
+    """Run all commands, each in its turn; those whose artefacts `folder` holds already are left. Name -> processor seconds, what went wrong."""
+    done: dict[str, tuple[float, str]] = {}
+    for command in COMMANDS:
+        asked = [*command.artefacts.values(), *([command.result] if command.result else [])]
+        there = all(any(folder.glob(pattern)) for pattern in asked)
+        done[command.name] = (0.0, "") if there else run(command, folder)
+        tell(f"{command.name}: {done[command.name][0]:.1f} s {done[command.name][1]}".rstrip())
+    return done
+
+
+# ---- fingerprints
+def fingerprints(command: Command, folder: Path) -> dict[str, dict[str, Any]]:
+    """The fingerprints of a command's artefacts: "artefact / part" -> {"sha256", "summary"}."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, pattern in command.artefacts.items():
+        path = _one(folder, pattern)
+        for part, value in _READERS[path.suffix](path):
+            found[f"{name} / {part}" if part else name] = fingerprint(value)
+    if command.result is not None:
+        found["result"] = fingerprint(_kept(json.loads(_one(folder, command.result).read_text())["result"]))
+    return found
+
+
+def fingerprint(value: Any) -> dict[str, Any]:
+    """Of an array: its bytes, its shape and a few numbers. Of plain values: their text, and all their numbers (of many: some)."""
+    if isinstance(value, np.ndarray):
+        value = np.ascontiguousarray(value)
+        about = f"{value.dtype.newbyteorder('<').str} {value.shape}\n".encode()
+        numbers = value.astype(np.float64).ravel() if value.dtype.kind in "fiub" else np.zeros(0)
+        return {
+            "sha256": hashlib.sha256(about + value.tobytes()).hexdigest(),
+            "summary": {"shape": list(value.shape), **_numbers(numbers)},
+        }
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    leaves = dict(_leaves(value))
+    if not leaves:
+        return {"sha256": hashlib.sha256(text.encode()).hexdigest(), "summary": {"words": len(value)}}
+    whole = {name: _short(number) for name, number in leaves.items()} if len(leaves) <= WHOLE else None
+    return {
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "summary": {"scores": whole}
+        if whole is not None
+        else {"count": len(leaves), **_numbers(np.array(list(leaves.values())))},
+    }
+
+
+def _numbers(values: np.ndarray) -> dict[str, Any]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return {}
+    some = values[np.linspace(0, len(values) - 1, min(4, len(values))).astype(int)]
+    return {"mean": _short(values.mean()), "std": _short(values.std()), "values": [_short(v) for v in some]}
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.7g}")
+
+
+def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers of plain values, by their places."""
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return
+    if isinstance(value, (int, float)):
+        yield where or "value", float(value)
+        return
+    for key, entry in value.items() if isinstance(value, Mapping) else enumerate(value):
+        yield from _leaves(entry, f"{where}.{key}" if where else str(key))
+
+
+def _kept(value: Any) -> Any:
+    """Plain values without what is left out."""
+    if isinstance(value, Mapping):
+        return {key: _kept(entry) for key, entry in value.items() if key not in LEFT_OUT}
+    return [_kept(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _one(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise FileNotFoundError(pattern)
+    return found[0]
+
+
+# ---- readers: path -> (part, array or plain values)
+def _tensors(state: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, np.ndarray]]:
+    for name in sorted(state):
+        yield name, state[name].detach().numpy()
+
+
+def _checkpoint(path: Path) -> Iterator[tuple[str, Any]]:
+    for name, array in _tensors(torch.load(path, map_location="cpu", weights_only=True)["state_dict"]):
+        yield f"weights / {name}", array
+
+
+def _store(path: Path) -> Iterator[tuple[str, Any]]:
+    with h5py.File(path, "r") as file:
+        yield "names", json.loads(file["names"][:].tobytes())
+        yield "lengths", file["lengths"][:]
+        yield "data", file["data"][:]
+
+
+def _onnx(path: Path) -> Iterator[tuple[str, Any]]:
+    """The initialisers' bytes, whatever their names and order, and each output for noise."""
+    import onnx
+    import onnxruntime
+
+    arrays = [onnx.numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer]
+    weights = sorted((a.ravel() for a in arrays if a.dtype == np.float32 and a.size > 1), key=lambda a: (len(a), a.tobytes()))
+    yield "initialisers", np.concatenate(weights)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    asked = session.get_inputs()[0]
+    wave = np.random.default_rng(0).standard_normal((2, asked.shape[1])).astype(np.float32) / 4
+    names = [one.name for one in session.get_outputs()]
+    yield from ((f"output {name}", array) for name, array in zip(names, session.run(names, {asked.name: wave})))
+
+
+def _json(path: Path) -> Iterator[tuple[str, Any]]:
+    yield "", _kept(json.loads(path.read_text()))
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Any]]:
+    """Rows without the columns that are left out, numbers as numbers."""
+    with path.open(newline="") as file:
+        head, *rows = csv.reader(file)
+    kept = [i for i, name in enumerate(head) if name not in LEFT_OUT_COLUMNS]
+    yield "", [[head[i] for i in kept], *([_number(row[i]) for i in kept] for row in rows)]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _arrays(path: Path) -> Iterator[tuple[str, Any]]:
+    with np.load(path, allow_pickle=False) as arrays:
+        for name in sorted(arrays.files):
+            yield name, arrays[name]
+
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
+    ".ckpt": _checkpoint,
+    ".safetensors": lambda path: _tensors(load_file(path)),
+    ".h5": _store,
+    ".onnx": _onnx,
+    ".json": _json,
+    ".csv": _csv,
+    ".npz": _arrays,
+}
+
+
+# ---- comparison
+def machine() -> dict[str, str]:
+    """What decides whether equal code computes equal bytes."""
+    about = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*:\s*(.+)$", about.read_text(), flags=re.MULTILINE) if about.is_file() else []
+    return {
+        "torch": torch.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "processor": models[0] if models else "unknown",
+    }
+
+
+def differences(name: str, stored: Mapping[str, Any], found: Mapping[str, Any], same_kind: bool) -> list[str]:
+    """What of a command's fingerprints is not as it was stored; [] where all is."""
+    out = [f"{name} / {key}: not made" for key in stored if key not in found]
+    out += [f"{name} / {key}: was not made before" for key in found if key not in stored]
+    for key in (key for key in stored if key in found):
+        words = "words" in stored[key]["summary"] and key != "result"  # names and labels are the same on any machine
+        exact = (same_kind or words) and f"{name} / {key}" not in BY_SUMMARY
+        if exact and stored[key]["sha256"] != found[key]["sha256"]:
+            out.append(f"{name} / {key}: other bytes ({stored[key]['summary']}, now {found[key]['summary']})")
+        elif not exact and (
+            what := _far(stored[key]["summary"], found[key]["summary"], name in LOOSE, bool(DRIFTING.search(key)))
+        ):
+            out.append(f"{name} / {key}: {what}")
+    return out
+
+
+def _far(stored: Mapping[str, Any], found: Mapping[str, Any], loose: bool, drifting: bool) -> str:
+    """What of two summaries is further apart than machines of different kinds explain; "" where nothing is."""
+    if "scores" in stored:
+        a, b, tolerance = stored["scores"], found.get("scores") or {}, SCORES
+    else:
+        if stored.get("shape") != found.get("shape") or stored.get("count") != found.get("count"):
+            return f"shape {stored.get('shape', stored.get('count'))}, now {found.get('shape', found.get('count'))}"
+        if drifting:
+            return ""
+        a, b = dict(_leaves({k: stored[k] for k in ("mean", "std", "values") if k in stored})), dict(_leaves(dict(found)))
+        tolerance = max(STEP, TENSORS * max(map(abs, a.values()), default=0.0))
+    if a.keys() - b.keys():
+        return f"without {', '.join(sorted(a.keys() - b.keys())[:3])}"
+    tolerance *= 100 if loose else 1
+    far = [f"{key} {a[key]:g}, now {b[key]:g}" for key in a if not abs(a[key] - b[key]) <= tolerance * max(1.0, abs(a[key]))]
+    return ", ".join(far[:4])
+
+
+def _written(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """All fingerprints as json, one to a line."""
+    parts = []
+    for name, one in found.items():
+        lines = ",\n".join(f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in one.items())
+        parts.append(f" {json.dumps(name)}: {{\n{lines}\n }}")
+    return f'{{"machine": {json.dumps(machine())},\n"commands": {{\n' + ",\n".join(parts) + "\n}}\n"
+
+
+# ---- the program
+def main() -> int:
+    """Record or check."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--record", action="store_true", help="write the fingerprints")
+    what.add_argument("--check", action="store_true", help="compare with the fingerprints that are stored")
+    parser.add_argument("--file", type=Path, default=STORED, help="of the fingerprints")
+    parser.add_argument("--keep", type=Path, help="work in this folder, and leave it")
+    parser.add_argument("--as-another-machine", action="store_true", help="compare by the summaries alone")
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp() if asked.keep is None else asked.keep).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        done = run_all(folder, lambda line: print(line, flush=True))
+        failed = [name for name, (_, problem) in done.items() if problem]
+        found = {c.name: fingerprints(c, folder) for c in COMMANDS if c.name not in failed}
+    finally:
+        if asked.keep is None:
+            shutil.rmtree(folder)
+    if asked.record:
+        if not failed:
+            asked.file.write_text(_written(found))
+        return len(failed)
+    stored = json.loads(asked.file.read_text())
+    same_kind = machine() == stored["machine"] and not asked.as_another_machine
+    print(f"\n{'command':28} {'seconds':>7} {'parts':>5}  {'equal bytes' if same_kind else 'near (another kind of machine)'}")
+    problems = []
+    for name, (seconds, problem) in done.items():
+        wrong = [problem] if problem else differences(name, stored["commands"][name], found[name], same_kind)
+        problems += wrong
+        print(f"{name:28} {seconds:7.1f} {len(found.get(name, ())):5}  {'yes' if not wrong else f'NO: {len(wrong)} differ'}")
+    print("\n".join(["", *problems]))
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Adding a metric takes one registration: it is in scores, files, sweeps, folds, pages and tables without anything else changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from helpers.evaluation.sweep import Cell, write_tables
+from helpers.evaluation.sweep_report import print_sweep, report_sweep
+from helpers.metrics.metric import Metric, Predictions
+from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.tasks import TASKS, get_task
+from helpers.reports.report import Report, write_report
+from helpers.reports.tables import difference_table, label_table, score_table, write_differences
+
+KEYS = ["C major", "G major", "A minor", "C minor"]
+
+
+def system(task: str, name: str = "a", seed: int = 0, folds: bool = False, n: int = 60) -> SystemScores:
+    """Three seeds' predictions of four outputs, better than chance."""
+    rng, noise = np.random.default_rng(3), np.random.default_rng(seed)
+    if task == "regression":
+        y = rng.standard_normal((n, 4))
+    elif get_task(task).one_class:
+        y = np.eye(4, dtype=bool)[rng.integers(0, 4, n)]
+    else:
+        y = rng.random((n, 4)) < 0.4
+    p = y + 0.4 * noise.standard_normal((3, n, 4))
+    ids = np.stack([np.random.default_rng(i).permutation(np.arange(n) % 4) for i in range(3)]) if folds else None
+    curve = get_task(task).monitor("auto")
+    validation = {curve: [0.5, 0.6, 0.7], "best_epoch": [1, 2, 3]}
+    settings = {"chosen_by": curve}
+    keys = [f"{i}.wav" for i in range(n)]
+    return SystemScores(name, "toy test", KEYS, keys, y, p, [0, 1, 2], validation, {}, settings, ids, task)
+
+
+def per_output(data: Predictions) -> np.ndarray:
+    """Share of tracks above the middle, by output; the last one has no score."""
+    share = (data.values > 0.5).mean(axis=0)
+    return np.where(np.arange(len(share)) < len(share) - 1, share, np.nan)
+
+
+@pytest.fixture(params=sorted(TASKS))
+def toy(request):
+    task = get_task(request.param)
+    kept = dict(task._metrics)
+    metric = Metric(
+        "toy_score", "toy score", per_output, "toy", outputs="class_toy", curve="val_toy", headline=True, definition="Toy: shares.",
+        chance=lambda data: 0.25,
+    )  # fmt: skip
+    yield task, task.register(metric)
+    task._metrics.clear()
+    task._metrics.update(kept)
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_it_is_scored_resampled_and_saved(toy, tmp_path, folds):
+    task, metric = toy
+    one = system(task.name, folds=folds)
+    if not folds:
+        want = [(p > 0.5).mean(axis=0)[:3].mean() for p in one.predictions]
+        np.testing.assert_allclose(one.scores("toy_score"), want)
+        drawn = np.random.default_rng(0).integers(60, size=60)
+        by_hand = [(p[drawn] > 0.5).mean(axis=0)[:3].mean() for p in one.predictions]
+        assert one.resampled("toy_score", 1)[0] == pytest.approx(np.mean(by_hand))
+    assert one.n_classes(metric) == 3
+    low, high = one.interval(metric)
+    assert 0 <= low < one.mean(metric) < high <= 1
+    one.save(tmp_path)
+    about = json.loads((tmp_path / "scores.json").read_text())
+    assert about["toy_score"]["mean"] == pytest.approx(one.mean("toy_score"))
+    assert about["class_toy"]["A minor"] == pytest.approx(one.scores("class_toy")[:, 2].mean())
+    assert "toy" in next(csv.reader((tmp_path / "labels.csv").open()))
+    assert SystemScores.load(tmp_path).mean("toy_score") == one.mean("toy_score")
+
+
+def test_it_is_in_every_table_and_comparison(toy, tmp_path):
+    task, metric = toy
+    one, other = system(task.name), system(task.name, "b", seed=1)
+    for table in (score_table([one, other]), difference_table([one, other]), label_table([one], metric)):
+        console = Console(width=200, file=io.StringIO())
+        console.print(table)
+        assert "toy" in console.file.getvalue().lower()
+    rows = list(csv.DictReader(write_differences([one, other], tmp_path / "d.csv").open()))
+    found = next(row for row in rows if row["score"] == "toy_score")
+    assert float(found["difference"]) == pytest.approx(compare(one, other, "toy_score").mean)
+
+
+def test_it_is_on_the_report_page_and_in_a_sweep(toy, tmp_path):
+    task, metric = toy
+    one, other = system(task.name), system(task.name, "b", seed=1)
+    page = write_report(tmp_path / "report.html", Report("Toy", [one, other])).read_text()
+    for words in ("Toy score", "Toy: shares.", f"{one.mean(metric):.3f} ± {one.sd(metric):.3f}", "3 of 4 enter toy"):
+        assert words in page
+    cells = [Cell(block, "c", system(task.name, seed=block)) for block in range(3)]
+    table, _ = write_tables(cells, tmp_path)
+    assert "test_toy_score" in table.read_text()
+    report_sweep(cells, tmp_path, "A sweep", "toy_score")
+    assert f"CLS: toy score {cells[0].scores.mean(metric):.3f}" in (tmp_path / "sweep.html").read_text()
+    console = Console(width=120, file=io.StringIO())
+    print_sweep(cells, "toy_score", console)
+    assert "toy score on toy test" in console.file.getvalue()
+
+
+def test_an_epoch_can_be_chosen_by_it(toy):
+    task, metric = toy
+    assert task.monitor("val_toy") == "val_toy"
+    assert task.sign("val_toy") == 1
+    data = system(task.name)
+    assert task.validate(Predictions(data.targets, data.predictions[0], KEYS))["val_toy"] == pytest.approx(
+        data.scores("toy_score")[0]
+    )
+    with pytest.raises(ValueError, match="toy_score.* already"):
+        task.register(metric)
