@@ -50,8 +50,8 @@ def hear_augmentations(
             f"{audio} lasts {len(wave) / sample_rate:.2f} s; a crop{f' of {config}' if config else ''} is {crop / sample_rate:.2f} s long. Choose a "
             "longer recording (hear.audio), or shorter crops (clmr.strides)."
         )
-    said = f"Crops and chain of {config or 'these settings'}: {crop / sample_rate:.2f} s at {sample_rate} Hz; {_probabilities(settings)}."
-    log.info("%s", said)
+    settings_line = f"Crops and chain of {config or 'these settings'}: {crop / sample_rate:.2f} s at {sample_rate} Hz; {_probabilities(settings)}."
+    log.info("%s", settings_line)
     silent = not wave.any()
     if silent:
         log.warning("%s is silent: nothing will be heard but the noise step.", audio)
@@ -77,7 +77,8 @@ def hear_augmentations(
         folder / "index.html",
         "augmentations.html.j2",
         title="Augmentations",
-        lead=f"{Path(audio).name}, before and after augmentation. {said}" + (" This recording is silent." if silent else ""),
+        lead=f"{Path(audio).name}, before and after augmentation. {settings_line}"
+        + (" This recording is silent." if silent else ""),
         single=figures[: 1 + len(single)],
         views=figures[1 + len(single) :],
         settings=asdict(settings),
