@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export MPLBACKEND := Agg
 
-.PHONY: setup demo test test-all lint format bench lock web
+.PHONY: setup observers demo test test-all lint format bench lock web
 
 setup: .venv/.installed
 
@@ -30,6 +30,10 @@ web: web/node_modules/.package-lock.json
 web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
+
+# Databases of runs beside the run folders (-s, -m), with what their tests need.
+observers: setup
+	$(PY) -m pip install --disable-pip-version-check -q --no-build-isolation -e '.[observers]' mongomock
 
 lint: setup
 	$(PY) -m ruff format --check .

@@ -22,15 +22,16 @@ from typing import Any
 
 import configs
 from configs.naming import merged
-from configs.options import EFFECTS, defaults, docs, settings_without_effect
+from configs.options import EFFECTS, defaults, settings_without_effect
 from configs.schema_paper import ExPaper
 from configs.schema_probe import ExTl
-from helpers.experiments.experiment import Experiment, Run, nested, run_folder
+from helpers.experiments.config_source import nested
+from helpers.experiments.experiment import Experiment, Run
+from helpers.experiments.job import run_folder
 from helpers.paper.table import Registered, load_tables
 
 ROOT = Path(__file__).parent
 FAILED, NOTHING = 1, 3  # exit codes: a step failed; no cell has a number, since something is not on this machine
-SCALES = {name: (named.values, named.doc) for name, named in configs.PAPER.items()}
 EXPERIMENTS = {  # script -> its schema and named configs
     "ex_maest.py": (configs.EX_MAEST.schema, configs.MAEST),
     "ex_ssl.py": (configs.EX_SSL.schema, configs.SSL),
@@ -45,9 +46,7 @@ FEWEST = 12  # tracks that a demo can be made of
 ex = Experiment(
     "papers_tables",
     ExPaper,
-    defaults=defaults(ExPaper),
-    docs=docs(ExPaper),
-    named=SCALES,
+    named=configs.PAPER,
     root="out_dir",
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
@@ -83,8 +82,8 @@ def scale_of(config: Mapping[str, Any]) -> dict[str, Any]:
             "Published networks are probed on published data: name them in scale.targets, or take a scale such as mtt."
         )
     check_scale(scale)
-    named, title = SCALES.get(scale["name"]), scale["name"]
-    usual = {} if named is None else {**defaults(ExPaper)["scale"], **named[0].get("scale", {})}
+    named, title = configs.PAPER.get(scale["name"]), scale["name"]
+    usual = {} if named is None else {**defaults(ExPaper)["scale"], **named.values.get("scale", {})}
     if changed := {key: value for key, value in scale.items() if usual and usual[key] != value}:
         told = ", ".join(f"{key}={value}" for key, value in changed.items())
         mark = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:6]
@@ -237,7 +236,7 @@ def main(_config: Mapping[str, Any]) -> None:
                 registered.doc.splitlines()[0], width, initial_indent=f"  {registered.name:27} ", subsequent_indent=" " * 30
             )
         )
-    print(textwrap.fill(f"Scales: {', '.join(SCALES)}", width, subsequent_indent=" " * 8))
+    print(textwrap.fill(f"Scales: {', '.join(configs.PAPER)}", width, subsequent_indent=" " * 8))
 
 
 @ex.command
@@ -273,7 +272,7 @@ def patchout_speed(_config: Mapping[str, Any]) -> dict[str, float]:
 def arguments(argv: Sequence[str]) -> list[str]:
     """The command line with `--dry` as the setting that it is. Ends the program where it names two scales: each replaces the other whole."""
     words = [word for word in argv if word != "--dry"]
-    scales = [word for word in words if word in SCALES]
+    scales = [word for word in words if word in configs.PAPER]
     if len(scales) > 1:
         sys.exit(f"Two scales: {', '.join(scales)}. A table has one; name one, or run the table once for each.")
     if "--dry" not in argv:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import configs
-from configs.options import defaults, docs
 from configs.schema_probe import ExTl
-from helpers.experiments.experiment import Experiment, Run, metric_logger, run_folder
+from helpers.experiments.experiment import Experiment, Run
+from helpers.experiments.job import metric_logger, run_folder
 from helpers.utils.typed_config import build
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ ROOT = Path(__file__).parent
 ex = Experiment(
     "transfer_learning",
     ExTl,
-    defaults=defaults(ExTl),
-    docs=docs(ExTl),
-    named={name: (n.values, n.doc) for name, n in configs.PROBE.items()},
+    named=configs.PROBE,
     root="out_dir",
     sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     base_dir=str(ROOT),
@@ -58,7 +56,7 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
 
     d = config.data
     if d.base_dir is None and embedded:
-        raise ConfigError("No embeddings: give data.base_dir, what `extract_embeddings` wrote.")
+        raise ConfigError("No embeddings: give data.base_dir, what the command extract_embeddings of pre-training wrote.")
     found = read_targets(
         d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, d.group_column, folds=d.folds, out_dir=out_dir
     )

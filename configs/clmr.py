@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .naming import Catalogue, Config, FamilyConfigs, Named, merged
+from .naming import DEMO, INFERENCE, PARTS, Catalogue, Config, FamilyConfigs, Named, merged
+from .naming import TARGETS as TARGETS_GROUP
 from .options import opt
 from .probe import PROBE
 from .targets import TARGETS, Target
@@ -163,7 +164,7 @@ def samplecnn_supervised() -> Config:
     }
 
 
-@CLMR.add(smoke=merged(SMOKE, {"predict": {"transformer_block": -1}}))
+@CLMR.add(smoke=merged(SMOKE, {"predict": {"transformer_block": -1}}), group=INFERENCE)
 def clmr_inference() -> Config:
     """The published encoder of release 2.1 (MagnaTagATune, 10 000 epochs), to extract from.
 
@@ -173,7 +174,7 @@ def clmr_inference() -> Config:
     return {"clmr": {"pretrained": True}}
 
 
-@CLMR.add()
+@CLMR.add(group=DEMO)
 def clmr_demo() -> Config:
     """A narrow CLMR on the embedded procedural music, without its labels. What `python ex_ssl.py` alone runs; `report` goes on to the linear probe.
 
@@ -195,7 +196,7 @@ def clmr_demo() -> Config:
 
 
 # ---- what steps of the papers' tables run with
-@CLMR.add()
+@CLMR.add(group=PARTS)
 def paper_tiny_clmr() -> Config:
     """Stands behind `clmr_demo`: one epoch of a narrow SampleCNN, for the scale `smoke` of ex_paper.py."""
     return {
@@ -205,7 +206,7 @@ def paper_tiny_clmr() -> Config:
     }
 
 
-@CLMR.add()
+@CLMR.add(group=PARTS)
 def paper_supervised() -> Config:
     """Stands behind `clmr_demo`: the same network trained on the demo's labels for as many epochs, by Adam; the epoch of the best validation AP."""
     return {
@@ -229,6 +230,6 @@ for _name, _target in TARGETS.items():
         _values = waveforms(_target)
         _text = f"{_target.about.split(',')[0]} at 22 050 Hz as the data. Make it: python -m datasets.{_target.data}, then "
         _text += f"python -m datasets.prepare AUDIO {_values['datamodule']['base_dir']} --waveform 22050"
-        CLMR.put(Named(f"target_{_name}", _values, _text))
+        CLMR.put(Named(f"target_{_name}", _values, _text, TARGETS_GROUP))
 
 FAMILY = FamilyConfigs("clmr", {"clmr": Clmr, "augment": Augment, "hear": Hear}, CLMR, commands=("hear_augmentations",))

@@ -6,18 +6,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .options import defaults, docs, resume_rules
+from .options import resume_rules
 
 Config = dict[str, Any]
+EXPERIMENTS, INFERENCE, TARGETS, DEMO, SCALES = "Experiments", "Inference", "Targets", "Demo", "Scales"
+PARTS = "Parts of papers' tables"
 
 
 @dataclass(frozen=True)
 class Named:
-    """A named config: its keys (nested) and its text."""
+    """A named config.
+
+    Attributes:
+        name: by which it is asked for.
+        values: the keys that it sets, nested.
+        doc: its text, the first sentence saying what it is for.
+        group: heading under which it is listed.
+        original: name of the config whose other name or small twin it is; None: it is one of its own.
+    """
 
     name: str
     values: Config
     doc: str
+    group: str = EXPERIMENTS
+    original: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,19 +43,21 @@ class Alias:
 class Catalogue(dict[str, Named]):
     """The named configs of one command file, in the order they are to be read."""
 
-    def add(self, *aliases: str, smoke: Config | None = None) -> Callable[[Callable[[], Config]], Callable[[], Config]]:
+    def add(
+        self, *aliases: str, smoke: Config | None = None, group: str = EXPERIMENTS
+    ) -> Callable[[Callable[[], Config]], Callable[[], Config]]:
         """Declare a named config, its published other names, and (with the keys that make it small) its twin NAME_smoke."""
 
         def declare(function: Callable[[], Config]) -> Callable[[], Config]:
             name = function.__name__
-            self.put(Named(name, function(), (function.__doc__ or "").strip()))
+            self.put(Named(name, function(), (function.__doc__ or "").strip(), group))
             for alias in aliases:
-                self.put(Named(alias, function(), f"Published name of {name}."))
+                self.put(Named(alias, function(), f"Published name of {name}.", group, name))
             if smoke is not None:
                 doc = f"{name} made small: two steps on a cpu with random weights; shows that it runs, nothing else."
-                self.put(Named(f"{name}_smoke", merged(function(), smoke), doc))
+                self.put(Named(f"{name}_smoke", merged(function(), smoke), doc, group, name))
                 for alias in aliases:
-                    self.put(Named(f"{alias}_smoke", merged(function(), smoke), f"Published name of {name}_smoke."))
+                    self.put(Named(f"{alias}_smoke", merged(function(), smoke), f"Published name of {name}_smoke.", group, name))
             return function
 
         return declare
@@ -96,16 +110,6 @@ class Script:
     aliases: Mapping[str, str | Alias]
     demo: str
     families: Mapping[str, tuple[str, ...]]
-
-    @property
-    def docs(self) -> dict[str, str]:
-        """Dotted key -> its text."""
-        return docs(self.schema)
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The schema's values as nested builtins."""
-        return defaults(self.schema)
 
     @property
     def resume_rules(self) -> dict[str, frozenset[str]]:

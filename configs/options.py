@@ -58,21 +58,6 @@ def options(kind: type, prefix: str = "") -> Iterator[tuple[str, Field[Any], Any
             yield from options(type(value), f"{prefix}{f.name}.")
 
 
-def docs(kind: type) -> dict[str, str]:
-    """Dotted key -> its meaning, of options and sections; sections without a text of their own are left out."""
-    out = {}
-    for key, f, value in options(kind):
-        if is_dataclass(value):
-            text = (type(value).__doc__ or "").strip()
-            out[key] = (
-                "" if text.startswith(f"{type(value).__name__}(") else text
-            )  # dataclass writes a signature where there is none
-        else:
-            choices = f.metadata.get("choices")
-            out[key] = f.metadata["doc"] + (f" ({' | '.join(map(str, choices))})" if choices and len(choices) > 1 else "")
-    return {key: text for key, text in out.items() if text}
-
-
 def settings_that_affect(kind: type, *effects: str) -> frozenset[str]:
     """Dotted keys of a schema whose `affects` is one of `effects`."""
     return frozenset(key for key, f, value in options(kind) if not is_dataclass(value) and f.metadata["affects"] in effects)

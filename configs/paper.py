@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .naming import Catalogue, Config, Named
+from .naming import PARTS, SCALES, Catalogue, Config, Named
 from .probe import PROBE
 from .targets import TARGETS
 
@@ -30,7 +30,7 @@ DECISIVE: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-@PAPER.add()
+@PAPER.add(group=SCALES)
 def demo() -> Config:
     """Networks that are pre-trained here, on the embedded music: every table from nothing in minutes on two cores (table_families: an hour at most).
 
@@ -41,7 +41,7 @@ def demo() -> Config:
     return {"scale": {"name": "demo", "networks": "trained"}}
 
 
-@PAPER.add()
+@PAPER.add(group=SCALES)
 def smoke() -> Config:
     """`demo` made tiny: forty tracks, one epoch, narrow networks. Seconds to a few minutes; shows that a table is made, nothing else."""
     return {
@@ -93,19 +93,20 @@ _VARIANTS = {
 }
 for _data, _names in _VARIANTS.items():
     _text = f"Published networks on {TARGETS[_data].about.split(',')[0]}. Make the data: docs/datasets.md. table_downstream probes all its variants."
-    PAPER.put(Named(_data, published(_data, _names), _text))
+    PAPER.put(Named(_data, published(_data, _names), _text, SCALES))
     for _name in _names if len(_names) > 1 else ():
         PAPER.put(
             Named(
                 _name,
                 published(_name, [_name, *(n for n in _names if n != _name)]),
                 f"Published networks on {TARGETS[_name].about}.",
+                SCALES,
             )
         )
 
 
 # ---- what steps of the tables run with, beside the demo's own configs
-@PROBE.add()
+@PROBE.add(group=PARTS)
 def paper_probe() -> Config:
     """The probe of the demo's tables: one vector per track, standardised, 512 hidden units, 30 epochs, the epoch of the best validation ROC-AUC."""
     return {
@@ -115,7 +116,7 @@ def paper_probe() -> Config:
     }
 
 
-@PROBE.add()
+@PROBE.add(group=PARTS)
 def paper_tiny_probe() -> Config:
     """Stands behind `paper_probe`: three epochs, for the scale `smoke` of ex_paper.py."""
     return {"trainer": {"max_epochs": 3}, "model": {"hidden_units": 16}}

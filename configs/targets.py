@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .naming import TARGETS as TARGETS_GROUP
 from .naming import Config, Named
 from .probe import PROBE
 
@@ -84,4 +85,6 @@ def probe(target: Target) -> Config:
 
 
 for _name, _target in TARGETS.items():
-    PROBE.put(Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model)."))
+    PROBE.put(
+        Named(f"target_{_name}_tl", probe(_target), f"MAEST's probe on {_target.about} (block 7 of a 30 s model).", TARGETS_GROUP)
+    )

@@ -3,6 +3,9 @@
 Floors, each importing only those before it: utils < groundtruth < store < jobs < prepare < loading < collection < published < the data sets' folders.
 The modules merge, mirdata_adapter and __main__ are commands above them all, which nothing imports.
 
+Data sets may live outside this tree: for each folder that the environment variable MAEST_DATASETS names (separated as in PATH), the packages in its
+folder datasets/ are packages of this one (docs/new_dataset.md).
+
 This package stands where the name of Hugging Face's `datasets` is looked for when something runs from the checkout. Asking it for what only that
 one has explains so. Libraries that see a package of this name (transformers looks for the name, not for what is in it) go on to ask
 `isinstance(x, datasets.Dataset)`: those types exist here as empty ones, which nothing is an instance of and which cannot be made.
@@ -10,7 +13,14 @@ one has explains so. Libraries that see a package of this name (transformers loo
 
 from __future__ import annotations
 
+import os
 import sys
+
+__path__ += [
+    os.path.join(os.path.abspath(folder), "datasets")
+    for folder in os.environ.get("MAEST_DATASETS", "").split(os.pathsep)
+    if folder and os.path.join(os.path.abspath(folder), "datasets") not in __path__
+]
 
 _TYPES = frozenset({"Dataset", "DatasetDict", "IterableDataset", "IterableDatasetDict", "Features"})
 _FUNCTIONS = frozenset(

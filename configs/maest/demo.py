@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..naming import Config, merged
+from ..naming import DEMO, Config, merged
 from ..probe import PROBE
 from .pretrain import MAEST
 
@@ -42,7 +42,7 @@ SMALL_PROBE: Config = {
 }
 
 
-@MAEST.add()
+@MAEST.add(group=DEMO)
 def demo() -> Config:
     """A small MAEST on the embedded procedural music. What `python ex_maest.py` alone runs; `make demo` goes on to the probe and the report.
 
@@ -51,7 +51,7 @@ def demo() -> Config:
     return {**SMALL, "seed": 0, "report": {**SMALL_PROBE, "title": "Demo: MAEST pre-trained on procedural music"}}
 
 
-@MAEST.add()
+@MAEST.add(group=DEMO)
 def demo_teacher_student() -> Config:
     """Teacher-student on the demo music: the demo's network is the teacher of a student of the same size with separated heads.
 
@@ -64,7 +64,7 @@ def demo_teacher_student() -> Config:
     return merged(SMALL, {"seed": 1, "maest": {"distilled_type": "separated"}, "datamodule": {"teacher_student": student}})
 
 
-@MAEST.add()
+@MAEST.add(group=DEMO)
 def folder() -> Config:
     """Anyone's audio: prepares a folder and pre-trains a small MAEST on its labels, at a size that a laptop manages.
 
@@ -74,7 +74,7 @@ def folder() -> Config:
     return merged(SMALL, {"trainer": {"check_val_every_n_epoch": 1}, "report": SMALL_PROBE})
 
 
-@PROBE.add()
+@PROBE.add(group=DEMO)
 def demo_tl() -> Config:
     """The probe on the demo's embeddings, as `make demo` runs it."""
     return {"data": {"types": "cdt", "reduce": "stack", "token_size": 128}}

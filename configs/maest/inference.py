@@ -5,7 +5,7 @@ The data sets to extract from are in targets.py. The published README calls bloc
 
 from __future__ import annotations
 
-from ..naming import Config
+from ..naming import INFERENCE, Config
 from .pretrain import MAEST, SMOKE
 
 SMALL: Config = {
@@ -24,7 +24,7 @@ def published(arch: str, seconds: int, n_classes: int = 400) -> Config:
     }
 
 
-@MAEST.add("maest_10s_random_weights_infer", smoke=SMALL)
+@MAEST.add("maest_10s_random_weights_infer", smoke=SMALL, group=INFERENCE)
 def maest_10s_random_weights_inference() -> Config:
     """discogs-maest-10s-fs-129e: 10 s, trained from random weights (section 4.2).
 
@@ -33,31 +33,31 @@ def maest_10s_random_weights_inference() -> Config:
     return published("10s-fs-129e", 10)
 
 
-@MAEST.add("maest_10s_from_deit_infer", smoke=SMALL)
+@MAEST.add("maest_10s_from_deit_infer", smoke=SMALL, group=INFERENCE)
 def maest_10s_from_deit_inference() -> Config:
     """discogs-maest-10s-dw-75e: 10 s, trained from DeiT (section 4.2)."""
     return published("10s-dw-75e", 10)
 
 
-@MAEST.add("maest_10s_from_passt_infer", smoke=SMALL)
+@MAEST.add("maest_10s_from_passt_infer", smoke=SMALL, group=INFERENCE)
 def maest_10s_from_passt_inference() -> Config:
     """discogs-maest-10s-pw-129e: 10 s, trained from PaSST (sections 4.2, 4.3)."""
     return published("10s-pw-129e", 10)
 
 
-@MAEST.add("maest_5s_from_passt_infer", smoke=SMALL)
+@MAEST.add("maest_5s_from_passt_infer", smoke=SMALL, group=INFERENCE)
 def maest_5s_from_passt_inference() -> Config:
     """discogs-maest-5s-pw-129e: 5 s, trained from PaSST (section 4.3)."""
     return published("5s-pw-129e", 5)
 
 
-@MAEST.add("maest_20s_from_passt_infer", smoke=SMALL)
+@MAEST.add("maest_20s_from_passt_infer", smoke=SMALL, group=INFERENCE)
 def maest_20s_from_passt_inference() -> Config:
     """discogs-maest-20s-pw-129e: 20 s, trained from PaSST (section 4.3)."""
     return published("20s-pw-129e", 20)
 
 
-@MAEST.add("maest_30s_from_passt_infer", smoke=SMALL)
+@MAEST.add("maest_30s_from_passt_infer", smoke=SMALL, group=INFERENCE)
 def maest_30s_from_passt_inference() -> Config:
     """discogs-maest-30s-pw-129e: 30 s, trained from PaSST (section 4.3); the paper's main model.
 
@@ -66,13 +66,15 @@ def maest_30s_from_passt_inference() -> Config:
     return published("30s-pw-129e", 30)
 
 
-@MAEST.add("maest_30s_from_passt_teacher_student_infer", "maest_30s_teacher_student_inference", smoke=SMALL)
+@MAEST.add("maest_30s_from_passt_teacher_student_infer", "maest_30s_teacher_student_inference", smoke=SMALL, group=INFERENCE)
 def maest_30s_from_passt_teacher_student_inference() -> Config:
     """discogs-maest-30s-pw-73e-ts: 30 s, teacher-student."""
     return published("30s-pw-73e-ts", 30)
 
 
-@MAEST.add("maest_30s_519l", "maest_30s_519l_infer", smoke={**SMALL, "maest": {**SMALL["maest"], "n_classes": 519}})
+@MAEST.add(
+    "maest_30s_519l", "maest_30s_519l_infer", smoke={**SMALL, "maest": {**SMALL["maest"], "n_classes": 519}}, group=INFERENCE
+)
 def maest_30s_519l_inference() -> Config:
     """discogs-maest-30s-pw-129e-519l: 30 s, 519 styles."""
     return published("30s-pw-129e-519l", 30, 519)

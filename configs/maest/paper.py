@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..naming import Config
+from ..naming import PARTS, Config
 from .pretrain import MAEST
 
 
-@MAEST.add()
+@MAEST.add(group=PARTS)
 def paper_start() -> Config:
     """A MAEST of the published size on 5 s clips of the demo music, 24 steps: what two cores can show of a start's use (table_initial_weights)."""
     return {
@@ -33,7 +33,7 @@ def paper_start() -> Config:
     }
 
 
-@MAEST.add()
+@MAEST.add(group=PARTS)
 def paper_tiny() -> Config:
     """Stands behind `demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
     return {
@@ -44,7 +44,7 @@ def paper_tiny() -> Config:
     }
 
 
-@MAEST.add()
+@MAEST.add(group=PARTS)
 def paper_tiny_start() -> Config:
     """Stands behind `paper_start`: two steps, for the scale `smoke` of ex_paper.py."""
     return {

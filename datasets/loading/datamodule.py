@@ -143,7 +143,7 @@ class TrackDataModule(pl.LightningDataModule):
         store, source = self._store(name), self._labels[name]
         if source is None:
             if name != "predict":
-                raise GroundtruthError(f"There is no groundtruth for {name}. Give one.")
+                raise GroundtruthError(f"There is no groundtruth for {name}. Give groundtruth_{name}.")
             everything = np.arange(len(store), dtype=np.int64)
             return Split(ClipReader(store, self.batching.window), None, everything, everything)
         truth = source if isinstance(source, Groundtruth) else Groundtruth.read(source)

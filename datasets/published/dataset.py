@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,14 +25,23 @@ from typing import ClassVar
 
 from models.errors import AudioError, DataSetError, listed, nearest
 
+from .. import __path__ as _folders
 from ..prepare import Preparation, prepare
 from .fetch import Bundle, fetch
 from .label_table import LabelTable
 
 log = logging.getLogger(__name__)
-HERE = Path(__file__).resolve().parents[1]
-NAMES = ("mtt", "mtg_jamendo", "gtzan", "giantsteps_key", "nsynth", "emomusic", "vocalset", "msd")
+_DESCRIBES = re.compile(r"\bSET\b")
 TASKS = ("multi-label", "single-label", "key", "regression")
+
+
+def _find() -> tuple[str, ...]:
+    """Return the names of all data sets: packages of datasets/ with a command (__main__.py), whose __init__.py describes a SET."""
+    commands = [path.parent for folder in _folders for path in Path(folder).glob("*/__main__.py")]
+    return tuple(sorted(folder.name for folder in commands if _DESCRIBES.search((folder / "__init__.py").read_text("utf-8"))))
+
+
+NAMES = _find()
 
 
 @dataclass(frozen=True)
@@ -76,8 +87,8 @@ class DataSet:
     citation: ClassVar[str]  # BibTeX
     get_it: ClassVar[str]  # how to come by what `download` may not fetch, and the layout that is expected
     groups: ClassVar[str] = "artists"  # what a group is
-    overlap: ClassVar[str]  # groups that stand in two splits: the figure, and who measured it
-    size: ClassVar[str]  # of the download, roughly
+    overlap: ClassVar[str] = "not measured"  # groups that stand in two splits: the figure, and who measured it
+    size: ClassVar[str] = "not known"  # of the download, roughly
     variants: ClassVar[Mapping[str, Variant]]
     audio: ClassVar[str] = "audio"  # the audio's folder in the set's own
     melspec: ClassVar[str] = "melspec"  # the mel store's
@@ -246,7 +257,7 @@ class DataSet:
 
     def folder(self, folder: str | Path | None = None) -> Path:
         """The set's folder: datasets/<name>/data unless said."""
-        return Path(folder) if folder is not None else HERE / self.name / "data"
+        return Path(folder) if folder is not None else Path(inspect.getfile(type(self))).resolve().parent / "data"
 
     def audio_folder(self, folder: str | Path | None = None, audio_dir: str | Path | None = None) -> Path:
         """Where the audio stands."""

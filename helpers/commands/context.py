@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..data.find import Tracks, find_tracks
-from ..experiments.experiment import Experiment, Run, enter_job, run_folder
+from ..experiments.experiment import Experiment, Run
+from ..experiments.job import enter_job, run_folder
 from ..families.base import Config, Family, Purpose
 from ..runtime.processes import is_first_process
 from ..training.same_training import ResumeRules

@@ -51,14 +51,6 @@ class Script(Protocol):
     families: Mapping[str, tuple[str, ...]]
 
     @property
-    def docs(self) -> Mapping[str, str]:
-        """See Attributes."""
-
-    @property
-    def defaults(self) -> Mapping[str, Any]:
-        """The schema's values, nested."""
-
-    @property
     def resume_rules(self) -> Mapping[str, frozenset[str]]:
         """See Attributes."""
 
@@ -71,10 +63,8 @@ def make_experiment(script: Script, doc: str) -> Experiment:
         script.schema,
         file=ROOT / script.file,
         doc=doc,
-        defaults=script.defaults,
-        docs=script.docs,
         base_dir=str(ROOT),
-        named={name: (one.values, one.doc) for name, one in script.named.items()},
+        named=script.named,
         root="trainer.default_root_dir",
         aliases=script.aliases,
         implied=demo_without_data(script.file, script.demo),

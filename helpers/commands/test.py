@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from ..experiments.experiment import metric_logger
+from ..experiments.job import metric_logger
 from ..families.base import Purpose
 from ..training.fit import evaluate
 from .context import Context

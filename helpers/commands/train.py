@@ -9,7 +9,7 @@ from datasets.loading.datamodule import TrackDataModule
 
 from ..data.find import Tracks
 from ..data.silence import warn_of_silence
-from ..experiments.experiment import metric_logger
+from ..experiments.job import metric_logger
 from ..families.base import Purpose
 from ..runtime.devices import count_processes
 from ..runtime.processes import is_first_process

@@ -32,7 +32,7 @@ class FolderObserver(FileStorageObserver):
 
     def save_json(self, obj: Any, filename: str) -> None:
         """`obj` as JSON into the run's folder."""
-        with self._writing, atomic(os.path.join(self.dir, filename)) as part:
+        with self._writing, atomic(os.path.join(str(self.dir), filename)) as part:
             part.write_text(json.dumps(flatten(obj), sort_keys=True, indent=2))
 
     def _make_run_dir(self, _id: Any) -> None:
@@ -46,7 +46,7 @@ class FolderObserver(FileStorageObserver):
         super()._make_run_dir(_id)
 
 
-def _started(self: SqlObserver, *, ex_info: Mapping[str, Any], host_info: Mapping[str, Any], **kwargs: Any) -> Any:
+def _started(self: Any, *, ex_info: Mapping[str, Any], host_info: Mapping[str, Any], **kwargs: Any) -> Any:
     """As Sacred's; what the machine and the process are goes into `info` (the table of hosts has five columns)."""
     made = _SQL_STARTED(self, ex_info=ex_info, host_info=host_info, **kwargs)
     self.key, self.machine = self.run.id, {"host": flatten(dict(host_info))}
@@ -55,7 +55,7 @@ def _started(self: SqlObserver, *, ex_info: Mapping[str, Any], host_info: Mappin
     return made
 
 
-def _heartbeat(self: SqlObserver, info: Mapping[str, Any], captured_out: str, beat_time: datetime.datetime, result: Any) -> None:
+def _heartbeat(self: Any, info: Mapping[str, Any], captured_out: str, beat_time: datetime.datetime, result: Any) -> None:
     """Written at once: SQLAlchemy's sessions belong to threads, and the run's object to the main one."""
     import sqlalchemy as sa
     from sacred.observers.sql_bases import Run
@@ -65,7 +65,7 @@ def _heartbeat(self: SqlObserver, info: Mapping[str, Any], captured_out: str, be
         connection.execute(sa.update(Run.__table__).where(Run.__table__.c.id == self.key).values(**values))
 
 
-def _completed(self: SqlObserver, stop_time: datetime.datetime, result: Any) -> None:
+def _completed(self: Any, stop_time: datetime.datetime, result: Any) -> None:
     """A result that is a number goes into its column; others (here: named metrics) into `info`."""
     number = float(result) if isinstance(result, (int, float)) else None
     if result is not None and number is None:
@@ -75,6 +75,7 @@ def _completed(self: SqlObserver, stop_time: datetime.datetime, result: Any) -> 
 
 # in place, because Sacred's own `-s` and whoever appends an SqlObserver mean this class
 _SQL_STARTED, _SQL_COMPLETED = SqlObserver.started_event, SqlObserver.completed_event
-SqlObserver.started_event, SqlObserver.heartbeat_event, SqlObserver.completed_event = _started, _heartbeat, _completed
+for _name, _function in {"started_event": _started, "heartbeat_event": _heartbeat, "completed_event": _completed}.items():
+    setattr(SqlObserver, _name, _function)
 
 __all__ = ["FolderObserver"]

@@ -15,7 +15,7 @@ GIT_SECONDS = 20.0  # a git that hangs (a dead network disk) must not hold a run
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """{"url", "commit", "dirty"} of the repository that holds `folder`; None where there is none, or no git. Untracked files are not "dirty"."""
+    """Return {"url", "commit", "dirty"} of the repository that holds `folder`; None where there is none, or no git. Untracked files do not count."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
@@ -33,7 +33,7 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def lock_state(folder: Path) -> dict[str, Any] | None:
-    """{"file", "sha256", "differs"} of folder/requirements.txt; differs: its packages whose installed version is another, or absent.
+    """Return {"file", "sha256", "differs"} of folder/requirements.txt; differs: its packages whose installed version is another, or absent.
 
     None where there is no lock (an installed package).
     """
@@ -53,7 +53,7 @@ def packages(folder: Path) -> list[str]:
 
 
 def _version(name: str) -> str | None:
-    """The installed version without its local part ("+cpu" says where a wheel came from, and torch's own says it again)."""
+    """Return the installed version without its local part ("+cpu" says where a wheel came from, and torch's own says it again)."""
     try:
         return metadata.version(name).partition("+")[0]
     except metadata.PackageNotFoundError:
@@ -61,7 +61,7 @@ def _version(name: str) -> str | None:
 
 
 def process_state(pid: int | None = None) -> dict[str, Any]:
-    """What tells a process from every other, past and future: {"pid", "started", "space"}.
+    """Return what tells a process from every other, past and future: {"pid", "started", "space"}.
 
     started: its start in the kernel's clock ticks; space: the process numbers that `pid` is one of (a container has its own). Both
     are None where the system does not tell (no /proc).
@@ -71,7 +71,7 @@ def process_state(pid: int | None = None) -> dict[str, Any]:
 
 
 def process_is_gone(hostname: str | None, process: dict[str, Any] | None) -> bool | None:
-    """Whether the process that `process_state` described on `hostname` is no more. None: not to be known from here (another machine)."""
+    """Return whether the process that `process_state` described on `hostname` is no more. None: not to be known from here (another machine)."""
     if not process or hostname != platform.node() or process.get("space") != _number_space() or process.get("started") is None:
         return None
     return _start_ticks(int(process["pid"])) != process["started"]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import shutil
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from datasets.utils.files import atomic, remove_parts
-from models.errors import ConfigError
+from models.errors import AudioError, ConfigError, DataSetError, GroundtruthError, StoreError, WeightsError
 
 from .observers import FolderObserver
 from .provenance import process_is_gone
-from .run_lock import RunLock
+from .run_lock import LOCK, RunLock
 
 log = logging.getLogger(__name__)
+# Errors of what a command was given. Where it had not begun its work, nothing of it is worth a record.
+REFUSALS = (AudioError, ConfigError, DataSetError, GroundtruthError, StoreError, WeightsError)
+_OF_THE_RECORD = {"run.json", "config.json", "cout.txt", "info.json", "metrics.json", LOCK}
+_MADE_AGAIN = {"split.csv"}  # what checks leave there, the same by the same seed
 
 
 class RunFolder(FolderObserver):
@@ -32,6 +38,7 @@ class RunFolder(FolderObserver):
     def __init__(self, root: str | Path, continues: Path | None = None):
         super().__init__(Path(root) if continues is None else continues.parent)
         self.continues = continues
+        self.begun = False  # whether the command's checks have passed (job.work_begins)
         self._before: dict[str, str] = {}  # files of the run that is continued, until that has begun
         self._lock: RunLock | None = None
         self._metrics: dict[str, dict[str, list[Any]]] = {}
@@ -43,7 +50,7 @@ class RunFolder(FolderObserver):
             raise ConfigError(
                 f"No run folder can be made below {self.basedir}: {error.strerror}. Choose another folder."
             ) from error
-        self._lock = RunLock(Path(self.dir))
+        self._lock = RunLock(Path(str(self.dir)))
 
     def started_event(
         self, ex_info: Any, command: str, host_info: Any, start_time: datetime, config: Any, meta_info: Any, _id: Any
@@ -108,10 +115,19 @@ class RunFolder(FolderObserver):
             super().failed_event(fail_time, fail_trace)
         self._release()
 
+    def discard_unless_begun(self) -> None:
+        """Remove the folder of a command that was refused: nothing but the record of that is in it, and no work was announced."""
+        if self.begun or self.continues is not None or self.dir is None or self._metrics or not Path(self.dir).is_dir():
+            return
+        if {path.name for path in Path(self.dir).iterdir()} <= _OF_THE_RECORD | _MADE_AGAIN:
+            shutil.rmtree(self.dir, ignore_errors=True)
+            with contextlib.suppress(OSError):  # others are there
+                Path(self.basedir).rmdir()
+
     def _restored(self) -> bool:
         """A run that was not taken up again after all is left as it was: what ended is the attempt."""
         for name, text in self._before.items():
-            with atomic(Path(self.dir) / name) as part:
+            with atomic(Path(str(self.dir)) / name) as part:
                 part.write_text(text, encoding="utf-8")
         return bool(self._before)
 

@@ -24,7 +24,7 @@ SCORES = ("test_track_ap", "test_ap", "val_ap", "val_roc", "test_roc", "val_loss
 
 
 def is_loss(name: str) -> bool:
-    """Whether less of the metric is better."""
+    """Return whether less of the metric is better."""
     return name.removesuffix("_swa").endswith("loss")
 
 
@@ -53,7 +53,7 @@ class Record:
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
     def state(self, dead_after: float = DEAD_AFTER, now: datetime | None = None) -> str:
-        """The status, or DEAD for a run that says RUNNING and is not: its process is gone (known on the same machine), or where that cannot be
+        """Return the status, or DEAD for a run that says RUNNING and is not: its process is gone (known on the same machine), or where that cannot be
 
         known it has not given a heartbeat for `dead_after` seconds.
         """
@@ -70,14 +70,14 @@ class Record:
         return float("inf") if last is None else max(((now or _now()) - last).total_seconds(), 0.0)
 
     def seconds(self, now: datetime | None = None) -> float | None:
-        """How long it ran: to its end, to now, or (dead) to its last heartbeat."""
+        """Return how long it ran: to its end, to now, or (dead) to its last heartbeat."""
         if self.started is None:
             return None
         end = self.stopped or (self.heartbeat or self.started if self.state(now=now) == "DEAD" else now or _now())
         return max((end - self.started).total_seconds(), 0.0)
 
     def best(self, name: str | None = None) -> tuple[str, float, int] | None:
-        """(name, value, step) of the best value of a metric: the largest, of a loss the smallest. name None: the first of SCORES that it has."""
+        """Return (name, value, step) of the best value of a metric: the largest, of a loss the smallest. None: the first of SCORES that it has."""
         for one in SCORES if name is None else (name,):
             if values := [(v, s) for s, v in self.metrics.get(one, ()) if v == v]:
                 value, step = (min if is_loss(one) else max)(values, key=lambda pair: pair[0])
@@ -86,7 +86,7 @@ class Record:
 
 
 def read_runs(place: str | Path) -> list[Record]:
-    """The runs of a folder of run folders, or of an SQLite database (a file, or Sacred's sqlite:///FILE), oldest first.
+    """Return the runs of a folder of run folders, or of an SQLite database (a file, or Sacred's sqlite:///FILE), oldest first.
 
     Raises ConfigError for a place that is neither.
     """
@@ -106,7 +106,7 @@ def read_runs(place: str | Path) -> list[Record]:
 
 
 def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested config as dotted key -> value."""
+    """Return a nested config as dotted key -> value."""
     out: dict[str, Any] = {}
     for key, value in config.items():
         out |= settings(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
@@ -162,7 +162,7 @@ def _commit(repositories: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _json(path: Path, default: Any = None) -> Any:
-    """A file's content; the default ({}) for one that is absent or torn."""
+    """Return a file's content; the default ({}) for one that is absent or torn."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

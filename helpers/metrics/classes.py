@@ -25,7 +25,7 @@ def check_one_class(task: str) -> Callable[[np.ndarray, Sequence[str], Sequence[
             )
         if len(bare := np.flatnonzero(~targets.any(axis=1))):
             raise GroundtruthError(
-                f"The task {task} wants one class per track; {len(bare)} of {len(keys)} tracks have none: {listed([keys[i] for i in bare], 5)}. "
+                f"The task {task} wants one class per track; {len(bare)} of {len(keys)} tracks have none: {listed([keys[int(i)] for i in bare], 5)}. "
                 "Give them one, or take them out of the groundtruth."
             )
 

@@ -182,7 +182,7 @@ def score_folds(metric: Metric, parts: Sequence[Predictions]) -> float | np.ndar
     """
     found = [metric.score(part) for part in parts]
     if np.ndim(found[0]) == 0:
-        return float(np.mean(found))
+        return float(np.mean([float(one) for one in found]))
     return mean_over_folds([np.asarray(one) for one in found])
 
 

@@ -41,7 +41,9 @@ def resampled_micro_scores(targets: np.ndarray, scores: np.ndarray, weights: np.
     return roc[:, 0], ap[:, 0]
 
 
-def _in_blocks(orders: Sequence[tuple[np.ndarray, ...]], weights: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
+def _in_blocks(
+    orders: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], weights: np.ndarray, block: int
+) -> tuple[np.ndarray, np.ndarray]:
     found = []
     for first in range(0, len(weights), block):
         w = weights[first : first + block].astype(np.float64)

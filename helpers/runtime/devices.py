@@ -57,7 +57,7 @@ def resolve_precision(precision: str | int = "auto", accelerator: str = "cpu") -
 
 
 def autocast(device: str, precision: str | int = "32") -> AbstractContextManager[Any]:
-    """What inference on a device ("cpu", "cuda") runs under, for a precision as `resolve_precision` takes it; nothing for 32. Raises ConfigError."""
+    """Return what inference on a device ("cpu", "cuda") runs under; nothing for precision 32. Raises ConfigError as `resolve_precision`."""
     name = resolve_precision(precision, "cpu" if device == "cpu" else "gpu")
     if name == "32-true":
         return nullcontext()
@@ -65,7 +65,7 @@ def autocast(device: str, precision: str | int = "32") -> AbstractContextManager
 
 
 def cpu_has_fast_bf16() -> bool:
-    """Whether this CPU has bfloat16 matrix instructions (Linux tells; elsewhere: no)."""
+    """Return whether this CPU has bfloat16 matrix instructions (Linux tells; elsewhere: no)."""
     cpuinfo = Path("/proc/cpuinfo")
     if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.is_file():
         return False

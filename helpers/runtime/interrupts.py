@@ -28,7 +28,7 @@ class Interrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """What a shell sees."""
+        """Return what a shell sees."""
         return 128 + int(self.number)
 
 

@@ -9,7 +9,7 @@ from typing import TextIO
 from .processes import is_first_process, place
 
 
-class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
+class _CurrentStderr(logging.StreamHandler):
     """Writes to what sys.stderr is at the time: Sacred's capture and progress bars replace it."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class _CurrentStderr(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def root_logger() -> logging.Logger:
-    """The root logger, set up to show bare lines of level INFO, with libraries that talk much at WARNING."""
+    """Return the root logger, set up to show bare lines of level INFO, with libraries that talk much at WARNING."""
     root = logging.getLogger()
     if not any(isinstance(h, _CurrentStderr) for h in root.handlers):
         handler = _CurrentStderr()

@@ -5,7 +5,7 @@ meet in torch.distributed's process group (gloo on CPUs, nccl on GPUs), to which
 
 Who dies takes the others along. A rank that raises leaves its words in the job's store, and its closed connections make gloo's collectives fail at
 once elsewhere. A collective of nccl waits instead: so a thread watches the other processes, gives the main thread GRACE seconds to fail by
-itself, tells `on_failure`, and ends the process. A rank whose starter is gone ends too.
+itself, calls `on_failure`, and ends the process. A rank whose starter is gone ends too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOOK = 0.25  # s between two looks at the others
 PLACE_VARIABLE = "MAEST_PLACE"  # rank/world/process number of the starter, for a process that was started from here
 RANKS = ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID")
 
-on_failure: list[Callable[[str], None]] = []  # told, from another thread, why this process is about to be ended
+on_failure: list[Callable[[str], None]] = []  # called, from another thread, with why this process is about to be ended
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Place:
 
     @property
     def starts_others(self) -> bool:
-        """Whether the other processes are this one's children."""
+        """Return whether the other processes are this one's children."""
         return self.starter == "own" and self.rank == 0
 
 
 def place() -> Place | None:
-    """Where its starter put this process; None for one that is alone. Raises ConfigError for a job that has no address to meet at."""
+    """Return where its starter put this process; None for one that is alone. Raises ConfigError for a job that has no address to meet at."""
     env = os.environ
     if PLACE_VARIABLE in env:
         rank, world, starter = map(int, env[PLACE_VARIABLE].split("/"))
@@ -79,7 +79,7 @@ def place() -> Place | None:
 
 
 def is_first_process() -> bool:
-    """Whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
+    """Return whether this is the process of a job that owns its run folder (rank 0 of every launcher's numbering)."""
     return all(os.environ.get(name, "0") == "0" for name in RANKS)
 
 
@@ -111,19 +111,19 @@ class _Job:
         self.variables: list[str] = []
 
     def store(self, name: str = "job", base: Any = None) -> Any:
-        """The job's store; torchrun's outlives its tries, so each has its own names."""
+        """Return the job's store; torchrun's outlives its tries, so each has its own names."""
         again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return dist.PrefixStore(f"maest-{again}/{name}", base or self.base)
 
-    def words(self, base: Any = None) -> str:
-        """What failed first, if a process said so."""
+    def reported_failure(self, base: Any = None) -> str:
+        """Return what failed first, if a process reported it."""
         try:
             store = self.store(base=base)
             return store.get("failed").decode() if store.check(["failed"]) else ""
         except (RuntimeError, dist.DistError):  # the first process, which held the store, is gone
             return ""
 
-    def say_failed(self, error: BaseException) -> None:
+    def report_failure(self, error: BaseException) -> None:
         """Leave words for the other processes, unless others were first."""
         self.failed = True
         if self.base is not None and self.place is not None:
@@ -132,7 +132,7 @@ class _Job:
                 self.store().compare_set("failed", "", text)
 
     def fallen(self) -> str:
-        """Which of the processes started from here has ended badly."""
+        """Return which of the processes started from here has ended badly."""
         for i, process in enumerate(self.others, 1):
             if (code := process.poll()) not in (None, 0):
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -162,7 +162,7 @@ def join(gpu: bool) -> None:
     store.add("here", 1)
     until = time.monotonic() + MEETING.total_seconds()
     while (come := store.add("here", 0)) < here.world:
-        if why := _job.words() or _job.fallen() or ("the others did not come" if time.monotonic() > until else ""):
+        if why := _job.reported_failure() or _job.fallen() or ("the others did not come" if time.monotonic() > until else ""):
             raise JobError(f"{come} of {here.world} processes of this job have met: {why}")
         time.sleep(0.05)
     backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
@@ -181,7 +181,7 @@ def _destroy() -> None:
 
 
 def share(value: T) -> T:
-    """The first process's value, in every process of the job. It is made of json's types."""
+    """Return the first process's value, in every process of the job. It is made of json's types."""
     if not dist.is_initialized():
         return value
     box = [value]
@@ -200,12 +200,12 @@ def first_goes_first(make: Callable[[], T]) -> T:
         try:
             made = make()
         except BaseException as error:
-            _job.say_failed(error)
+            _job.report_failure(error)
             raise
         _job.store().set("prepared", "1")
         return made
     while not _job.store().check(["prepared"]):
-        if why := _job.words():
+        if why := _job.reported_failure():
             raise JobError(why)
         time.sleep(LOOK)
     return make()
@@ -245,7 +245,7 @@ def job(devices: int, num_nodes: int, accelerator: str) -> Iterator[None]:
         if why := _failed_elsewhere(error):
             _job.failed = True
             raise JobError(why) from error
-        _job.say_failed(error)
+        _job.report_failure(error)
         raise
     finally:
         _job.left.set()
@@ -276,12 +276,12 @@ def _let_it_be_recorded() -> None:
 
 
 def _failed_elsewhere(error: BaseException) -> str:
-    """What failed first, when `error` is only its echo in a collective of this process; else ''."""
+    """Return what failed first, when `error` is only its echo in a collective of this process; else ''."""
     if not isinstance(error, RuntimeError) or _job.place is None:
         return ""
     echo = any(word in str(error).lower() for word in ("connection", "peer", "nccl", "gloo", "timed out", "store"))
     until = time.monotonic() + (GRACE if _job.others else 2.0) * echo
-    while not (why := _job.words() or _job.fallen()) and time.monotonic() < until:
+    while not (why := _job.reported_failure() or _job.fallen()) and time.monotonic() < until:
         time.sleep(LOOK)
     return why or (
         "Another process of this job is gone: it was killed, or its own output says why. ckpt_path=last continues a training."
@@ -311,16 +311,16 @@ def _watch(here: Place) -> None:
     while not _job.left.wait(LOOK):
         if here.parent is not None and os.getppid() != here.parent:
             _end_now("The process that started this one is gone.", 0.0)
-        elif why := _job.fallen() or (_job.words(_job.watched) if _job.watched is not None else ""):
+        elif why := _job.fallen() or (_job.reported_failure(_job.watched) if _job.watched is not None else ""):
             _end_now(why, GRACE)
 
 
 def _end_now(why: str, grace: float) -> None:
     if _job.left.wait(grace):
         return
-    for tell in on_failure:
+    for callback in on_failure:
         with suppress(Exception):
-            tell(why)
+            callback(why)
     for process in _job.others:
         process.kill()
     sys.stderr.write(f"{why} This process ends.\n")

@@ -50,12 +50,12 @@ class AveragedWeights(Callback):
 
     @property
     def net(self) -> nn.Module | None:
-        """The averaged network, or None as long as there is none."""
+        """Return the averaged network, or None as long as there is none."""
         return None if self._average is None else self._average.module
 
     @property
     def count(self) -> int:
-        """How many sets of weights the average holds so far."""
+        """Return how many sets of weights the average holds so far."""
         return 0 if self._average is None else int(self._average.n_averaged)
 
     def update(self, net: nn.Module) -> None:
@@ -79,7 +79,7 @@ class AveragedWeights(Callback):
             return
         due = stepped if self.kind == "ema" else trainer.is_last_batch and (epoch - self.start_epoch) % self.every_epochs == 0
         if due:
-            self.update(pl_module.objective.net)
+            self.update(pl_module.objective.net)  # type: ignore[union-attr,arg-type]  # of LitObjective
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put a restored average on the training's device."""

@@ -95,7 +95,7 @@ class LastCheckpoints(Checkpoint):
 
     @property
     def path(self) -> Path:
-        """Where the newest one is."""
+        """Return where the newest one is."""
         return self.folder / LAST
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -115,10 +115,10 @@ class LastCheckpoints(Checkpoint):
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         by_time = self.every_minutes is not None and time.monotonic() - self._saved_at >= 60.0 * self.every_minutes
-        told = self._agreed(trainer, by_time or self.request.received is not None)
-        if told or (self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0):
+        asked = self._agreed(trainer, by_time or self.request.received is not None)
+        if asked or (self.every_n_steps is not None and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)
-        if told:
+        if asked:
             self._stop(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -150,7 +150,7 @@ class LastCheckpoints(Checkpoint):
         self._stop(trainer)
 
     def _agreed(self, trainer: pl.Trainer, wish: bool) -> bool:
-        """Whether any process wants it: all must save together."""
+        """Return whether any process wants it: all must save together."""
         return trainer.strategy.reduce_boolean_decision(wish, all=False) if trainer.world_size > 1 else wish
 
     def _stop(self, trainer: pl.Trainer) -> None:
@@ -194,12 +194,12 @@ class _BestCheckpoint(ModelCheckpoint):
 
 
 def validated(trainer: pl.Trainer) -> bool:
-    """Whether the present epoch ends with a validation."""
-    return sum(trainer.num_val_batches) > 0 and (trainer.current_epoch + 1) % trainer.check_val_every_n_epoch == 0
+    """Return whether the present epoch ends with a validation."""
+    return sum(trainer.num_val_batches) > 0 and (trainer.current_epoch + 1) % (trainer.check_val_every_n_epoch or 1) == 0
 
 
 def best_checkpoint(folder: Path, monitor: str, mode: str) -> ModelCheckpoint:
-    """The callback that keeps best.ckpt, by `monitor` ("min" or "max"), in `folder`. Raises ConfigError for an unknown mode."""
+    """Return the callback that keeps best.ckpt, by `monitor` ("min" or "max"), in `folder`. Raises ConfigError for an unknown mode."""
     if mode not in ("min", "max"):
         raise ConfigError(f"monitor_mode is '{mode}'; choose min or max.")
     return _BestCheckpoint(

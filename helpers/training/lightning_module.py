@@ -110,9 +110,10 @@ class LitObjective(pl.LightningModule):
 
     # ---- training
     def configure_optimizers(self) -> Any:
-        """The optimiser over the objective's groups, and its schedule."""
+        """Return the optimiser over the objective's groups, and its schedule."""
         o = self.optimization
-        groups, common = self.objective.param_groups(), {"lr": o.lr, "weight_decay": o.weight_decay}
+        groups = self.objective.param_groups()
+        common: dict[str, Any] = {"lr": o.lr, "weight_decay": o.weight_decay}
         if o.name == "lars":
             optimizer: torch.optim.Optimizer = Lars(lars_groups(groups), momentum=o.momentum, **common)
         elif o.name == "sgd":
@@ -146,11 +147,11 @@ class LitObjective(pl.LightningModule):
         self._running.add(out, size)
         share, mean = self._together(loss.detach(), size)
         self.log("train_loss_step", mean, on_step=True, on_epoch=False, prog_bar=True)
-        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=True, on_epoch=False)
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
         return loss * share
 
     def _together(self, loss: Tensor, size: int) -> tuple[Tensor | float, Tensor]:
-        """(share, mean): what this process's mean loss over `size` items weighs in the mean over all processes' gradients, and the
+        """Return (share, mean): what this process's mean loss over `size` items weighs in the mean over all processes' gradients, and the
 
         mean loss over all items of the step. An epoch's last batch may be shared out unevenly; every item shall count the same.
         """
@@ -245,7 +246,7 @@ class LitObjective(pl.LightningModule):
         return named
 
     def _gathered(self, own: dict[str, Tensor]) -> dict[str, np.ndarray]:
-        """The windows of all processes, each (index, window) once, in that order.
+        """Return the windows of all processes, each (index, window) once, in that order.
 
         Samplers may repeat some to even out the processes; a repeat may say valid 0, and is counted nowhere.
         """
@@ -261,10 +262,16 @@ class LitObjective(pl.LightningModule):
         if self.trainer.world_size == 1:
             return own
         own = own.to(self.device)
-        counts = self.all_gather(torch.tensor(len(own), device=self.device)).flatten().tolist()
+        counts = self._gather(torch.tensor(len(own), device=self.device)).flatten().tolist()
         padded = nn.functional.pad(own, [0, 0] * (own.ndim - 1) + [0, max(counts) - len(own)])
-        parts = self.all_gather(padded)
+        parts = self._gather(padded)
         return torch.cat([part[:n] for part, n in zip(parts, counts)]).cpu()
+
+    def _gather(self, own: Tensor) -> Tensor:
+        """Return [processes, ...]: a tensor of every process, all of one shape."""
+        gathered = self.all_gather(own)
+        assert isinstance(gathered, Tensor)
+        return gathered
 
     # ---- checkpoints
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -283,7 +290,7 @@ class LitObjective(pl.LightningModule):
         checkpoint["plateau"] = {} if self._follower is None else self._follower.state_dict()
         rng = get_rng_state(self.device)
         if self.trainer.world_size > 1:
-            rng = {name: self.all_gather(state.to(self.device)).cpu() for name, state in rng.items()}
+            rng = {name: self._gather(state.to(self.device)).cpu() for name, state in rng.items()}
         else:
             rng = {name: state[None] for name, state in rng.items()}
         checkpoint["rng"] = rng  # [processes, ...]
@@ -319,7 +326,7 @@ class LitObjective(pl.LightningModule):
             state |= {f"{AVERAGED}{k}": v for k, v in self.averaging.net.state_dict().items()}
         return state
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:  # type: ignore[override]
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """The reverse of `state_dict`; names must fit exactly. Raises WeightsError naming those that do not."""
         averaged = {k.removeprefix(AVERAGED): v for k, v in state_dict.items() if k.startswith(AVERAGED)}
         own = {k: v for k, v in state_dict.items() if not k.startswith(AVERAGED)}

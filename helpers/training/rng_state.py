@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def get_rng_state(device: torch.device) -> dict[str, Tensor]:
-    """The states of this process. device: that of training; a GPU's generator is kept too."""
+    """Return the states of this process. device: that of training; a GPU's generator is kept too."""
     _, keys, position, has_gauss, gauss = np.random.get_state()
     _, words, python_gauss = random.getstate()
     state = {

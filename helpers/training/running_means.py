@@ -22,11 +22,11 @@ class RunningMeans:
             self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
     def sums(self, over_processes: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        """What is kept, on the CPU and summed by `over_processes`."""
+        """Return what is kept, on the CPU and summed by `over_processes`."""
         return {name: over_processes(pair).cpu() for name, pair in sorted(self._sums.items())}
 
     def means(self, over_processes: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """The means over all processes."""
+        """Return the means over all processes."""
         return {name: float(pair[0] / pair[1]) for name, pair in self.sums(over_processes).items()}
 
     def restore(self, sums: Mapping[str, Tensor], device: torch.device) -> None:

@@ -48,7 +48,8 @@ class ResumeRules:
 
     def changes(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Return 'key was A, is B' of what differs: what would make it another training, and what is only warned of."""
-        refused, warned = [], []
+        refused: list[str] = []
+        warned: list[str] = []
         for key in sorted(set(before) & set(now)):
             if before[key] == now[key] or key.startswith(ABOUT_DATA):
                 continue
@@ -99,7 +100,7 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _other_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What is known of the difference between two data."""
+    """Return what is known of the difference between two data."""
     known = [key for key in before if key.startswith(ABOUT_DATA) and key in now]
     other = [key for key in known if before[key] != now[key]]
     differ = [f"{key.removeprefix(ABOUT_DATA)} was {before[key]!r}, is {now[key]!r}" for key in other]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def plain(value: object) -> object:
-    """The same value made of json's own types: numpy's become numbers and lists, nan and infinities become None."""
+    """Return the same value made of json's own types: numpy's become numbers and lists, nan and infinities become None."""
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -34,7 +34,7 @@ def _plain(value: Any) -> Any:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    """Return dotted keys with their values: {"a": {"b": 1}} -> {"a.b": 1}."""
     out: dict[str, Any] = {}
     for key, value in tree.items():
         out |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
@@ -42,15 +42,15 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _paths(schema: type, prefix: str) -> Iterable[str]:
-    """The full names of all keys and sections."""
+    """Return the full names of all keys and sections."""
     for name, hint in get_type_hints(schema).items():
         yield prefix + name
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             yield from _paths(hint, f"{prefix}{name}.")
 
 
 def _hint(key: str, known: Iterable[str], prefix: str, paths: list[str]) -> str:
-    """' Did you mean X?': a key of this name in another section (one below this section first), else the nearest name in this section."""
+    """Return ' Did you mean X?': a key of this name in another section (one below this section first), else the nearest name in this section."""
     elsewhere = sorted((path for path in paths if f".{path}".endswith(f".{key}")), key=lambda path: not path.startswith(prefix))
     return f" Did you mean '{elsewhere[0]}'?" if elsewhere else nearest(key, known)
 
@@ -65,7 +65,7 @@ def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], pr
             yield f"{prefix}{key}: there is no such key.{_hint(key, known, prefix, paths)}"
             continue
         hint = hints[key]
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             if isinstance(value, Mapping):
                 yield from _problems(hint, value, frozenset(), f"{prefix}{key}.", paths)
             else:

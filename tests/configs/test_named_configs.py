@@ -7,9 +7,10 @@ import pytest
 import configs
 from configs.maest import ExMaest
 from configs.naming import Catalogue, merged
-from configs.options import defaults, docs
+from configs.options import defaults
 from configs.schema_probe import ExTl
-from helpers.experiments.experiment import check
+from helpers.experiments.config_source import docs_of
+from helpers.utils.typed_config import check
 from models.registry import list_models
 
 PUBLISHED = [
@@ -109,7 +110,7 @@ def test_every_key_is_documented(schema):
         for key, value in tree.items():
             yield from keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
 
-    assert set(keys(defaults(schema))) <= set(docs(schema))
+    assert set(keys(defaults(schema))) <= set(docs_of(schema))
 
 
 def test_two_configs_of_one_name_are_refused():

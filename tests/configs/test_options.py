@@ -11,7 +11,8 @@ import ex_maest
 import ex_paper
 import ex_ssl
 import ex_tl
-from configs.options import EFFECTS, docs, opt, options, resume_rules, settings_that_affect, settings_without_effect
+from configs.options import EFFECTS, opt, options, resume_rules, settings_that_affect, settings_without_effect
+from helpers.experiments.config_source import docs_of
 from helpers.utils.typed_config import flat
 
 EXPERIMENTS = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl.ex, "ex_paper.py": ex_paper.ex}
@@ -73,7 +74,7 @@ def keys(schema):
 
 @pytest.mark.parametrize("script", SCHEMAS)
 def test_every_key_says_what_it_affects_and_what_it_means(script):
-    commands, texts = EXPERIMENTS[script].commands, docs(SCHEMAS[script])
+    commands, texts = EXPERIMENTS[script].commands, docs_of(SCHEMAS[script])
     for key, field, value in options(SCHEMAS[script]):
         if not dataclasses.is_dataclass(value):
             assert field.metadata["affects"] in EFFECTS or field.metadata["affects"] in commands, key

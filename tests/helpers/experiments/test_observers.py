@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.experiments import experiment as sacred_glue
+from helpers.experiments.job import SEED_VARIABLE
 from helpers.experiments.observers import FolderObserver
 from helpers.experiments.run_records import read_runs
 from tests.helpers.experiments import toy_experiment
@@ -19,11 +20,18 @@ from tests.helpers.experiments import toy_experiment
 TOY = str(Path(toy_experiment.__file__))
 
 
+def needs(*libraries):
+    """Skip where libraries of the extra `observers` are absent; .ci/run, which installs them, has no skips."""
+    if os.environ.get("OBSERVER_TESTS") != "require":
+        for library in libraries:
+            pytest.importorskip(library)
+
+
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """command("-s sqlite:///runs.db with epochs=2"): the toy experiment's command line, in this process."""
     monkeypatch.chdir(tmp_path)
-    for variable in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID", sacred_glue.SEED_VARIABLE):
+    for variable in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID", SEED_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     handlers = logging.getLogger().handlers
     yield lambda words="": toy_experiment.build().run_commandline(["toy_experiment.py", *words.split()])
@@ -31,6 +39,7 @@ def command(tmp_path, monkeypatch):
 
 
 def test_sqlite_holds_the_whole_run_beside_its_folder(command, tmp_path):
+    needs("sqlalchemy")
     command("-s sqlite:///runs.db with big seed=3")
     (row,) = read_runs("runs.db")
     (own,) = read_runs("runs")
@@ -46,6 +55,7 @@ def test_sqlite_holds_the_whole_run_beside_its_folder(command, tmp_path):
 
 
 def test_a_database_and_folders_may_count_differently(command):
+    needs("sqlalchemy")
     command()
     command("-s sqlite:///runs.db")
     command("-s sqlite:///runs.db with epochs=1")
@@ -58,6 +68,7 @@ def test_a_database_and_folders_may_count_differently(command):
 
 
 def test_a_failure_reaches_the_database(command):
+    needs("sqlalchemy")
     with pytest.raises(SystemExit):
         command("-s sqlite:///runs.db with fail=True")
     (row,) = read_runs("runs.db")
@@ -66,6 +77,7 @@ def test_a_failure_reaches_the_database(command):
 
 
 def test_a_number_as_result_keeps_its_column(tmp_path, monkeypatch, command):
+    needs("sqlalchemy")
     ex = toy_experiment.build()
     ex.main(lambda: 0.25)
     ex.run(options={"--sql": "sqlite:///runs.db"})
@@ -76,6 +88,7 @@ def test_a_number_as_result_keeps_its_column(tmp_path, monkeypatch, command):
 
 @pytest.mark.slow
 def test_heartbeats_reach_the_database_while_the_run_runs_and_death_is_seen(tmp_path):
+    needs("sqlalchemy")
     run = subprocess.Popen(
         [sys.executable, TOY, "-b", "0.2", "-s", "sqlite:///runs.db", "with", "wait=True"],
         cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -98,7 +111,23 @@ def test_heartbeats_reach_the_database_while_the_run_runs_and_death_is_seen(tmp_
     assert both[0].best() == both[1].best() == ("val_ap", 0.5, 1)
 
 
+@pytest.mark.parametrize(
+    ("options", "library"), [("-s sqlite:///runs.db", "sqlalchemy"), ("-m 127.0.0.1:27017:suite", "pymongo")]
+)
+def test_a_library_that_is_not_there_is_named_with_its_cure(command, monkeypatch, capsys, options, library):
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(SystemExit):
+        command(options)
+    said = capsys.readouterr().err
+    assert f"pip install '{library}'" in said
+    assert "Traceback" not in said
+    assert not Path("runs").exists()
+
+
 def test_a_mongo_observer_works_unchanged(command, monkeypatch):
+    needs("mongomock", "pymongo")
     import mongomock
     import mongomock.gridfs
     import pymongo

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from rich.console import Console
 
-from helpers import runs
+from helpers.experiments import runs
 from helpers.experiments.provenance import process_state
 from helpers.experiments.run_records import Record, differences, read_runs
 from models.errors import ConfigError

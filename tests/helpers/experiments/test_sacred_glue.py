@@ -8,13 +8,18 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from configs.options import defaults, docs, opt, section
-from helpers.experiments import experiment as sacred_glue
-from helpers.experiments.experiment import CommandError, Experiment, check, metric_logger, run_folder
-from models.errors import AudioError, ConfigError
+from configs.naming import Catalogue, Named
+from configs.options import opt, section
+from helpers.experiments.config_source import DocumentedConfig
+from helpers.experiments.experiment import CommandError, Experiment
+from helpers.experiments.job import SEED_VARIABLE, metric_logger, run_folder, work_begins
+from helpers.experiments.listing import format_named_configs
+from helpers.utils.typed_config import check
+from models.errors import AudioError, ConfigError, GroundtruthError, StoreError, WeightsError
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Outer:
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for variable in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID", sacred_glue.SEED_VARIABLE):
+    for variable in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID", SEED_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
     handlers = logging.getLogger().handlers
 
@@ -44,9 +49,7 @@ def make(tmp_path, monkeypatch):
         ex = Experiment(
             "toy",
             Outer,
-            defaults=defaults(Outer),
-            docs=docs(Outer),
-            named={"big": ({"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")},
+            named={"big": Named("big", {"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")},
             root="root",
             aliases={"core": "inner", "inner.knd": "inner.kind"},
             **kwargs,
@@ -62,7 +65,7 @@ def test_one_runs_settings_are_not_the_next_ones(make):
     """Sacred fills settings of a section that a named config sets first into that config itself."""
     seen = []
     ex = make(lambda _config: seen.append(dict(_config["inner"])))
-    ex.named_configs["few"] = sacred_glue._Documented({"inner": {"kind": "b"}})
+    ex.named_configs["few"] = DocumentedConfig({"inner": {"kind": "b"}})
     ex.run(named_configs=["big", "few"])
     ex.run(named_configs=["few"])
     assert seen == [{"rate": 0.9, "kind": "b", "blocks": 7}, {"rate": 0.5, "kind": "b", "blocks": 7}]
@@ -170,7 +173,8 @@ def test_one_run_folder_with_metrics_and_output(make, tmp_path):
 
 
 def test_output_is_whole_when_the_run_fails(make, tmp_path):
-    def body():
+    def body(_run):
+        work_begins(_run)
         for i in range(500):
             print("line", i)
         raise AudioError("song.wav is empty. Record it again.")
@@ -248,7 +252,7 @@ def test_a_full_disk_is_one_sentence_too(make, tmp_path, capsys):
 
 def test_only_the_first_process_has_a_run_folder_and_all_share_its_seed(make, tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setenv(sacred_glue.SEED_VARIABLE, "77")
+    monkeypatch.setenv(SEED_VARIABLE, "77")
     seen = []
 
     def body(_run, seed):
@@ -275,3 +279,109 @@ def test_an_observer_of_ones_own_is_the_only_one(make, tmp_path):
     ex.run()
     assert (tmp_path / "mine" / "1" / "run.json").exists()
     assert not (tmp_path / "runs").exists()
+
+
+# ---- refused commands
+def numbered(root="runs"):
+    return sorted(path.name for path in Path(root).iterdir() if path.name.isdigit()) if Path(root).is_dir() else []
+
+
+@pytest.mark.parametrize("error", [ConfigError, WeightsError, GroundtruthError, StoreError, AudioError])
+def test_a_command_that_is_refused_leaves_no_run_folder(make, error):
+    def body(_run):
+        (run_folder(_run, "runs") / "split.csv").write_text("the same again")
+        raise error("no such thing")
+
+    with pytest.raises(CommandError, match="no such thing"):
+        make(body).run()
+    assert numbered() == []
+
+
+def failing(how):
+    def body(_run):
+        folder = run_folder(_run, "runs")
+        if how == "announced":
+            work_begins(_run)
+        elif how == "written":
+            (folder / "history.json").write_text("[]")
+        elif how == "measured":
+            metric_logger(_run)("loss", 1.0, 0)
+            _run._emit_heartbeat()
+        elif how == "crashed":
+            raise KeyError("surprise")
+        raise ConfigError("too late")
+
+    return body
+
+
+@pytest.mark.parametrize("how", ["announced", "written", "measured", "crashed"])
+def test_a_run_that_fails_at_its_work_keeps_its_folder(make, how):
+    with pytest.raises((CommandError, KeyError)):
+        make(failing(how)).run()
+    assert numbered() == ["1"]
+    run = json.loads(Path("runs/1/run.json").read_text())
+    assert run["status"] == "FAILED"
+    assert "too late" in run["fail_trace"][-1] or "surprise" in run["fail_trace"][-1]
+
+
+def test_a_refused_command_leaves_others_alone(make):
+    make(lambda _run: None).run()
+    with pytest.raises(CommandError):
+        make(lambda _run: (_ for _ in ()).throw(ConfigError("no"))).run()
+    make(lambda _run: None).run()
+    assert numbered() == ["1", "2"]
+
+
+# ---- listings
+def test_named_configs_are_listed_in_groups_with_their_twins_folded_in(make, capsys):
+    catalogue = Catalogue()
+
+    @catalogue.add("published", smoke={"epochs": 1})
+    def first():
+        """Trains at 2.5 Hz, long. More of it."""
+        return {"epochs": 9}
+
+    @catalogue.add(group="Inference")
+    def second_with_a_name_that_is_longer_than_its_column():
+        """Extracts."""
+        return {}
+
+    assert format_named_configs(catalogue) == (
+        "Experiments:\n"
+        "  first  Trains at 2.5 Hz, long. [published] +\n\n"
+        "Inference:\n"
+        "  second_with_a_name_that_is_longer_than_its_column  Extracts.\n\n"
+        "In brackets: other names of the same config. +: there is a small twin of it, NAME_smoke. "
+        "`help NAME` shows a config's whole text."
+    )
+    narrow = format_named_configs(catalogue, 60).splitlines()
+    assert max(map(len, narrow)) <= 60
+    assert narrow[4:6] == ["  second_with_a_name_that_is_longer_than_its_column", f"{'':38}Extracts."]
+    Experiment("toy", Outer, named=catalogue, root="root").run_commandline(["toy.py", "print_named_configs"])
+    assert "  first  Trains at 2.5 Hz" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        Experiment("toy", Outer, named=catalogue, root="root").run_commandline(["toy.py", "help", "first"])
+    assert capsys.readouterr().out == "first: Trains at 2.5 Hz, long. More of it.\n"
+
+
+def test_no_escape_codes_where_they_do_not_belong(make, capsys, monkeypatch):
+    ex = make()
+    ex.run_commandline(["toy.py", "print_config", "with", "epochs=5"])
+    out = capsys.readouterr().out
+    assert "epochs = 5" in out
+    assert "# epochs" in out
+    assert "\x1b" not in out
+    monkeypatch.setattr("helpers.experiments.listing.on_terminal", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    ex.run_commandline(["toy.py", "print_config", "with", "epochs=5"])
+    assert "\x1b" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    ex.run_commandline(["toy.py", "print_config"])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_help_ends_with_the_other_spellings_of_keys(make, capsys):
+    with pytest.raises(SystemExit):
+        make().run_commandline(["toy.py", "help"])
+    assert capsys.readouterr().out.rstrip().endswith("this script's own:\n  core       inner\n  inner.knd  inner.kind")

@@ -9,8 +9,10 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from configs.options import defaults, docs, opt, section
-from helpers.experiments.experiment import Experiment, metric_logger, run_folder
+from configs.naming import Named
+from configs.options import opt, section
+from helpers.experiments.experiment import Experiment
+from helpers.experiments.job import metric_logger, run_folder
 
 
 @dataclass
@@ -28,8 +30,8 @@ class Outer:
 
 
 def build() -> Experiment:
-    named = {"big": ({"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")}
-    ex = Experiment("toy", Outer, defaults=defaults(Outer), docs=docs(Outer), named=named, root="root")
+    named = {"big": Named("big", {"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")}
+    ex = Experiment("toy", Outer, named=named, root="root")
 
     @ex.main
     def main(_run, _config):

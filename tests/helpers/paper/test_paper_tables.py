@@ -10,7 +10,6 @@ import pytest
 import configs
 import ex_paper
 from configs.schema_paper import ExPaper
-from helpers.experiments.experiment import check
 from helpers.paper import recipes
 from helpers.paper.citations import FILE, PER_CENT, Quote, entries, find
 from helpers.paper.engine import Absent, Engine
@@ -18,6 +17,7 @@ from helpers.paper.label_groups import DOMAINS, TASKS, write_groups
 from helpers.paper.plan import make_plan, span
 from helpers.paper.steps import Keys, Outside, Ref, in_order
 from helpers.paper.table import Cell, Table, load_tables, table
+from helpers.utils.typed_config import check
 from models.errors import ConfigError
 from models.registry import get_card
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.metrics.tagging import tagging_scores, track_means
+from helpers.metrics.aggregation import track_means
+from helpers.metrics.tagging import tagging_scores
 from helpers.schedules import exp_warmup_linear_down
 from helpers.training.checkpointing import AtomicCheckpointIO
 from helpers.training.lightning_module import LitObjective, Optimization

@@ -1,0 +1,61 @@
+"""A script's command line: common slips named before Sacred reads it, and the table of spellings that `help` ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import sacred
+
+from models.errors import ConfigError, nearest
+
+from .config_source import Aliases
+
+
+def without_options(experiment: sacred.Experiment, words: Sequence[str]) -> list[str]:
+    """Return `words` without Sacred's options and their values (-s sqlite:///runs.db)."""
+    valued = {flag for option in experiment.all_cli_options if option.arg for flag in option.get_flags()}
+    return [word for i, word in enumerate(words) if not word.startswith("-") and not (i and words[i - 1] in valued)]
+
+
+def check_slips(words: Sequence[str], commands: Iterable[str], named_configs: Iterable[str], plain: Sequence[str]) -> None:
+    """Raise ConfigError for common slips, with the command line that was meant.
+
+    Args:
+        words: of the command line, behind the script.
+        commands: that there are.
+        named_configs: that there are.
+        plain: the words before `with`, without options.
+    """
+    commands, named_configs = list(commands), list(named_configs)
+    after = list(words[words.index("with") + 1 :]) if "with" in words else []
+    named = [word for word in plain if word in named_configs and word not in commands]
+    if named:
+        first = [w for w in plain if w not in named and "=" not in w]
+        rest = [*first, "with", *named, *(w for w in plain if "=" in w), *after]
+        raise ConfigError(f"'{named[0]}' is a named config: it stands behind `with`. You want: {' '.join(rest)}")
+    for word in plain:
+        if "=" not in word and word != "help" and word not in commands:
+            raise ConfigError(f"There is no command '{word}'.{nearest(word, commands)} There are {', '.join(commands)}.")
+        if "=" in word and "with" not in words:
+            raise ConfigError(f"'{word}' sets a config key: such words stand behind `with`. You want: with {word}")
+    for i, word in enumerate(after):
+        if word.startswith("=") or word.endswith("="):
+            near = "".join(after[max(i - word.startswith("="), 0) : i + 1 + word.endswith("=")])
+            raise ConfigError(f"There is a space beside an '=': write it without: {near}")
+    for word in after:
+        if "=" not in word and not word.startswith("-") and word not in named_configs and not Path(word).suffix:
+            raise ConfigError(
+                f"There is no named config '{word}'.{nearest(word, named_configs)} `print_named_configs` lists them."
+            )
+
+
+def spellings(aliases: Aliases) -> str:
+    """Return the table of published and earlier spellings of keys, a line each."""
+    width = max(map(len, aliases), default=0)
+    lines = []
+    for other, ours in aliases.items():
+        key, also = (ours, {}) if isinstance(ours, str) else (ours.key, ours.also)
+        with_it = "".join(f", and {name}={value}" for name, value in also.items())
+        lines.append(f"  {other:{width}}  {key}{with_it}")
+    return "\n".join(lines)
