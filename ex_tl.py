@@ -51,7 +51,7 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
     embedded: whether the command reads embeddings.
     """
     from helpers.evaluation.few_label import drawn
-    from helpers.probe.inputs import read_targets
+    from helpers.probe.targets import read_targets
     from models.errors import ConfigError, GroundtruthError
 
     d = config.data
@@ -74,8 +74,8 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
 
 def protocol(config: ExTl) -> Protocol:
     """Return settings and inputs of the probe, the seeds, and the data set's name."""
-    from helpers.probe.inputs import probe_inputs, probe_settings
     from helpers.probe.protocol import Protocol
+    from helpers.probe.sections import probe_inputs, probe_settings
 
     c, d = config, config.data
     return Protocol(

@@ -15,8 +15,9 @@ from ..data.find import Tracks, demo_data, prepared
 from ..evaluation import showcase
 from ..evaluation.study import ProbeSetup, Study, folds_study, forget_older_embeddings, split_study
 from ..families.base import RANDOM, Config, Purpose
-from ..probe.inputs import Inputs, probe_settings
+from ..probe.inputs import Inputs
 from ..probe.protocol import Protocol
+from ..probe.sections import probe_settings
 from ..reports.report import write_report
 from ..reports.tables import print_scores
 from ..runtime.processes import is_first_process
@@ -43,8 +44,9 @@ def report(context: Context) -> dict[str, float]:
         forget_older_embeddings(folder, result.last)
         study = _split_study(context, job.tracks, folder, str(result.best or result.last))
     scores = _write(context, study, folder)
+    main = study.scores[0].spec.main
     for name, score in scores.items():
-        context.run.log_scalar(f"test_roc.{name}", score, 0)
+        context.run.log_scalar(f"test_{main.log_name or main.name}.{name}", score, 0)
     return scores
 
 

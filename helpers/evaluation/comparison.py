@@ -84,8 +84,8 @@ def compare_systems(
         group_of = dict(zip(truth.keys, getattr(truth, "group", None) or ()))
         group = [group_of[key] for key in every.keys] if group_of else None
         grouped = {} if group is None else {"n_groups": len(set(group))}
-        said = {name: {**about.get(name, {}), **grouped} for name in loaded}
-        return _by_folds(loaded, said, settings, labels, repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)), {}
+        facts = {name: {**about.get(name, {}), **grouped} for name in loaded}
+        return _by_folds(loaded, facts, settings, labels, repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)), {}
     return _by_splits(loaded, about, labels, how, log_curve)
 
 
@@ -102,8 +102,8 @@ def _by_folds(
         for name, parts in loaded.items():
             linear = about[name].get("embeddings") is None
             fit = linear_fit(labels, settings.task) if linear else probe_fit(labels, settings)
-            said = {**({} if linear else asdict(settings)), **about[name]}
-            scores.append(cross_validate(name, fit, parts["all"], labels, folds, said, settings.task, on_fold))
+            facts = {**({} if linear else asdict(settings)), **about[name]}
+            scores.append(cross_validate(name, fit, parts["all"], labels, folds, facts, settings.task, on_fold))
     return scores
 
 
@@ -124,10 +124,10 @@ def _by_splits(
             if name not in about:
                 scores.append(run_linear_model(name, splits, labels, settings.task))
                 continue
-            said = {**about[name], "train_tracks": len(parts["train"].keys)}
-            said |= origin_of(str(about[name]["embeddings"]), protocol.inputs.layers)
+            facts = {**about[name], "train_tracks": len(parts["train"].keys)}
+            facts |= origin_of(str(about[name]["embeddings"]), protocol.inputs.layers)
             curves = log_curve if not results else None
-            results[name] = run_probe(name, splits, labels, protocol.seeds, settings, said, curves, on_epoch)
+            results[name] = run_probe(name, splits, labels, protocol.seeds, settings, facts, curves, on_epoch)
             scores.append(results[name].scores)
             log_unfinished(scores[-1], settings)
             log_edge(scores[-1], settings)
@@ -169,12 +169,12 @@ def token_facts(source: str | Path, inputs: Inputs) -> dict[str, object]:
 
 def _facts(source: str | Path, inputs: Inputs) -> dict[str, object]:
     """Which tokens, layers and windows the scores are of, where there is a choice."""
-    said: dict[str, object] = {**token_facts(source, inputs)}
+    facts: dict[str, object] = {**token_facts(source, inputs)}
     if inputs.layers:
-        said |= {"layers": list(inputs.layers), "layer_reduce": inputs.layer_reduce}
+        facts |= {"layers": list(inputs.layers), "layer_reduce": inputs.layer_reduce}
     if (inputs.train, inputs.val, inputs.test) != ("mean", "mean", "mean"):
-        said |= {"train_windows": inputs.train, "val_windows": inputs.val, "test_windows": inputs.test}
-    return said
+        facts |= {"train_windows": inputs.train, "val_windows": inputs.val, "test_windows": inputs.test}
+    return facts
 
 
 @contextmanager

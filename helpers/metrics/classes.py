@@ -16,14 +16,14 @@ def check_one_class(task: str) -> Callable[[np.ndarray, Sequence[str], Sequence[
     """The check of a task whose items have one class each. It raises GroundtruthError for tracks with several or none."""
 
     def check(targets: np.ndarray, keys: Sequence[str], labels: Sequence[str]) -> None:
-        wrong = np.flatnonzero(targets.sum(axis=1) > 1)
-        if len(wrong):
+        wrong = np.flatnonzero(targets.sum(axis=1) > 1).tolist()
+        if wrong:
             shown = ", ".join(f"{keys[i]} ({int(targets[i].sum())})" for i in wrong[:5])
             raise GroundtruthError(
                 f"The task {task} wants one class per track; {len(wrong)} of {len(keys)} tracks have several: {shown}. For several "
                 "labels per track the task is multi-label (data.task=multi-label)."
             )
-        if len(bare := np.flatnonzero(~targets.any(axis=1))):
+        if len(bare := np.flatnonzero(~targets.any(axis=1)).tolist()):
             raise GroundtruthError(
                 f"The task {task} wants one class per track; {len(bare)} of {len(keys)} tracks have none: {listed([keys[int(i)] for i in bare], 5)}. "
                 "Give them one, or take them out of the groundtruth."

@@ -249,7 +249,10 @@ def check_comparable(a: SystemScores, b: SystemScores) -> None:
         raise ConfigError(
             f"'{a.name}' is {a.task}, '{b.name}' {b.task}: results of different tasks have no scores in common and cannot be compared."
         )
-    same_folds = (a.folds is None and b.folds is None) or np.array_equal(a.folds, b.folds)
+    if a.folds is None or b.folds is None:
+        same_folds = a.folds is b.folds
+    else:
+        same_folds = np.array_equal(a.folds, b.folds)
     if (
         not same_folds
         or a.split != b.split

@@ -133,7 +133,8 @@ class HeadStep:
                 weight = self._linears[i][0]
                 grad = self._product(low, (weight.bfloat16() if self.low else weight).t())
             if i:
-                grad = _derivative(self.net.activation, grad if masks[i - 1] is None else grad.mul_(masks[i - 1]), befores[i - 1])
+                mask = masks[i - 1]
+                grad = _derivative(self.net.activation, grad if mask is None else grad.mul_(mask), befores[i - 1])
         if shares is not None:
             grad = grad if dropped is None else grad * dropped
             per_share = torch.einsum("bd,bkd->k", grad, x.float())

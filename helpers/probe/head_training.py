@@ -187,7 +187,8 @@ def train_head(
     plateau = _watch(settings, settings.plateau_monitor, 1e-4)
     best, early = _watch(settings, "monitor"), _watch(settings, settings.early_monitor)
     curves: dict[str, list[float]] = {}
-    kept, weights, step = 0, {}, 0
+    kept, step = 0, 0
+    weights: dict[str, Tensor] = {}
     for epoch in range(settings.epochs(per_epoch)):
         draws, loss_sum, seen = Draws(spec.seed, epoch), 0.0, 0
         order = torch.from_numpy(epoch_rows(source.train, settings.examples, draws.order))

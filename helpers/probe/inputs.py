@@ -1,4 +1,4 @@
-"""From what a user names (embeddings, labels, published setting names) to what a probe takes."""
+"""What of stored embeddings a probe sees: tokens, layers, windows; and which tracks of a split have any."""
 
 from __future__ import annotations
 
@@ -7,57 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from datasets.groundtruth.groundtruth import Groundtruth, match, without_suffix
-from datasets.groundtruth.values import Values, z_scored
+from datasets.groundtruth.values import Values
 from models.errors import ConfigError, GroundtruthError, StoreError, listed
 
-from ..data.find import LabelFiles, label_files, read_truths
 from ..extraction.embeddings import MEMORY, NPY_SUFFIX, Choice, Rows, embedding_names, load_rows
-from ..metrics.tasks import get_task
-from .label_column import check_labels, column_of, cure
-from .run import ProbeSettings, Split
+from .run import Split
 
 log = logging.getLogger(__name__)
 LayerReduce = Literal["mean", "stack", "learned"]
 NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all tracks"}
-
-
-class TrainerSection(Protocol):
-    """The section trainer of a probe."""
-
-    max_epochs: int
-    max_steps: int | None
-    precision: str | int
-
-
-class OptimizerSection(Protocol):
-    """The section optimizer of a probe; its other keys are read by the names of ProbeSettings."""
-
-    name: Any
-    lr_grid: Sequence[float]
-
-
-class ModelSection(Protocol):
-    """The section model of a probe."""
-
-    hidden_units: int
-    num_layers: int
-    drop_out: float
-    input_drop_out: float
-    loss: str
-
-
-class WindowsSection(Protocol):
-    """Which windows of a track a probe sees."""
-
-    train_windows: str
-    val_windows: str
-    test_windows: str
-    aggregate: str
 
 
 @dataclass(frozen=True)
@@ -233,139 +196,3 @@ def read_split(
 def split_name(data: str, part: str) -> str:
     """What scores on a part of a data set are reported under: "mtt test"."""
     return f"{data} {NAMES.get(part, part)}".strip()
-
-
-def read_targets(
-    task: str,
-    groundtruth: str | None,
-    metadata_dir: str | None,
-    label_column: str | None,
-    split_seed: int,
-    group_column: str | None = None,
-    folds: int = 0,
-    out_dir: Path | None = None,
-) -> dict[str, Any]:
-    """Groundtruth (or, for a regression, z-scored Values) by split: train, val, test, or {"all": ...} for cross-validation.
-
-    groundtruth: one file for all; metadata_dir: a folder of groundtruth-train, -val and -test files, whose labels.txt, where there is one, gives
-    the labels' order.
-
-    label_column: of the labels, or of the one value; of the task key a column named key is found. Labels that are numbers in truth are refused.
-
-    Raises GroundtruthError or ConfigError for what is not there or does not fit.
-    """
-    if (groundtruth is None) == (metadata_dir is None):
-        raise ConfigError(
-            "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
-        )
-    files = label_files(metadata_dir) if metadata_dir else {}
-    if get_task(task).numeric:
-        if group_column is not None:
-            raise ConfigError("Groups are for labels: leave data.group_column out where numbers are predicted.")
-        return _read_values(groundtruth, files, metadata_dir, label_column, folds)
-    order = Path(metadata_dir or "") / "labels.txt"
-    names = order if files and order.is_file() else None
-    splits = ("all",) if folds else ("train", "val", "test")
-    first = str(groundtruth or files["train"])
-    column = column_of(task, first, label_column)
-    try:
-        truths = read_truths(LabelFiles(groundtruth, files, column, group_column, split_seed, names), splits, out_dir)
-    except GroundtruthError as error:
-        raise GroundtruthError(f"{error}{cure(error, first)}") from None
-    check_labels(task, truths, str(groundtruth or metadata_dir), column)
-    return dict(truths)
-
-
-def _read_values(
-    groundtruth: str | None, files: Mapping[str, str], metadata_dir: str | None, column: str | None, folds: int
-) -> dict[str, Any]:
-    """Values by split, z-scored by the development tracks; of a cross-validation all of them, z-scored by all: their scale alone is known then."""
-    read = {split: Values.read(path, column) for split, path in files.items()}
-    whole = None if read else Values.read(str(groundtruth), column)
-    found = whole.splits if whole is not None else read
-    if len({tuple(truth.labels) for truth in found.values()}) > 1:
-        raise GroundtruthError(f"The splits in {metadata_dir} have different values: {[t.labels for t in found.values()]}.")
-    if folds:
-        parts = list(found.values())
-        keys = [key for part in parts for key in part.keys]
-        every = whole or Values(keys, parts[0].labels, np.concatenate([part.numbers for part in parts]))
-        return z_scored({"all": every}, by=("all",))
-    if absent := [s for s in ("train", "val", "test") if s not in found]:
-        raise GroundtruthError(
-            f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
-        )
-    return z_scored(found)
-
-
-def probe_settings(
-    trainer: TrainerSection,
-    optimizer: OptimizerSection,
-    model: ModelSection,
-    batch_size: int,
-    standardise: bool,
-    data: WindowsSection | None = None,
-    task: str | None = None,
-) -> ProbeSettings:
-    """Return ProbeSettings of sections with the published names.
-
-    Args:
-        trainer, optimizer, model: the sections.
-        batch_size: tracks or windows per step.
-        standardise: z-score the inputs.
-        data: how windows are used; None: one vector per track.
-        task: what is asked; None: the one of `data`, or tags.
-    """
-    names = (
-        "monitor", "scheduler", "weight_decay", "max_lr", "max_lr_epochs", "warmup_epochs", "base_lr", "gamma", "warmup_steps", "plateau_patience",
-        "plateau_monitor", "early_stopping", "early_monitor", "keep",
-    )  # fmt: skip
-    asked: dict[str, Any] = {}
-    if data is not None:
-        _check_aggregate(data)
-        examples = "random_row" if data.train_windows == "random" else "row"
-        asked = {"aggregate": data.aggregate, "examples": examples}
-    if task is not None:
-        asked["task"] = task
-    return ProbeSettings(
-        hidden=model.hidden_units,
-        num_layers=model.num_layers,
-        dropout=model.drop_out,
-        input_dropout=model.input_drop_out,
-        loss=model.loss,
-        max_epochs=trainer.max_epochs,
-        max_steps=trainer.max_steps,
-        precision=str(trainer.precision),  # type: ignore[arg-type]
-        batch_size=batch_size,
-        standardise=standardise,
-        optimizer=optimizer.name,
-        lr_grid=tuple(optimizer.lr_grid),
-        **{name: getattr(optimizer, name) for name in names},
-        **asked,
-    )
-
-
-def _check_aggregate(data: WindowsSection) -> None:
-    """Raise ConfigError for an aggregation where tracks have one window."""
-    lacking = [f"data.{part}_windows" for part in ("val", "test") if getattr(data, f"{part}_windows") != "each"]
-    needed = ("data.val_windows", "data.test_windows") if data.aggregate == "best" else ("data.test_windows",)
-    if data.aggregate != "mean_prob" and (wrong := [name for name in needed if name in lacking]):
-        raise ConfigError(
-            f"data.aggregate={data.aggregate} puts a track's windows together, and there is one per track: set {' and '.join(wrong)} to each, or "
-            "leave data.aggregate at mean_prob."
-        )
-
-
-def probe_inputs(data: Any) -> Inputs:
-    """Return the inputs that the section `data` of ex_tl.py names."""
-    return Inputs(
-        types=data.types,
-        reduce=data.reduce,
-        token_size=data.token_size,
-        layers=tuple(data.layers or ()),
-        layer_reduce=data.layer_reduce,
-        train=data.train_windows,
-        val=data.val_windows,
-        test=data.test_windows,
-        seed=data.split_seed,
-        memory=data.memory_gb * 1e9,
-    )

@@ -296,8 +296,8 @@ def check_truths(splits: Sequence[Targets], labels: Sequence[str], monitor: str 
 
 
 def _check_classes(splits: Sequence[Targets], labels: Sequence[str]) -> None:
-    """One class in all splits is refused, in one of them told: a head that always names it is right there."""
-    of = [[label for label, there in zip(labels, split.y.any(axis=0)) if there] for split in splits]
+    """Refuse one class in all splits, and log it in one of them: a head that always names it is right there."""
+    of = [[label for label, there in zip(labels, np.asarray(split.y.any(axis=0))) if there] for split in splits]
     if len({label for found in of for label in found}) == 1:
         raise GroundtruthError(
             f"All tracks are of the class '{of[0][0]}': there is nothing to tell apart. Add tracks of other classes, or choose another column "
@@ -310,9 +310,9 @@ def _check_classes(splits: Sequence[Targets], labels: Sequence[str]) -> None:
 
 def _uneven(y: np.ndarray, labels: Sequence[str]) -> str:
     """Which labels no track has, and which every track has."""
-    none, every = ([label for label, odd in zip(labels, which) if odd] for which in (~y.any(axis=0), y.all(axis=0)))
-    said = [f"{what} {listed(found, 5)}" for what, found in (("no track has", none), ("every track has", every)) if found]
-    return ", ".join(said) or "each label on some tracks"
+    none, every = ([label for label, odd in zip(labels, np.asarray(which)) if odd] for which in (~y.any(axis=0), y.all(axis=0)))
+    words = [f"{what} {listed(found, 5)}" for what, found in (("no track has", none), ("every track has", every)) if found]
+    return ", ".join(words) or "each label on some tracks"
 
 
 def _finite_rows(x: np.ndarray) -> np.ndarray:

@@ -168,7 +168,8 @@ def _per_row(chance: float | Sequence[float] | None, n: int) -> list[float]:
 
 def _row(row: str, i: int, frame: _Frame, row_height: int, systems: Sequence[Dots]) -> list[Part]:
     """A row's name, guide, intervals and markers."""
-    y, out = frame.top + row_height * (i + 0.5), []
+    y = frame.top + row_height * (i + 0.5)
+    out: list[Part] = []
     lines = textwrap.wrap(row, 22)[:2] if row_height >= 28 else [row]
     for k, line in enumerate(lines):
         at = y + 4 + 13 * (k - (len(lines) - 1) / 2)

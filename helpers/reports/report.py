@@ -187,7 +187,7 @@ def _example(example: Example) -> dict[str, Any]:
     missed = [int(i) for i in order[example.top :] if truth[i]]
     by = f" by {example.system}" if example.system else ""
     beyond = f", then the true labels beyond the first {example.top}" if missed else ""
-    names = ", ".join(example.labels[i] for i in np.flatnonzero(truth)) or "none"
+    names = ", ".join(example.labels[i] for i in np.flatnonzero(truth).tolist()) or "none"
     summary = f"Mel spectrogram of {example.name}, {example.seconds:.1f} seconds, {example.mel.shape[1]} bands"
     axis = Markup('<div class="axis"><span>0 s</span><span>{:.1f} s</span><span>{:.1f} s</span></div>')
     picture = spectrogram(example.mel, summary) + axis.format(example.seconds / 2, example.seconds)

@@ -133,12 +133,12 @@ def saved_systems(folders: Sequence[str | Path]) -> list[SystemScores]:
 
 def _apart(systems: Sequence[SystemScores], folders: Sequence[str | Path]) -> list[str]:
     """What tells results apart: the settings of their embeddings that differ, or else their folders, no longer than needed."""
-    said = []
+    words = []
     for key in ("types", "reduce", "layers", "layer_reduce", "test_windows"):
         values = [system.settings.get(key) for system in systems]
         if any(value != values[0] for value in values):
-            said.append([f"{key} {'none' if value is None else value}" for value in values])
-    names = [", ".join(parts) for parts in zip(*said)]
+            words.append([f"{key} {'none' if value is None else value}" for value in values])
+    names = [", ".join(parts) for parts in zip(*words)]
     if len(set(names)) == len(systems):
         return names
     places = [Path(folder).resolve() for folder in folders]

@@ -23,7 +23,7 @@ from datasets.mtg_jamendo import MTG_JAMENDO, SHA256
 from datasets.published.command import main
 from datasets.published.dataset import NAMES, TASKS, get_set
 from datasets.published.label_table import LabelTable
-from helpers.probe.inputs import read_targets
+from helpers.probe.targets import read_targets
 from models.errors import DataSetError
 
 ROOT = Path(__file__).resolve().parents[3]

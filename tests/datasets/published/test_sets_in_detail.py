@@ -21,7 +21,7 @@ from datasets.nsynth import FAMILIES, FOLDERS, NSYNTH
 from datasets.published.command import main
 from datasets.store.track_store import TrackStore
 from datasets.vocalset import TEST_SINGERS, VOCALSET
-from helpers.probe.inputs import read_targets
+from helpers.probe.targets import read_targets
 from models.errors import DataSetError
 from tests.datasets.published.test_archives import tarred, zipped
 from tests.server import serving

@@ -15,10 +15,10 @@ from datasets.store.track_store import TrackStore
 from helpers.data.find import Tracks
 from helpers.evaluation import study as studies
 from helpers.evaluation.comparison import mel_name
-from helpers.evaluation.study import TRAINED, UNTRAINED, folds_study, split_study
+from helpers.evaluation.study import TRAINED, UNTRAINED, ProbeSetup, folds_study, split_study
 from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import TASKS, get_task
-from helpers.probe.inputs import Inputs
+from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings
 from helpers.reports.report import write_report
 
@@ -46,10 +46,10 @@ def found(request, tmp_path, monkeypatch):
             writer.append(name, (row + 0.5 * rng.standard_normal((8, C))).astype(np.float32))
         writer.seal()
 
-    def embed(net, store, out, name, block, batch_size):
+    def embed(net, store, out, name, probe):
         if not out.exists():
             with TrackStore.create(
-                out / "embeddings.h5", (C,), "float32", {"block": block, "network": {"embed_dim": C}}
+                out / "embeddings.h5", (C,), "float32", {"block": probe.layer, "network": {"embed_dim": C}}
             ) as writer:
                 for track, row in zip(names, z):
                     noise = 0.2 if name == TRAINED else 3.0
@@ -61,17 +61,16 @@ def found(request, tmp_path, monkeypatch):
     return task, Tracks(store=tmp_path / "mels.h5", truths=truths, name="toy"), tmp_path
 
 
-def settings(task: str) -> ProbeSettings:
-    return ProbeSettings(task=task, hidden=16, max_epochs=25, batch_size=16, max_lr=1e-2, warmup_epochs=1, max_lr_epochs=10)
+def setup(task: str) -> ProbeSetup:
+    settings = ProbeSettings(task=task, hidden=16, max_epochs=25, batch_size=16, max_lr=1e-2, warmup_epochs=1, max_lr_epochs=10)
+    return ProbeSetup(Protocol(settings, seeds=(0, 1)), layer=3, batch_size=4)
 
 
 def test_on_a_split(found):
     task, tracks, folder = found
     truths = {part: truth for part, truth in tracks.truths.items() if part != "all"}
-    study = split_study(
-        NETWORK, NETWORK, Tracks(store=tracks.store, truths=truths, name="toy"), folder, seeds=(0, 1), settings=settings(task),
-        inputs=Inputs(), block=3, batch_size=4, mels=tracks.store,
-    )  # fmt: skip
+    split = Tracks(store=tracks.store, truths=truths, name="toy")
+    study = split_study(NETWORK, NETWORK, split, folder, setup(task), tracks.store)
     (folder / "history.json").write_text(json.dumps([{"epoch": 0, "train_loss": 0.5}, {"epoch": 1, "train_loss": 0.4}]))
     assert [one.name for one in study.scores] == [TRAINED, UNTRAINED, mel_name(task)]
     assert all(one.task == task for one in study.scores)
@@ -99,10 +98,8 @@ def test_by_cross_validation(found):
         (where / "history.json").write_text("[]")
         return NETWORK
 
-    study = folds_study(
-        pretrain, NETWORK, Tracks(store=tracks.store, truths={"all": tracks.truths["all"]}, name="toy"), folder, folds=3, repeats=1,
-        settings=settings(task), types="c", reduce="mean", block=3, batch_size=4,
-    )  # fmt: skip
+    whole = Tracks(store=tracks.store, truths={"all": tracks.truths["all"]}, name="toy")
+    study = folds_study(pretrain, NETWORK, whole, folder, setup(task), tracks.store, folds=3, repeats=1)
     assert len(made) == 3
     assert all(one.folds is not None and one.task == task for one in study.scores)
     sign = get_task(task).main.sign

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from helpers.probe.inputs import read_targets
+from helpers.probe.targets import read_targets
 from models.errors import GroundtruthError
 
 SPLIT = ["train"] * 8 + ["val"] * 2 + ["test"] * 2

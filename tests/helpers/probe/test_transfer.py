@@ -10,9 +10,10 @@ from datasets.store.track_store import TrackStore
 from helpers.evaluation.comparison import compare_systems
 from helpers.evaluation.few_label import drawn, subset
 from helpers.extraction.embeddings import Choice, load_rows
-from helpers.probe.inputs import Inputs, check_tracks, layer_folders, read_split, read_targets
+from helpers.probe.inputs import Inputs, check_tracks, layer_folders, read_split
 from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings, Split
+from helpers.probe.targets import read_targets
 from models.errors import ConfigError, GroundtruthError, StoreError
 
 C = 4
