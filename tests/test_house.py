@@ -21,7 +21,7 @@ ALLOWED = {  # folder -> project packages that it may import
 }
 FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
-FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below (helpers.runs is a command: a door like ex_*)
+FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
         "errors card windows randomness prefetch _torchvision _alias", "frontend", "audio",
         "heads objective encoder vectors tagging overview onnx_file formats", "weights", " ".join(FAMILIES), "registry", "export finetune hear",
@@ -29,7 +29,7 @@ FLOORS = {  # bottom to top; a module imports those of its own floor and of the 
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),
     "helpers": (
         "utils", "schedules", "runtime", "metrics", "reports", "training", "experiments", "data", "families", "extraction", "prediction",
-        "probe", "evaluation", "commands", "paper runs",
+        "probe", "evaluation", "commands", "paper", "runs",
     ),
 }  # fmt: skip
 CLOSED = {  # library -> the only packages that may import it
