@@ -11,7 +11,7 @@ from helpers.evaluation.baselines import STRENGTHS, mel_statistics, run_linear_m
 from helpers.evaluation.crossval import cross_validate, linear_fit, probe_fit, repeated_folds, stratified_folds
 from helpers.probe.run import ProbeSettings, Split
 from models.errors import ConfigError, GroundtruthError, StoreError
-from tests.helpers.probe.test_probe import LABELS, planted
+from tests.helpers.probe.planted import LABELS, planted
 
 
 @pytest.fixture

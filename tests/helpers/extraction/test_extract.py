@@ -1,6 +1,6 @@
-from __future__ import annotations
+"""Extraction over a store: every window of every track and block, files per track, precision, progress."""
 
-from pathlib import Path
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -8,38 +8,13 @@ import torch
 
 from datasets.store.track_store import TrackStore
 from helpers.extraction.extract import ExtractionSettings, extract_embeddings, extract_logits
-from helpers.extraction.job import Job
 from helpers.probe.run import load_embeddings
 from models.errors import ConfigError, StoreError
 from models.frontend import normalise
 from models.maest import MAEST
 from models.weights.head_origin import weights_sha256
 from models.windows import left_padding, plan_windows
-
-LENGTH, WIDTH, CLASSES = 48, 16, 5
-ATTRS = {"kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000, "hop": 256}
-FRAMES = (48, 100, 20, 53, 240, 3, 96, 49)  # one window, several, short ones, with and without a tail worth a window
-
-
-def network(seed: int = 0, **more) -> MAEST:
-    torch.manual_seed(seed)
-    settings = {"input_t": LENGTH, "n_classes": CLASSES, "embed_dim": WIDTH, "depth": 3, "num_heads": 2, **more}
-    return MAEST(**settings).eval()
-
-
-def mel_store(folder: Path, frames=FRAMES, attrs=ATTRS, seed: int = 0) -> Path:
-    rng = np.random.default_rng(seed)
-    path = folder / "mels.h5"
-    with TrackStore.create(path, (96,), "float16", attrs) as writer:
-        for i, n in enumerate(frames):
-            writer.append(f"a/{i}.flac", (4 * rng.random((n, 96))).astype(np.float16))
-        writer.seal()
-    return path
-
-
-@pytest.fixture
-def mels(tmp_path) -> Path:
-    return mel_store(tmp_path)
+from tests.helpers.extraction.small_extraction import CLASSES, FRAMES, LENGTH, WIDTH, network
 
 
 def plain(net: MAEST, mel: np.ndarray, hop: int, tail: str, block: int) -> np.ndarray:
@@ -156,223 +131,6 @@ def test_files_per_track(mels, tmp_path):
     (tmp_path / "n" / "1" / "settings.json").unlink()
     with pytest.raises(StoreError, match="files of unknown settings"):
         extract_embeddings(net, mels, tmp_path / "n", [1], settings=ExtractionSettings(format="npy"))
-
-
-def test_names_that_would_leave_the_folder_are_refused(tmp_path):
-    with TrackStore.create(tmp_path / "mels.h5", (96,), "float16", ATTRS) as writer:
-        writer.append("../../evil.flac", np.ones((48, 96), np.float16))
-        writer.seal()
-    with pytest.raises(StoreError, match="cannot be file names"):
-        extract_embeddings(network(), tmp_path / "mels.h5", tmp_path / "out", [1], settings=ExtractionSettings(format="npy"))
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["mels.h5"]
-
-
-def test_run_again_does_no_work(mels, tmp_path, monkeypatch):
-    net = network()
-    first = extract_embeddings(net, mels, tmp_path / "out", [0, 1])
-    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.h5")}
-    monkeypatch.setattr(Job, "_forward", lambda *a: pytest.fail("computed"))
-    again = extract_embeddings(net, mels, tmp_path / "out", [0, 1])
-    assert again.paths == first.paths
-    assert (again.n_new, again.n_windows) == (0, 0)
-    assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.h5")}
-
-
-def test_other_data_under_the_same_names_are_refused(mels, tmp_path):
-    net, other = network(), tmp_path / "other"
-    other.mkdir()
-    longer = mel_store(other, frames=(*FRAMES[:6], 200, *FRAMES[7:]))
-    for kind in (extract_logits, lambda *arguments: extract_embeddings(*arguments, [0])):
-        kind(net, mels, tmp_path / "out")
-        with pytest.raises(
-            StoreError, match=r"has 2 windows of 'a/6.flac', .*gives 5, and so of 1 of 8 tracks: it was made of other data"
-        ):
-            kind(net, longer, tmp_path / "out")
-
-
-def content(folder: Path) -> dict[str, list]:
-    stores = {path.relative_to(folder).as_posix(): TrackStore.open([path]) for path in sorted(folder.rglob("*.h5"))}
-    return {key: [(name, store.read(name).tobytes()) for name in store.names] for key, store in stores.items()}
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 7])
-def test_stopped_anywhere_and_resumed_it_writes_the_same_bits(mels, tmp_path, monkeypatch, batch_size):
-    net = network()
-    extract_embeddings(net, mels, tmp_path / "whole", [0, 2], settings=ExtractionSettings(batch_size=batch_size))
-    want, n_batches = content(tmp_path / "whole"), []
-    forward = Job._forward
-
-    def stops(after):
-        def limited(self, mel, compute):
-            n_batches.append(len(mel))
-            if len(n_batches) > after:
-                raise KeyboardInterrupt
-            return forward(self, mel, compute)
-
-        return limited
-
-    total = -(-sum(len(plan_windows(n, LENGTH)) for n in FRAMES) // batch_size)
-    for after in [n for n in (0, 1, 2, 4) if n < total]:
-        out = tmp_path / f"{after}"
-        n_batches.clear()
-        monkeypatch.setattr(Job, "_forward", stops(after))
-        with pytest.raises(KeyboardInterrupt):
-            extract_embeddings(net, mels, out, [0, 2], settings=ExtractionSettings(batch_size=batch_size))
-        monkeypatch.setattr(Job, "_forward", forward)
-        extract_embeddings(net, mels, out, [0, 2], settings=ExtractionSettings(batch_size=batch_size))
-        assert content(out) == want
-
-
-def test_killed_between_sealing_and_tidying_up(mels, tmp_path, monkeypatch):
-    from datasets.store import files as store_files
-
-    net = network()
-    part_path = store_files.part_path
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            Path, "unlink", lambda self, **k: (_ for _ in ()).throw(KeyboardInterrupt) if self.suffix == ".part" else None
-        )
-        with pytest.raises(KeyboardInterrupt):
-            extract_embeddings(net, mels, tmp_path / "out", [1])
-    sealed = tmp_path / "out" / "1" / "embeddings.h5"
-    assert sealed.exists()
-    assert part_path(sealed).exists()
-    extract_embeddings(net, mels, tmp_path / "out", [1])
-    assert sorted(p.name for p in sealed.parent.iterdir()) == ["embeddings.h5", "windows"]
-    assert [p.name for p in (sealed.parent / "windows").iterdir()] == ["windows.h5"]
-
-
-@pytest.mark.parametrize("fails_at", [0, 3, 10, 21])
-def test_a_full_disk_leaves_what_was_written(mels, tmp_path, monkeypatch, fails_at):
-    import errno
-    import os
-
-    from datasets.store import writer as store_writer
-
-    net = network()
-    extract_embeddings(net, mels, tmp_path / "whole", [0, 2])
-    write, calls = store_writer._write_all, []
-
-    def full(handle, data):
-        calls.append(1)
-        if len(calls) > 4 + fails_at:  # 4 headers first
-            os.write(handle, bytes(data)[: len(data) // 2])  # a torn write, then no more room
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        write(handle, data)
-
-    monkeypatch.setattr(store_writer, "_write_all", full)
-    with pytest.raises(StoreError, match="no space left"):
-        extract_embeddings(net, mels, tmp_path / "out", [0, 2])
-    whole = TrackStore.open(tmp_path / "whole" / "0")
-    for path in (tmp_path / "out").rglob("*.journal"):
-        if TrackStore.state(path.with_name(path.name.removesuffix(".journal"))) == "parts" and path.parent.name == "0":
-            written = TrackStore.open(path.parent)
-            for name in written.names:
-                np.testing.assert_array_equal(written.read(name), whole.read(name))
-    monkeypatch.setattr(store_writer, "_write_all", write)
-    extract_embeddings(net, mels, tmp_path / "out", [0, 2])
-    assert content(tmp_path / "out") == content(tmp_path / "whole")
-
-
-def test_a_full_disk_with_files_per_track(mels, tmp_path, monkeypatch):
-    import errno
-
-    net, save, calls = network(), np.save, []
-
-    def full(*args, **kwargs):
-        calls.append(1)
-        if len(calls) > 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(*args, **kwargs)
-
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(StoreError, match=r"Could not write .*a/3\.flac\.embeddings\.npy: No space left"):
-        extract_embeddings(net, mels, tmp_path / "out", [1], settings=ExtractionSettings(format="npy"))
-    assert sorted(p.name for p in (tmp_path / "out" / "1" / "a").iterdir()) == [f"{i}.flac.embeddings.npy" for i in range(3)]
-    monkeypatch.setattr(np, "save", save)
-    assert (
-        extract_embeddings(net, mels, tmp_path / "out", [1], settings=ExtractionSettings(format="npy")).n_new == len(FRAMES) - 3
-    )
-
-
-class TestRefusals:
-    @pytest.mark.parametrize(
-        ("attrs", "match"),
-        [
-            ({"front_end": "maest-torch"}, "front_end"),
-            ({"sample_rate": 24000}, "sample_rate"),
-            ({"kind": "embeddings"}, "kind"),
-            ({"hop": 160}, "hop"),
-        ],
-    )
-    def test_a_store_of_another_front_end(self, tmp_path, attrs, match):
-        path = mel_store(tmp_path, attrs={**ATTRS, **attrs})
-        with pytest.raises(StoreError, match=match):
-            extract_embeddings(network(), path, tmp_path / "out", [1])
-        assert not (tmp_path / "out").exists()
-
-    def test_output_of_other_settings_or_weights(self, mels, tmp_path):
-        extract_embeddings(network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(batch_size=4))
-        for change, match in (({"tail": "shift"}, "tail"), ({"half_overlap": True}, "hop_frames"), ({"model": "other"}, "model")):
-            with pytest.raises(StoreError, match=match):
-                extract_embeddings(network(), mels, tmp_path / "out", [1], ExtractionSettings(**change))
-        with pytest.raises(StoreError, match="weights_sha256"):
-            extract_embeddings(network(seed=1), mels, tmp_path / "out", [1])
-        with pytest.raises(StoreError, match="float16"):
-            extract_embeddings(network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(dtype="float16"))
-        extract_embeddings(
-            network(), mels, tmp_path / "out", [1], settings=ExtractionSettings(batch_size=7)
-        )  # not a setting of the result
-        extract_embeddings(network(), mels, tmp_path / "few", [1], names=["a/1.flac"])
-        with pytest.raises(
-            StoreError, match="lacks 7 of the 8 tracks asked for: it was made of other data. Give each collection"
-        ):
-            extract_embeddings(network(), mels, tmp_path / "few", [1])
-
-    def test_unsealed_output_of_other_weights(self, mels, tmp_path, monkeypatch):
-        with monkeypatch.context() as patched:
-            patched.setattr(Job, "_forward", lambda *a: 1 / 0)
-            with pytest.raises(ZeroDivisionError):
-                extract_embeddings(network(), mels, tmp_path / "out", [1])
-        with pytest.raises(StoreError, match="weights_sha256"):
-            extract_embeddings(network(seed=1), mels, tmp_path / "out", [1])
-        assert extract_embeddings(network(), mels, tmp_path / "out", [1]).n_new == len(FRAMES)
-
-    @pytest.mark.parametrize(
-        ("change", "match"),
-        [
-            ({"blocks": [3]}, "Blocks \\[3\\] .* 0 to 2"),
-            ({"blocks": []}, "Blocks none"),
-            ({"clip_frames": 500}, "Windows of 500 frames"),
-            ({"tail": "cut"}, "tail is 'cut'"),
-            ({"batch_size": 0}, "batch_size is 0"),
-            ({"precision": "16-true"}, "16-true' is not known"),
-            ({"dtype": "int8"}, "dtype is 'int8'"),
-            ({"format": "csv"}, "format is 'csv'"),
-            ({"pool": "mean"}, "pool is for format npy"),
-            ({"format": "npy", "pool": "max"}, "pool is 'max'"),
-        ],
-    )
-    def test_settings(self, mels, tmp_path, change, match):
-        change = dict(change)
-        blocks = change.pop("blocks", [1])
-        with pytest.raises(ConfigError, match=match):
-            extract_embeddings(network(), mels, tmp_path / "out", blocks, ExtractionSettings(**change))
-        assert not (tmp_path / "out").exists()
-
-    def test_values_that_are_not_finite_name_the_track(self, mels, tmp_path):
-        net = network()
-        with torch.no_grad():
-            net.blocks[0].mlp.fc1.bias[0] = float("nan")
-        with pytest.raises(StoreError, match=r"NaN or infinite values for 'a/0\.flac'"):
-            extract_embeddings(net, mels, tmp_path / "out", [1])
-
-    def test_float16_does_not_overflow_silently(self, mels, tmp_path):
-        net = network()
-        with torch.no_grad():
-            net.cls_token.fill_(1e5)
-        with pytest.raises(StoreError, match="more than float16 holds"):
-            extract_embeddings(net, mels, tmp_path / "out", [0], settings=ExtractionSettings(dtype="float16"))
 
 
 def test_float16_and_autocast_are_close(mels, tmp_path):

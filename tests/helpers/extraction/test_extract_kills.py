@@ -8,7 +8,7 @@ import torch
 
 from datasets.store.track_store import TrackStore
 from helpers.extraction.extract import ExtractionSettings, extract_embeddings
-from tests.helpers.extraction.test_extract import content, mel_store, network
+from tests.helpers.extraction.small_extraction import content, mel_store, network
 from tests.kill import run_with_kills
 
 FRAMES = tuple(48 + 37 * (i % 11) for i in range(250))

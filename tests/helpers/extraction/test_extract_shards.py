@@ -19,7 +19,7 @@ from helpers.extraction.shards import Place, Recipe, extract_in_shards
 from helpers.families import get_family
 from models.errors import ClusterError, ConfigError, StoreError, WeightsError
 from models.weights.head_origin import weights_sha256
-from tests.helpers.extraction.test_extract import mel_store
+from tests.helpers.extraction.small_extraction import mel_store
 
 FRAMES = tuple(60 + 37 * (i % 7) for i in range(23))
 SETTINGS = ExtractionSettings(batch_size=4)

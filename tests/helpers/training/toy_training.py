@@ -15,8 +15,12 @@ from torch.utils.data import DataLoader
 
 from helpers.training import fit as training
 from helpers.training.settings import HardwareSettings, TrainingSettings
+from models.maest.augment import Masking
+from models.maest.objective import SupervisedObjective
 
 BANDS, FRAMES, LABELS = 12, 40, 6
+RUN = dict(accelerator="cpu", precision="32", show_progress=False)
+PLAIN = dict(mixup_alpha=0.0, masking=Masking(do=False))
 
 
 def fit(objective, data, **named):
@@ -50,6 +54,15 @@ class ToyNet(nn.Module):
         if self.distilled_type == "separated":
             return self.head(features), self.head_dist(features), features
         return self.head(features), features
+
+
+def objective(seed=0, **settings):
+    torch.manual_seed(seed)
+    return SupervisedObjective(ToyNet(), **settings)
+
+
+def without_time(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
 
 def items(n: int, seed: int = 0, windows: int = 1) -> dict[str, np.ndarray]:
