@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.equal_results import COMMANDS, STORED, differences, fingerprints, machine, run_all
+from tests.equal_results import STORED, differences, fingerprints, machine
+from tests.equal_results_commands import COMMANDS, run_all
 
 pytestmark = pytest.mark.slow
 
