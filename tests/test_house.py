@@ -39,26 +39,6 @@ CLOSED = {  # library -> the only packages that may import it
 }
 MOST_LINES = 350
 
-# Files that are still too long. This list shrinks to nothing; nothing is added.
-LONG = {
-    "helpers/extraction/embeddings.py",
-    "helpers/probe/inputs.py",
-    "tests/datasets/groundtruth/test_groundtruth.py",
-    "tests/datasets/loading/test_datamodule.py",
-    "tests/datasets/prepare/test_prepare.py",
-    "tests/datasets/prepare/test_shards.py",
-    "tests/datasets/store/test_store_faults.py",
-    "tests/equal_results.py",
-    "tests/helpers/experiments/test_sacred_glue.py",
-    "tests/helpers/extraction/test_extract.py",
-    "tests/helpers/paper/test_paper_engine.py",
-    "tests/helpers/paper/test_paper_tables.py",
-    "tests/helpers/probe/test_probe.py",
-    "tests/helpers/training/test_resume.py",
-    "tests/helpers/training/test_training.py",
-    "tests/test_ssl_commands.py",
-}
-
 
 @pytest.mark.parametrize("folder", PACKAGES)
 def test_doors_open_one_way_only(folder):
@@ -141,7 +121,7 @@ def test_imports_are_seen_wherever_they_stand(tmp_path, monkeypatch):
 def test_files_are_short():
     found = [path for folder in (*PACKAGES, "tests", "benchmarks") for path in files(folder)] + sorted(ROOT.glob("*.py"))
     long = {path.relative_to(ROOT).as_posix(): n for path in found if (n := len(path.read_text().splitlines())) > MOST_LINES}
-    assert not (new := {name: n for name, n in long.items() if name not in LONG}), new
+    assert not long
 
 
 def test_outside_its_folder_nothing_in_models_names_a_family():

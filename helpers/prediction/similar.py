@@ -20,8 +20,9 @@ from datasets.store.track_store import TrackStore
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError, nearest
 
-from ..extraction.embeddings import TOKENS, Reduce, check_types, load_embeddings, select_tokens
+from ..extraction.embeddings import load_embeddings
 from ..extraction.settings import ExtractionSettings
+from ..extraction.tokens import TOKENS, Reduce, check_types, select_tokens
 from ..reports.track_page import readable
 from ..runtime.devices import autocast
 

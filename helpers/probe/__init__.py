@@ -1,5 +1,5 @@
 """One head on one split of embeddings."""
 
-from ..extraction.embeddings import select_tokens
+from ..extraction.tokens import select_tokens
 
 __all__ = ["select_tokens"]

@@ -15,7 +15,9 @@ from datasets.groundtruth.groundtruth import Groundtruth, match, without_suffix
 from datasets.groundtruth.values import Values
 from models.errors import ConfigError, GroundtruthError, StoreError, listed
 
-from ..extraction.embeddings import MEMORY, NPY_SUFFIX, Choice, Rows, embedding_names, load_rows
+from ..extraction.embedding_sources import NPY_SUFFIX
+from ..extraction.embeddings import MEMORY, Rows, embedding_names, load_rows
+from ..extraction.tokens import Choice
 from .run import Split
 
 log = logging.getLogger(__name__)

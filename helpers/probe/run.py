@@ -21,7 +21,8 @@ from models.errors import ConfigError, GroundtruthError, listed
 from models.heads import ProbeHead
 from models.weights.head_origin import LAYER, LOSS, SHA
 
-from ..extraction.embeddings import load_embeddings, select_tokens
+from ..extraction.embeddings import load_embeddings
+from ..extraction.tokens import select_tokens
 from ..metrics.aggregation import AGGREGATIONS, aggregate
 from ..metrics.metric import Predictions, mean_of_outputs
 from ..metrics.scores import SystemScores

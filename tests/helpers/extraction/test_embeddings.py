@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from datasets.store.track_store import TrackStore
-from helpers.extraction.embeddings import Choice, embedding_names, load_rows
+from helpers.extraction.embeddings import embedding_names, load_rows
+from helpers.extraction.tokens import Choice
 from helpers.probe.run import load_embeddings, select_tokens
 from models.errors import ConfigError, GroundtruthError, StoreError
 

@@ -9,7 +9,8 @@ from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.store.track_store import TrackStore
 from helpers.evaluation.comparison import compare_systems
 from helpers.evaluation.few_label import drawn, subset
-from helpers.extraction.embeddings import Choice, load_rows
+from helpers.extraction.embeddings import load_rows
+from helpers.extraction.tokens import Choice
 from helpers.probe.inputs import Inputs, check_tracks, layer_folders, read_split
 from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings, Split
