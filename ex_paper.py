@@ -28,6 +28,7 @@ from configs.schema_probe import ExTl
 from helpers.experiments.config_source import nested
 from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import run_folder
+from helpers.experiments.provenance import project_sources
 from helpers.paper.table import Registered, load_tables
 
 ROOT = Path(__file__).parent
@@ -48,7 +49,7 @@ ex = Experiment(
     ExPaper,
     named=configs.PAPER,
     root="out_dir",
-    sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
+    sources=project_sources(ROOT),
     base_dir=str(ROOT),
 )
 

@@ -21,6 +21,7 @@ import configs
 from configs.schema_probe import ExTl
 from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import metric_logger, run_folder
+from helpers.experiments.provenance import project_sources
 from helpers.utils.typed_config import build
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ ex = Experiment(
     ExTl,
     named=configs.PROBE,
     root="out_dir",
-    sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
+    sources=project_sources(ROOT),
     base_dir=str(ROOT),
 )
 

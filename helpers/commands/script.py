@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from models.errors import ConfigError
 
 from ..experiments.experiment import Experiment, Run
+from ..experiments.provenance import project_sources
 from ..training.same_training import ResumeRules
 from ..utils.typed_config import build
 from .continuing import continued_by, demo_without_data
@@ -69,7 +70,7 @@ def make_experiment(script: Script, doc: str) -> Experiment:
         aliases=script.aliases,
         implied=demo_without_data(script.file, script.demo, tuple(script.families)),
         continues=continued_by(rules, *TRAINING),
-        sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
+        sources=project_sources(ROOT),
     )
     for name, module in COMMANDS.items():
         _add(ex, script, name, module, rules)

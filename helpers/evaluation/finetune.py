@@ -24,7 +24,7 @@ from models.weights.checkpoints import read_checkpoint
 from ..metrics.aggregation import aggregate, check_aggregation
 from ..metrics.metric import Predictions
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import LOSS_CURVE, Task, get_task
+from ..metrics.tasks import LOSS_CURVE, TaskSettings
 from ..probe.inputs import refuse_shared, split_name
 from ..probe.run import Targets, check_truths
 from ..runtime.devices import autocast, resolve_accelerator, resolve_precision
@@ -58,7 +58,7 @@ class FineTuneSettings:
 
 
 @dataclass(frozen=True)
-class FineTuneProtocol:
+class FineTuneProtocol(TaskSettings):
     """How fine-tuned networks are judged.
 
     Attributes:
@@ -91,16 +91,6 @@ class FineTuneProtocol:
             )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"Fine-tuning needs one or more different seeds of 0 or more, not {list(self.seeds)}.")
-
-    @property
-    def spec(self) -> Task:
-        """The task."""
-        return get_task(self.task)
-
-    @property
-    def loss_name(self) -> str:
-        """The loss that is minimised."""
-        return self.spec.loss_name(self.loss)
 
     @property
     def curve(self) -> str:

@@ -91,3 +91,8 @@ def _number_space() -> str | None:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return None
+
+
+def project_sources(root: Path) -> list[Path]:
+    """Return the Python files of the project's packages below `root`: what every run stores beside its script."""
+    return [path for folder in ("configs", "models", "datasets", "helpers") for path in sorted((root / folder).rglob("*.py"))]

@@ -155,6 +155,23 @@ def get_task(name: str) -> Task:
     return TASKS[name]
 
 
+class TaskSettings:
+    """Base of settings dataclasses that have the fields `task` and `loss`, by name."""
+
+    task: str
+    loss: str
+
+    @property
+    def spec(self) -> Task:
+        """The task with its metrics. Raises ConfigError for an unknown one."""
+        return get_task(self.task)
+
+    @property
+    def loss_name(self) -> str:
+        """The loss that is minimised: "auto" is the task's usual one."""
+        return self.spec.loss_name(self.loss)
+
+
 def score(
     task: str, targets: np.ndarray, predictions: np.ndarray, labels: Sequence[str] = (), warn: bool = True
 ) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from models.errors import ConfigError, nearest
 from models.heads import Activation
 
 from ..metrics.aggregation import check_aggregation
-from ..metrics.tasks import Task, get_task
+from ..metrics.tasks import TaskSettings
 from ..schedules import exp_warmup_linear_down, warmup_cosine
 
 Scheduler = Literal["exp_warmup_linear_down", "cyclic", "exponential", "plateau", "warmup_cosine", "constant"]
@@ -21,7 +21,7 @@ CYCLE_STEPS = 145  # steps up, and as many down, of the cyclic schedule
 
 
 @dataclass(frozen=True)
-class ProbeSettings:
+class ProbeSettings(TaskSettings):
     """How a probe is trained. The defaults are MAEST's.
 
     hidden, num_layers, activation, dropout, input_dropout: the head (models.heads.ProbeHead); num_layers=1 is a linear probe.
@@ -103,16 +103,6 @@ class ProbeSettings:
         for name in (self.monitor, *(m for m in (self.plateau_monitor, self.early_monitor) if m != "monitor")):
             task.monitor(name)
         check_aggregation(self.aggregate, self.loss_name)
-
-    @property
-    def spec(self) -> Task:
-        """The task with its metrics."""
-        return get_task(self.task)
-
-    @property
-    def loss_name(self) -> str:
-        """The loss that is meant."""
-        return self.spec.loss_name(self.loss)
 
     @property
     def monitor_name(self) -> str:

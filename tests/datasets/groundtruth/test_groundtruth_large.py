@@ -1,5 +1,5 @@
-"""Groundtruths the way large ones are held and read: every test of test_groundtruth.py again with compact names, pyarrow and the cache, and what is
-special about these.
+"""Groundtruths the way large ones are held and read: every test of test_groundtruth.py and test_groundtruth_pickles.py again with compact names,
+pyarrow and the cache, and what is special about these.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from datasets.groundtruth.groundtruth import Groundtruth, match
 from datasets.utils import names
 from datasets.utils.names import Names
 from models.errors import GroundtruthError
+from tests.datasets.groundtruth.small_table import TABLE
 from tests.datasets.groundtruth.test_groundtruth import *  # noqa: F403  the same tests, under the fixture below
-from tests.datasets.groundtruth.test_groundtruth import TABLE
+from tests.datasets.groundtruth.test_groundtruth_pickles import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True)

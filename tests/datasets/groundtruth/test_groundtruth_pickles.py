@@ -11,20 +11,6 @@ import pytest
 from datasets.groundtruth.groundtruth import Groundtruth
 from models.errors import GroundtruthError
 
-TABLE = "path,labels\na/1.mp3,rock|loud\na/2.mp3,jazz\nb/3.mp3,\n"
-
-
-def rows_of(truth):
-    return {key: [truth.labels[c] for c in np.flatnonzero(truth.row(i))] for i, key in enumerate(truth.keys)}
-
-
-EXPECTED = {"a/1.mp3": ["loud", "rock"], "a/2.mp3": ["jazz"], "b/3.mp3": []}
-
-
-def read(tmp_path, text, name="labels.csv", **options):
-    (tmp_path / name).write_text(text, encoding="utf-8")
-    return Groundtruth.read(tmp_path / name, **options)
-
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_pickles_of_plain_data_and_arrays(tmp_path, protocol):

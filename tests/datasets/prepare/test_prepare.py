@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import fcntl
 import json
@@ -20,24 +19,13 @@ from datasets.store import files as store_files
 from datasets.store.track_store import TrackStore
 from models import audio
 from models.errors import AudioError, StoreError
+from tests.datasets.prepare.prepared import failed_of, same
 from tests.sound import folder_of, tune, write
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return folder_of(tmp_path_factory.mktemp("audio"), 12)
-
-
-def failed_of(out):
-    with open(out / "failed.csv", newline="") as file:
-        return {row["file"]: row["reason"] for row in csv.DictReader(file)}
-
-
-def same(a, b):
-    a, b = TrackStore.open(a), TrackStore.open(b)
-    assert a.names == b.names
-    assert a.attrs == b.attrs
-    assert all(np.array_equal(a.read(name), b.read(name)) for name in a.names)
 
 
 def test_mel_store(folder, tmp_path):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from datasets.prepare import prepare
 from datasets.store.track_store import TrackStore
+from tests.datasets.prepare.prepared import failed_of, same
 from tests.kill import run_with_kills
 from tests.sound import folder_of
 
@@ -19,18 +18,6 @@ from tests.sound import folder_of
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return folder_of(tmp_path_factory.mktemp("audio"), 12)
-
-
-def failed_of(out):
-    with open(out / "failed.csv", newline="") as file:
-        return {row["file"]: row["reason"] for row in csv.DictReader(file)}
-
-
-def same(a, b):
-    a, b = TrackStore.open(a), TrackStore.open(b)
-    assert a.names == b.names
-    assert a.attrs == b.attrs
-    assert all(np.array_equal(a.read(name), b.read(name)) for name in a.names)
 
 
 def command(folder, out, *more):
