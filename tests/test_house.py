@@ -46,7 +46,6 @@ LONG = {
     "ex_ssl.py",
     "helpers/experiments/experiment.py",
     "helpers/extraction/embeddings.py",
-    "helpers/paper/render.py",
     "tests/datasets/groundtruth/test_groundtruth.py",
     "tests/datasets/loading/test_datamodule.py",
     "tests/datasets/prepare/test_prepare.py",
@@ -55,7 +54,6 @@ LONG = {
     "tests/helpers/extraction/test_extract.py",
     "tests/helpers/paper/test_paper_engine.py",
     "tests/helpers/paper/test_paper_tables.py",
-    "tests/helpers/probe/test_probe.py",
     "tests/helpers/training/test_training.py",
     "tests/test_ssl_commands.py",
 }
