@@ -28,7 +28,7 @@ SCRIPTS = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl
         ("ex_tl.py with data.base_dir=absent data.groundtruth=labels.csv", "absent"),
         ("ex_tl.py sweep with data.base_dir=absent data.groundtruth=labels.csv", "absent"),
         ("ex_tl.py finetune", "finetune.model"),
-        ("ex_tl.py compare with compare.runs=absent", "absent"),
+        ("ex_tl.py compare with compare.runs=absent", "compare.runs"),
         ("ex_paper.py patchout_speed", "patchout_speed.model"),
         ("ex_paper.py table_tokens with scale.seeds=[]", "scale.seeds"),
     ],

@@ -20,6 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -41,6 +42,17 @@ LOOK = 2.0  # s between two looks at who is slow and which workers there are
 TELL = 30.0  # s between two lines that say that there is no worker
 ANSWER = 15.0  # s in which a scheduler must answer ...
 KNOCK = 5.0  # ... and in which someone must listen at its address
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Whose workers do the work. scheduler, workers: of `connect`; None: processes of this machine."""
+
+    scheduler: str | None = None
+    workers: int | None = None
+
+
+LOCAL = Cluster()
 
 
 def run_tasks(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from models.errors import AudioError, ClusterError, StoreError
 
+from ..jobs.cluster import Cluster
 from ..utils.exit_codes import EXIT_INTERRUPTED, EXIT_STOPPED
 from .failures import FAILED_FILE
 from .features import MAX_SECONDS
@@ -62,8 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.max_seconds,
             args.retry,
             args.shard_tracks,
-            args.scheduler,
-            args.workers,
+            Cluster(args.scheduler, args.workers),
         )
     except (AudioError, StoreError, ClusterError) as error:
         log.error("%s", error)

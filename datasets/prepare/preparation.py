@@ -24,7 +24,7 @@ from joblib import cpu_count
 from models.audio import AUDIO_SUFFIXES, find_audio
 from models.errors import AudioError, StoreBusyError, StoreError
 
-from ..jobs.cluster import check_place
+from ..jobs.cluster import LOCAL, Cluster, check_place
 from ..jobs.file_marks import changed, mark_of, read_marks, warn_changed, write_marks
 from ..jobs.parallel import parallel_map
 from ..jobs.shard_plan import Plan
@@ -75,27 +75,31 @@ def prepare(
     max_seconds: float | None = MAX_SECONDS,
     retry: bool = False,
     shard_tracks: int | None = None,
-    scheduler: str | None = None,
-    workers: int | None = None,
+    cluster: Cluster = LOCAL,
 ) -> Preparation:
-    """All audio under `audio_dir` into a track store in the folder `out`; names are the files' relative paths.
+    """Make a track store of all audio under `audio_dir` in the folder `out`; names are the files' relative paths.
 
-    waveform: None stores MAEST's raw log-mel, float16 [frames, 96]; a rate in Hz stores mono samples, int16 [N] (32768 is full
-    scale). jobs: worker processes, None: one per usable core. max_seconds: longer tracks are cut around their middle (only that
-    part is decoded where the format can be sought); None or 0: never.
+    Files that cannot be used are left out and listed in `out`/failed.csv.
 
-    Files that cannot be used are left out and listed in `out`/failed.csv; retry: try also those again that have not changed.
+    Args:
+        audio_dir: folder of audio, searched through.
+        out: folder of the store.
+        waveform: None stores MAEST's raw log-mel, float16 [frames, 96]; a rate in Hz mono samples, int16 [N] (32768 is full scale).
+        jobs: worker processes; None: one per usable core.
+        max_seconds: longer tracks are cut around their middle (only that part is decoded where the format can be sought); None or 0: never.
+        retry: try also those failed files again that have not changed.
+        shard_tracks: files to a shard; the store is then made in shards, each whole by one worker, with a manifest.json at the end, the same bit for
+            bit whoever makes them (shards.py).
+        cluster: whose workers make it, in shards (of 256 files unless said).
 
-    shard_tracks: files to a shard; the store is then made in shards, each whole by one worker, with a manifest.json at the end, the same
-    bit for bit whoever makes them (shards.py). scheduler: on the workers of a dask cluster (cluster.connect), in shards (of 256 files unless
-    said); workers: how many SLURM jobs are asked for.
-
-    Raises AudioError when `audio_dir` is no folder or holds no audio; StoreError when `out` was made with other settings, from
-    another folder or is being written by another process, and when the disk is full: what was written stays readable, and the
-    same call goes on from there. ClusterError when the scheduler cannot be reached.
+    Raises:
+        AudioError: `audio_dir` is no folder or holds no audio.
+        StoreError: `out` was made with other settings, from another folder or is being written by another process, or the disk is full: what was
+            written stays readable, and the same call goes on from there.
+        ClusterError: the scheduler cannot be reached.
     """
     began = time.monotonic()
-    check_place(scheduler, workers, jobs)
+    check_place(cluster.scheduler, cluster.workers, jobs)
     audio_dir, out = Path(audio_dir), Path(out)
     kind = kind_of(waveform, max_seconds)
     names = find_audio(audio_dir)
@@ -105,20 +109,26 @@ def prepare(
     base = out / kind.file
     failures = Failures(out / FAILED_FILE, audio_dir, retry)
     planned = Plan.size_of(out)
-    if shard_tracks is not None or scheduler is not None or planned is not None:
+    if shard_tracks is not None or cluster.scheduler is not None or planned is not None:
         if TrackStore.state(base) != "absent":
             raise StoreError(f"{out} was prepared as one store. Go on without shards and scheduler, or choose another OUT.")
         if shard_tracks is not None and shard_tracks < 1:
             raise StoreError(f"shard_tracks is {shard_tracks}; a shard has 1 file or more.")
         with _alone(out):
             size = shard_tracks or planned or SHARD_TRACKS
-            made, already, other = prepare_shards(
-                base, audio_dir, kind, names, failures, size=size, scheduler=scheduler, workers=workers, jobs=jobs
-            )
+            made, already, other = prepare_shards(base, audio_dir, kind, names, failures, size=size, cluster=cluster, jobs=jobs)
         failures.write()
-        return Preparation(base, made, already, failures.reasons, time.monotonic() - began, other)
+    else:
+        made, already, other = _prepare_one(base, audio_dir, kind, names, failures, jobs)
+    return Preparation(base, made, already, failures.reasons, time.monotonic() - began, other)
+
+
+def _prepare_one(
+    base: Path, audio_dir: Path, kind: Kind, names: list[str], failures: Failures, jobs: int | None
+) -> tuple[int, int, list[str]]:
+    """Make one store, or go on with it. Return what prepare_shards does."""
     made_before, shard = _look(base, kind)
-    marks = read_marks(out)
+    marks = read_marks(base.parent)
     todo = [name for name in names if name not in made_before and not failures.known(name)]
     made = 0
     if todo or TrackStore.state(base, shard) == "parts":
@@ -126,14 +136,14 @@ def prepare(
             resumed = len(writer)
             todo = [name for name in todo if name not in writer]
             marks |= {name: mark_of(audio_dir / name) for name in todo}
-            write_marks(out, marks)
+            write_marks(base.parent, marks)
             if resumed:
                 log.info("Going on after %d of %d tracks.", len(made_before) + resumed, len(names))
             _fill(writer, audio_dir, todo, len(names), kind.function, jobs, failures)
             made = len(writer) - resumed
             made_before |= set(list(writer.names)[:resumed])
             if not made_before and not made:
-                write_marks(out, {})
+                write_marks(base.parent, {})
             _finish(writer)
     failures.write()
     other = changed(audio_dir, sorted((name, mark) for name, mark in marks.items() if name in made_before))
@@ -141,7 +151,7 @@ def prepare(
     gone = len(made_before - set(names))
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
-    return Preparation(base, made, len(made_before), failures.reasons, time.monotonic() - began, other)
+    return made, len(made_before), other
 
 
 def _settle(out: Path, settings: dict) -> None:

@@ -22,7 +22,7 @@ from joblib import cpu_count
 
 from models.errors import StoreBusyError, StoreError
 
-from ..jobs.cluster import connect, run_tasks
+from ..jobs.cluster import LOCAL, Cluster, connect, run_tasks
 from ..jobs.crash_counts import MAX_CRASHES, CrashCounts, crash_counts_path
 from ..jobs.file_marks import changed, mark_of, warn_changed
 from ..jobs.parallel import attempt
@@ -154,14 +154,13 @@ def prepare_shards(
     failures: Failures,
     *,
     size: int = SHARD_TRACKS,
-    scheduler: str | None = None,
-    workers: int | None = None,
+    cluster: Cluster = LOCAL,
     jobs: int | None = None,
 ) -> tuple[int, int, list[str]]:
     """All of `names` (files under audio_dir) into shards of the store `base`, `size` files to a shard, then the manifest. Returns how many were made
     now, how many stood already (those of shards that are not done included), and which files have changed since.
 
-    scheduler, workers: of cluster.connect; jobs: of cluster.run_tasks. What is done is the same whoever does it.
+    cluster: whose workers make them; jobs: of cluster.run_tasks. What is done is the same whoever does it.
 
     Raises StoreError for a plan of another size, a full disk; ClusterError, and then nothing is planned that was not before.
     """
@@ -180,7 +179,7 @@ def prepare_shards(
     begun = {name for one in plan.shards if records[one.shard] is None for name in one.names}
     n_before = len(plan.shards)
     fresh = [name for name in names if name not in made and name not in begun and not failures.known(name)]
-    with connect(scheduler if fresh or begun_tracks else None, workers) as client:
+    with connect(cluster.scheduler if fresh or begun_tracks else None, cluster.workers) as client:
         plan.mark_again(_marks_now(plan, begun_tracks, audio_dir))
         plan.add(fresh, lambda name: mark_of(audio_dir / name))
         alone = client is not None or (jobs or cpu_count()) == 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from models.audio import find_audio
 from models.errors import AudioError, ClusterError, DataSetError, StoreError
 
+from ..jobs.cluster import Cluster
 from ..utils.exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_BAD, EXIT_STOPPED
 from ..utils.files import write_whole
 from .dataset import DataSet
@@ -141,7 +142,8 @@ def _download(data: DataSet, args: argparse.Namespace, steps: Sequence[str]) -> 
 
 
 def _prepare(data: DataSet, args: argparse.Namespace) -> int:
-    done = data.prepare(args.data_dir, audio_dir=args.audio_dir, jobs=args.jobs, scheduler=args.scheduler, workers=args.workers)
+    cluster = Cluster(args.scheduler, args.workers)
+    done = data.prepare(args.data_dir, audio_dir=args.audio_dir, jobs=args.jobs, cluster=cluster)
     log.info("%s", done.summary())
     unknown = sorted(set(done.failed) - data.broken)
     if known := sorted(set(done.failed) & data.broken):

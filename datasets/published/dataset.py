@@ -26,6 +26,7 @@ from typing import ClassVar
 from models.errors import AudioError, DataSetError, listed, nearest
 
 from .. import __path__ as _folders
+from ..jobs.cluster import LOCAL, Cluster
 from ..prepare import Preparation, prepare
 from .fetch import Bundle, fetch
 from .label_table import LabelTable
@@ -153,14 +154,13 @@ class DataSet:
         *,
         audio_dir: str | Path | None = None,
         jobs: int | None = None,
-        scheduler: str | None = None,
-        workers: int | None = None,
+        cluster: Cluster = LOCAL,
     ) -> Preparation:
         """The mel store of the set's audio, `melspec/` in its folder: resumable, on one machine or many, as `datasets.prepare`."""
         audio = self.audio_folder(folder, audio_dir)
         if not audio.is_dir():
             raise AudioError(f"There is no audio in {audio}. {self.how(folder)}")
-        return prepare(audio, self.mel_folder(folder), jobs=jobs, scheduler=scheduler, workers=workers)
+        return prepare(audio, self.mel_folder(folder), jobs=jobs, cluster=cluster)
 
     def groundtruth(
         self,

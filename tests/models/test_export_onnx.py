@@ -8,10 +8,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from models import export_model
 from models.clmr import SampleCNN
+from models.encoder import AudioEncoder
 from models.errors import ConfigError, WeightsError
+from models.export import export_formats
+from models.frontend.mel_settings import MAEST as MAEST_MEL
+from models.maest import MAEST
+from models.weights.checkpoints import read_settings
 from tests.models.test_export import network
 
 GRAPHS = pytest.mark.parametrize(
@@ -71,15 +77,15 @@ def test_onnx_runs_anywhere_with_any_batch(tmp_path, change):
 
 
 @pytest.mark.slow
-def test_an_onnx_file_that_computes_something_else_is_not_left(net, tmp_path, monkeypatch):
-    monkeypatch.setattr(type(net), "probabilities", lambda self, mel: torch.zeros(len(mel), 7))
+def test_an_onnx_file_that_computes_something_else_is_not_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(MAEST, "probabilities", lambda self, mel: torch.zeros(len(mel), 7))
     with pytest.raises(WeightsError, match="activations is off"):
         export_model(network(input_t=64, depth=1), tmp_path / "net.onnx", "onnx", blocks=[0])
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_file_without_embeddings(net, tmp_path):
+def test_a_file_without_embeddings(tmp_path):
     export_model(network(input_t=64, depth=1), tmp_path / "net.onnx", "onnx", blocks=[])
     outputs = json.loads((tmp_path / "net.json").read_text())["schema"]["outputs"]
     assert [o["name"] for o in outputs] == ["logits", "activations"]
@@ -130,3 +136,52 @@ def test_what_samplecnn_cannot_be_is_refused(tmp_path, settings, format, blocks,
     with pytest.raises(ConfigError, match=words):
         export_model(samplecnn(**settings), tmp_path / "net.onnx", format, blocks)
     assert not list(tmp_path.iterdir())
+
+
+class Loudness(AudioEncoder):
+    """A family of its own that no folder holds: mean and peak of 8 kHz samples."""
+
+    family, sample_rate, embed_dim, depth, max_seconds, embedding_rate = "loudness", 8000, 2, 1, 0.01, 100.0
+    label_names = ["loud", "louder"]  # noqa: RUF012
+    settings = {}  # noqa: RUF012
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor([1.0, 2.0]))
+
+    def encode(self, audio, layers=None):
+        x = audio.unflatten(1, (-1, 80))
+        return (torch.stack([x.mean(2), x.amax(2)], dim=-1) * self.gain)[None]
+
+    def window_logits(self, windows):
+        return self.encode(windows)[0, :, 0]
+
+
+class OfMels(Loudness):
+    mel_settings = MAEST_MEL
+
+
+@pytest.mark.slow
+def test_a_network_that_reads_samples_has_a_graph_without_saying_so(tmp_path):
+    import onnxruntime
+
+    net = Loudness()
+    assert export_formats(net) == ("safetensors", "onnx")
+    export_model(net, tmp_path / "net.onnx", "onnx")
+    about = json.loads((tmp_path / "net.json").read_text())
+    assert (about["family"], about["classes"]) == ("loudness", ["loud", "louder"])
+    x = torch.randn(5, 80)
+    logits, activations, h = onnxruntime.InferenceSession(str(tmp_path / "net.onnx")).run(None, {"waveform": x.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, net.window_logits(x).numpy(), atol=1e-6)
+        np.testing.assert_allclose(activations, net.window_probabilities(x).numpy(), atol=1e-6)
+        np.testing.assert_allclose(h, net.summaries(x, [0])[0].numpy(), atol=1e-6)
+
+
+def test_a_family_without_a_graph_says_what_it_can_do(tmp_path):
+    assert export_formats(OfMels()) == ("safetensors",)
+    with pytest.raises(ConfigError, match="family loudness are not exported as onnx: choose safetensors"):
+        export_model(OfMels(), tmp_path / "net.onnx", "onnx")
+    assert read_settings(export_model(OfMels(), tmp_path / "net")) == {"family": "loudness"}
+    with pytest.raises(ConfigError, match="no AudioEncoder"):
+        export_model(nn.Linear(1, 1), tmp_path / "x")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models import hear
+from models.clmr import SampleCNN
 from models.errors import AudioError
 from models.maest import MAEST
 
@@ -119,3 +120,34 @@ def test_interleaved_patchout_keeps_its_times():
 def test_refusals(model, audio):
     with pytest.raises(AudioError):
         hear.get_scene_embeddings(audio, model)
+
+
+# ---- networks that read samples
+def test_moments_of_samples_are_where_they_are():
+    """Windows of 9 samples, three vectors each; the end's and a short sound's silence gives none."""
+    net = SampleCNN([1, 1, 1], [3], out_dim=None, sample_rate=16000).eval()
+    model = hear.HearModel(net, layer=0)
+    per_ms = 16.0
+    for samples, want in ((9, [1.5, 4.5, 7.5]), (18, [1.5, 4.5, 7.5, 10.5, 13.5, 16.5]), (12, [1.5, 4.5, 7.5, 10.5]), (1, [0.5])):
+        x = torch.rand(2, samples, generator=torch.Generator().manual_seed(0))
+        vectors, times = hear.get_timestamp_embeddings(x, model)
+        assert (times[0] * per_ms).tolist() == pytest.approx(want), samples
+        with torch.no_grad():
+            if samples % 9 == 0:
+                torch.testing.assert_close(vectors, net.encode(x, [0])[0])
+    scene = hear.get_scene_embeddings(torch.cat([x := torch.rand(1, 9), x], dim=1), model)
+    torch.testing.assert_close(scene, hear.get_scene_embeddings(x, model))
+
+
+def test_a_rate_that_no_task_has_is_said(caplog):
+    net = SampleCNN([1, 1, 1], [3], out_dim=None, sample_rate=24000)
+    with caplog.at_level("WARNING"):
+        assert hear.HearModel(net).sample_rate == 24000
+    assert "reads 24000 Hz, none of the rates" in caplog.text
+
+
+def test_without_a_name_it_is_the_default(monkeypatch):
+    asked = []
+    monkeypatch.setattr(hear, "load_network", lambda name: asked.append(name) or MAEST(input_t=100, **SIZE))
+    hear.load_model()
+    assert asked == ["discogs-maest-30s-pw-129e"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from datasets.jobs import cluster
-from datasets.jobs.cluster import connect
+from datasets.jobs.cluster import Cluster, connect
 from datasets.merge import merge
 from datasets.prepare import prepare
 from datasets.prepare.command import main
@@ -72,7 +72,7 @@ def test_a_worker_killed_twice_changes_no_bit(two_workers, tmp_path):
     out, done, killed = tmp_path / "dask", threading.Event(), []
     killer = threading.Thread(target=kill_twice, args=(two_workers.workers, out, done, killed))
     killer.start()
-    made = prepare(root, out, scheduler=two_workers.scheduler_address, shard_tracks=12)
+    made = prepare(root, out, shard_tracks=12, cluster=Cluster(two_workers.scheduler_address))
     done.set()
     killer.join()
     assert len(set(killed)) == 2  # both before the end
@@ -80,7 +80,7 @@ def test_a_worker_killed_twice_changes_no_bit(two_workers, tmp_path):
     assert contents(out) == contents(tmp_path / "serial")
     merged = merge(out / "mel.h5", tmp_path / "merged/mel.h5")
     assert merged.read_bytes() == (tmp_path / "one/mel.h5").read_bytes()
-    again = prepare(root, out, scheduler=two_workers.scheduler_address)
+    again = prepare(root, out, cluster=Cluster(two_workers.scheduler_address))
     assert (again.made, again.already) == (0, 297)
 
 
@@ -93,7 +93,7 @@ def test_files_that_crash_their_worker_are_named_and_cost_no_other(two_workers, 
         (tmp_path / "audio" / name).touch()
     kind = Kind("x.h5", cluster_jobs.frames_of, (4,), "float32", {"kind": "test"})
     failures = Failures(tmp_path / "failed.csv", tmp_path / "audio")
-    where = {"jobs": 2} if on == "processes" else {"scheduler": two_workers.scheduler_address}
+    where = {"jobs": 2} if on == "processes" else {"cluster": Cluster(two_workers.scheduler_address)}
     assert prepare_shards(tmp_path / "x.h5", tmp_path / "audio", kind, names, failures, size=8, **where)[1] == 0
     assert failures.reasons == {name: "It ended its worker process 3 times." for name in names if "crash" in name}
     store = TrackStore.open(tmp_path / "x.h5")
@@ -180,9 +180,9 @@ def test_someone_else_who_listens_is_no_scheduler(tmp_path, monkeypatch):
 
 def test_what_a_scheduler_needs_is_named(tmp_path, monkeypatch):
     for words, message in (
-        ({"scheduler": "tcp://127.0.0.1:9", "workers": 3}, "asked of SLURM only .*has its own"),
-        ({"workers": 3}, "asked of SLURM only .*number of processes"),
-        ({"scheduler": "slurm", "jobs": 3}, "jobs=3 is a number of processes of this machine"),
+        ({"cluster": Cluster("tcp://127.0.0.1:9", 3)}, "asked of SLURM only .*has its own"),
+        ({"cluster": Cluster(None, 3)}, "asked of SLURM only .*number of processes"),
+        ({"cluster": Cluster("slurm"), "jobs": 3}, "jobs=3 is a number of processes of this machine"),
     ):
         with pytest.raises(ClusterError, match=message):
             prepare(tmp_path, tmp_path / "out", **words)

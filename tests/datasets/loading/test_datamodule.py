@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import os
 import pickle
@@ -14,52 +13,18 @@ import pytest
 import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth
-from datasets.loading.batching import Batching
 from datasets.loading.clips import ClipReader, WindowRule, plan_all_windows
-from datasets.loading.datamodule import SPLITS, TrackDataModule, pl  # Lightning through it: it makes Lightning importable first
+from datasets.loading.datamodule import pl  # Lightning through it: it makes Lightning importable first
 from datasets.loading.loaders import ClipLoader, TrainBatches, share_windows
 from datasets.loading.sampler import WeightedDraws
 from datasets.store.track_store import TrackStore
-from models.errors import ConfigError, GroundtruthError, StoreError
-
-M = 20
-ATTRS = {"kind": "mel", "front_end": "maest-essentia", "sample_rate": 16000}
+from models.errors import GroundtruthError
+from tests.datasets.loading.clip_data import ATTRS, M, as_numbers, flat, make_data, module
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """24 tracks of 5 to 120 frames; value = track * 1000 + frame; three labels; the last two tracks without any."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(5, 120, 24)
-    with TrackStore.create(folder / "mel.h5", (4,), np.float32, ATTRS) as writer:
-        for i, n in enumerate(lengths):
-            writer.append(f"{i:02d}.flac", np.repeat(i * 1000.0 + np.arange(1, n + 1)[:, None], 4, 1).astype(np.float32))
-        writer.seal()
-    rows = (rng.random((24, 3)) < 0.5).astype(int)
-    rows[:, 0] |= ~rows.any(1)
-    rows[-2:] = 0
-    truth = Groundtruth.from_rows([f"{i:02d}.mp3" for i in range(24)], list(rows), ["a", "b", "c"])
-    return folder, lengths, truth
-
-
-def module(data, **options):
-    folder, _, truth = data
-    options = {"train": truth, "val": truth, "window": M, "batch_size_train": 4, "batch_size_test": 5, **options}
-    truths = {name: options.pop(name, None) for name in SPLITS}
-    others = {name: options.pop(name) for name in ("teacher", "seed", "store_val") if name in options}
-    return TrackDataModule(options.pop("store", folder / "mel.h5"), truths, Batching(**options), **others)
-
-
-def flat(batches, name):
-    return np.concatenate([np.asarray(batch[name]) for batch in batches])
-
-
-def as_numbers(batches):
-    return [
-        {name: value.numpy().tolist() if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
-        for batch in batches
-    ]
+    return make_data(tmp_path_factory.mktemp("data"))
 
 
 def test_an_epoch_of_training(data):
@@ -299,85 +264,6 @@ def test_the_fingerprint_is_of_what_is_trained_on_and_not_of_where_it_lies(data,
     assert told[1] >= {"tracks of train", "items of train"}
     assert told[2] >= {"tracks of val"}
     assert {"items of train", "items of val"} == told[4]
-
-
-def test_a_store_of_another_front_end_is_refused(data):
-    dm = module(data, require={"kind": "mel", "front_end": "omar-rq"})
-    with pytest.raises(StoreError, match="front_end is 'maest-essentia', 'omar-rq' is wanted"):
-        dm.setup("fit")
-
-
-def test_absent_tracks_are_counted_listed_and_left_out(data, caplog):
-    more = Groundtruth.from_rows(["gone/x.mp3", "00.mp3", "gone/y.mp3"], [["a"], ["b"], ["c"]])
-    dm = module(data, train=more, val=None)
-    with caplog.at_level(logging.WARNING, "datasets.loading.datamodule"):
-        dm.setup("fit")
-    assert "2 of 3 tracks of the groundtruth are not in" in caplog.text
-    assert "'gone/x.mp3', 'gone/y.mp3'" in caplog.text
-    batches = list(dm.train_dataloader())
-    assert flat(batches, "index").tolist() == [1]
-    assert batches[0]["y"].tolist() == [[0, 1, 0]]
-    with pytest.raises(
-        GroundtruthError, match=r"None of the 1 tracks of the train groundtruth is in .*like '00\.flac'.*like 'gone/x\.mp3'"
-    ):
-        module(data, train=more.subset([0]), val=None).setup("fit")
-
-
-def test_splits_with_other_labels_are_refused(data):
-    other = Groundtruth.from_rows(["00.mp3"], [["z"]])
-    with pytest.raises(GroundtruthError, match="labels of val"):
-        module(data, val=other).setup("fit")
-
-
-def teacher(folder, lengths, tracks, n_labels=3, **attrs):
-    rule = WindowRule(M, M)
-    folder.mkdir(exist_ok=True)
-    attrs = {"kind": "logits", "sample_rate": 16000, **rule.attrs(), **attrs}
-    with TrackStore.create(folder / "logits.h5", (n_labels,), np.float16, attrs) as writer:
-        for i in tracks:
-            writer.append(
-                f"{i:02d}.flac",
-                np.full((len(rule.plan(int(lengths[i]))), n_labels), i, np.float16) + np.arange(n_labels, dtype=np.float16),
-            )
-    return folder / "logits.h5"
-
-
-def test_the_teacher_comes_with_the_batch(data, tmp_path):
-    dm = module(data, teacher=teacher(tmp_path, data[1], range(24)))
-    for loader in (dm.train_dataloader(), dm.val_dataloader()):
-        for batch in loader:
-            assert batch["teacher"].shape == batch["y"].shape
-            np.testing.assert_array_equal(batch["teacher"], batch["index"].numpy()[:, None] + np.arange(3))
-
-
-def test_the_teacher_s_labels_may_stand_in_another_order(data, tmp_path):
-    dm = module(data, teacher=teacher(tmp_path, data[1], range(24), labels=["c", "a", "b"]))
-    batch = next(iter(dm.train_dataloader()))
-    np.testing.assert_array_equal(batch["teacher"], batch["index"].numpy()[:, None] + np.array([1, 2, 0]))
-
-
-def test_a_teacher_that_does_not_fit_is_refused(data, tmp_path):
-    with pytest.raises(GroundtruthError, match=r"no logits for 2 training tracks, such as '22\.mp3'"):
-        module(data, teacher=teacher(tmp_path, data[1], range(22))).setup("fit")
-    with pytest.raises(GroundtruthError, match=r"have \[2\] labels, the groundtruth has 3"):
-        module(data, teacher=teacher(tmp_path / "b", data[1], range(24), 2)).setup("fit")
-    with pytest.raises(GroundtruthError, match="other labels: it lacks 'b'"):
-        module(data, teacher=teacher(tmp_path / "c", data[1], range(24), labels=["a", "c", "z"])).setup("fit")
-    with pytest.raises(StoreError, match="sample_rate is 24000, 16000 is wanted"):
-        module(data, teacher=teacher(tmp_path / "d", data[1], range(24), sample_rate=24000)).setup("fit")
-    with pytest.raises(StoreError, match=r"no track store at .*absent\.h5.*extract_logits"):
-        module(data, teacher=tmp_path / "absent.h5").setup("fit")
-    with pytest.raises(StoreError, match=r"kind is 'mel', 'logits' is wanted.*extract_logits"):
-        module(data, teacher=data[0] / "mel.h5").setup("fit")
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [{"window": 0}, {"batch_size_train": 0}, {"num_workers": -1}, {"seed": -1}, {"window": 1, "half_overlap": True}],
-)
-def test_impossible_settings_are_refused_at_once(data, bad):
-    with pytest.raises(ConfigError):
-        module(data, **bad)
 
 
 def test_a_reader_sent_to_a_worker_is_small(data):

@@ -10,6 +10,7 @@ import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.splits import hash_split
+from datasets.loading.batching import Batching
 from datasets.loading.clips import ClipReader, plan_crops
 from datasets.loading.datamodule import TrackDataModule
 from datasets.loading.sampler import share_batches
@@ -36,8 +37,9 @@ def store(tmp_path) -> TrackStore:
 def module(store: TrackStore, **settings) -> TrackDataModule:
     split = ["val" if k in (2, 3, 4) else "train" for k in range(len(LENGTHS))]
     parts = Groundtruth.unlabelled(store.names, split).splits
-    common = dict(clip_frames=M, batch_size_train=2, batch_size_test=2, draw="uniform", views=2, seed=3)
-    return TrackDataModule(store, parts["train"], parts["val"], **{**common, **settings})
+    common = dict(window=M, batch_size_train=2, batch_size_test=2, draw="uniform", views=2)
+    seed = settings.pop("seed", 3)
+    return TrackDataModule(store, parts, Batching(**{**common, **settings}), seed=seed)
 
 
 def test_two_crops_of_each_track_lie_in_it_and_differ(store):
@@ -77,7 +79,7 @@ def test_validation_is_one_fixed_pair_per_track_and_short_tracks_are_left_out(st
     again = list(module(store, seed=99).val_dataloader())
     assert torch.equal(first[0]["x"], again[0]["x"])
     with pytest.raises(GroundtruthError, match="None of the 6 train tracks"):
-        module(store, clip_frames=5000).train_dataloader()
+        module(store, window=5000).train_dataloader()
 
 
 def test_an_incomplete_batch_is_left_out_where_asked(store):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.loading.batching import Batching
 from datasets.loading.datamodule import TrackDataModule
 from datasets.store import maps as store_maps
 from datasets.store.track_store import TrackStore
@@ -78,7 +79,7 @@ def test_the_limit_follows_the_system_s(monkeypatch):
 def test_a_data_module_reads_many_shards(tmp_path, few):
     store = TrackStore.open(make(tmp_path, 30))
     truth = Groundtruth.from_rows(store.names, [["a" if i % 2 else "b"] for i in range(60)])
-    module = TrackDataModule(store, truth, clip_frames=5, batch_size_train=7)
+    module = TrackDataModule(store, {"train": truth}, Batching(5, batch_size_train=7))
     seen = set()
     for batch in module.train_dataloader():
         for key, x in zip(batch["key"], batch["x"]):

@@ -216,20 +216,16 @@ def test_weights_alone_cannot_be_continued(tmp_path):
         Job(tmp_path).run(tmp_path / "net.ckpt")
 
 
-def identity(settings):
-    return TrainingIdentity(settings, ResumeRules(warned=frozenset({"trainer.precision"})))
-
-
 def test_another_experiment_is_refused_and_another_machine_is_said(tmp_path, caplog):
-    job = Job(tmp_path)
-    job.run(epochs=2, identity=identity({"seed": 0, "maest.depth": 2, "trainer.precision": "32"}))
+    job, rules = Job(tmp_path), ResumeRules(warned=frozenset({"trainer.precision"}))
+    job.run(epochs=2, identity=TrainingIdentity({"seed": 0, "maest.depth": 2, "trainer.precision": "32"}, rules))
     saved = job.last.read_bytes()
     with pytest.raises(ConfigError, match=r"maest.depth was 2, is 3\n.*seed was 0, is 1"):
-        job.run(job.last, identity=identity({"seed": 1, "maest.depth": 3}))
+        job.run(job.last, identity=TrainingIdentity({"seed": 1, "maest.depth": 3}, rules))
     with pytest.raises(ConfigError, match="has come to epoch 2, counted from 1, and trainer.max_epochs is 1"):
         job.run(job.last, epochs=1)
     assert job.last.read_bytes() == saved
-    job.run(job.last, identity=identity({"seed": 0, "maest.depth": 2, "trainer.precision": "bf16-mixed"}))
+    job.run(job.last, identity=TrainingIdentity({"seed": 0, "maest.depth": 2, "trainer.precision": "bf16-mixed"}, rules))
     assert "trainer.precision was '32', is 'bf16-mixed'" in caplog.text
 
 

@@ -7,58 +7,15 @@ import json
 import logging
 import os
 import signal
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from configs.naming import Catalogue, Named
-from configs.options import opt, section
 from helpers.experiments.config_source import DocumentedConfig
-from helpers.experiments.experiment import CommandError, Experiment
+from helpers.experiments.experiment import CommandError
 from helpers.experiments.job import SEED_VARIABLE, metric_logger, run_folder, work_begins
-from helpers.experiments.listing import format_named_configs
 from helpers.utils.typed_config import check
-from models.errors import AudioError, ConfigError, GroundtruthError, StoreError, WeightsError
-
-
-@dataclass
-class Inner:
-    rate: float = opt(0.5, "share", affects="nothing")
-    kind: str = opt("a", "which", ("a", "b"), affects="nothing")
-    blocks: int | list[int] = opt(7, "block or blocks", affects="nothing")
-
-
-@dataclass
-class Outer:
-    root: str = opt("runs", "folder", affects="nothing")
-    epochs: int = opt(3, "epochs", affects="nothing")
-    name: str | None = opt(None, "a name", affects="nothing")
-    flag: bool = opt(False, "a flag", affects="nothing")
-    inner: Inner = section(Inner)
-
-
-@pytest.fixture
-def make(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for variable in ("LOCAL_RANK", "NODE_RANK", "RANK", "SLURM_PROCID", SEED_VARIABLE):
-        monkeypatch.delenv(variable, raising=False)
-    handlers = logging.getLogger().handlers
-
-    def build(body=lambda: None, **kwargs) -> Experiment:
-        ex = Experiment(
-            "toy",
-            Outer,
-            named={"big": Named("big", {"epochs": 30, "inner": {"rate": 0.9}}, "More of it.")},
-            root="root",
-            aliases={"core": "inner", "inner.knd": "inner.kind"},
-            **kwargs,
-        )
-        ex.main(body)
-        return ex
-
-    yield build
-    logging.getLogger().handlers = handlers
+from models.errors import AudioError, ConfigError
+from tests.helpers.experiments.conftest import Outer
 
 
 def test_one_runs_settings_are_not_the_next_ones(make):
@@ -279,109 +236,3 @@ def test_an_observer_of_ones_own_is_the_only_one(make, tmp_path):
     ex.run()
     assert (tmp_path / "mine" / "1" / "run.json").exists()
     assert not (tmp_path / "runs").exists()
-
-
-# ---- refused commands
-def numbered(root="runs"):
-    return sorted(path.name for path in Path(root).iterdir() if path.name.isdigit()) if Path(root).is_dir() else []
-
-
-@pytest.mark.parametrize("error", [ConfigError, WeightsError, GroundtruthError, StoreError, AudioError])
-def test_a_command_that_is_refused_leaves_no_run_folder(make, error):
-    def body(_run):
-        (run_folder(_run, "runs") / "split.csv").write_text("the same again")
-        raise error("no such thing")
-
-    with pytest.raises(CommandError, match="no such thing"):
-        make(body).run()
-    assert numbered() == []
-
-
-def failing(how):
-    def body(_run):
-        folder = run_folder(_run, "runs")
-        if how == "announced":
-            work_begins(_run)
-        elif how == "written":
-            (folder / "history.json").write_text("[]")
-        elif how == "measured":
-            metric_logger(_run)("loss", 1.0, 0)
-            _run._emit_heartbeat()
-        elif how == "crashed":
-            raise KeyError("surprise")
-        raise ConfigError("too late")
-
-    return body
-
-
-@pytest.mark.parametrize("how", ["announced", "written", "measured", "crashed"])
-def test_a_run_that_fails_at_its_work_keeps_its_folder(make, how):
-    with pytest.raises((CommandError, KeyError)):
-        make(failing(how)).run()
-    assert numbered() == ["1"]
-    run = json.loads(Path("runs/1/run.json").read_text())
-    assert run["status"] == "FAILED"
-    assert "too late" in run["fail_trace"][-1] or "surprise" in run["fail_trace"][-1]
-
-
-def test_a_refused_command_leaves_others_alone(make):
-    make(lambda _run: None).run()
-    with pytest.raises(CommandError):
-        make(lambda _run: (_ for _ in ()).throw(ConfigError("no"))).run()
-    make(lambda _run: None).run()
-    assert numbered() == ["1", "2"]
-
-
-# ---- listings
-def test_named_configs_are_listed_in_groups_with_their_twins_folded_in(make, capsys):
-    catalogue = Catalogue()
-
-    @catalogue.add("published", smoke={"epochs": 1})
-    def first():
-        """Trains at 2.5 Hz, long. More of it."""
-        return {"epochs": 9}
-
-    @catalogue.add(group="Inference")
-    def second_with_a_name_that_is_longer_than_its_column():
-        """Extracts."""
-        return {}
-
-    assert format_named_configs(catalogue) == (
-        "Experiments:\n"
-        "  first  Trains at 2.5 Hz, long. [published] +\n\n"
-        "Inference:\n"
-        "  second_with_a_name_that_is_longer_than_its_column  Extracts.\n\n"
-        "In brackets: other names of the same config. +: there is a small twin of it, NAME_smoke. "
-        "`help NAME` shows a config's whole text."
-    )
-    narrow = format_named_configs(catalogue, 60).splitlines()
-    assert max(map(len, narrow)) <= 60
-    assert narrow[4:6] == ["  second_with_a_name_that_is_longer_than_its_column", f"{'':38}Extracts."]
-    Experiment("toy", Outer, named=catalogue, root="root").run_commandline(["toy.py", "print_named_configs"])
-    assert "  first  Trains at 2.5 Hz" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        Experiment("toy", Outer, named=catalogue, root="root").run_commandline(["toy.py", "help", "first"])
-    assert capsys.readouterr().out == "first: Trains at 2.5 Hz, long. More of it.\n"
-
-
-def test_no_escape_codes_where_they_do_not_belong(make, capsys, monkeypatch):
-    ex = make()
-    ex.run_commandline(["toy.py", "print_config", "with", "epochs=5"])
-    out = capsys.readouterr().out
-    assert "epochs = 5" in out
-    assert "# epochs" in out
-    assert "\x1b" not in out
-    monkeypatch.setattr("helpers.experiments.listing.on_terminal", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    ex.run_commandline(["toy.py", "print_config", "with", "epochs=5"])
-    assert "\x1b" in capsys.readouterr().out
-    monkeypatch.setenv("NO_COLOR", "1")
-    ex.run_commandline(["toy.py", "print_config"])
-    assert "\x1b" not in capsys.readouterr().out
-
-
-def test_help_ends_with_the_other_spellings_of_keys(make, capsys):
-    with pytest.raises(SystemExit):
-        make().run_commandline(["toy.py", "help"])
-    assert capsys.readouterr().out.rstrip().endswith("this script's own:\n  core       inner\n  inner.knd  inner.kind")
