@@ -29,7 +29,7 @@ FLOORS = {  # bottom to top; a module imports those of its own floor and of the 
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),
     "helpers": (
         "utils", "schedules", "runtime", "metrics", "reports", "training", "experiments", "data", "families", "extraction", "prediction",
-        "probe", "evaluation", "commands", "paper",
+        "probe", "evaluation", "commands", "paper", "runs",
     ),
 }  # fmt: skip
 CLOSED = {  # library -> the only packages that may import it

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..data.find import Tracks, find_tracks
 from ..experiments.experiment import Experiment, Run
-from ..experiments.job import enter_job, run_folder
+from ..experiments.job import enter_job, run_folder, work_begins
 from ..families.base import Config, Family, Purpose
 from ..runtime.processes import is_first_process
 from ..training.same_training import ResumeRules
@@ -87,4 +87,5 @@ class Context:
         found, folder, seed, start = enter_job(
             self.run, config.trainer, self.seed, lambda folder: self.find_tracks(splits, purpose, folder, config), start
         )
+        work_begins(self.run)
         return Job(found, folder, seed, start)

@@ -67,7 +67,7 @@ def make_experiment(script: Script, doc: str) -> Experiment:
         named=script.named,
         root="trainer.default_root_dir",
         aliases=script.aliases,
-        implied=demo_without_data(script.file, script.demo),
+        implied=demo_without_data(script.file, script.demo, tuple(script.families)),
         continues=continued_by(rules, *TRAINING),
         sources=[p for folder in ("configs", "models", "datasets", "helpers") for p in sorted((ROOT / folder).rglob("*.py"))],
     )

@@ -85,10 +85,9 @@ class FineTuneProtocol:
                 "Fine-tuning is for labels, with a named aggregation: data.task=regression and data.aggregate=best are the probe's."
             )
         check_aggregation(self.aggregate, self.loss_name)
-        curves = (*self.spec.fit_curves, LOSS_CURVE)
-        if self.curve not in curves:
+        if self.curve not in self.curves:
             raise ConfigError(
-                f"Fine-tuning for {self.task} picks its epoch by {' or '.join(curves)}; optimizer.monitor is {self.curve}."
+                f"Fine-tuning for {self.task} picks its epoch by {' or '.join(self.curves)}; optimizer.monitor is {self.curve}."
             )
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"Fine-tuning needs one or more different seeds of 0 or more, not {list(self.seeds)}.")
@@ -106,7 +105,12 @@ class FineTuneProtocol:
     @property
     def curve(self) -> str:
         """The validation curve that picks the epoch."""
-        return self.spec.fit_curves[0] if self.monitor == "auto" else self.spec.monitor(self.monitor)
+        return self.curves[0] if self.monitor == "auto" else self.spec.monitor(self.monitor)
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """The curves that training logs."""
+        return (*self.spec.fit_curves, LOSS_CURVE)
 
 
 def finetune(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ import torch
 
 from datasets.loading.batching import Batching
 from models.audio import find_audio
+from models.audio import load as load_audio
 from models.clmr import SampleCNN, build
 from models.clmr.augment import Augmentation
+from models.clmr.examples import examples, probabilities
 from models.clmr.objective import ContrastiveObjective, WaveformSupervised
 from models.encoder import AudioEncoder
-from models.errors import ConfigError
+from models.errors import AudioError, ConfigError
 from models.objective import Objective
 from models.weights.checkpoints import read_settings, weight_file
 
 from ..data.find import demo_data
-from ..reports.augmentation_page import hear_augmentations as write_augmentations
+from ..reports.sounds_page import SoundsPage, write_sounds
 from ..runtime.devices import count_processes
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
 
@@ -37,17 +40,24 @@ def hear_augmentations(context: Any) -> list[str]:
     if audio is None:
         music = demo_data(config.datamodule.demo_tracks)[1].parent / "audio"
         audio = music / find_audio(music)[0]
-    net = context.family.network(config, None, context.seed, RANDOM)
-    written = write_augmentations(
-        audio,
-        h.out or context.folder / "augmentations",
-        Augmentation(**_chain(config)),
-        sample_rate=net.sample_rate,
-        crop=net.window_length,
-        examples=h.examples,
-        seed=context.seed,
-        config=" ".join(context.named) or "the recipe",
-    )
+    net, settings = context.family.network(config, None, context.seed, RANDOM), Augmentation(**_chain(config))
+    rate, crop = net.sample_rate, net.window_length
+    of, wave = " ".join(context.named) or "the recipe", load_audio(audio, rate)
+    if len(wave) < crop:
+        raise AudioError(
+            f"{audio} lasts {len(wave) / rate:.2f} s; a crop of {of} is {crop / rate:.2f} s long. Choose a longer recording (hear.audio), or shorter "
+            "crops (clmr.strides)."
+        )
+    lead = f"Crops and chain of {of}: {crop / rate:.2f} s at {rate} Hz; {probabilities(settings)}."
+    log.info("%s", lead)
+    lead = f"{Path(audio).name}, before and after augmentation. {lead}"
+    if not wave.any():
+        log.warning("%s is silent: nothing will be heard but the noise step.", audio)
+        lead += " This recording is silent."
+    single, views = examples(wave, settings, rate, crop, h.examples, context.seed)
+    groups = {"Each effect alone": single, "Views as training draws them": views}
+    page = SoundsPage("What the network hears", lead, groups, asdict(settings))
+    written = write_sounds(Path(h.out) if h.out else context.folder / "augmentations", rate, page)
     context.print(*map(str, written))
     return [str(path) for path in written]
 

@@ -184,8 +184,8 @@ def score_test(
     if test.track is not None:
         for z in outputs:
             each = aggregate(z, None, len(z), how, loss, spec.one_class)
-            for name, value in spec.score(Predictions(targets[test.track], each, labels)).items():
-                windows.setdefault(name, []).append(value)
+            for metric, value in spec.score(Predictions(targets[test.track], each, labels)).items():
+                windows.setdefault(metric, []).append(value)
     chosen = [head.value(monitor) for head in trained]
     rates = {"max_lr": [head.spec.rate for head in trained]} if settings.lr_grid else {}
     best = int(np.argmax(spec.sign(monitor) * np.array(chosen)))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from datasets.prepare import prepare
 from datasets.store.track_store import TrackStore
-from helpers.extraction.extract import extract_embeddings
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from helpers.prediction.similar import Collection, name_among, print_similar, tokens_of
 from models.errors import AudioError, ConfigError
 from models.maest import MAEST
@@ -63,7 +63,7 @@ def test_a_file_is_nearest_to_itself(net, made):
     audio, store = made
     there = Collection.open(store)
     for name in there.names:
-        vector = there.of_tokens(tokens_of(net, audio / name, 1, batch_size=2))
+        vector = there.of_tokens(tokens_of(net, audio / name, 1, ExtractionSettings(batch_size=2)))
         assert vector @ there.vector(name) > 0.999
         assert there.nearest(vector, 1)[0][0] == name
         assert name_among(str(audio / name), str(audio)) == name
@@ -89,7 +89,7 @@ def test_networks_without_a_distillation_token(made, tmp_path):
     store = extract_embeddings(net, made[1].parents[2] / "mels", tmp_path, [0]).paths[0]
     there = Collection.open(store, types="ct")
     name = there.names[0]
-    assert there.nearest(there.of_tokens(tokens_of(net, made[0] / name, 0)), 1)[0][0] == name
+    assert there.nearest(there.of_tokens(tokens_of(net, made[0] / name, 0, ExtractionSettings())), 1)[0][0] == name
     with pytest.raises(ConfigError, match="no distillation token"):
         Collection.open(store)
 
