@@ -129,7 +129,7 @@ def facts(name: str) -> dict[str, Any]:
     target = configs.TARGETS[name]
     size = configs.paper.SIZES[target.data]
     made = f"python -m datasets.{target.data}" if target.data != "mtt" else "cd datasets/mtt && python preprocess.py"
-    waveforms = configs.targets.waveforms(target)["datamodule"]["base_dir"]
+    waveforms = configs.clmr.waveforms(target)["datamodule"]["base_dir"]
     places = {"base_dir": target.base_dir, "metadata_dir": target.metadata_dir, "waveform_dir": waveforms}
     return {**asdict(target), **places, "config": f"target_{name}_tl", "tracks": size[0], "seconds": size[1], "cure": made}
 
