@@ -121,6 +121,6 @@ def choose(
     if len(found) > 1 and ambiguous and kind != "path":
         raise GroundtruthError(
             f"several columns may hold {what}: {', '.join(found)}. Choose one with {kind}_column"
-            f"{' (datamodule.label_column=... of ex_maest.py, data.label_column=... of ex_tl.py)' if kind == 'label' else ''}."
+            f"{' (label_column=..., in the section of the data)' if kind == 'label' else ''}."
         )
     return min(found, key=lambda name: usual.index(name.lower())) if found else None

@@ -9,7 +9,7 @@ from models.errors import GroundtruthError
 SPLITS = ("train", "val", "test")
 SHOWN = 3  # tracks named in a message
 CHECK = (  # the cure of faulty tables
-    "`python ex_maest.py check_data with datamodule.audio_dir=AUDIO datamodule.groundtruth=TABLE` lists all faults and writes a table without them."
+    "The command check_data (datamodule.audio_dir=AUDIO datamodule.groundtruth=TABLE) lists all faults and writes a table without them."
 )
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "tr"), "train"),

@@ -30,7 +30,7 @@ from .sampler import WeightedDraws, sample_weights
 log = logging.getLogger(__name__)
 Labels = str | Path | Groundtruth
 SPLITS = ("train", "val", "test", "predict")
-_EXTRACT = "Extract the teacher's logits first (`python ex_maest.py extract_logits`)."
+_EXTRACT = "Extract the teacher's logits first (the command extract_logits)."
 
 
 class TrackDataModule(pl.LightningDataModule):

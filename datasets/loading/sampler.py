@@ -67,8 +67,8 @@ class WeightedDraws:
         self.n = n if epoch_len is None else epoch_len
         if not replace and self.n > n:
             log.info(
-                "epoch_len is %d, but only %d tracks can be drawn: an epoch has %d draws (datamodule.sampler.epoch_len of ex_maest.py, "
-                "datamodule.epoch_len of ex_ssl.py).", self.n, n, n,
+                "epoch_len is %d, but only %d tracks can be drawn: an epoch has %d draws "
+                "(datamodule.sampler.epoch_len).", self.n, n, n,
             )  # fmt: skip
             self.n = n
 
