@@ -27,7 +27,7 @@ from configs.schema_paper import ExPaper
 from configs.schema_probe import ExTl
 from helpers.experiments.config_source import nested
 from helpers.experiments.experiment import Experiment, Run
-from helpers.experiments.job import run_folder
+from helpers.experiments.job import run_folder, work_begins
 from helpers.experiments.provenance import project_sources
 from helpers.paper.table import Registered, load_tables
 
@@ -130,7 +130,7 @@ def facts(name: str) -> dict[str, Any]:
     target = configs.TARGETS[name]
     size = configs.paper.SIZES[target.data]
     made = f"python -m datasets.{target.data}" if target.data != "mtt" else "cd datasets/mtt && python preprocess.py"
-    waveforms = configs.targets.waveforms(target)["datamodule"]["base_dir"]
+    waveforms = configs.clmr.waveforms(target)["datamodule"]["base_dir"]
     places = {"base_dir": target.base_dir, "metadata_dir": target.metadata_dir, "waveform_dir": waveforms}
     return {**asdict(target), **places, "config": f"target_{name}_tl", "tracks": size[0], "seconds": size[1], "cure": made}
 
@@ -176,6 +176,7 @@ def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) ->
     plan = make_plan(engine, table.steps)
     missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Open)}
     print(begun(scale["name"], plan, span_of, _config["jobs"]))
+    work_begins(_run)
     with Teller(missing, lambda step: engine.folder(step) / LOG, span_of) as teller:
         outcomes = make_steps(engine, table.steps, teller.tell, _config["jobs"], missing)
     shown = Shown(fill(table, engine.state), scale, engine.commits(table.steps), engine.commit)

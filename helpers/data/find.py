@@ -127,9 +127,7 @@ def read_truths(files: LabelFiles, splits: Sequence[str], out_dir: Path | None =
     Raises ConfigError for files that do not go together, GroundtruthError for splits that cannot be had.
     """
     if tuple(splits) == ("all",) and files.groundtruth is None:
-        raise ConfigError(
-            "Cross-validation makes its own splits of one label file: give datamodule.groundtruth (data.groundtruth in ex_tl.py)."
-        )
+        raise ConfigError("Cross-validation makes its own splits of one label file: give one label file as groundtruth.")
     wanted = [split for split in splits if split != "predict"]
     truths: dict[str, Groundtruth] = {}
     if files.groundtruth is not None:
@@ -195,7 +193,7 @@ def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:
     if torn:
         n = len(set(truth.group or []))
         log.warning(
-            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. `python ex_maest.py check_data` lists them.",
+            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. the command check_data lists them.",
             path, len(torn), n, listed(list(torn), 3),
         )  # fmt: skip
 

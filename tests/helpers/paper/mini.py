@@ -14,11 +14,6 @@ from helpers.paper.scheduler import make_steps
 from helpers.paper.steps import Keys, Ref, Step
 
 FAKE = Path(__file__).parent / "fake_step.py"
-ALL_WORK = sorted(
-    [f"ex_maest.py:main:train-{n} epoch {i}" for n in "ab" for i in range(4)]
-    + [f"ex_maest.py:extract_embeddings:extract-{n} track {i}" for n in "ab" for i in range(3)]
-    + [f"ex_tl.py:main:probe-{n} heads" for n in ("a", "b", "both")]
-)
 
 
 def scripts(folder: Path) -> Path:
@@ -36,10 +31,6 @@ def nested(script: str, named: Sequence[str], updates: Mapping[str, Any]) -> dic
 def ignored(script: str, command: str) -> tuple[str, ...]:
     """Keys that no result of the fake commands depends on."""
     return ("trainer.default_root_dir", "ckpt_path")
-
-
-def key(step: Step) -> str:
-    return Keys(nested, ignored)(step)
 
 
 def plan() -> dict[str, Step]:

@@ -1,22 +1,36 @@
-"""Every table at every scale, as a plan: commands, named configs and keys exist, and tables share their steps."""
+"""Every table at every scale, as a plan: commands, named configs and keys exist, and every quoted number is in the file."""
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 import configs
 import ex_paper
+from configs.schema_paper import ExPaper
 from helpers.paper import recipes
-from helpers.paper.citations import find
+from helpers.paper.citations import FILE, PER_CENT, Quote, entries, find
 from helpers.paper.engine import Absent, Engine
+from helpers.paper.label_groups import DOMAINS, TASKS, write_groups
 from helpers.paper.plan import make_plan, span
 from helpers.paper.steps import Keys, Outside, Ref, in_order
-from helpers.paper.table import Table, load_tables, table
+from helpers.paper.table import Cell, Table, load_tables, table
 from helpers.utils.typed_config import check
+from models.errors import ConfigError
 from models.registry import get_card
-from tests.helpers.paper.all_tables import KEYS, NAMES, TABLES, made
+
+TABLES = load_tables()
+NAMES = [
+    "table_initial_weights", "table_sequence_length", "table_teacher_student", "table_tokens", "figure_blocks", "table_patchout_inference",
+    "table_downstream", "table_families", "table_clmr", "table_out_of_domain",
+]  # fmt: skip
+KEYS = Keys(ex_paper.resolved, ex_paper.ignored)
+
+
+def made(name: str, scale: str) -> Table:
+    return TABLES[name].make(ex_paper.scale_of(ex_paper.resolved("ex_paper.py", [scale], {})))
 
 
 def experiment(script: str):
@@ -171,6 +185,98 @@ def test_a_family_is_added_by_a_function_alone():
         families._FAMILIES.pop("zzz")
 
 
+def test_scales_that_cannot_be_are_refused():
+    for change, words in (({"targets": ["mtx"]}, "mtx.*mtt"), ({"networks": "published"}, "scale.targets")):
+        scale = {**ex_paper.resolved("ex_paper.py", ["demo"], {})["scale"], **change}
+        with pytest.raises(ValueError, match=words):
+            ex_paper.scale_of({"scale": scale})
+
+
+@pytest.mark.parametrize(
+    ("words", "want"),
+    [
+        (["t", "with", "demo", "--dry"], ["t", "with", "demo", "dry=True", "--unobserved"]),
+        (["t", "--dry", "with", "demo"], ["t", "with", "demo", "dry=True", "--unobserved"]),
+        (["t", "--dry"], ["t", "with", "dry=True", "--unobserved"]),
+        (["t", "with", "demo"], ["t", "with", "demo"]),
+    ],
+)
+def test_dry_is_a_flag(words, want):
+    assert ex_paper.arguments(words) == want
+
+
+# ---- labels in groups
+def test_groups_split_the_demo_as_it_is(tmp_path):
+    from datasets.demo.labels import FAMILIES
+    from datasets.groundtruth.groundtruth import Groundtruth
+
+    found = write_groups(tmp_path, 200)
+    assert set(found) == {"demo", *TASKS, *DOMAINS}
+    demo = Groundtruth.read(str(found["demo"]))
+    assert len(demo.labels) == 30
+    for task in TASKS:
+        truth = Groundtruth.read(str(found[task]))
+        assert truth.keys == demo.keys
+        assert set(truth.labels) == {name for name in FAMILIES[task] if not name.startswith("_")}
+    a, b = (Groundtruth.read(str(found[name])) for name in DOMAINS)
+    assert not set(a.keys) & set(b.keys)
+    assert set(a.keys) | set(b.keys) == set(demo.keys)
+    assert not set(b.labels) & set(FAMILIES["timbre"])
+    assert {part: len(one) for part, one in demo.splits.items()} == {"train": 152, "val": 20, "test": 28}
+
+
+def test_groups_are_the_demos_own_table(tmp_path):
+    from datasets.demo.labels import SPLITS, plan_track
+    from datasets.demo.writer import sizes
+    from datasets.demo.writer import table as demo_table
+
+    plans = [plan_track(0, split, i) for split in SPLITS for i in range(sizes(60)[split])]
+    assert write_groups(tmp_path, 60)["demo"].read_text() == demo_table(plans)
+
+
+# ---- papers' numbers
+def test_the_file_is_whole():
+    assert len(entries()) == 470
+    assert {one["certainty"] for one in entries()} == {"verbatim-seed", "verbatim-stored", "image-transcribed", "derived"}
+    assert not re.search(r"\bid \d{6,}|\bseed \d|(code|pages) corpus", FILE.read_text())
+
+
+def test_shares_are_made_of_per_cent():
+    assert find(Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC")).value == pytest.approx(0.887)
+    assert find(Quote("MGPHot", "MAEST", "MTT (50 tags)", "mAP (mean of 5 seeds)")).value == pytest.approx(0.4926)
+    for one in entries():
+        scores = isinstance(one["value"], (int, float)) and one["table"] != "recipe" and one["metric"] not in ("setting", "clips")
+        if scores and "MSE" not in one["metric"] and not one["metric"].startswith("clips"):
+            assert (one["value"] > 1) == one["paper"].startswith(PER_CENT), json.dumps(one)
+
+
+def test_a_number_of_magnatagatune_never_stands_without_its_clips():
+    for name in NAMES:
+        for scale in ("demo", "mtt"):
+            for row in made(name, scale).rows:
+                for quote in row.quotes:
+                    assert not quote.dataset.startswith("MTT") or "untagged clips" in find(quote).short
+
+
+@pytest.mark.parametrize("quote", [Quote("CLMR", "nothing", "MTT", "ROC-AUC"), Quote("M", "MAEST", "MTT (50 tags)", "mAP")])
+def test_a_number_that_is_not_in_the_file_is_not_printed(quote):
+    with pytest.raises(LookupError):
+        find(quote)
+
+
+def test_maests_own_tables_are_said_to_be_absent():
+    for name in NAMES[:7]:
+        assert any("MAEST paper's numbers of this table: not available" in note for note in made(name, "demo").notes), name
+    assert not [one for one in entries() if one["paper"].startswith("MAEST") and "ROC" in one["metric"]]
+
+
+def test_the_schema_of_scales():
+    for name, named in configs.PAPER.items():
+        check(ExPaper, configs.naming.merged(configs.options.defaults(ExPaper), named.values), extra=("seed",))
+        assert named.doc, name
+    assert Cell("text", text="why").step is None
+
+
 def test_the_table_of_the_page_is_one():
     page = (ex_paper.ROOT / "docs" / "paper_tables.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
@@ -184,9 +290,65 @@ def test_the_table_of_the_page_is_one():
     assert all(f"`{name}`" in page for name in NAMES)
 
 
+def shorts(name: str, scale: str) -> set[str]:
+    return {find(quote).short for row in made(name, scale).rows for quote in row.quotes}
+
+
+def test_numbers_that_are_not_of_these_cells_say_so():
+    assert any("here they are kept, where nothing else is said: not comparable" in text for text in shorts("table_tokens", "mtt"))
+    assert not any("not comparable" in text for text in shorts("table_tokens", "mtt_tagged"))
+    for table_name in ("table_tokens", "table_families", "table_downstream", "table_out_of_domain"):
+        assert any("183 tags together, other labels than here: not comparable" in t for t in shorts(table_name, "mtg_jamendo"))
+    assert any(text.startswith("MSD ROC-AUC 0.884") for text in shorts("table_clmr", "msd"))
+
+
+def test_published_networks_that_differ_in_more_than_the_table_asks_say_so():
+    for name, demo, published in (
+        ("table_teacher_student", "saw as many clips", "129 epochs, the student, which had its logits besides, for 73"),
+        ("table_initial_weights", "differ", "for 75 epochs, the others for 129"),
+    ):
+        assert published in " ".join(made(name, "mtt").notes)
+        assert published not in " ".join(made(name, "demo").notes)
+        assert ("saw as many clips" in " ".join(made(name, "mtt").notes)) is False
+        assert demo in " ".join([*made(name, "demo").notes, TABLES[name].doc])
+    assert "129 epochs" in made("table_initial_weights", "mtt").claims[1].between
+    notes = " ".join(made("table_downstream", "mtt").notes)
+    assert "tagged: MagnaTagATune, 50 tags, without untagged clips." in notes
+    assert "maest: MagnaTagATune, 50 tags, untagged clips kept." in notes
+
+
 @pytest.mark.parametrize("scale", ["demo", "mtt"])
 def test_mel_statistics_want_the_mels_alone(scale):
     found = made("table_families", scale)
     mels, untrained = found.rows[-1].cells[0].step, next(row for row in found.rows if row.name == "untrained MAEST").cells[0].step
     assert mels is untrained
     assert sum("data.mel_dir" in row.cells[0].step.updates for row in found.rows[:-1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "updates", "words"),
+    [
+        ("demo", {"block": 9}, r"scale\.block=9, wanted 0 to 3 \(depth=4\)"),
+        ("demo", {"block": -1}, r"scale\.block=-1"),
+        ("demo", {"lengths": []}, r"scale\.lengths=\[\], wanted one or more"),
+        ("demo", {"seeds": [0, 0]}, r"scale\.seeds=\[0, 0\], wanted different"),
+        ("demo", {"draws": 0, "tracks": 3}, r"scale\.tracks=3, wanted 12 or more.*scale\.draws=0"),
+        ("demo", {"shares": [0.0, 1.0]}, r"scale\.shares"),
+        ("demo", {"maest": ["demi"]}, r"scale\.maest has 'demi', no named config of ex_maest\.py \(Did you mean 'demo'\?\)"),
+        ("demo", {"depth": 9}, r"scale\.depth=9, and the networks of demo have 4 blocks"),
+        ("mtt", {"lengths": [7.0]}, r"scale\.lengths=\[7\.0\]: published networks hear 5, 10, 20, 30 s"),
+    ],
+)
+def test_a_scale_of_which_no_table_can_be_made_is_refused(scale, updates, words):
+    config = ex_paper.resolved("ex_paper.py", [scale], {f"scale.{key}": value for key, value in updates.items()})
+    with pytest.raises(ConfigError, match=words):
+        ex_paper.scale_of(config)
+
+
+def test_a_changed_scale_has_a_title_and_a_folder_of_its_own():
+    usual, changed = (
+        ex_paper.scale_of(ex_paper.resolved("ex_paper.py", ["demo"], updates)) for updates in ({}, {"scale.tracks": 40})
+    )
+    assert (usual["name"], usual["title"]) == ("demo", "demo")
+    assert re.fullmatch(r"demo-[0-9a-f]{6}", changed["name"])
+    assert changed["title"] == "demo with tracks=40"
