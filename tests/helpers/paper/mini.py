@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from helpers.paper.engine import Done, Engine, Failed
+from helpers.paper.scale import TRAINED, Scale
 from helpers.paper.scheduler import make_steps
 from helpers.paper.steps import Keys, Ref, Step
 
 FAKE = Path(__file__).parent / "fake_step.py"
+SCALE = Scale(
+    "demo", "demo", TRAINED, (), tracks=None, start_tracks=12, seed=0, seeds=(0,), named_configs={}, depth=4, block=2, lengths=(5.0,),
+    shares=(1.0,), draws=1,
+)  # fmt: skip
 
 
 def scripts(folder: Path) -> Path:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.paper.engine import Absent, Done, Engine, Failed, Open, failures
-from helpers.paper.plan import factor_of, longest_chains, make_plan, print_plan, span
-from helpers.paper.records import RECORD, clear, read_inputs, read_record
+from helpers.paper.engine import Done, Engine, Failed, Pending, Unavailable, failures
+from helpers.paper.plan import critical_paths, make_plan, makespan, print_plan, time_factor
+from helpers.paper.records import RECORD, prepare_folder, read_inputs, read_record
 from helpers.paper.scheduler import make_steps
-from helpers.paper.steps import Estimate, Keys, Outside, Ref, Step, in_order
+from helpers.paper.steps import Estimate, ExternalPath, Keys, Ref, Step, in_order
 from tests.helpers.paper.mini import apart, drive, drive_counted, engine, ignored, make_two, nested, plan, table
 from tests.kill import run_with_kills
 
@@ -176,7 +176,7 @@ def test_an_output_that_is_gone_is_made_again(tmp_path, calls, whole):
     drive(str(tmp_path))
     e, steps = engine(tmp_path), plan()
     shutil.rmtree(e.folder(steps["extract a"]) / "out")
-    assert isinstance(e.state(steps["extract a"]), Open)
+    assert isinstance(e.state(steps["extract a"]), Pending)
     assert isinstance(e.state(steps["probe a"]), Done)  # what was made of it stands
     make_steps(e, [steps["extract a"]])
     assert isinstance(e.state(steps["extract a"]), Done)
@@ -200,7 +200,7 @@ def test_a_result_without_one_of_its_files_is_made_anew(tmp_path, calls, whole):
     drive(str(tmp_path))
     e, step = engine(tmp_path), plan()["probe a"]
     (e.state(step).output("results") / "scores.txt").unlink()
-    assert isinstance(e.state(step), Open)
+    assert isinstance(e.state(step), Pending)
     before = len(calls())
     drive(str(tmp_path))
     assert (tmp_path / "table.txt").read_text() == whole
@@ -230,14 +230,14 @@ def test_what_is_not_on_the_machine_is_said_with_its_place(tmp_path, monkeypatch
     e = engine(tmp_path)
     start = Step("start", "ex_maest.py", "main", weights=("passt_s_swa_p16_128_ap476",))
     after = Step("after", "ex_tl.py", "main", (), {"x": Ref(start, "checkpoint")})
-    data = Step("data", "ex_tl.py", "main", (), {"x": Outside(str(tmp_path / "mels"), "python -m datasets.gtzan")})
+    data = Step("data", "ex_tl.py", "main", (), {"x": ExternalPath(str(tmp_path / "mels"), "python -m datasets.gtzan")})
     made = make_steps(e, [after, data])
     file = tmp_path / "passt-s-f128-p16-s10-ap.476-swa.pt"
-    assert made[start] == made[after] == Absent((f"place {file}",))
-    assert made[data] == Absent((f"{tmp_path / 'mels'} is not there (python -m datasets.gtzan)",))
+    assert made[start] == made[after] == Unavailable((f"place {file}",))
+    assert made[data] == Unavailable((f"{tmp_path / 'mels'} is not there (python -m datasets.gtzan)",))
     assert calls() == []
     file.touch()
-    assert isinstance(engine(tmp_path).state(start), Open)
+    assert isinstance(engine(tmp_path).state(start), Pending)
 
 
 def test_weights_that_may_be_fetched_and_cannot_are_said_too(tmp_path, monkeypatch, calls):
@@ -248,9 +248,9 @@ def test_weights_that_may_be_fetched_and_cannot_are_said_too(tmp_path, monkeypat
     monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
     start = Step("start", "ex_maest.py", "main", weights=("passt_s_swa_p16_128_ap476",))
     e = Engine(tmp_path / "out", tmp_path, Keys(nested, ignored), download=True)
-    assert isinstance(e.state(start), Open)  # as a plan has it
+    assert isinstance(e.state(start), Pending)  # as a plan has it
     e.fetch([start])
-    assert make_steps(e, [start])[start] == Absent((f"place {tmp_path / 'passt-s-f128-p16-s10-ap.476-swa.pt'}",))
+    assert make_steps(e, [start])[start] == Unavailable((f"place {tmp_path / 'passt-s-f128-p16-s10-ap.476-swa.pt'}",))
     assert calls() == []
 
 
@@ -259,13 +259,13 @@ def watched(tmp_path, steps: list[Step], jobs: int, **known: float) -> list[tupl
     """(begun step, how many ran beside it), in order."""
     running, begun = set(), []
 
-    def tell(step: Step, what: str, seconds: float) -> None:
-        if what == "begins":
+    def on_event(step: Step, event: str, seconds: float) -> None:
+        if event == "begins":
             begun.append((step.title, len(running)))
             running.add(step.title)
-        running.difference_update({step.title} if what in ("done", "failed") else ())
+        running.difference_update({step.title} if event in ("done", "failed") else ())
 
-    make_steps(engine(tmp_path), steps, tell, jobs, {step: known.get(step.title, 1.0) for step in steps})
+    make_steps(engine(tmp_path), steps, on_event, jobs, {step: known.get(step.title, 1.0) for step in steps})
     return begun
 
 
@@ -284,7 +284,9 @@ def test_no_more_than_the_jobs_run_and_what_most_waits_for_goes_first(tmp_path, 
 
 
 def test_a_step_that_measures_time_has_the_machine_for_itself(tmp_path, calls):
-    base = {name: Step(name, "ex_tl.py", "main", (), {"name": name}, alone="alone" in name) for name in ("a", "b", "alone", "c")}
+    base = {
+        name: Step(name, "ex_tl.py", "main", (), {"name": name}, exclusive="alone" in name) for name in ("a", "b", "alone", "c")
+    }
     begun = dict(watched(tmp_path, list(base.values()), 3))
     assert begun["alone"] == 0
     after = watched(tmp_path / "again", [base["alone"], base["a"], base["b"]], 3, alone=3.5)
@@ -307,9 +309,9 @@ def test_cores_are_shared_among_what_runs(tmp_path, monkeypatch, calls):
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     given = {}
     e = engine(tmp_path)
-    begin = e.begin
+    start = e.start
     monkeypatch.setattr(
-        e, "begin", lambda step, lock, threads: (given.update({step.title: threads}), begin(step, lock, threads))[1]
+        e, "start", lambda step, lock, threads: (given.update({step.title: threads}), start(step, lock, threads))[1]
     )
     steps = plan()
     make_steps(e, [steps["probe a"], steps["train b"]], jobs=2)
@@ -323,7 +325,7 @@ def test_cores_are_shared_among_what_runs(tmp_path, monkeypatch, calls):
 def test_how_long_steps_take_side_by_side():
     steps = plan()
     seconds = dict.fromkeys(in_order(list(steps.values())), 10.0)
-    chains = {step.title: value for step, value in longest_chains(seconds, key).items()}
+    chains = {step.title: value for step, value in critical_paths(seconds, key).items()}
     assert chains == {
         "train a": 30.0,
         "train b": 30.0,
@@ -333,9 +335,9 @@ def test_how_long_steps_take_side_by_side():
         "probe b": 10.0,
         "probe both": 10.0,
     }
-    assert [span(seconds, key, jobs) for jobs in (1, 2, 7)] == [70.0, 40.0, 30.0]
-    assert span({}, key, 2) == 0.0
-    assert span({steps["probe a"]: 10.0}, key, 2) == 10.0  # its inputs are there
+    assert [makespan(seconds, key, jobs) for jobs in (1, 2, 7)] == [70.0, 40.0, 30.0]
+    assert makespan({}, key, 2) == 0.0
+    assert makespan({steps["probe a"]: 10.0}, key, 2) == 10.0  # its inputs are there
 
 
 def test_much_shorter_steps_do_not_tell_how_long_one_takes():
@@ -343,10 +345,10 @@ def test_much_shorter_steps_do_not_tell_how_long_one_takes():
         return Step("t", "ex_maest.py", "main", estimate=Estimate(seconds, 1, ""))
 
     measured = {("ex_maest.py", "main"): [(10.0, 40.0), (100.0, 150.0), (120.0, 120.0)]}
-    assert factor_of(step(12.0), measured) == 1.5  # the median of 4, 1.5 and 1
-    assert factor_of(step(300.0), measured) == 1.25
-    assert factor_of(step(1000.0), measured) is None
-    assert factor_of(Step("t", "ex_tl.py", "main"), measured) is None
+    assert time_factor(step(12.0), measured) == 1.5  # the median of 4, 1.5 and 1
+    assert time_factor(step(300.0), measured) == 1.25
+    assert time_factor(step(1000.0), measured) is None
+    assert time_factor(Step("t", "ex_tl.py", "main"), measured) is None
 
 
 # ---- keys
@@ -377,7 +379,7 @@ def test_keys_follow_what_files_hold_and_not_where_they_are(tmp_path):
         (tmp_path / name / "labels.csv").write_text("path,labels\n")
 
     def of(name: str) -> str:
-        return key(Step("t", "ex_tl.py", "main", (), {"x": Outside(str(tmp_path / name))}))
+        return key(Step("t", "ex_tl.py", "main", (), {"x": ExternalPath(str(tmp_path / name))}))
 
     assert of("a") == of("b")
     before = of("a")
@@ -397,7 +399,7 @@ def test_keys_follow_a_stores_tracks(tmp_path):
             for i in order:
                 writer.append(f"{i}.wav", np.full((3, 2), i + (change if i == 1 else 0), "float32"))
             writer.seal()
-        return key(Step("t", "ex_tl.py", "main", (), {"x": Outside(str(tmp_path / name))}))
+        return key(Step("t", "ex_tl.py", "main", (), {"x": ExternalPath(str(tmp_path / name))}))
 
     assert store("a", [0, 1, 2]) == store("b", [2, 0, 1])
     assert len({store("c", [0, 1]), store("d", [0, 1, 2]), store("e", [0, 1, 2], 0.5)}) == 3
@@ -415,7 +417,7 @@ def test_inputs_come_before_those_who_take_them():
 def test_a_plan_measures_what_is_done_and_estimates_the_rest(tmp_path, calls, capsys):
     steps, e = plan(), engine(tmp_path)
     before = make_plan(e, [steps["probe a"]])
-    assert [type(one.outcome) for one in before] == [Open] * 3
+    assert [type(one.outcome) for one in before] == [Pending] * 3
     assert all(one.basis.startswith("estimated from") for one in before)
     assert not (tmp_path / "out").exists()
     make_steps(e, [steps["train a"]])
@@ -437,7 +439,7 @@ def test_what_follows_from_a_step_that_was_removed_is_made_anew_too(tmp_path, ca
     e, steps = engine(tmp_path), plan()
     before = len(calls())
     shutil.rmtree(e.folder(steps["train a"]))
-    assert [type(e.state(steps[name])) for name in ("train a", "extract a", "probe a", "probe both")] == [Open] * 4
+    assert [type(e.state(steps[name])) for name in ("train a", "extract a", "probe a", "probe both")] == [Pending] * 4
     assert isinstance(e.state(steps["probe b"]), Done)
     drive(str(tmp_path))
     assert (tmp_path / "table.txt").read_text() == whole
@@ -473,7 +475,7 @@ def test_files_that_are_removed_to_save_disk_are_made_when_they_are_wanted(tmp_p
 
 
 def test_a_step_that_is_the_same_again_leaves_what_was_made_of_it(tmp_path, calls):
-    data = Step("music", "ex_maest.py", "extract_embeddings", (), {"name": "extract-a"}, same_again=True)
+    data = Step("music", "ex_maest.py", "extract_embeddings", (), {"name": "extract-a"}, deterministic=True)
     probe = Step("probe", "ex_tl.py", "main", (), {"name": "probe-a", "store": Ref(data, "0")})
     make_steps(engine(tmp_path), [probe])
     e = engine(tmp_path)
@@ -487,7 +489,7 @@ def test_a_result_that_is_cut_short_is_made_anew(tmp_path, calls, whole):
     drive(str(tmp_path))
     e, step = engine(tmp_path), plan()["probe a"]
     (e.state(step).output("results") / "scores.txt").write_text("")
-    assert isinstance(e.state(step), Open)
+    assert isinstance(e.state(step), Pending)
     drive(str(tmp_path))
     assert (tmp_path / "table.txt").read_text() == whole
 
@@ -510,10 +512,10 @@ def test_a_kill_while_a_folder_is_cleared_changes_nothing(tmp_path, calls, whole
         patch.setattr("helpers.paper.records.shutil.rmtree", killed)
         patch.setattr(Path, "unlink", killed)
         with pytest.raises(KeyboardInterrupt):
-            clear(folder, other)
+            prepare_folder(folder, other)
     assert (folder / RECORD).exists()
     assert read_inputs(folder) == inputs  # still to be cleared
-    clear(folder, other)
+    prepare_folder(folder, other)
     assert not any((folder / name).exists() for name in ("runs", "out", RECORD))
     assert read_inputs(folder) == other
     shutil.rmtree(folder)
@@ -531,7 +533,7 @@ def test_a_training_whose_best_checkpoint_is_gone_does_not_take_the_last(tmp_pat
     make_steps(e, [step])
     assert e.state(step).output("checkpoint").name == "best.ckpt"
     (checkpoints / "best.ckpt").unlink()
-    assert isinstance(e.state(step), Open)
+    assert isinstance(e.state(step), Pending)
     before = len(calls())
     make_steps(e, [step])
     assert len(calls()) == before + 4  # trained anew
