@@ -51,8 +51,6 @@ LONG = {
     "tests/equal_results.py",
     "tests/helpers/experiments/test_sacred_glue.py",
     "tests/helpers/extraction/test_extract.py",
-    "tests/helpers/paper/test_paper_engine.py",
-    "tests/helpers/paper/test_paper_tables.py",
     "tests/helpers/probe/test_probe.py",
     "tests/helpers/training/test_resume.py",
     "tests/helpers/training/test_training.py",

@@ -14,12 +14,10 @@ from helpers.paper import recipes
 from helpers.paper.citations import FILE, PER_CENT, Citation, find_score, read_entries
 from helpers.paper.engine import Engine, Unavailable
 from helpers.paper.families import maest
-from helpers.paper.label_groups import DOMAINS, TASKS, write_groups
 from helpers.paper.plan import make_plan, makespan
 from helpers.paper.steps import ExternalPath, Keys, Ref, in_order
 from helpers.paper.table import Cell, Table, load_tables, table
 from helpers.utils.typed_config import check
-from models.errors import ConfigError
 from models.registry import get_card
 
 TABLES = load_tables()
@@ -186,55 +184,6 @@ def test_a_family_is_added_by_a_function_alone():
         families._FAMILIES.pop("zzz")
 
 
-def test_scales_that_cannot_be_are_refused():
-    for change, words in (({"targets": ["mtx"]}, "mtx.*mtt"), ({"networks": "published"}, "scale.targets")):
-        scale = {**ex_paper.resolve("ex_paper.py", ["demo"], {})["scale"], **change}
-        with pytest.raises(ValueError, match=words):
-            ex_paper.build_scale({"scale": scale})
-
-
-@pytest.mark.parametrize(
-    ("words", "want"),
-    [
-        (["t", "with", "demo", "--dry"], ["t", "with", "demo", "dry=True", "--unobserved"]),
-        (["t", "--dry", "with", "demo"], ["t", "with", "demo", "dry=True", "--unobserved"]),
-        (["t", "--dry"], ["t", "with", "dry=True", "--unobserved"]),
-        (["t", "with", "demo"], ["t", "with", "demo"]),
-    ],
-)
-def test_dry_is_a_flag(words, want):
-    assert ex_paper.parse_arguments(words) == want
-
-
-# ---- labels in groups
-def test_groups_split_the_demo_as_it_is(tmp_path):
-    from datasets.demo.labels import FAMILIES
-    from datasets.groundtruth.groundtruth import Groundtruth
-
-    found = write_groups(tmp_path, 200)
-    assert set(found) == {"demo", *TASKS, *DOMAINS}
-    demo = Groundtruth.read(str(found["demo"]))
-    assert len(demo.labels) == 30
-    for task in TASKS:
-        truth = Groundtruth.read(str(found[task]))
-        assert truth.keys == demo.keys
-        assert set(truth.labels) == {name for name in FAMILIES[task] if not name.startswith("_")}
-    a, b = (Groundtruth.read(str(found[name])) for name in DOMAINS)
-    assert not set(a.keys) & set(b.keys)
-    assert set(a.keys) | set(b.keys) == set(demo.keys)
-    assert not set(b.labels) & set(FAMILIES["timbre"])
-    assert {part: len(one) for part, one in demo.splits.items()} == {"train": 152, "val": 20, "test": 28}
-
-
-def test_groups_are_the_demos_own_table(tmp_path):
-    from datasets.demo.labels import SPLITS, plan_track
-    from datasets.demo.writer import sizes
-    from datasets.demo.writer import table as demo_table
-
-    plans = [plan_track(0, split, i) for split in SPLITS for i in range(sizes(60)[split])]
-    assert write_groups(tmp_path, 60)["demo"].read_text() == demo_table(plans)
-
-
 # ---- papers' numbers
 def test_the_file_is_whole():
     assert len(read_entries()) == 470
@@ -326,32 +275,3 @@ def test_mel_statistics_want_the_mels_alone(scale):
     mels, untrained = found.rows[-1].cells[0].step, next(row for row in found.rows if row.name == "untrained MAEST").cells[0].step
     assert mels is untrained
     assert sum("data.mel_dir" in row.cells[0].step.updates for row in found.rows[:-1]) == 1
-
-
-@pytest.mark.parametrize(
-    ("scale", "updates", "words"),
-    [
-        ("demo", {"block": 9}, r"scale\.block=9, wanted 0 to 3 \(depth=4\)"),
-        ("demo", {"block": -1}, r"scale\.block=-1"),
-        ("demo", {"lengths": []}, r"scale\.lengths=\[\], wanted one or more"),
-        ("demo", {"seeds": [0, 0]}, r"scale\.seeds=\[0, 0\], wanted different"),
-        ("demo", {"draws": 0, "tracks": 3}, r"scale\.tracks=3, wanted 12 or more.*scale\.draws=0"),
-        ("demo", {"shares": [0.0, 1.0]}, r"scale\.shares"),
-        ("demo", {"maest": ["demi"]}, r"scale\.maest has 'demi', no named config of ex_maest\.py \(Did you mean 'demo'\?\)"),
-        ("demo", {"depth": 9}, r"scale\.depth=9, and the networks of demo have 4 blocks"),
-        ("mtt", {"lengths": [7.0]}, r"scale\.lengths=\[7\.0\]: published networks hear 5, 10, 20, 30 s"),
-    ],
-)
-def test_a_scale_of_which_no_table_can_be_made_is_refused(scale, updates, words):
-    config = ex_paper.resolve("ex_paper.py", [scale], {f"scale.{key}": value for key, value in updates.items()})
-    with pytest.raises(ConfigError, match=words):
-        ex_paper.build_scale(config)
-
-
-def test_a_changed_scale_has_a_title_and_a_folder_of_its_own():
-    usual, changed = (
-        ex_paper.build_scale(ex_paper.resolve("ex_paper.py", ["demo"], updates)) for updates in ({}, {"scale.tracks": 40})
-    )
-    assert (usual.name, usual.title) == ("demo", "demo")
-    assert re.fullmatch(r"demo-[0-9a-f]{6}", changed.name)
-    assert changed.title == "demo with tracks=40"
