@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import configs
 from configs.naming import merged
@@ -29,6 +30,11 @@ from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import run_folder
 from helpers.paper.scale import PUBLISHED, Scale, Target
 from helpers.paper.table import RegisteredTable, load_tables
+
+if TYPE_CHECKING:
+    from helpers.paper.cells import FilledTable
+    from helpers.paper.engine import Engine, Outcome
+    from helpers.paper.plan import Makespan, PlannedStep
 
 ROOT = Path(__file__).parent
 FAILED, NOTHING = 1, 3  # exit codes: a step failed; no cell has a number, since something is not on this machine
@@ -55,14 +61,14 @@ ex = Experiment(
 
 # ---- config -> objects
 def resolve(script: str, named: Sequence[str], updates: Mapping[str, Any]) -> dict[str, Any]:
-    """The nested config that a command of `script` runs with."""
+    """Return the nested config that a command of `script` runs with."""
     schema, catalogue = EXPERIMENTS[script]
     return merged(defaults(schema), *(catalogue[name].values for name in named), nested(updates))
 
 
 @cache
 def ignored_keys(script: str, command: str) -> frozenset[str]:
-    """Dotted keys that no result of a command depends on. Of a command that configs/paper.py does not list, few are known to be such."""
+    """Return the dotted keys that no result of a command depends on. Of a command that configs/paper.py does not list, few are known to be such."""
     others = (*(set(EFFECTS) - {"nothing", "checkpoint"}), command)
     return settings_without_effect(EXPERIMENTS[script][0], configs.paper.DECISIVE[script].get(command, others))
 
@@ -146,8 +152,8 @@ def describe_target(name: str) -> Target:
     )  # fmt: skip
 
 
-def build_engine(config: Mapping[str, Any]) -> Any:
-    """The steps' folder with what is needed to make more of them."""
+def build_engine(config: Mapping[str, Any]) -> Engine:
+    """Build the engine of the steps below `out_dir`. Raises ConfigError for a folder that cannot be written, or no jobs."""
     from helpers.paper.engine import Engine
     from helpers.paper.steps import Keys
     from models.errors import ConfigError
@@ -169,7 +175,7 @@ def make_table(registered: RegisteredTable, _run: Run, _config: Mapping[str, Any
     from rich.console import Console
 
     from helpers.paper.cells import fill_table
-    from helpers.paper.engine import Pending, failures
+    from helpers.paper.engine import Pending
     from helpers.paper.plan import make_plan, makespan, print_plan
     from helpers.paper.progress import StepProgress
     from helpers.paper.records import LOG
@@ -192,27 +198,39 @@ def make_table(registered: RegisteredTable, _run: Run, _config: Mapping[str, Any
     view = TableView(fill_table(table, engine.state), scale, engine.commits(table.steps), engine.commit)
     written = write_table(view, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale.name}", engine)
     print_table(view, console)
-    failed = failures(outcomes.values())
-    for one in failed:
-        print(f"Failed, exit code {one.exit_code}: see {one.log}")
+    exit_code = report_failures(view.filled, outcomes.values())
     print(f"Table: {', '.join(map(str, written))}")
     for row, values in zip(table.rows, view.filled.values):
         for column, value in zip(table.columns, values):
-            if value.mean == value.mean:
+            if not math.isnan(value.mean):
                 _run.log_scalar(f"{column}.{row.name}", value.mean, 0)
-    if view.filled.failed or failed:
-        exit_code = FAILED
-    else:
-        exit_code = 0 if any(v.mean == v.mean for values in view.filled.values for v in values) else NOTHING
-    if exit_code == NOTHING:
-        print(
-            "No cell has a number. Place or make what stands under the table; published weights are fetched with download=True."
-        )
     return {"exit_code": exit_code, "steps": len(outcomes), "made": len(missing)}
 
 
-def describe_start(scale: str, plan: Sequence[Any], makespan_of: Callable[[Mapping[Any, float]], float], jobs: int) -> str:
-    """What a table is about to do, in a line."""
+def report_failures(filled: FilledTable, outcomes: Iterable[Outcome]) -> int:
+    """Print which steps of a table failed, or that it has no number. Returns the exit code."""
+    from helpers.paper.engine import failures
+
+    failed = failures(outcomes)
+    for one in failed:
+        print(f"Failed, exit code {one.exit_code}: see {one.log}")
+    if filled.failed or failed:
+        return FAILED
+    if any(not math.isnan(value.mean) for values in filled.values for value in values):
+        return 0
+    print("No cell has a number. Place or make what stands under the table; published weights are fetched with download=True.")
+    return NOTHING
+
+
+def describe_start(scale: str, plan: Sequence[PlannedStep], makespan_of: Makespan, jobs: int) -> str:
+    """Return what a table is about to do, in a line.
+
+    Args:
+        scale: its name.
+        plan: of make_plan.
+        makespan_of: step -> seconds of each, to the seconds of all.
+        jobs: number of steps made side by side.
+    """
     from helpers.paper.engine import Done, Pending, Unavailable
     from helpers.paper.plan import describe_jobs, describe_total
 
@@ -253,7 +271,7 @@ def main(_config: Mapping[str, Any]) -> None:
 
 @ex.command
 def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
-    """A step: the embedded music, made and prepared, and its labels in groups (tables of path, labels, split)."""
+    """Make and prepare the embedded music, and its labels in groups (tables of path, labels, split): a step of the tables."""
     from helpers.data.find import demo_data
     from helpers.paper.label_groups import write_groups
 
@@ -267,7 +285,7 @@ def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
 
 @ex.command
 def patchout_speed(_config: Mapping[str, Any]) -> dict[str, float]:
-    """A step: how much faster a network is with patches left out at inference, several amounts timed in turns."""
+    """Time how much faster a network is with patches left out at inference, several amounts in turns: a step of a table."""
     from helpers.paper.patchout_speed import patchout_speed
     from helpers.paper.tables.maest import patchout_updates
     from models.errors import ConfigError
@@ -282,7 +300,7 @@ def patchout_speed(_config: Mapping[str, Any]) -> dict[str, float]:
 
 
 def parse_arguments(argv: Sequence[str]) -> list[str]:
-    """The command line with `--dry` as the setting that it is. Ends the program where it names two scales: each replaces the other whole."""
+    """Return the command line with `--dry` as the setting that it is. Ends the program where it names two scales: each replaces the other whole."""
     words = [word for word in argv if word != "--dry"]
     scales = [word for word in words if word in configs.PAPER]
     if len(scales) > 1:

@@ -76,7 +76,14 @@ class ProbeSettings:
 
 
 def probe(scale: Scale, embeddings: Ref, settings: ProbeSettings | None = None, target: Target | None = None) -> Step:
-    """Return a probe on embeddings. target: the data set that they are of; None: the demo music."""
+    """Return a probe on embeddings.
+
+    Args:
+        scale: the table's.
+        embeddings: output of an extraction.
+        settings: None: the three tokens stacked, by the scale's protocol.
+        target: the data set that they are of; None: the demo music.
+    """
     s = settings or ProbeSettings()
     updates: dict[str, Any] = {
         "data.base_dir": embeddings, "data.types": s.types, "data.reduce": s.reduce, "seeds": list(scale.seeds),

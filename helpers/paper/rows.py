@@ -24,7 +24,14 @@ def score_columns(scale: Scale) -> list[str]:
 
 
 def probe_cells(scale: Scale, step: Step, part: str = "", target: Target | None = None) -> list[Cell]:
-    """Return the two scores of a probe. part: sub-folder of a system beside the first."""
+    """Return the two scores of a probe.
+
+    Args:
+        scale: the table's.
+        step: the probe.
+        part: sub-folder of a system beside the first.
+        target: the data set that is probed; None: the scale's.
+    """
     return [Cell("probe", step, part, metric) for metric in headline(scale, target)]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ex_paper
 
-TOY = '''
+TOY = """
 from helpers.paper import recipes
 from helpers.paper.families import System, family
 from helpers.paper.steps import Ref
@@ -19,7 +19,7 @@ from helpers.paper.steps import Ref
 def systems(scale, target):
     step = recipes.music(scale)
     return [System("{title}", Ref(step, "mels")), System("untrained {title}", Ref(step, "mels"), trained=False)]
-'''
+"""
 ROWS = """
 import ex_paper
 from helpers.paper.families import all_systems
