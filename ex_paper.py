@@ -27,7 +27,7 @@ from configs.schema_paper import ExPaper
 from configs.schema_probe import ExTl
 from helpers.experiments.config_source import nested
 from helpers.experiments.experiment import Experiment, Run
-from helpers.experiments.job import run_folder
+from helpers.experiments.job import run_folder, work_begins
 from helpers.paper.scale import PUBLISHED, Scale, Target
 from helpers.paper.table import RegisteredTable, load_tables
 
@@ -193,6 +193,7 @@ def make_table(registered: RegisteredTable, _run: Run, _config: Mapping[str, Any
     plan = make_plan(engine, table.steps)
     missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Pending)}
     print(describe_start(scale.name, plan, makespan_of, _config["jobs"]))
+    work_begins(_run)
     with StepProgress(missing, lambda step: engine.folder(step) / LOG, makespan_of) as progress:
         outcomes = make_steps(engine, table.steps, progress.update, _config["jobs"], missing)
     view = TableView(fill_table(table, engine.state), scale, engine.commits(table.steps), engine.commit)

@@ -11,6 +11,7 @@ from .options import resume_rules
 Config = dict[str, Any]
 EXPERIMENTS, INFERENCE, TARGETS, DEMO, SCALES = "Experiments", "Inference", "Targets", "Demo", "Scales"
 PARTS = "Parts of papers' tables"
+GROUPS = (EXPERIMENTS, SCALES, INFERENCE, TARGETS, DEMO, PARTS)  # in the order in which they are listed
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Named:
     doc: str
     group: str = EXPERIMENTS
     original: str | None = None
+
+    @property
+    def rank(self) -> int:
+        """Place of its group in the list; groups of others stand at the end."""
+        return GROUPS.index(self.group) if self.group in GROUPS else len(GROUPS)
 
 
 @dataclass(frozen=True)

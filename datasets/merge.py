@@ -37,7 +37,7 @@ def merge(source: str | Path, out: str | Path) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m datasets.merge", description="Copy a store's shards into one file.")
     parser.add_argument(
         "store", metavar="STORE", help="a store with shards (mel.h5 of mel.shard-00000.h5, ...), or a folder of stores"

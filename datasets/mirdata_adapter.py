@@ -26,7 +26,7 @@ Labels = str | Callable[[Any], object]
 
 
 def dataset(name: str, data_home: str | None = None) -> Any:
-    """The data set that mirdata has under this name. Raises GroundtruthError when mirdata is not installed or has none such."""
+    """Return the data set that mirdata has under this name. Raises GroundtruthError when mirdata is not installed or has none such."""
     try:
         import mirdata  # late: not among the requirements
     except ImportError:
@@ -40,7 +40,7 @@ def dataset(name: str, data_home: str | None = None) -> Any:
 def from_mirdata(
     source: Any, labels: Labels, audio: str = "audio_path", group: str | None = None
 ) -> tuple[Groundtruth, dict[str, Path]]:
-    """The groundtruth of a mirdata Dataset, and where the audio of each key stands.
+    """Return the groundtruth of a mirdata Dataset, and where the audio of each key stands.
 
     source: the Dataset. labels: an attribute of its tracks, or a function of a track; it gives a label, a list of labels, or None (no
     label). audio: the attribute that is the audio's path. group: an attribute whose equal values a split keeps together.
@@ -110,7 +110,7 @@ def _splits(source: Any) -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets.mirdata_adapter", description="A mirdata data set as a table of labels."
     )

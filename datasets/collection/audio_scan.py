@@ -121,7 +121,7 @@ class ScanResult:
 def scan_files(
     audio_dir: str | os.PathLike[str], names: Sequence[str], cache: Path | None = None, jobs: int | None = None
 ) -> dict[str, ScanResult]:
-    """Every file of `names` (relative to audio_dir), in worker processes.
+    """Return every file of `names` (relative to audio_dir), in worker processes.
 
     cache: a file of what was found out before; a file of the same size and time of change is not listened to again. Grows as files are done,
     so that an interrupted call goes on where it stopped.
@@ -176,7 +176,7 @@ def _read_cache(cache: Path) -> dict[str, tuple[list[int], ScanResult]]:
 
 
 def scan_store(store: TrackStore) -> Iterator[tuple[str, ScanResult]]:
-    """The same of a store of mels or waveforms, as far as it tells: lengths, and copies by their stored values.
+    """Yield the same of a store of mels or waveforms, as far as it tells: lengths, and copies by their stored values.
 
     Raises StoreError for a store of something else.
     """

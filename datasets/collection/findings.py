@@ -110,7 +110,7 @@ class Findings:
         return EXIT_PROBLEMS if faults else EXIT_OK
 
     def cleaned(self, without_split: bool = False) -> Groundtruth | None:
-        """The kept rows under their files' names; None when none is left. without_split: to be split anew, with those that have no split."""
+        """Return the kept rows under their files' names; None when none is left. without_split: to be split anew, with those that have no split."""
         rows, t = self._once() if without_split else self.kept, self.table
         if not rows:
             return None
@@ -120,11 +120,11 @@ class Findings:
         return Groundtruth(keys, t.labels, t.packed[rows], split, group)
 
     def problems(self) -> list[tuple[str, str, str]]:
-        """All of it as lines (path, problem, detail), faults first."""
+        """Return all of it as lines (path, problem, detail), faults first."""
         return [line for _, line in self.located()]
 
     def located(self) -> list[tuple[int | None, tuple[str, str, str]]]:
-        """The same, each with the row of the table that it is about (None: it is about no one row)."""
+        """Return the same, each with the row of the table that it is about (None: it is about no one row)."""
         key = self.table.keys
         kinds = (
             ("missing", self.missing),
@@ -245,7 +245,7 @@ def _rank(table: Groundtruth, row: int) -> tuple[bool, int, int]:
 
 
 def torn_groups(table: Groundtruth, rows: Iterable[int] | None = None) -> dict[str, dict[str, int]]:
-    """Groups (artists, albums) whose tracks stand in more than one split: {group: {split: tracks}}. {} without groups or splits.
+    """Return groups (artists, albums) whose tracks stand in more than one split: {group: {split: tracks}}. {} without groups or splits.
 
     rows: those that count (all).
     """
@@ -259,7 +259,7 @@ def torn_groups(table: Groundtruth, rows: Iterable[int] | None = None) -> dict[s
 
 
 def write_table(path: Path, table: Groundtruth) -> None:
-    """A csv that `Groundtruth.read` reads back as it is: path, labels (or a column for each where their names hold separators), split, group.
+    """Write a csv that `Groundtruth.read` reads back as it is: path, labels (or a column for each where their names hold separators), split, group.
 
     Raises StoreError when it cannot be written; nothing half-written is left.
     """

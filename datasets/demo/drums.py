@@ -20,7 +20,7 @@ PATTERNS: dict[str, tuple[int, tuple[float, ...], tuple[float, ...], tuple[float
 
 
 def kick(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
-    """A falling sine, [N] float32."""
+    """Return a falling sine, [N] float32."""
     t = np.arange(int(0.22 * sample_rate)) / sample_rate
     low, high = rng.uniform(45, 70), rng.uniform(120, 260)
     phase = low * t + (high - low) * 0.03 * (1 - np.exp(-t / 0.03))
@@ -29,7 +29,7 @@ def kick(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
 
 
 def snare(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
-    """Noise over a short tone, [N] float32."""
+    """Return noise over a short tone, [N] float32."""
     t = np.arange(int(0.18 * sample_rate)) / sample_rate
     noise = rng.standard_normal(len(t)) * np.exp(-t / rng.uniform(0.03, 0.06))
     tone = np.sin(2 * np.pi * rng.uniform(160, 240) * t) * np.exp(-t / 0.04)
@@ -37,7 +37,7 @@ def snare(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
 
 
 def hat(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
-    """High noise, [N] float32."""
+    """Return high noise, [N] float32."""
     t = np.arange(int(0.08 * sample_rate)) / sample_rate
     noise = lfilter([1.0, -0.95], [1.0], rng.standard_normal(len(t)))
     return (0.3 * noise * np.exp(-t / rng.uniform(0.012, 0.03))).astype(np.float32)
@@ -52,7 +52,7 @@ def strike(out: np.ndarray, sound: np.ndarray, at: float, sample_rate: int, gain
 
 
 def play(pattern: str, first_beat: float, beat: float, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """The pattern from `first_beat` (seconds, may be negative) on with `beat` seconds per beat, [samples] float32."""
+    """Return the pattern from `first_beat` (seconds, may be negative) on with `beat` seconds per beat, [samples] float32."""
     beats, *strokes = PATTERNS[pattern]
     sounds = (kick(rng, sample_rate), snare(rng, sample_rate), hat(rng, sample_rate))
     gains = (rng.uniform(0.8, 1.1), rng.uniform(0.7, 1.1), rng.uniform(0.3, 0.6))

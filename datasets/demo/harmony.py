@@ -15,13 +15,13 @@ MELODY_DEGREES = 10
 
 
 def beat_times(first_beat: float, beat: float, seconds: float, step: float) -> np.ndarray:
-    """Times in [0, seconds) on the grid of `step` beats, seconds."""
+    """Return times in [0, seconds) on the grid of `step` beats, seconds."""
     steps = np.arange(np.ceil(-first_beat / (beat * step) - 1e-9), (seconds - first_beat) / (beat * step))
     return np.maximum(first_beat + steps * beat * step, 0.0)
 
 
 def chord_roots(times: np.ndarray, first_beat: float, beat: float, rng: np.random.Generator) -> np.ndarray:
-    """Root (semitones above the tonic) at each time [n]: one chord per four beats, beginning with the tonic, never twice the same."""
+    """Return root (semitones above the tonic) at each time [n]: one chord per four beats, beginning with the tonic, never twice the same."""
     bars = np.floor((times - first_beat) / (beat * CHORD_BEATS) + 1e-6).astype(int)
     bars -= bars.min()
     roots = [0]
@@ -33,7 +33,7 @@ def chord_roots(times: np.ndarray, first_beat: float, beat: float, rng: np.rando
 def melody(
     mode: str, tonic: float, first_beat: float, beat: float, seconds: float, gate: float, rng: np.random.Generator
 ) -> Notes:
-    """The leading voice: from each note to any other within a tenth of the scale."""
+    """Return the leading voice: from each note to any other within a tenth of the scale."""
     fitting = [step for step in (0.5, 1.0, 2.0) if NOTE_SECONDS[0] <= step * beat <= NOTE_SECONDS[1]]
     times = beat_times(first_beat, beat, seconds, float(rng.choice(fitting)))
     degrees = np.cumsum(rng.integers(1, MELODY_DEGREES, len(times))) % MELODY_DEGREES
@@ -44,7 +44,7 @@ def melody(
 def accompaniment(
     texture: str, mode: str, tonic: float, first_beat: float, beat: float, seconds: float, rng: np.random.Generator
 ) -> list[Notes]:
-    """Voices of the chords: sounding on (block chords), short on the beats (stabs), or one note after the other (arpeggio)."""
+    """Return voices of the chords: sounding on (block chords), short on the beats (stabs), or one note after the other (arpeggio)."""
     triad = np.array([0, THIRD[mode], 7])
     if texture == "_no chords":
         return []
@@ -64,7 +64,7 @@ def accompaniment(
 
 
 def bass(tonic: float, first_beat: float, beat: float, seconds: float, rng: np.random.Generator) -> Notes:
-    """The chords' roots, one note on each beat, the first of four accented."""
+    """Return the chords' roots, one note on each beat, the first of four accented."""
     times = beat_times(first_beat, beat, seconds, 1.0)
     place = np.round((times - first_beat) / beat).astype(int) % CHORD_BEATS
     return Notes(times, tonic + chord_roots(times, first_beat, beat, rng), gate=0.7, accents=np.where(place == 0, 1.0, 0.7))

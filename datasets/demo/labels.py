@@ -51,7 +51,7 @@ class TrackPlan:
         return [value for value in LABELS if value in self.values.values() and self.hears(value)]
 
     def hears(self, value: str) -> bool:
-        """Whether `value` can be heard: without chords there is no telling major from minor."""
+        """Return whether `value` can be heard: without chords there is no telling major from minor."""
         return not (value in FAMILIES["mode"] and self.values["texture"] == "_no chords")
 
     @property
@@ -60,7 +60,7 @@ class TrackPlan:
         return f"{self.split}/{self.index:05d}.flac"
 
     def rng(self) -> np.random.Generator:
-        """The track's own stream of random numbers."""
+        """Yield the track's own stream of random numbers."""
         return _generator(self.seed, self.split, 1, self.index)
 
 
@@ -70,7 +70,7 @@ def _generator(seed: int, split: str, *key: int) -> np.random.Generator:
 
 
 def plan_track(seed: int, split: str, index: int) -> TrackPlan:
-    """The plan of track `index` (from 0) of `split`.
+    """Return the plan of track `index` (from 0) of `split`.
 
     Raises ValueError for an unknown split or a negative index or seed.
     """

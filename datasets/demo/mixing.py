@@ -10,17 +10,17 @@ LOUDNESS_JITTER = 3.0  # +- dB
 
 
 def decibels(value: float) -> float:
-    """Gain of `value` dB."""
+    """Return gain of `value` dB."""
     return 10.0 ** (value / 20.0)
 
 
 def rms(wave: np.ndarray) -> float:
-    """Root mean square of [N]."""
+    """Return root mean square of [N]."""
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
 
 
 def level_curve(kind: str, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Gain over time [samples] float32. crescendo and decrescendo run through the whole track, swells come every 1.6 to 2.6 s."""
+    """Return gain over time [samples] float32. crescendo and decrescendo run through the whole track, swells come every 1.6 to 2.6 s."""
     part = np.arange(samples, dtype=np.float32) / samples
     span = np.float32(rng.uniform(18, 26))  # dB
     if kind == "crescendo":
@@ -36,7 +36,7 @@ def level_curve(kind: str, samples: int, sample_rate: int, rng: np.random.Genera
 
 
 def cut_break(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> None:
-    """Silence of 1.0 to 1.4 s around the middle of [N], in place."""
+    """Put a silence of 1.0 to 1.4 s around the middle of [N], in place."""
     length = int(rng.uniform(1.0, 1.4) * sample_rate)
     start = int(rng.uniform(0.42, 0.58) * len(wave)) - length // 2
     fade = int(0.01 * sample_rate)
@@ -45,7 +45,7 @@ def cut_break(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> N
 
 
 def equalise(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Two random bells of up to +-6 dB (the audio EQ cookbook's peaking filter), [N] -> [N]."""
+    """Apply two random bells of up to +-6 dB (the audio EQ cookbook's peaking filter), [N] -> [N]."""
     for low, high in ((150.0, 900.0), (900.0, 5000.0)):
         gain, centre, q = 10 ** (rng.uniform(-6, 6) / 40), np.exp(rng.uniform(np.log(low), np.log(high))), rng.uniform(0.5, 1.5)
         w = 2 * np.pi * centre / sample_rate
@@ -57,7 +57,7 @@ def equalise(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
 
 
 def background(samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of a random colour between white and brown, unit RMS, [samples]."""
+    """Return noise of a random colour between white and brown, unit RMS, [samples]."""
     colour = rng.uniform(0.0, 0.95)
     noise = lfilter([1.0], [1.0, -colour], rng.standard_normal(samples, dtype=np.float32))
     return noise / rms(noise)

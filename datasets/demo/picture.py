@@ -33,7 +33,7 @@ SECONDS = 6.5
 
 
 def example(family: str, value: str) -> TrackPlan:
-    """A 16 kHz mono track that differs from the calm one in one family."""
+    """Return a 16 kHz mono track that differs from the calm one in one family."""
     values = {**CALM, family: value}
     if family == "mode":
         values["texture"] = "block chords"

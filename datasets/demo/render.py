@@ -24,7 +24,7 @@ def _voices(voices: list[Notes], timbre: str, samples: int, sample_rate: int, rn
 
 
 def render(plan: TrackPlan) -> np.ndarray:
-    """The track's audio, [samples] or [samples, 2] float32 in (-1, 1) at plan.sample_rate.
+    """Return the track's audio, [samples] or [samples, 2] float32 in (-1, 1) at plan.sample_rate.
 
     The melody is always there; chords where the plan has them; a bass with even odds, and always where drums are missing, since something
     must tell the beat. Levels of the layers, key, registers, equaliser and noise are drawn for each track.

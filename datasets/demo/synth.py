@@ -35,12 +35,12 @@ class Ornament:
 
 
 def hertz(pitch: np.ndarray) -> np.ndarray:
-    """Frequency of MIDI pitches, same shape."""
+    """Return frequency of MIDI pitches, same shape."""
     return 440.0 * np.exp2((np.asarray(pitch) - 69.0) / 12.0)
 
 
 def wave_table(partials: dict[int, float]) -> np.ndarray:
-    """One cycle [TABLE] float32 of the sum of `partials` (number -> amplitude), unit RMS."""
+    """Return one cycle [TABLE] float32 of the sum of `partials` (number -> amplitude), unit RMS."""
     spectrum = np.zeros(TABLE // 2 + 1, dtype=np.complex128)
     for number, amplitude in partials.items():
         spectrum[number] = -1j * amplitude
@@ -49,7 +49,7 @@ def wave_table(partials: dict[int, float]) -> np.ndarray:
 
 
 def read_table(table: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """The table at `phase` (cycles, any value) [N] -> [N] float32; nearest sample, error below -55 dB."""
+    """Return the table at `phase` (cycles, any value) [N] -> [N] float32; nearest sample, error below -55 dB."""
     return table[(phase * TABLE).astype(np.int64) & (TABLE - 1)]
 
 
@@ -70,7 +70,7 @@ def _bent(pitch: np.ndarray, t: np.ndarray, place: np.ndarray, ornament: Ornamen
 
 
 def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.random.Generator, ornament: Ornament) -> np.ndarray:
-    """One voice, [samples] float32, about unit RMS where it sounds.
+    """Return one voice, [samples] float32, about unit RMS where it sounds.
 
     timbre: organ (level at once and steady), pluck (struck, darkens and dies), bell (struck, inharmonic, rings), strings (swells in, two
     detuned); mellow (as organ, few partials: what chords and bass sound like).
@@ -127,7 +127,7 @@ def play(notes: Notes, timbre: str, samples: int, sample_rate: int, rng: np.rand
 
 
 def sweeps(kind: str, samples: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Tones that slide up ("rising") or down ("falling") over two octaves in 0.7 to 1.2 s, again and again with pauses, [samples] float32."""
+    """Return tones that slide up ("rising") or down ("falling") over two octaves in 0.7 to 1.2 s, again and again with pauses, [samples] float32."""
     seconds, pause = rng.uniform(0.7, 1.2), rng.uniform(0.2, 0.6)
     clock = np.arange(samples, dtype=np.float32) / np.float32(sample_rate) + np.float32(rng.uniform(0, seconds + pause))
     part = (clock % np.float32(seconds + pause)) / np.float32(seconds)  # 0 to 1 within a sweep, above 1 in the pause

@@ -27,7 +27,7 @@ SHARES = {"train": 0.76, "validation": 0.1, "test": 0.14}
 
 
 def sizes(n_tracks: int = TRACKS) -> dict[str, int]:
-    """Tracks per split, at least 2 each. Raises GroundtruthError for less than 6 tracks."""
+    """Return tracks per split, at least 2 each. Raises GroundtruthError for less than 6 tracks."""
     if n_tracks < 6:
         raise GroundtruthError(f"A demo data set of {n_tracks} tracks is too small: it takes 6 or more, 2 for each split.")
     held_out = {split: max(2, round(SHARES[split] * n_tracks)) for split in SPLITS[1:]}
@@ -35,7 +35,7 @@ def sizes(n_tracks: int = TRACKS) -> dict[str, int]:
 
 
 def encode(plan: TrackPlan) -> bytes:
-    """The track as a FLAC file, 16 bits: the same bytes for the same plan."""
+    """Return the track as a FLAC file, 16 bits: the same bytes for the same plan."""
     file = io.BytesIO()
     sf.write(file, np.round(render(plan) * 32767).astype(np.int16), plan.sample_rate, format="FLAC", subtype="PCM_16")
     return file.getvalue()
@@ -47,7 +47,7 @@ def write_track(folder: str, plan: TrackPlan) -> None:
 
 
 def table(plans: list[TrackPlan]) -> str:
-    """The groundtruth: a csv with path, labels ("|" between them) and split."""
+    """Return the groundtruth: a csv with path, labels ("|" between them) and split."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "labels", "split"))

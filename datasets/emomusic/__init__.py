@@ -20,7 +20,7 @@ VARIANTS = {"emotion": Variant("mean arousal and valence of each song", 2, (None
 
 
 def side_of(artist: str) -> str:
-    """Train or validation, 8 : 2 by the SHA-1 of the artist's name in lower-case letters and single spaces."""
+    """Return train or validation, 8 : 2 by the SHA-1 of the artist's name in lower-case letters and single spaces."""
     plain = " ".join(re.sub("[^a-z ]", "", artist.lower()).split())
     return "train" if int(hashlib.sha1(plain.encode()).hexdigest(), 16) % 10 < 8 else "validation"
 

@@ -34,7 +34,7 @@ VARIANTS = {
 
 
 def key_name(text: str) -> str:
-    """'f# minor' -> 'Gb minor': one of KEYS. Raises DataSetError."""
+    """Return 'f# minor' -> 'Gb minor': one of KEYS. Raises DataSetError."""
     tonic, _, mode = " ".join(text.split()).partition(" ")
     tonic = tonic[:1].upper() + tonic[1:].lower()
     name = f"{_FLATS.get(tonic, tonic)} {mode.lower()}"
@@ -44,7 +44,7 @@ def key_name(text: str) -> str:
 
 
 def split_artists(rows: Iterable[list[str]]) -> dict[str, str]:
-    """Artist (lower case) -> train or validation, from the artists of each track.
+    """Return artist (lower case) -> train or validation, from the artists of each track.
 
     By the SHA-1 of the name, 100 : 16; then artists who share a track with one of validation go there too (two passes over all tracks).
     """

@@ -20,7 +20,7 @@ BLOCK = 16 << 20  # bytes of the table in memory at a time
 
 
 def batches(path: Path, delimiter: str, header: list[str], columns: list[str]) -> Iterator[dict[str, pyarrow.Array]] | None:
-    """The columns of a table as text without white space around it, part after part; None when this reader is not to be used."""
+    """Yield the columns of a table as text without white space around it, part after part; None when this reader is not to be used."""
     try:
         import pyarrow.csv  # noqa: F401  late: most tables are small, and it may not be installed
     except ImportError:
@@ -81,13 +81,13 @@ def _offsets(column: Any) -> np.ndarray:
 
 
 def distinct(column: Any) -> tuple[list[str], np.ndarray]:
-    """The different texts of a column, and which of them each cell is."""
+    """Return the different texts of a column, and which of them each cell is."""
     coded = column.dictionary_encode()
     return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
 
 
 def parted(column: Any, separator: str) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """The labels of cells: how many each has, the different labels, and which of them stands at each place of all in a row."""
+    """Return the labels of cells: how many each has, the different labels, and which of them stands at each place of all in a row."""
     import pyarrow.compute as pc
 
     counts = np.ones(len(column), dtype=np.int64)

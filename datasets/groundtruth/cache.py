@@ -25,7 +25,9 @@ VERSION = 2
 
 
 def cached(table: Path, options: object, read: Callable[[], Groundtruth]) -> Groundtruth:
-    """The groundtruth of `table`: from its cache, or by `read`, which leaves a cache. options: all that decides how it is read (plain values)."""
+    """Return the groundtruth of `table`: from its cache, or by `read`, which leaves a cache. options: all that decides how it is read
+    (plain values).
+    """
     if table.stat().st_size < FROM_BYTES:
         return read()
     print_ = _fingerprint(table, options)

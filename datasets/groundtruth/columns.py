@@ -49,7 +49,8 @@ class Columns:
 
     @classmethod
     def of(cls, header: list[str], chosen: Mapping[str, str | None], rows: Iterable[Sequence[Sequence[object]]]) -> Columns:
-        """chosen: "path", "label", "split", "group" -> a column, or None. rows: the table's lines, some at a time, cells in the header's order.
+        """Find the columns of a header. chosen: "path", "label", "split", "group" -> a column, or None. rows: the table's lines, some at a
+        time, cells in the header's order.
 
         Raises GroundtruthError for a chosen column that is not there, and where several may be meant.
         """
@@ -109,7 +110,7 @@ def _split_columns(header: list[str], names: list[str], rows: Iterable[Sequence[
 def choose(
     header: list[str], chosen: str | None, usual: Sequence[str], kind: str, what: str, ambiguous: bool = True
 ) -> str | None:
-    """The column that was chosen, or the one whose name says `what`; None when none does. Raises GroundtruthError."""
+    """Return the column that was chosen, or the one whose name says `what`; None when none does. Raises GroundtruthError."""
     if chosen is not None:
         if chosen not in header:
             raise GroundtruthError(
@@ -120,6 +121,6 @@ def choose(
     if len(found) > 1 and ambiguous and kind != "path":
         raise GroundtruthError(
             f"several columns may hold {what}: {', '.join(found)}. Choose one with {kind}_column"
-            f"{' (datamodule.label_column=... of ex_maest.py, data.label_column=... of ex_tl.py)' if kind == 'label' else ''}."
+            f"{' (label_column=..., in the section of the data)' if kind == 'label' else ''}."
         )
     return min(found, key=lambda name: usual.index(name.lower())) if found else None

@@ -74,7 +74,7 @@ class Groundtruth:
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, object], labels: Sequence[str] | None = None) -> Groundtruth:
-        """From {key: labels}. All values alike: 0/1 vectors [L] (numpy or lists), or lists or tuples of label names, or of label
+        """Make it from {key: labels}. All values alike: 0/1 vectors [L] (numpy or lists), or lists or tuples of label names, or of label
         numbers.
 
         Lists of numbers count as vectors when all have the same length, two or more, and hold 0 and 1 only; as label numbers
@@ -98,7 +98,7 @@ class Groundtruth:
         group: Sequence[str] | None = None,
         faulty: bool = False,
     ) -> Groundtruth:
-        """As from_mapping, with keys and values apart. faulty: as of Groundtruth."""
+        """Make it as from_mapping does, with keys and values apart. faulty: as of Groundtruth."""
         labels = None if labels is None else list(labels)
         values = [[value] if isinstance(value, str) else value for value in values]
         if _are_vectors(values, labels):
@@ -111,7 +111,7 @@ class Groundtruth:
 
     @classmethod
     def unlabelled(cls, keys: Sequence[str], split: Sequence[str] | None = None) -> Groundtruth:
-        """Tracks without labels (L = 0), for training that needs none."""
+        """Return tracks without labels (L = 0), for training that needs none."""
         return cls(keys, [], np.zeros((len(keys), 0), dtype=np.uint8), split)
 
     # -- reading it
@@ -128,15 +128,15 @@ class Groundtruth:
         return np.unpackbits(rows, axis=-1, count=self.n_labels)
 
     def matrix(self) -> np.ndarray:
-        """All rows, bool [N, L]."""
+        """Return all rows, bool [N, L]."""
         return self._unpack(self.packed).astype(bool)
 
     def row(self, i: int) -> np.ndarray:
-        """One track's labels, bool [L]."""
+        """Return one track's labels, bool [L]."""
         return self._unpack(self.packed[i]).astype(bool)
 
     def targets(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Rows as training targets, float32 [n, L]."""
+        """Return rows as training targets, float32 [n, L]."""
         return self._unpack(self.packed[np.asarray(indices, dtype=np.int64)]).astype(np.float32)
 
     @property
@@ -155,7 +155,7 @@ class Groundtruth:
     # -- parts of it
 
     def subset(self, which: Sequence[str] | Sequence[int] | np.ndarray) -> Groundtruth:
-        """The tracks of these keys or numbers, in this order. Raises GroundtruthError for unknown keys."""
+        """Return the tracks of these keys or numbers, in this order. Raises GroundtruthError for unknown keys."""
         if len(which) and isinstance(which[0], str):
             keys = [str(key) for key in which]
             rows = positions(finder(self.keys), keys)
@@ -171,7 +171,7 @@ class Groundtruth:
         return Groundtruth(chosen(self.keys, rows), self.labels, self.packed[rows], pick(self.split), pick(self.group))
 
     def with_split(self, split: Sequence[str]) -> Groundtruth:
-        """The same tracks with each one's split ('train', 'val', 'test')."""
+        """Return the same tracks with each one's split ('train', 'val', 'test')."""
         return Groundtruth(self.keys, self.labels, self.packed, split, self.group)
 
     def with_labels(self, labels: Sequence[str]) -> Groundtruth:
@@ -277,13 +277,13 @@ class Match:
     absent: list[str]
 
     def message(self, what: str = "the store") -> str:
-        """How many are absent, and which."""
+        """Return how many are absent, and which."""
         n = len(self.numbers)
         return f"{len(self.absent)} of {n} tracks of the groundtruth are not in {what}: {listed(self.absent)}."
 
 
 def without_suffix(name: str) -> str:
-    """'a/b.flac' -> 'a/b'; a dot that does not begin a suffix stays ('01. Song')."""
+    """Return 'a/b.flac' -> 'a/b'; a dot that does not begin a suffix stays ('01. Song')."""
     return _AUDIO_SUFFIX.sub("", name)
 
 
@@ -293,7 +293,7 @@ def _stem(name: str) -> str:
 
 
 def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:
-    """The number of each key among a store's names, int64 [N], -1 where there is none, and the rows that fit several names (with those).
+    """Return the number of each key among a store's names, int64 [N], -1 where there is none, and the rows that fit several names (with those).
 
     By the exact name, else by the path without its suffix ('a/b.mmap' finds 'a/b.flac'), where the kind of slash, a leading './' and the way in
     which accents are encoded make no difference.
@@ -316,7 +316,7 @@ def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[in
 
 
 def match(keys: Sequence[str], names: Sequence[str]) -> Match:
-    """`find`, where every key must mean one track of its own or none.
+    """Find as `find` does, where every key must mean one track of its own or none.
 
     Raises GroundtruthError when a key fits several names, or two keys mean the same track.
     """

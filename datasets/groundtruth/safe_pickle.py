@@ -24,7 +24,7 @@ _ORDERS = ("<", ">", "=", "|")
 
 
 def load(path: str | Path) -> object:
-    """What the pickle at `path` holds: plain data, numpy numbers, arrays of numbers (as values of a dict, in lists and tuples).
+    """Return what the pickle at `path` holds: plain data, numpy numbers, arrays of numbers (as values of a dict, in lists and tuples).
 
     Raises GroundtruthError for everything else that it asks for, and for a damaged file.
     """
@@ -51,7 +51,7 @@ def load(path: str | Path) -> object:
 
 
 def _check_memo(file: BinaryIO) -> None:
-    """Raises GroundtruthError for a number under which nothing honest is remembered: Python's reader makes room up to it, 64 GB for nine bytes."""
+    """Raise GroundtruthError for a number under which nothing honest is remembered: Python's reader makes room up to it, 64 GB for nine bytes."""
     most = max(file.seek(0, os.SEEK_END), 1 << 20)
     file.seek(0)
     for code, argument, _ in pickletools.genops(file):
@@ -159,7 +159,7 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file, encoding="latin1")
 
     def find_class(self, module: str, name: str) -> object:
-        """Only what is on the list; everything else stops the reading before it is looked up."""
+        """Return only what is on the list; everything else stops the reading before it is looked up."""
         if (module, name) not in _KNOWN:
             raise GroundtruthError(
                 f"the pickle asks for {module}.{name}; only plain data and numpy arrays are admitted, because a pickle can run anything. "

@@ -9,7 +9,7 @@ from models.errors import GroundtruthError
 SPLITS = ("train", "val", "test")
 SHOWN = 3  # tracks named in a message
 CHECK = (  # the cure of faulty tables
-    "`python ex_maest.py check_data with datamodule.audio_dir=AUDIO datamodule.groundtruth=TABLE` lists all faults and writes a table without them."
+    "The command check_data (datamodule.audio_dir=AUDIO datamodule.groundtruth=TABLE) lists all faults and writes a table without them."
 )
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
@@ -19,13 +19,15 @@ _SPLIT_NAMES = {
 
 
 def are_splits(cells: set[str], whole: bool = True) -> bool:
-    """Whether the different cells of a column, empty ones aside, are names of splits. whole: training must be among them, and another split."""
+    """Return whether the different cells of a column, empty ones aside, are names of splits. whole: training must be among them, and
+    another split.
+    """
     found = {_SPLIT_NAMES.get(cell.lower()) for cell in cells if cell}
     return None not in found and (not whole or ("train" in found and len(found) > 1))
 
 
 def split_names(values: Sequence[str], keys: Sequence[str] | None = None, faulty: bool = False) -> list[str]:
-    """'train', 'val' or 'test' for the names that tables use. keys: whose they are, for the message. faulty: others are left as they are.
+    """Return 'train', 'val' or 'test' for the names that tables use. keys: whose they are, for the message. faulty: others are left as they are.
 
     Raises GroundtruthError for others.
     """

@@ -26,7 +26,7 @@ FRACTIONS = (0.8, 0.1, 0.1)
 
 
 def stratified_split(groundtruth: Groundtruth, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> list[str]:
-    """'train', 'val' or 'test' for each track: a pure function of the groundtruth and the seed.
+    """Return 'train', 'val' or 'test' for each track: a pure function of the groundtruth and the seed.
 
     Each label, and the tracks without one, come into the splits in proportion to `fractions` as nearly as whole tracks allow. Tracks of one
     group stay together.
@@ -94,7 +94,9 @@ def _deal(
 
 
 def group_units(group: Sequence[str]) -> np.ndarray:
-    """The number of each track's group, int64 [N], from 0 in the order of their first tracks; a track without a group's name is one of its own."""
+    """Return the number of each track's group, int64 [N], from 0 in the order of their first tracks; a track without a group's name is one
+    of its own.
+    """
     number: dict[str, int] = {}
     return np.array([number.setdefault(name or f"\0{i}", len(number)) for i, name in enumerate(group)], dtype=np.int64)
 
@@ -137,7 +139,7 @@ def _pairs(groundtruth: Groundtruth) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hash_split(names: Sequence[str], share: float, seed: int = 0) -> list[str]:
-    """'train' or 'val' for each track, without labels: by a hash of its name, so that tracks which are added later move no other.
+    """Return 'train' or 'val' for each track, without labels: by a hash of its name, so that tracks which are added later move no other.
 
     share: of the validation, above 0 and below 1; it gets two tracks at least (a contrastive validation needs a negative).
 
@@ -170,7 +172,7 @@ def write_split(path: str | Path, groundtruth: Groundtruth) -> None:
 
 
 def read_split(path: str | Path, groundtruth: Groundtruth) -> Groundtruth:
-    """The groundtruth with the splits that `write_split` wrote. Raises GroundtruthError when the file does not name exactly its tracks."""
+    """Return the groundtruth with the splits that `write_split` wrote. Raises GroundtruthError when the file does not name exactly its tracks."""
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -191,7 +193,7 @@ def read_split(path: str | Path, groundtruth: Groundtruth) -> Groundtruth:
 def ensure_split(
     groundtruth: Groundtruth, path: str | Path | None = None, seed: int = 0, fractions: Sequence[float] = FRACTIONS
 ) -> Groundtruth:
-    """The groundtruth with splits: its own, else those of the file at `path`, else new ones, written to `path` so that every run has the same.
+    """Return the groundtruth with splits: its own, else those of the file at `path`, else new ones, written to `path` so that every run has the same.
 
     Raises GroundtruthError as `read_split` and `stratified_split` do.
     """

@@ -101,7 +101,9 @@ class Table:
         return self.path.stat().st_size >= ARROW_FROM
 
     def columns(self, chosen: Mapping[str, str | None]) -> Columns:
-        """Which column holds what. Of a large table the first lines tell which column holds splits. Raises GroundtruthError as `Columns.of`."""
+        """Return which column holds what. Of a large table the first lines tell which column holds splits. Raises GroundtruthError as
+        `Columns.of`.
+        """
         return Columns.of(self.header, chosen, itertools.islice(self.chunks(), 1 if self.large else None))
 
     def _rows(self) -> Iterator[list[str]]:
@@ -111,7 +113,7 @@ class Table:
                     yield row
 
     def chunks(self) -> Iterator[list[list[str]]]:
-        """All lines but the header, many at a time. Raises GroundtruthError for a line with too few cells."""
+        """Yield all lines but the header, many at a time. Raises GroundtruthError for a line with too few cells."""
         rows, n = self._rows(), len(self.header)
         next(rows)
         chunk: list[list[str]] = []
@@ -126,7 +128,7 @@ class Table:
             yield chunk
 
     def separator(self, column: int) -> str:
-        """What parts the labels in a column's cells: the first of SEPARATORS that occurs in any, "" when none does."""
+        """Return what parts the labels in a column's cells: the first of SEPARATORS that occurs in any, "" when none does."""
         occurring: set[str] = set()
         for rows in self.chunks():
             for mark in SEPARATORS:
@@ -154,7 +156,7 @@ class _Repeated:
             self.values += [known.setdefault(cell, cell) for cell in (row[place].strip() for row in rows)]
 
     def add_column(self, column: object) -> None:
-        """The same of pyarrow's column."""
+        """Add the same of pyarrow's column."""
         if self.values is None:
             return
         texts, which = groundtruth_arrow.distinct(column)
@@ -193,14 +195,14 @@ class _Listed:
             self._set.extend(found)
 
     def add_column(self, column: object) -> None:
-        """The same of pyarrow's column."""
+        """Add the same of pyarrow's column."""
         counts, texts, which = groundtruth_arrow.parted(column, self._separator)
         numbers = [self._numbers.setdefault(text, len(self._numbers)) for text in texts]
         self._counts.frombytes(counts.astype(np.uint16).tobytes())
         self._set.frombytes(np.array(numbers, dtype=np.uint32)[which].tobytes())
 
     def finish(self, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
-        """Names and the packed matrix [N, ceil(L / 8)]."""
+        """Return names and the packed matrix [N, ceil(L / 8)]."""
         seen = list(self._numbers)
         if labels is not None and len(seen) > len(set(labels)):
             unknown = sorted(seen[len(set(labels)) :])
@@ -244,7 +246,7 @@ class _Marked:
             self._bits[name].append(np.packbits(np.fromiter((cell in ONES for cell in cells), dtype=bool, count=len(cells))))
 
     def finish(self, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
-        """Names and the packed matrix [N, ceil(L / 8)]."""
+        """Return names and the packed matrix [N, ceil(L / 8)]."""
         usable = list(self._bits)
         if labels is not None:
             absent = [name for name in labels if name not in self._bits]
@@ -263,7 +265,7 @@ class _Marked:
 
 
 def line_numbers(path: Path) -> list[int]:
-    """The line of a csv or tsv file, from 1, on which each track's row begins."""
+    """Return the line of a csv or tsv file, from 1, on which each track's row begins."""
     table = Table(path)
     numbers, before = [], 0
     with open(path, newline="", encoding="utf-8-sig") as file:
@@ -276,7 +278,7 @@ def line_numbers(path: Path) -> list[int]:
 
 
 def part(texts: Sequence[str], separator: str | None) -> list[list[str]]:
-    """The labels of each cell; None: parted at the first of SEPARATORS that occurs in any."""
+    """Return the labels of each cell; None: parted at the first of SEPARATORS that occurs in any."""
     if separator is None:
         separator = next((mark for mark in SEPARATORS if any(mark in text for text in texts)), "")
         if separator:

@@ -51,11 +51,11 @@ class Values:
         return len(self.labels)
 
     def matrix(self) -> np.ndarray:
-        """All numbers, float64 [N, L]."""
+        """Return all numbers, float64 [N, L]."""
         return self.numbers
 
     def subset(self, which: Sequence[int] | np.ndarray) -> Values:
-        """These rows, in this order."""
+        """Return these rows, in this order."""
         rows = [int(i) for i in which]
         split = None if self.split is None else [self.split[i] for i in rows]
         return Values([self.keys[i] for i in rows], self.labels, self.numbers[rows], split)
@@ -134,7 +134,7 @@ def _is_number(text: str | None) -> bool:
 
 
 def z_scored(truths: dict[str, Values], by: Sequence[str] = ("train", "val")) -> dict[str, Values]:
-    """All splits shifted and scaled by mean and sd of the development tracks (`by`); a constant value is left unscaled."""
+    """Return all splits shifted and scaled by mean and sd of the development tracks (`by`); a constant value is left unscaled."""
     known = np.concatenate([truths[name].numbers for name in by if name in truths])
     mean, sd = known.mean(axis=0), known.std(axis=0)
     sd = np.where(sd > 1e-12 * np.abs(mean), sd, 1.0)  # a constant's sd is rounding, seldom 0

@@ -29,7 +29,7 @@ VARIANTS = {
 
 
 def filtered() -> list[tuple[str, str]]:
-    """(split, path) of the fault-filtered excerpts: filtered.txt."""
+    """Return (split, path) of the fault-filtered excerpts: filtered.txt."""
     lines = [line.split() for line in LIST.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     return [(split, f"{genre}/{genre}.{number}.wav") for split, genre, *numbers in lines for number in numbers]
 

@@ -64,7 +64,8 @@ def run_tasks(
     alone: Callable[[Task], Task] | None = None,
     again: Callable[[Task], Task] | None = None,
 ) -> Generator[Outcome[Task, Value], None, None]:
-    """`function` of every task, one Outcome each, as they are done: in processes of this machine (`jobs`), or on a cluster (`client`, of `connect`).
+    """Run `function` of every task, one Outcome each, as they are done: in processes of this machine (`jobs`), or on a cluster (`client`,
+    of `connect`).
 
     alone: of parallel_map. again: on a cluster, makes of a slow task the one to begin a second time; it must not disturb the first. None: never.
     Function and tasks must be importable on the workers, which run in the same checkout and see the same files.
@@ -78,7 +79,7 @@ def run_tasks(
 
 
 def check_place(scheduler: str | None, workers: int | None, jobs: int | None) -> None:
-    """Raises ClusterError for a number that would say nothing: workers are SLURM's jobs, jobs are processes of this machine."""
+    """Raise ClusterError for a number that would say nothing: workers are SLURM's jobs, jobs are processes of this machine."""
     if workers is not None and scheduler != "slurm":
         has = f"{scheduler} has its own" if scheduler else "on this machine give the number of processes (jobs)"
         raise ClusterError(f"The number of workers is asked of SLURM only (scheduler slurm); {has}.")
@@ -90,7 +91,7 @@ def check_place(scheduler: str | None, workers: int | None, jobs: int | None) ->
 
 @contextlib.contextmanager
 def connect(scheduler: str | None, workers: int | None = None) -> Iterator[Client | None]:
-    """A client of a dask scheduler: its address (tcp://host:8786), its scheduler file (NAME.json), or "slurm": SLURM jobs by dask-jobqueue.
+    """Yield a client of a dask scheduler: its address (tcp://host:8786), its scheduler file (NAME.json), or "slurm": SLURM jobs by dask-jobqueue.
 
     None: no cluster, and no client. Enter it before anything is written: what cannot be reached then leaves nothing behind.
 
@@ -149,7 +150,7 @@ def _address(scheduler: str) -> str:
 
 
 def _knock(address: str) -> None:
-    """Raises OSError when no scheduler listens there: dask itself would take half a minute to say so, or wait for ever for the first word."""
+    """Raise OSError when no scheduler listens there: dask itself would take half a minute to say so, or wait for ever for the first word."""
     protocol, _, place = address.rpartition("://")
     host, _, port = place.rpartition(":")
     if protocol not in ("", "tcp", "tls"):

@@ -24,7 +24,7 @@ UNKNOWN = "-" * SIZE
 
 
 def mark_of(path: str | os.PathLike[str]) -> str:
-    """The mark of a file as it is now; UNKNOWN for one that cannot be looked at."""
+    """Return the mark of a file as it is now; UNKNOWN for one that cannot be looked at."""
     try:
         status = os.stat(path)
     except OSError:
@@ -33,7 +33,7 @@ def mark_of(path: str | os.PathLike[str]) -> str:
 
 
 def changed(audio_dir: Path, marks: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of the files that are there and have another mark than the one given."""
+    """Return names of the files that are there and have another mark than the one given."""
     return [name for name, mark in marks if mark != UNKNOWN and mark_of(audio_dir / name) not in (mark, UNKNOWN)]
 
 
@@ -47,7 +47,7 @@ def warn_changed(names: list[str], base: Path) -> None:
 
 
 def read_marks(folder: Path) -> dict[str, str]:
-    """The marks of a folder's one store; {} where they were not kept. Raises StoreError for a damaged file."""
+    """Return the marks of a folder's one store; {} where they were not kept. Raises StoreError for a damaged file."""
     path = folder / MARKS_FILE
     if not path.is_file():
         return {}

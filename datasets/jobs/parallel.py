@@ -54,7 +54,7 @@ def parallel_map(
     ordered: bool = True,
     alone: Callable[[Item], Item] | None = None,
 ) -> Generator[Outcome[Item, Value], None, None]:
-    """`function` of every item, in `jobs` processes (None: one per usable core), one Outcome per item.
+    """Run `function` of every item, in `jobs` processes (None: one per usable core), one Outcome per item.
 
     ordered: in the order of `items`, so that what is made of them does not depend on `jobs`; else as they are done. `items` is
     read as it is needed. Workers compute with one thread each, start fresh (spawned), and end when this process does, even when
@@ -81,7 +81,7 @@ Answer = tuple[Any, str | None, bool]  # value, error in words, whether the erro
 
 
 def attempt(function: Callable[[Item], Value], item: Item) -> Answer:
-    """(value, None, False), or (None, error in words, lasting). ValueErrors of this project explain themselves; others are named."""
+    """Return (value, None, False), or (None, error in words, lasting). ValueErrors of this project explain themselves; others are named."""
     try:
         return function(item), None, False
     except Exception as error:  # noqa: BLE001  one item's failure, of whatever kind, is that item's answer

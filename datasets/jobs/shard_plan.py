@@ -64,7 +64,7 @@ class Plan:
 
     @staticmethod
     def size_of(folder: Path) -> int | None:
-        """Tracks to a shard of the folder's plan; None without one."""
+        """Return tracks to a shard of the folder's plan; None without one."""
         path = folder / PLAN_FILE
         if not path.is_file():
             return None
@@ -73,7 +73,9 @@ class Plan:
         return int(_entry(path, line, 0)["of"]) if line else None
 
     def add(self, names: Sequence[str], mark: Callable[[str], str] | None = None) -> None:
-        """New shards of these tracks, in their order, behind what there is. Written at once or not at all. mark: of a track's file, as it is now."""
+        """Add shards of these tracks, in their order, behind what there is. They are written at once or not at all. mark: of a track's
+        file, as it is now.
+        """
         if not names:
             return
         for begin in range(0, len(names), self.size):
@@ -82,7 +84,7 @@ class Plan:
         self._write()
 
     def mark_again(self, marks: Mapping[int, Mapping[str, str]]) -> None:
-        """Other marks for tracks {shard: {name: mark}} that are still to be made."""
+        """Set other marks for tracks {shard: {name: mark}} that are still to be made."""
         before = self.shards
         self.shards = [
             replace(one, marks="".join(marks[one.shard].get(name, mark) for name, mark in one.marked))
@@ -124,7 +126,7 @@ def _entry(path: Path, line: bytes, number: int) -> dict:
 
 
 def planned_names(folder: Path, shard: int, place: int) -> list[str]:
-    """The tracks of a shard, for who makes it: one line of the plan is read, not all."""
+    """Return the tracks of a shard, for who makes it: one line of the plan is read, not all."""
     path = folder / PLAN_FILE
     with open(path, "rb") as file:
         file.seek(place)
@@ -142,7 +144,7 @@ class Record:
     failed: dict[str, tuple[str, bool]]
 
     def write(self, base: Path, shard: int) -> None:
-        """Beside the store, whole or not at all."""
+        """Write it beside the store, whole or not at all."""
         path = record_path(base, shard)
         path.parent.mkdir(exist_ok=True)
         content = json.dumps({"tracks": self.tracks, "failed": self.failed}) + "\n"
@@ -150,12 +152,12 @@ class Record:
 
 
 def record_path(base: Path, shard: int) -> Path:
-    """Where a shard's record stands."""
+    """Return where a shard's record stands."""
     return base.parent / RECORDS / (shard_path(base, shard).stem + ".json")
 
 
 def read_record(base: Path, shard: int) -> Record | None:
-    """The record of a shard that is done; None when it is not. Raises StoreError for a damaged record."""
+    """Return the record of a shard that is done; None when it is not. Raises StoreError for a damaged record."""
     path = record_path(base, shard)
     if not path.is_file():
         return None
@@ -176,7 +178,7 @@ def drop_record(base: Path, shard: int) -> None:
 
 
 def write_manifest(base: Path, settings: dict, shards: Iterator[int]) -> Path:
-    """manifest.json beside the store: settings, and of every sealed shard its file, tracks, items, bytes and checksum.
+    """Write manifest.json beside the store: settings, and of every sealed shard its file, tracks, items, bytes and checksum.
 
     The checksum is the CRC-32 over those of its tracks: equal for equal contents, whoever made them. Raises StoreError for a damaged shard.
     """

@@ -55,16 +55,16 @@ class WindowRule:
     tail: Tail = "pad"
 
     def plan(self, n: int) -> np.ndarray:
-        """Windows of a track of n frames, [W, 2]; not to be written to: tracks of one length share them."""
+        """Return windows of a track of n frames, [W, 2]; not to be written to: tracks of one length share them."""
         return _plan(n, self)
 
     def attrs(self) -> dict:
-        """As the attributes of a store of logits or embeddings say it."""
+        """Return it as the attributes of a store of logits or embeddings say it."""
         return {"clip_frames": self.length, "hop_frames": self.hop, "tail": self.tail}
 
     @staticmethod
     def of(store: TrackStore) -> WindowRule:
-        """The rule that the windows of a store of logits or embeddings follow. Raises StoreError when it does not say."""
+        """Return the rule that the windows of a store of logits or embeddings follow. Raises StoreError when it does not say."""
         said = store.attrs
         try:
             return WindowRule(int(said["clip_frames"]), int(said["hop_frames"]), said["tail"])
@@ -82,7 +82,7 @@ def _plan(n: int, rule: WindowRule) -> np.ndarray:
 
 
 def random_crops(lengths: np.ndarray, clip_frames: int, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Start and stop [B] of one crop per track, uniform over 0..max(N - M, 0), both ends included.
+    """Return start and stop [B] of one crop per track, uniform over 0..max(N - M, 0), both ends included.
 
     lengths [B]: N of each track. uniform [B]: numbers in [0, 1) that choose the place.
     """
@@ -94,7 +94,7 @@ def random_crops(lengths: np.ndarray, clip_frames: int, uniform: np.ndarray) -> 
 def plan_crops(
     index: np.ndarray, tracks: np.ndarray, store: TrackStore, clip_frames: int, seed: int, epoch: int, views: int | None = None
 ) -> Clips:
-    """The plan of a training epoch: one random crop for each draw, or `views` of them; index and tracks [n] in the order of draws.
+    """Return the plan of a training epoch: one random crop for each draw, or `views` of them; index and tracks [n] in the order of draws.
 
     Where a crop lies depends on (seed, epoch, draw, view) only.
     """
@@ -110,7 +110,7 @@ def plan_crops(
 
 
 def plan_all_windows(index: np.ndarray, tracks: np.ndarray, store: TrackStore, rule: WindowRule) -> Clips:
-    """Every window of every track, in order; index and tracks [n]."""
+    """Return every window of every track, in order; index and tracks [n]."""
     by_length: dict[int, np.ndarray] = {}  # most clips of a collection have a few lengths
     lengths = store.lengths[tracks].tolist()
     for n in set(lengths):
@@ -132,7 +132,7 @@ def plan_all_windows(index: np.ndarray, tracks: np.ndarray, store: TrackStore, r
 
 
 def closest_window(windows: np.ndarray, start: int, stop: int) -> int:
-    """The window [W, 2] that overlaps [start, stop) most; the first of equals."""
+    """Return the window [W, 2] that overlaps [start, stop) most; the first of equals."""
     overlap = np.minimum(windows[:, 1], stop) - np.maximum(windows[:, 0], start)
     return int(overlap.argmax())
 
@@ -149,7 +149,7 @@ class Teacher:
     columns: np.ndarray | None = None
 
     def logits(self, clips: Clips, lengths: np.ndarray) -> np.ndarray:
-        """Of each clip the logits of the window that it overlaps most, float32 [B, L]; lengths [B]: frames of the clips' tracks.
+        """Return, of each clip, the logits of the window that it overlaps most, float32 [B, L]; lengths [B]: frames of the clips' tracks.
 
         Raises StoreError when a track has another number of windows than the rule gives.
         """
@@ -224,7 +224,7 @@ class ClipReader(torch.utils.data.Dataset):
 
 
 def samples_of(stored: np.ndarray, store: TrackStore) -> np.ndarray:
-    """Samples as a waveform store holds them -> float32 in [-1, 1].
+    """Return samples as a waveform store holds them -> float32 in [-1, 1].
 
     Raises StoreError for integers in a store that does not say what full scale is (attribute full_scale).
     """

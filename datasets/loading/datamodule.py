@@ -30,7 +30,7 @@ from .sampler import WeightedDraws, sample_weights
 log = logging.getLogger(__name__)
 Labels = str | Path | Groundtruth
 SPLITS = ("train", "val", "test", "predict")
-_EXTRACT = "Extract the teacher's logits first (`python ex_maest.py extract_logits`)."
+_EXTRACT = "Extract the teacher's logits first (the command extract_logits)."
 
 
 class TrackDataModule(pl.LightningDataModule):
@@ -86,7 +86,7 @@ class TrackDataModule(pl.LightningDataModule):
                 self.split(split)
 
     def split(self, name: str) -> Split:
-        """'train', 'val', 'test' or 'predict': its store, groundtruth, and which track of the store each row is."""
+        """Return 'train', 'val', 'test' or 'predict': its store, groundtruth, and which track of the store each row is."""
         if name not in self._ready:
             self._ready[name] = self._load(name)
         return self._ready[name]
@@ -100,7 +100,9 @@ class TrackDataModule(pl.LightningDataModule):
         raise GroundtruthError("No groundtruth was given.")
 
     def fingerprint(self) -> str:
-        """What training and validation are on: labels, tracks with theirs and their lengths, and the teacher. Where they lie does not matter."""
+        """Return what training and validation are on: labels, tracks with theirs and their lengths, and the teacher. Where they lie does
+        not matter.
+        """
         digest = hashlib.sha256()
         for name in ("train", "val"):
             if self._labels[name] is None:
@@ -114,7 +116,7 @@ class TrackDataModule(pl.LightningDataModule):
         return digest.hexdigest()
 
     def summary(self) -> dict[str, int | str]:
-        """The same in figures that a person can compare: tracks, items (frames or samples), labels, and how often any label is set."""
+        """Return the same in figures that a person can compare: tracks, items (frames or samples), labels, and how often any label is set."""
         found: dict[str, int | str] = {}
         for name in ("train", "val"):
             if self._labels[name] is None:
@@ -237,13 +239,13 @@ class TrackDataModule(pl.LightningDataModule):
         return ClipLoader(split.reader, batches, how.num_workers, self.pin_memory)
 
     def val_dataloader(self) -> ClipLoader | list:
-        """Every window of the validation tracks (with `views`: fixed crops of each); none without a validation groundtruth."""
+        """Return every window of the validation tracks (with `views`: fixed crops of each); none without a validation groundtruth."""
         return [] if self._labels["val"] is None else self._windows("val")
 
     def test_dataloader(self) -> ClipLoader:
-        """Every window of the test tracks."""
+        """Return every window of the test tracks."""
         return self._windows("test")
 
     def predict_dataloader(self) -> ClipLoader:
-        """Every window of the tracks to predict: those of groundtruth_predict, or all of the store."""
+        """Return every window of the tracks to predict: those of groundtruth_predict, or all of the store."""
         return self._windows("predict")

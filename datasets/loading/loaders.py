@@ -48,7 +48,7 @@ class TrainBatches:
         self.epoch = epoch
 
     def begin_at(self, epoch: int, batch: int) -> None:
-        """Where `epoch` is to begin, once."""
+        """Set where `epoch` is to begin, once."""
         self._begin = epoch, batch
 
     @property
@@ -71,7 +71,7 @@ class TrainBatches:
 
 
 def share_windows(clips: Clips, batch_size: int, rank: int = 0, world: int = 1) -> list[Clips]:
-    """All windows in order, as the batches of process `rank` of `world`.
+    """Return all windows in order, as the batches of process `rank` of `world`.
 
     All processes take the same number of batches of the same sizes. Where the last ones do not divide evenly, the last window is repeated and
     marked as not counted (its batch says valid 0); (index, window) tells every window apart.
@@ -139,7 +139,7 @@ class ClipLoader:
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of the training epoch were given."""
+        """Return how many batches of the training epoch were given."""
         epoch = self._batches.epoch if isinstance(self._batches, TrainBatches) else 0
         return {"epoch": epoch, "batches": self._given}
 

@@ -16,7 +16,7 @@ CHUNK = 65536  # frames in memory at a time
 
 
 def norm_stats(store: TrackStore, keys: Sequence[str] | None = None) -> tuple[float, float, int]:
-    """Mean and standard deviation over all values of the tracks `keys` (default: all), and the number of frames; in float64, in one pass.
+    """Return mean and standard deviation over all values of the tracks `keys` (default: all), and the number of frames; in float64, in one pass.
 
     Chunks are merged by their means and squared deviations (Chan, Golub, LeVeque 1979), which stays exact for millions of tracks.
 

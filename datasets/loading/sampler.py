@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def sample_weights(groundtruth: Groundtruth, offset: float = 100.0, combine_sum: bool = True) -> np.ndarray:
-    """How likely each track is to be drawn, float64 [N]: rare labels more often.
+    """Return how likely each track is to be drawn, float64 [N]: rare labels more often.
 
     A label counts 1000 / (its tracks + offset); a track has the sum over its labels (combine_sum) or the largest. A track without labels has 0.
     The MAEST recipe (arXiv 2309.16418; after PaSST, arXiv 2110.05069).
@@ -67,8 +67,8 @@ class WeightedDraws:
         self.n = n if epoch_len is None else epoch_len
         if not replace and self.n > n:
             log.info(
-                "epoch_len is %d, but only %d tracks can be drawn: an epoch has %d draws (datamodule.sampler.epoch_len of ex_maest.py, "
-                "datamodule.epoch_len of ex_ssl.py).", self.n, n, n,
+                "epoch_len is %d, but only %d tracks can be drawn: an epoch has %d draws "
+                "(datamodule.sampler.epoch_len).", self.n, n, n,
             )  # fmt: skip
             self.n = n
 
@@ -76,7 +76,7 @@ class WeightedDraws:
         return self.n
 
     def draw(self, epoch: int) -> np.ndarray:
-        """The tracks of an epoch in order, int64 [n]."""
+        """Return the tracks of an epoch in order, int64 [n]."""
         rng = stream(self.seed, "draws", epoch)
         weights = self.weights[self._drawable]
         if self.replace:
@@ -91,7 +91,7 @@ class WeightedDraws:
 
 
 def share_batches(n: int, batch_size: int, rank: int = 0, world: int = 1, drop_last: bool = False) -> list[np.ndarray]:
-    """The positions 0..n-1 of an epoch that process `rank` of `world` takes, one array per step.
+    """Return the positions 0..n-1 of an epoch that process `rank` of `world` takes, one array per step.
 
     Step by step all processes together take the next batch_size * world positions, each a contiguous block of batch_size. The last, incomplete
     batch is shared as evenly as possible; where it is too small to give every process one, it joins the step before (or, being the only one,

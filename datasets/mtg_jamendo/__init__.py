@@ -101,7 +101,7 @@ class MtgJamendo(DataSet):
         return [*tables, sums, *(Bundle((Remote(name, AUDIO + name),), into=self.audio, max_bytes=10 * 10**9) for name in tars)]
 
     def checksums(self, folder: Path) -> dict[str, str]:
-        """Of the archives, by the publisher's list."""
+        """Return those of the archives, by the publisher's list."""
         return read_sums(folder / TAR_SUMS) if (folder / TAR_SUMS).is_file() else {}
 
     def read(self, source: Path, variant: str) -> LabelTable:

@@ -39,17 +39,17 @@ _PATH = re.compile(r"[0-9a-f]/[^/\\]+\.mp3")
 
 
 def split_of(path: str) -> str:
-    """By the first hex digit of the path."""
+    """Return the split by the first hex digit of the path."""
     return "train" if path[0] in "0123456789ab" else "validation" if path[0] == "c" else "test"
 
 
 def artist_of(path: str) -> str:
-    """'f/american_bach_soloists-j_s__bach-01-aria-30-59.mp3' -> 'american_bach_soloists': the file name up to its first '-'."""
+    """Return 'f/american_bach_soloists-j_s__bach-01-aria-30-59.mp3' -> 'american_bach_soloists': the file name up to its first '-'."""
     return path.split("/", 1)[1].split("-", 1)[0]
 
 
 def read_annotations(path: str | Path) -> list[tuple[int, str, str]]:
-    """(clip_id, mp3_path, 50 characters 0 and 1 in the order of TAGS) of every clip, sorted by clip_id.
+    """Return (clip_id, mp3_path, 50 characters 0 and 1 in the order of TAGS) of every clip, sorted by clip_id.
 
     path: annotations_final.csv as published: tab-separated, clip_id, 188 tags, mp3_path.
 
@@ -79,7 +79,7 @@ def _read(path: Path, modified: int, size: int) -> list[tuple[int, str, str]]:
 
 
 def keep(variant: str, clip: int, bits: str) -> bool:
-    """Whether a clip belongs to a variant."""
+    """Return whether a clip belongs to a variant."""
     if variant == "marble":
         return True
     if clip in BROKEN:
@@ -88,7 +88,7 @@ def keep(variant: str, clip: int, bits: str) -> bool:
 
 
 def derive_table(annotations_csv: str | Path, variant: str = "maest") -> str:
-    """The groundtruth in its canonical form: a line `clip_id TAB mp3_path TAB split TAB 50 x 0/1` per clip, sorted by clip_id.
+    """Return the groundtruth in its canonical form: a line `clip_id TAB mp3_path TAB split TAB 50 x 0/1` per clip, sorted by clip_id.
 
     variant: maest (= musicnn), tagged, jongpillee (= minzwon) or marble.
 
@@ -172,7 +172,7 @@ class MagnaTagATune(DataSet):
         )
 
     def text(self, table: LabelTable) -> str:
-        """derive_table's form, which is the one with a published hash."""
+        """Return derive_table's form, which is the one with a published hash."""
         assert table.ids is not None
         assert table.labels is not None
         rows = sorted(zip(map(int, table.ids), table.keys, table.split, table.labels), key=lambda row: row[0])

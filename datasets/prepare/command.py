@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m datasets.prepare",
         description="Turn a folder of audio (searched through) into a track store that training, extraction and probes read.",

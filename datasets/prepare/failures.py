@@ -37,7 +37,7 @@ class Failures:
         return {name: self._rows[name][0] for name in sorted(self._rows)}
 
     def known(self, name: str) -> bool:
-        """Whether the file has failed before for a reason of its own and is as it was; it is then kept as failed."""
+        """Return whether the file has failed before for a reason of its own and is as it was; it is then kept as failed."""
         row = self._before.get(name)
         if row is None or not row[1] or row[1:] != self._state(name):
             return False
@@ -45,12 +45,12 @@ class Failures:
         return True
 
     def keep(self, name: str, reason: str) -> None:
-        """A file that failed in a run which did not come to writing its table: it need not be tried again either, unless all are."""
+        """Keep a file that failed in a run which did not come to writing its table: it need not be tried again either, unless all are."""
         if not self.retry and name not in self._before:
             self._before[name] = [reason, *self._state(name)]
 
     def add(self, name: str, reason: str, lasting: bool) -> None:
-        """A file that failed now. lasting: the file itself is at fault."""
+        """Add a file that failed now. lasting: the file itself is at fault."""
         log.debug("%s: %s", name, reason)
         self._rows[name] = [reason, *(self._state(name) if lasting else ["", ""])]
 
@@ -62,7 +62,7 @@ class Failures:
         return [str(status.st_size), str(status.st_mtime_ns)]
 
     def write(self) -> None:
-        """The table as it is now; it goes when nothing failed. Unchanged contents are not written again."""
+        """Write the table as it is now; it goes when nothing failed. Unchanged contents are not written again."""
         if not self._rows:
             self.table.unlink(missing_ok=True)
             return
@@ -74,7 +74,7 @@ class Failures:
 
 
 def failed_before(folder: Path) -> dict[str, str]:
-    """The reason of each file that a preparation into `folder` left out, as its failed.csv says; {} where there is none."""
+    """Return the reason of each file that a preparation into `folder` left out, as its failed.csv says; {} where there is none."""
     return {name: row[0] for name, row in _read(folder / FAILED_FILE).items()}
 
 

@@ -38,7 +38,7 @@ class Kind:
 
 
 def kind_of(waveform: int | None, max_seconds: float | None) -> Kind:
-    """Log-mels (None) or samples at `waveform` Hz, of at most `max_seconds` (0 or None: all). Raises AudioError for impossible values."""
+    """Return log-mels (None) or samples at `waveform` Hz, of at most `max_seconds` (0 or None: all). Raises AudioError for impossible values."""
     if max_seconds is not None and not (max_seconds == 0 or max_seconds >= MIN_SECONDS):
         raise AudioError(f"max_seconds is {max_seconds}; give the seconds to keep of a long track, or 0 to keep all.")
     cut = float(max_seconds) if max_seconds else None
@@ -53,7 +53,7 @@ def kind_of(waveform: int | None, max_seconds: float | None) -> Kind:
 
 
 def mel_of_file(path: str | Path, max_seconds: float | None = None) -> np.ndarray:
-    """MAEST's raw log-mel (not normalised) [T, 96] float16 of a file, or of the `max_seconds` in its middle.
+    """Return MAEST's raw log-mel (not normalised) [T, 96] float16 of a file, or of the `max_seconds` in its middle.
 
     Raises AudioError for a file that cannot be decoded or is shorter than 16 ms.
     """
@@ -71,7 +71,7 @@ def mel_of_file(path: str | Path, max_seconds: float | None = None) -> np.ndarra
 
 
 def waveform_of_file(path: str | Path, sample_rate: int, max_seconds: float | None = None) -> np.ndarray:
-    """Mono samples [N] int16 of a file at `sample_rate` Hz, or of the `max_seconds` in its middle: round(32768 * x), clipped to
+    """Return mono samples [N] int16 of a file at `sample_rate` Hz, or of the `max_seconds` in its middle: round(32768 * x), clipped to
     the type.
 
     16-bit integers because their rounding lies at -98 dB whatever the level; float16 is as small but rounds loud passages at -66
@@ -85,7 +85,7 @@ def waveform_of_file(path: str | Path, sample_rate: int, max_seconds: float | No
 
 
 def middle(path: str | os.PathLike[str], max_seconds: float | None) -> tuple[float, float | None]:
-    """Start and seconds of the part of a file that is kept: all of it (0, None), or `max_seconds` around its middle.
+    """Return start and seconds of the part of a file that is kept: all of it (0, None), or `max_seconds` around its middle.
 
     Raises AudioError when it is unreadable or shorter than 16 ms.
     """
@@ -97,7 +97,7 @@ def middle(path: str | os.PathLike[str], max_seconds: float | None) -> tuple[flo
 
 
 def check_length(path: str | os.PathLike[str], seconds: float) -> None:
-    """Raises AudioError for a file too short for any front end."""
+    """Raise AudioError for a file too short for any front end."""
     if seconds < MIN_SECONDS:
         raise AudioError(f"{path} is too short: {1000 * seconds:.1f} ms; at least {1000 * MIN_SECONDS:.0f} ms are wanted.")
 

@@ -62,7 +62,7 @@ class Preparation:
         return EXIT_SOME_BAD if self.failed or self.changed else EXIT_OK
 
     def summary(self) -> str:
-        """One line: the store (of shards: their folder), tracks made and found."""
+        """Return one line: the store (of shards: their folder), tracks made and found."""
         place = self.store if self.store.is_file() else self.store.parent
         return f"{place}: {self.made} tracks made in {self.seconds:.1f} s, {self.already} were there already."
 

@@ -157,7 +157,8 @@ def prepare_shards(
     cluster: Cluster = LOCAL,
     jobs: int | None = None,
 ) -> tuple[int, int, list[str]]:
-    """All of `names` (files under audio_dir) into shards of the store `base`, `size` files to a shard, then the manifest. Returns how many were made
+    """Return all of `names` (files under audio_dir) into shards of the store `base`, `size` files to a shard, then the manifest. Returns
+    how many were made
     now, how many stood already (those of shards that are not done included), and which files have changed since.
 
     cluster: whose workers make them; jobs: of cluster.run_tasks. What is done is the same whoever does it.

@@ -102,7 +102,7 @@ class JoinedFile(io.RawIOBase):
 
 
 def in_order(parts: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Parts by their number (a single file may have none). Raises DataSetError for absent parts, gaps and numbers that stand twice."""
+    """Return parts by their number (a single file may have none). Raises DataSetError for absent parts, gaps and numbers that stand twice."""
     paths = [Path(part) for part in parts]
     absent = sorted(str(path) for path in paths if not path.is_file())
     if absent or not paths:
@@ -230,7 +230,7 @@ def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
 
 
 def check_name(path: str, archive: str) -> None:
-    """Raises DataSetError for a member's name that is no plain relative path (as data/layouts.py asks of tracks' names)."""
+    """Raise DataSetError for a member's name that is no plain relative path (as data/layouts.py asks of tracks' names)."""
     parts = path.split("/")
     if (
         path.startswith("/")

@@ -27,7 +27,7 @@ VERBS = ("all", *STEPS, "cite", "license")
 
 
 def parser_for(data: DataSet) -> argparse.ArgumentParser:
-    """The options, the same for every set."""
+    """Return the options, the same for every set."""
     parser = argparse.ArgumentParser(
         prog=f"python -m datasets.{data.name}",
         description=f"{data.title}. {data.licence}",
@@ -52,7 +52,7 @@ def parser_for(data: DataSet) -> argparse.ArgumentParser:
 
 
 def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
-    """The command. Returns the exit code."""
+    """Run the command; return the exit code."""
     parser = parser_for(data)
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:

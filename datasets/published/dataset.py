@@ -101,15 +101,15 @@ class DataSet:
     # -- what a set says of itself
 
     def bundles(self, audio: bool = True) -> list[Bundle]:
-        """What `download` gets, with the audio or only what belongs to it; []: the licence does not allow it, or there is no address."""
+        """Return what `download` gets, with the audio or only what belongs to it; []: the licence does not allow it, or there is no address."""
         return []
 
     def checksums(self, folder: Path) -> dict[str, str]:
-        """sha256 by name, of a list that the publisher serves and that was downloaded into `folder`."""
+        """Return sha256 by name, of a list that the publisher serves and that was downloaded into `folder`."""
         return {}
 
     def read(self, source: Path, variant: str) -> LabelTable:
-        """The table of a variant, from the publisher's own files in `source` (the set's folder, or a single label file)."""
+        """Return the table of a variant, from the publisher's own files in `source` (the set's folder, or a single label file)."""
         raise NotImplementedError
 
     # -- the verbs
@@ -156,7 +156,7 @@ class DataSet:
         jobs: int | None = None,
         cluster: Cluster = LOCAL,
     ) -> Preparation:
-        """The mel store of the set's audio, `melspec/` in its folder: resumable, on one machine or many, as `datasets.prepare`."""
+        """Make the mel store of the set's audio, `melspec/` in its folder: resumable, on one machine or many, as `datasets.prepare`."""
         audio = self.audio_folder(folder, audio_dir)
         if not audio.is_dir():
             raise AudioError(f"There is no audio in {audio}. {self.how(folder)}")
@@ -170,7 +170,7 @@ class DataSet:
         annotations: str | Path | None = None,
         audio_dir: str | Path | None = None,
     ) -> LabelTable:
-        """The table of a variant (None: the first), derived from the user's copy.
+        """Return the table of a variant (None: the first), derived from the user's copy.
 
         annotations: the publisher's label file or folder, where it does not stand in the set's folder; audio_dir: the same of the audio.
 
@@ -189,7 +189,7 @@ class DataSet:
         annotations: str | Path | None = None,
         audio_dir: str | Path | None = None,
     ) -> Path:
-        """`groundtruth` as files, in groundtruth/<name>-<variant>/ of the set's folder; returns that folder. What stands there is left.
+        """Write `groundtruth` as files, in groundtruth/<name>-<variant>/ of the set's folder; returns that folder. What stands there is left.
 
         Paths end as the audio files do that are there.
         """
@@ -242,37 +242,37 @@ class DataSet:
         return found
 
     def cite(self) -> str:
-        """BibTeX."""
+        """Return the citation in BibTeX."""
         return self.citation.strip() + "\n"
 
     def license(self) -> str:
-        """The licence, and what follows from it."""
+        """Return the licence, and what follows from it."""
         return f"{self.title} ({self.home})\n{self.licence}\n{self.get_it}\n"
 
     def how(self, folder: str | Path | None = None) -> str:
-        """How to get it, with the set's folder as it is."""
+        """Return how to get it, with the set's folder as it is."""
         return self.get_it.replace(f"datasets/{self.name}/data", str(folder)) if folder is not None else self.get_it
 
     # -- places
 
     def folder(self, folder: str | Path | None = None) -> Path:
-        """The set's folder: datasets/<name>/data unless said."""
+        """Return the set's folder: datasets/<name>/data unless said."""
         return Path(folder) if folder is not None else Path(inspect.getfile(type(self))).resolve().parent / "data"
 
     def audio_folder(self, folder: str | Path | None = None, audio_dir: str | Path | None = None) -> Path:
-        """Where the audio stands."""
+        """Return where the audio stands."""
         return Path(audio_dir) if audio_dir is not None else self.folder(folder) / self.audio
 
     def mel_folder(self, folder: str | Path | None = None) -> Path:
-        """Where the mel store goes."""
+        """Return where the mel store goes."""
         return self.folder(folder) / self.melspec
 
     def groundtruth_folder(self, folder: str | Path | None = None, variant: str | None = None) -> Path:
-        """Where the tables of a variant go."""
+        """Return where the tables of a variant go."""
         return self.folder(folder) / "groundtruth" / f"{self.name}-{self.variant(variant)}"
 
     def variant(self, name: str | None) -> str:
-        """`name` checked; None is the first. Raises DataSetError with the nearest name."""
+        """Return `name` checked; None is the first. Raises DataSetError with the nearest name."""
         if name is None:
             return next(iter(self.variants))
         if name not in self.variants:
@@ -282,7 +282,7 @@ class DataSet:
         return name
 
     def as_on_disk(self, table: LabelTable, audio: Path) -> LabelTable:
-        """The table with the ending of `endings` that the audio files in a folder have: the one that fits most of them."""
+        """Return the table with the ending of `endings` that the audio files in a folder have: the one that fits most of them."""
         if len(self.endings) < 2 or not audio.is_dir():
             return table
         stems = [next((key.removesuffix(end) for end in self.endings if key.endswith(end)), key) for key in table.keys]
@@ -291,11 +291,11 @@ class DataSet:
         return replace(table, keys=[stem + best for stem in stems]) if fits[best] else table
 
     def text(self, table: LabelTable) -> str:
-        """The canonical text, whose hash is compared with the published one."""
+        """Return the canonical text, whose hash is compared with the published one."""
         return table.canonical()
 
     def digest(self, table: LabelTable) -> str:
-        """SHA-256 of that text."""
+        """Return SHA-256 of that text."""
         return hashlib.sha256(self.text(table).encode("utf-8", errors="surrogateescape")).hexdigest()
 
     def _check_audio(self, found: Validation, table: LabelTable, folder: Path) -> None:
@@ -321,7 +321,7 @@ def _counted(counts: tuple[int | None, ...]) -> str:
 
 
 def get_set(name: str) -> DataSet:
-    """A data set by its name. Raises DataSetError with the nearest name."""
+    """Return a data set by its name. Raises DataSetError with the nearest name."""
     if name not in NAMES:
         raise DataSetError(f"There is no data set '{name}'; there are {', '.join(NAMES)}.{nearest(name, NAMES)}")
     return importlib.import_module(f"..{name}", __package__).SET

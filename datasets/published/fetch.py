@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def without_litter(name: str) -> str | None:
-    """The name, but of what macOS adds to archives."""
+    """Return the name, but of what macOS adds to archives."""
     return None if name.startswith("__MACOSX/") or name.endswith(".DS_Store") else name
 
 
@@ -56,11 +56,11 @@ class Bundle:
         return first if len(self.parts) == 1 else first.rsplit(".", 1)[0]
 
     def marker(self, folder: Path) -> Path:
-        """The file that says that this bundle stands unpacked."""
+        """Return the file that says that this bundle stands unpacked."""
         return folder / f".{self.name}.unpacked"
 
     def stands(self, folder: Path) -> bool:
-        """Whether nothing is left to do."""
+        """Return whether nothing is left to do."""
         if self.into is None:
             return (folder / self.name).is_file()
         return self.marker(folder).is_file() and (folder / self.into).is_dir()
@@ -159,7 +159,7 @@ def _unpack(bundle: Bundle, folder: Path) -> Unpacked:
 
 
 def read_sums(path: str | Path) -> dict[str, str]:
-    """{file name: digest} of a file as sha256sum and md5sum write them. Raises DataSetError."""
+    """Return {file name: digest} of a file as sha256sum and md5sum write them. Raises DataSetError."""
     try:
         rows = [line.split(maxsplit=1) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -81,12 +81,12 @@ class LabelTable:
         return len(self.keys)
 
     def sorted(self) -> LabelTable:
-        """The same rows in the order of their keys."""
+        """Return the same rows in the order of their keys."""
         order = sorted(range(len(self)), key=self.keys.__getitem__)
         return self.rows(order)
 
     def rows(self, which: Sequence[int]) -> LabelTable:
-        """These rows, in this order."""
+        """Return these rows, in this order."""
 
         def pick(column: Sequence | None) -> list | None:
             return None if column is None else [column[i] for i in which]
@@ -101,7 +101,7 @@ class LabelTable:
         return found["train"], found["validation"], found["test"]
 
     def canonical(self) -> str:
-        """Lines of key TAB split TAB labels (parted by '|', in the order of `names`) or values; sorted by key."""
+        """Return lines of key TAB split TAB labels (parted by '|', in the order of `names`) or values; sorted by key."""
         order = {name: i for i, name in enumerate(self.names)}
         table = self.sorted()
         if table.labels is not None:
@@ -116,13 +116,13 @@ class LabelTable:
         return hashlib.sha256(self.canonical().encode("utf-8", errors="surrogateescape")).hexdigest()
 
     def groundtruth(self) -> Groundtruth:
-        """As the data modules take it, labels in the order of `names`. Raises DataSetError for values."""
+        """Return it as the data modules take it, labels in the order of `names`. Raises DataSetError for values."""
         if self.labels is None:
             raise DataSetError("These are values (regression); a groundtruth holds labels.")
         return Groundtruth.from_rows(self.keys, self.labels, self.names, self.split, self.group)
 
     def overlaps(self) -> list[Overlap]:
-        """For each two splits, the groups that stand in both. Splits whose groups are not known are left aside."""
+        """Return, for each two splits, the groups that stand in both. Splits whose groups are not known are left aside."""
         if self.group is None:
             return []
         of = {split: Counter[str]() for split in SPLITS}
@@ -168,7 +168,9 @@ class LabelTable:
 
 
 def read_rows(path: str | Path, delimiter: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
-    """The columns of a publisher's table with a header, cells stripped. Raises DataSetError naming the file, the line and the columns wanted."""
+    """Yield the columns of a publisher's table with a header, cells stripped. Raises DataSetError naming the file, the line and the
+    columns wanted.
+    """
     path = Path(path)
     if not path.is_file():
         raise DataSetError(f"There is no {path}.")

@@ -26,7 +26,7 @@ from .dataset import NAMES, DataSet, Variant, get_set
 
 
 def overview() -> str:
-    """All sets as a table in Markdown: docs/datasets.md carries it."""
+    """Return all sets as a table in Markdown: docs/datasets.md carries it."""
     head = [
         "set",
         "what",
@@ -61,7 +61,7 @@ def overview() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Return the options."""
     made = argparse.ArgumentParser(
         prog="python -m datasets",
         description="The published data sets that there are.",
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None, console: Console | None = None) -> int:
-    """The command. Returns the exit code."""
+    """Run the command; return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     console = console or Console()
     if words and not words[0].startswith("-"):

@@ -31,12 +31,12 @@ KINDS = "fiu"  # float, int, unsigned: what the raw parts can hold without a tra
 
 
 def part_path(path: Path) -> Path:
-    """Where the growing store at `path` keeps its arrays."""
+    """Return where the growing store at `path` keeps its arrays."""
     return path.with_name(path.name + ".part")
 
 
 def journal_path(path: Path) -> Path:
-    """Where the growing store at `path` keeps its list of tracks."""
+    """Return where the growing store at `path` keeps its list of tracks."""
     return path.with_name(path.name + ".journal")
 
 
@@ -54,7 +54,7 @@ class Header:
         return int(np.prod(self.item_shape, dtype=np.int64)) * self.dtype.itemsize
 
     def to_json(self) -> str:
-        """One line."""
+        """Return one line."""
         fields = {"format": FORMAT, "version": VERSION, "item_shape": list(self.item_shape), "dtype": self.dtype.str}
         return json.dumps({**fields, "attrs": self.attrs}, allow_nan=False)
 
@@ -108,7 +108,7 @@ class Index:
     journal_bytes: int = 0  # how far the journal is whole (parts only)
 
     def head(self, n: int) -> Index:
-        """Only the first `n` tracks."""
+        """Return only the first `n` tracks."""
         return Index(
             self.path,
             self.header,
@@ -127,17 +127,17 @@ class Index:
 
 
 def track_crc(name: str) -> int:
-    """CRC-32 of a track's name, to be continued over its data: a damaged name must show as well."""
+    """Return CRC-32 of a track's name, to be continued over its data: a damaged name must show as well."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))
 
 
 def journal_line(name: str, offset: int, size: int, crc: int) -> bytes:
-    """One track's line."""
+    """Return one track's line."""
     return (json.dumps({"name": name, "offset": offset, "bytes": size, "crc": crc}) + "\n").encode()
 
 
 def read_parts(path: Path) -> Index | None:
-    """The whole tracks of a growing store, or None when the journal does not yet hold its header.
+    """Return the whole tracks of a growing store, or None when the journal does not yet hold its header.
 
     Reading stops at the first line that is torn, does not follow on, or whose data are not all there.
     Raises StoreError when the journal belongs to something else.
@@ -178,7 +178,7 @@ def read_parts(path: Path) -> Index | None:
 
 
 def read_sealed(path: Path) -> Index:
-    """The tracks of a sealed store. Raises StoreError naming the file when it is damaged, cut short or something else."""
+    """Return the tracks of a sealed store. Raises StoreError naming the file when it is damaged, cut short or something else."""
     import h5py
 
     try:
@@ -208,7 +208,7 @@ def read_sealed(path: Path) -> Index:
 
 
 def check_track(index: Index, i: int, file: BinaryIO, name: str) -> bool:
-    """Whether track `i`, of this name, read from the opened data file, has its CRC. Bounded memory."""
+    """Return whether track `i`, of this name, read from the opened data file, has its CRC. Bounded memory."""
     crc = track_crc(name)
     left = int(index.lengths[i]) * index.header.item_bytes
     file.seek(index.data_offset + int(index.offsets[i]) * index.header.item_bytes)
@@ -272,5 +272,5 @@ def sync_folder(folder: Path) -> None:
 
 
 def short(value: object) -> str:
-    """A value for a message: hashes by their first digits."""
+    """Return a value for a message: hashes by their first digits."""
     return f"{value[:8]}..." if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -26,7 +26,7 @@ LOGITS = ".logits.npy"
 
 
 def safe_path(folder: Path, name: str, suffix: str) -> Path:
-    """`folder/name` + suffix, certain to lie within the folder. Raises StoreError for a name that is no plain relative path."""
+    """Return `folder/name` + suffix, certain to lie within the folder. Raises StoreError for a name that is no plain relative path."""
     parts = name.split("/")
     if name.startswith("/") or "\0" in name or "\\" in name or any(part in ("", ".", "..") for part in parts):
         raise StoreError(f"The track's name {name!r} cannot be a file's name in {folder}: it must be a plain relative path.")

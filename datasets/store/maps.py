@@ -17,7 +17,7 @@ SHARE = 4  # a store takes at most this part of the files that the process may h
 
 
 def limit() -> int:
-    """How many files one store may hold open here."""
+    """Return how many files one store may hold open here."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST if soft == resource.RLIM_INFINITY else max(4, min(MOST, soft // SHARE))
 

@@ -32,7 +32,7 @@ _HINT_LIMIT = 20_000  # looking for a similar name among more takes seconds
 
 
 def shard_path(path: str | Path, shard: int | None) -> Path:
-    """Where a store's shard stands: `a/mels.h5`, 3 -> `a/mels.shard-00003.h5`; None is the store itself."""
+    """Return where a store's shard stands: `a/mels.h5`, 3 -> `a/mels.shard-00003.h5`; None is the store itself."""
     path = Path(path)
     if path.suffix != SUFFIX:
         raise StoreError(f"A track store's name ends in {SUFFIX}; got {path.name!r}.")
@@ -110,7 +110,7 @@ class TrackStore:
 
     @staticmethod
     def state(path: str | Path, shard: int | None = None) -> str:
-        """'sealed', 'parts' (can be resumed) or 'absent'."""
+        """Return 'sealed', 'parts' (can be resumed) or 'absent'."""
         path = shard_path(path, shard)
         return "sealed" if path.is_file() else "parts" if files.journal_path(path).is_file() else "absent"
 
@@ -203,7 +203,7 @@ class TrackStore:
         return name in self._number
 
     def index(self, name: str) -> int:
-        """The number of a track. Raises StoreError when there is none of that name."""
+        """Return the number of a track. Raises StoreError when there is none of that name."""
         where = self._number
         found = where.find(name) if isinstance(where, Names) else where.get(name, -1)
         if found < 0:
@@ -243,7 +243,7 @@ class TrackStore:
         return np.asarray(raw)  # a plain array: slicing a memmap object costs microseconds more
 
     def read(self, track: str | int, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Items [start, stop) of a track (name or number), a copy, [stop - start, *item_shape].
+        """Return items [start, stop) of a track (name or number), a copy, [stop - start, *item_shape].
 
         Raises StoreError for an unknown track and for a range that does not lie within it.
         """
@@ -260,7 +260,7 @@ class TrackStore:
     def read_windows(
         self, tracks: np.ndarray, starts: np.ndarray, stops: np.ndarray, length: int, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """Many ranges at once, each centred between zeros in `length` items: [B, length, *item_shape].
+        """Read many ranges at once, each centred between zeros in `length` items: [B, length, *item_shape].
 
         tracks, starts, stops [B]: numbers of the tracks and the range of each; 0 <= start < stop <= its length, stop - start <=
         length. Where the padding is odd, the greater half stands behind. `out` is filled when given.
@@ -288,7 +288,7 @@ class TrackStore:
         return out
 
     def read_many(self, tracks: np.ndarray, stop: int | None = None) -> np.ndarray:
-        """The items of many tracks, one track after the other, [sum of their lengths, *item_shape], without a loop over tracks.
+        """Return the items of many tracks, one track after the other, [sum of their lengths, *item_shape], without a loop over tracks.
 
         tracks: their numbers. stop: only so many first items of each. Raises StoreError for numbers that are not there.
         """

@@ -44,7 +44,7 @@ class Names(Sequence[str]):
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Names:
-        """Names of these texts."""
+        """Return names of these texts."""
         builder, rest = NamesBuilder(), iter(texts)
         while part := list(itertools.islice(rest, 65536)):
             builder.extend(part)
@@ -109,7 +109,7 @@ class Names(Sequence[str]):
         return self._hashes, self._order
 
     def find(self, text: object) -> int:
-        """The number of a text (its first), -1 when it is not among them."""
+        """Return the number of a text (its first), -1 when it is not among them."""
         if not isinstance(text, str):
             return -1
         raw = text.encode("utf-8", "surrogatepass")
@@ -123,7 +123,7 @@ class Names(Sequence[str]):
         return -1
 
     def find_all(self, texts: Sequence[str]) -> np.ndarray:
-        """`find` of each text, int64 [n]."""
+        """Return `find` of each text, int64 [n]."""
         if not isinstance(texts, Names):
             texts = Names.of(texts)
         wanted = texts._hash_of_all()
@@ -140,14 +140,14 @@ class Names(Sequence[str]):
         return self.find(text) >= 0
 
     def index(self, text: Any, *bounds: int) -> int:
-        """As a list's."""
+        """Return a name's place, as a list does."""
         found = self.find(text)
         if bounds or found < 0:
             return list.index(list(self), text, *bounds)
         return found
 
     def twice(self) -> list[str]:
-        """Texts that stand more than once, each once, in the order of their first place."""
+        """Return texts that stand more than once, each once, in the order of their first place."""
         hashes, order = self._index()
         same = np.flatnonzero(hashes[1:] == hashes[:-1])
         places = sorted({int(order[i]) for k in same for i in (k, k + 1)})
@@ -157,7 +157,7 @@ class Names(Sequence[str]):
         return [raw.decode("utf-8", "surrogatepass") for raw, n in seen.items() if n > 1]
 
     def take(self, rows: Iterable[int]) -> Names:
-        """The names of these numbers, in this order."""
+        """Return the names of these numbers, in this order."""
         parts = [self._raw(i) for i in rows]
         return Names(b"".join(parts), np.cumsum(np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))))
 
@@ -196,30 +196,30 @@ class NamesBuilder:
         return len(self._ends)
 
     def names(self) -> Names:
-        """All that were added."""
+        """Return all that were added."""
         return Names(bytes(self._blob), np.frombuffer(self._ends, dtype=np.int64).copy() if self._ends else np.zeros(0, np.int64))
 
 
 def compact(texts: Sequence[str]) -> Sequence[str]:
-    """The texts as a list, or as Names where they are many."""
+    """Return the texts as a list, or as Names where they are many."""
     if isinstance(texts, Names):
         return texts
     return list(texts) if len(texts) < COMPACT_FROM else Names.of(texts)
 
 
 def chosen(texts: Sequence[str], rows: Sequence[int] | np.ndarray) -> Sequence[str]:
-    """The texts of these numbers, in the kind that there is."""
+    """Return the texts of these numbers, in the kind that there is."""
     plain = rows.tolist() if isinstance(rows, np.ndarray) else rows
     return compact(texts.take(plain)) if isinstance(texts, Names) else [texts[i] for i in plain]
 
 
 def finder(texts: Sequence[str]) -> Names | dict[str, int]:
-    """What `positions` looks in."""
+    """Return what `positions` looks in."""
     return texts if isinstance(texts, Names) else {text: i for i, text in enumerate(texts)}
 
 
 def positions(where: Names | dict[str, int], texts: Sequence[str]) -> np.ndarray:
-    """The number of each text, int64 [n], -1 for what is not there."""
+    """Return the number of each text, int64 [n], -1 for what is not there."""
     if isinstance(where, Names):
         return where.find_all(texts)
     return np.fromiter((where.get(text, -1) for text in texts), dtype=np.int64, count=len(texts))

@@ -13,7 +13,7 @@ from models.errors import ConfigError
 from ..experiments.earlier_runs import run_of, run_to_continue, seed_of
 from ..runtime.devices import count_processes
 from ..runtime.processes import is_first_process
-from ..training.resume import CHECKPOINTS, newest, read_saved
+from ..training.resume import CHECKPOINTS, Saved, newest, read_saved
 from ..training.same_training import BATCH, ResumeRules
 
 log = logging.getLogger(__name__)
@@ -77,10 +77,11 @@ def starting_point(config: Raw, continued: Path | None, rules: ResumeRules, warn
     chosen = config["ckpt_path"]
     if chosen is None:
         return None
+    saved: Saved | None = None
     if chosen != LAST:
         saved = read_saved(chosen)
-    else:
-        saved = None if continued is None else newest(continued / CHECKPOINTS)
+    elif continued is not None:
+        saved = newest(continued / CHECKPOINTS)
     if saved is None:
         if not warn:
             return None

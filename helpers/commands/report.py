@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.values import Values
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
@@ -18,7 +19,7 @@ from ..families.base import RANDOM, Config, Purpose
 from ..probe.inputs import Inputs
 from ..probe.protocol import Protocol
 from ..probe.sections import probe_settings
-from ..reports.report import write_report
+from ..reports.report import Example, write_report
 from ..reports.tables import print_scores
 from ..runtime.processes import is_first_process
 from .context import Context
@@ -41,6 +42,7 @@ def report(context: Context) -> dict[str, float]:
         result = train(context, job.tracks, folder, job.start)
         if not is_first_process():
             return {}  # it was there for the training
+        assert result.last is not None  # a training that ends leaves it
         forget_older_embeddings(folder, result.last)
         study = _split_study(context, job.tracks, folder, str(result.best or result.last))
     scores = _write(context, study, folder)
@@ -92,8 +94,9 @@ def _folds_study(context: Context) -> Study:
     found = context.find_tracks(("all",), Purpose.TRAIN)
     labels = found.truths["all"].labels
 
-    def pretrain(truths: Mapping[str, Groundtruth], where: Path) -> AudioEncoder:
-        fold = Tracks(found.store, None, dict(truths), found.name)
+    def pretrain(truths: Mapping[str, Groundtruth | Values], where: Path) -> AudioEncoder:
+        of_labels = {split: truth for split, truth in truths.items() if isinstance(truth, Groundtruth)}
+        fold = Tracks(found.store, None, of_labels, found.name)
         result = train(context, fold, where, prefix=f"fold{where.name}.")
         return family.network(config, labels, context.seed, str(result.best or result.last))
 
@@ -128,7 +131,9 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
         "Pre-training": {"command": " ".join(["python", Path(sys.argv[0]).name, *sys.argv[1:]]), "seed": context.seed},
         "Network": {**net.settings, **({"labels": len(net.label_names)} if net.has_classes else {}), "layer probed": study.block},
     }
-    shown = showcase.examples(net, study.store, study.shown, study.mels) if net.has_classes else []
+    shown: list[Example] = []
+    if net.has_classes and isinstance(study.shown, Groundtruth):
+        shown = showcase.examples(net, study.store, study.shown, study.mels)
     page = study.report(r.title, about, examples=shown, notes=[*study.notes, *_notes(context)])
     path = write_report(Path(r.path) if r.path else folder / "report.html", page)
     print_scores(study.scores)

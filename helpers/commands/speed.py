@@ -102,8 +102,9 @@ def print_speeds(net: AudioEncoder, rows: list[Speed]) -> None:
     table = Table(
         title=f"{parameters:,} parameters, {net.max_seconds:g} s windows, {net.device}, {torch.get_num_threads()} threads"
     )
-    for column, side in (("what", "left"), ("windows / s", "right"), ("x real time", "right")):
-        table.add_column(column, justify=side)
+    table.add_column("what")
+    for column in ("windows / s", "x real time"):
+        table.add_column(column, justify="right")
     for row in rows:
         table.add_row(row.name, f"{row.windows_per_second:.2f}", f"{row.times_real_time:.0f}")
     Console().print(table)

@@ -128,7 +128,7 @@ def read_truths(files: LabelFiles, splits: Sequence[str], out_dir: Path | None =
     """
     if tuple(splits) == ("all",) and files.groundtruth is None:
         raise ConfigError(
-            "Cross-validation makes its own splits of one label file: give datamodule.groundtruth (data.groundtruth in ex_tl.py)."
+            "Cross-validation makes its own splits of one label file: give one label file as groundtruth."
         )
     wanted = [split for split in splits if split != "predict"]
     truths: dict[str, Groundtruth] = {}
@@ -195,7 +195,7 @@ def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:
     if torn:
         n = len(set(truth.group or []))
         log.warning(
-            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. `python ex_maest.py check_data` lists them.",
+            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. the command check_data lists them.",
             path, len(torn), n, listed(list(torn), 3),
         )  # fmt: skip
 

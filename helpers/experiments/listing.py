@@ -31,6 +31,10 @@ class NamedConfig(Protocol):
         """Heading under which it is listed."""
 
     @property
+    def rank(self) -> int:
+        """Place of its group in the list."""
+
+    @property
     def original(self) -> str | None:
         """Name of the config whose alias or smoke twin it is; None: it is one of its own."""
 
@@ -57,7 +61,7 @@ def first_sentence(text: str) -> str:
 
 
 def format_named_configs(named: Mapping[str, NamedConfig], width: int | None = None) -> str:
-    """Return the list of named configs: groups in the order of their first config, a config each with the first sentence of its text.
+    """Return the list of named configs: groups by their rank, a config each with the first sentence of its text.
 
     Other names stand in brackets behind the text of their original, and + where it has a small twin NAME_smoke.
 
@@ -66,7 +70,7 @@ def format_named_configs(named: Mapping[str, NamedConfig], width: int | None = N
         width: columns of the terminal, to which texts are wrapped; None: a config is one line, whatever its length.
     """
     groups: dict[str, list[str]] = {}
-    for name, one in named.items():
+    for name, one in sorted(named.items(), key=lambda pair: pair[1].rank):
         if one.original is None:
             groups.setdefault(one.group, []).append(name)
     others: dict[str, list[str]] = {}

@@ -73,7 +73,7 @@ class Job:
         if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
             raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {settings.precision}.")
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
-        self.names = [self.store.names[i] for i in self.tracks]
+        self.names = [self.store.names[i] for i in self.tracks.tolist()]
         self._heard = np.zeros(len(self.names), bool)  # of each track, whether a window of it was not all zeros
         self.attrs = {
             **{key: value for key, value in network.stored.items() if key != "kind"},

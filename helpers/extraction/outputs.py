@@ -108,7 +108,7 @@ class NpyOutput:
         unsafe = [name for name in wanted if not _stays_inside(name)]
         if unsafe:
             raise StoreError(f"{len(unsafe)} track names cannot be file names below {folder}, such as {unsafe[0]!r}.")
-        settings = plain({**attrs, "pool": pool, "dtype": str(self.dtype)})
+        settings: dict[str, Any] = plain({**attrs, "pool": pool, "dtype": str(self.dtype)})  # type: ignore[assignment]
         suffix = f".{kind}.npy"
         here = folder.rglob(f"*{suffix}") if folder.is_dir() else ()
         self.names: Collection[str] = {path.relative_to(folder).as_posix().removesuffix(suffix) for path in here}

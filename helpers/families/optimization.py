@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from models.errors import ConfigError
 
@@ -17,7 +17,7 @@ LARS_SHARE = 0.3 / 256  # of the clips of a step: SimCLR's rule (arXiv 2002.0570
 class OptimizerSection(Protocol):
     """The section module.optimizer."""
 
-    name: str
+    name: Any  # one of Optimization's, or auto
     lr: float | None
     adamw: bool
     weight_decay: float

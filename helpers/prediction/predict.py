@@ -143,8 +143,13 @@ def predict(
         total = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
         stack.enter_context(autocast(network.device.type, settings.precision))
-        how = {"hop_seconds": settings.hop_seconds, "batch_size": settings.batch_size}
-        results = tag_many(network, (root / name for name in names), on_windows=progress.advance, **how)
+        results = tag_many(
+            network,
+            (root / name for name in names),
+            hop_seconds=settings.hop_seconds,
+            batch_size=settings.batch_size,
+            on_windows=progress.advance,
+        )
         for name, heard in zip(names, results):
             if isinstance(heard, AudioError):
                 if single:

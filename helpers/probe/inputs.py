@@ -87,7 +87,7 @@ def layer_folders(source: str | Path, layers: Sequence[int] | None = None) -> di
     """
     folder = Path(source)
     there = {int(p.name): p for p in folder.iterdir() if p.is_dir() and p.name.isdigit()} if folder.is_dir() else {}
-    wanted_here = "wanted is a folder with a sub-folder per block, as `python ex_maest.py extract_embeddings with ... "
+    wanted_here = "wanted is a folder with a sub-folder per block, as `extract_embeddings with ... "
     wanted_here += "predict.transformer_block=[0,1,2]` writes it"
     if any(folder.glob("*.h5*")) or any(folder.glob(f"*{NPY_SUFFIX}")):
         above = f": name the one above it, data.base_dir={folder.parent}" if folder.name.isdigit() else ""

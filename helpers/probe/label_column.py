@@ -43,7 +43,7 @@ def cure(error: Exception, path: str | Path) -> str:
         if numbers
         else ""
     )
-    return f"{found} The column of labels is named by data.label_column=... (datamodule.label_column=... of ex_maest.py)."
+    return f"{found} The column of labels is named by data.label_column=... (datamodule.label_column=... where it is read for training)."
 
 
 def check_labels(task: str, truths: Mapping[str, Groundtruth], source: str, label_column: str | None) -> None:

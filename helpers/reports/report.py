@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from models.errors import ConfigError
 
@@ -20,7 +19,7 @@ from ..metrics.scores import SystemScores, compare
 from . import pages
 from .images import spectrogram
 from .outputs import output_charts, output_table, prediction_charts
-from .pages import Captioned, TableContent
+from .pages import TableContent
 from .score_charts import score_chart
 from .training_charts import history_charts, probe_chart
 from .wording import counted_outputs, interval, over, runs, spread, versions
@@ -189,11 +188,11 @@ def _example(example: Example) -> dict[str, Any]:
     beyond = f", then the true labels beyond the first {example.top}" if missed else ""
     names = ", ".join(example.labels[i] for i in np.flatnonzero(truth).tolist()) or "none"
     summary = f"Mel spectrogram of {example.name}, {example.seconds:.1f} seconds, {example.mel.shape[1]} bands"
-    axis = Markup('<div class="axis"><span>0 s</span><span>{:.1f} s</span><span>{:.1f} s</span></div>')
-    picture = spectrogram(example.mel, summary) + axis.format(example.seconds / 2, example.seconds)
     caption = f"{example.name}: log-mel spectrogram, low frequencies below. True labels: {names}."
     return {
-        "picture": Captioned(picture, caption),
+        "picture": spectrogram(example.mel, summary),
+        "ticks": [f"{seconds:.1f} s" for seconds in (example.seconds / 2, example.seconds)],
+        "caption": caption,
         "words": f"Most probable labels{by}{beyond}; ✓ marks what the track really has.",
         "entries": [(example.labels[i], float(example.probabilities[i]), bool(truth[i])) for i in [*shown, *missed]],
     }

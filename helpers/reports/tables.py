@@ -62,14 +62,16 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
                 low, high = s.interval(metric)
                 cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
         table.add_row(*cells, runs(s))
-    table.caption = Text(_caption(systems), style="table.caption")  # a name in brackets is no markup
+    table.caption = Text(_caption(systems, intervals), style="table.caption")  # a name in brackets is no markup
     return table
 
 
-def _caption(systems: Sequence[SystemScores]) -> str:
+def _caption(systems: Sequence[SystemScores], intervals: bool) -> str:
     first = systems[0]
     counted = counted_outputs(first)
-    caption = f"{counted}{'; ' if counted else ''}mean ± sd over {over(systems)}; 95 %: bootstrap over tracks."
+    caption = (
+        f"{counted}{'; ' if counted else ''}mean ± sd over {over(systems)}{'; 95 %: bootstrap over tracks' if intervals else ''}."
+    )
     if any(s.windows for s in systems):
         main = first.spec.main
         levels = "; ".join(
@@ -106,7 +108,10 @@ def label_table(systems: Sequence[SystemScores], metric: str | Metric | None = N
 def print_scores(systems: Sequence[SystemScores], console: Console | None = None, per_label: bool = False) -> None:
     """Print the score table, and with `per_label` the labels' too."""
     console = console or Console()
-    console.print(score_table(systems))
+    table = score_table(systems)
+    if len(systems[0].spec.headline) > 2 and table.__rich_measure__(console, console.options).minimum > console.width:
+        table = score_table(systems, intervals=False)
+    console.print(table)
     if per_label and systems[0].spec.per_output:
         console.print(label_table(systems))
 

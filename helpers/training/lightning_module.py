@@ -29,7 +29,7 @@ from models.randomness import Randomness
 from models.weights.checkpoints import AVERAGED, SETTINGS
 
 from ..metrics.aggregation import track_means
-from ..metrics.tagging import tagging_scores
+from ..metrics.tagging import TAGGING, tagging_scores
 from ..schedules import Schedule
 from .averaging import AveragedWeights
 from .checkpointing import validated
@@ -239,10 +239,10 @@ class LitObjective(pl.LightningModule):
             found = tagging_scores(targets, scores, warn=not self._warned)
             self._warned = True  # the classes do not change from epoch to epoch
             self.results[f"{stage}_{unit}scores{kind}{suffix}"] = found
-            for short in ("ap", "roc"):
-                named[f"{stage}_{unit}{short}{kind}"] = found[f"macro_{short}"]
+            for metric in (TAGGING.curves[curve] for curve in reversed(TAGGING.fit_curves)):
+                named[f"{stage}_{unit}{metric.log_name}{kind}"] = found[metric.name]
                 if not kind:
-                    named[f"{stage}_{unit}{short}_classes"] = float(found[f"n_{short}"])
+                    named[f"{stage}_{unit}{metric.log_name}_classes"] = float(found[f"n_{metric.log_name}"])
         return named
 
     def _gathered(self, own: dict[str, Tensor]) -> dict[str, np.ndarray]:

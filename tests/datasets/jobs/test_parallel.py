@@ -117,7 +117,7 @@ def test_workers_have_one_thread_and_die_with_their_parent():
     code = (
         "import os, sys, signal, itertools\n"
         "from datasets.jobs.parallel import parallel_map\n"
-        "from tests.datasets.test_parallel import worker_pid\n"
+        "from tests.datasets.jobs.test_parallel import worker_pid\n"
         "for o in parallel_map(worker_pid, itertools.count(), 2):\n"
         "    print(o.value, flush=True)\n"
         "    if o.index == 3: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -142,7 +142,7 @@ def test_workers_change_nothing(data, method):
     from datasets.loading.sampler import sample_weights
 
     draws.weights = sample_weights(data[2])
-    batches = TrainBatches(split.reader, draws, split.index, split.tracks, 4)
+    batches = TrainBatches(split, draws, 4)
     loader = torch.utils.data.DataLoader(
         split.reader, batch_size=None, sampler=batches, num_workers=2, multiprocessing_context=method
     )

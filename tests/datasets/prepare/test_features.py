@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +15,8 @@ from models import audio
 from models.errors import AudioError
 from models.frontend import MaestMel
 from tests.sound import tune, write
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -52,3 +58,12 @@ def test_short_files_and_too_short_ones(tmp_path):
     assert mel_of_file(ok).shape == (3, 96)
     with pytest.raises(AudioError, match=r"short\.wav is too short: 15\.0 ms; at least 16 ms"):
         mel_of_file(write(tmp_path / "short.wav", tune(0.015, 44100, 1)))
+
+
+def test_a_worker_that_only_resamples_loads_no_torch(tmp_path):
+    path = write(tmp_path / "a.wav", tune(1.0, 16000, 1), 16000)
+    code = (
+        "import sys; from datasets.prepare.features import waveform_of_file; "
+        f"assert len(waveform_of_file({str(path)!r}, 8000)) == 8000; assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -16,7 +16,7 @@ from helpers.metrics.metric import Metric, Predictions
 from helpers.metrics.scores import SystemScores, compare
 from helpers.metrics.tasks import TASKS, get_task
 from helpers.reports.report import Report, write_report
-from helpers.reports.tables import difference_table, label_table, score_table, write_differences
+from helpers.reports.tables import difference_table, label_table, print_scores, score_table, write_differences
 
 KEYS = ["C major", "G major", "A minor", "C minor"]
 
@@ -117,3 +117,15 @@ def test_an_epoch_can_be_chosen_by_it(toy):
     )
     with pytest.raises(ValueError, match="toy_score.* already"):
         task.register(metric)
+
+
+def test_a_terminal_too_narrow_for_all_metrics_shows_them_without_intervals(toy):
+    task, _ = toy
+    one = system(task.name)
+    narrow, wide = (Console(width=width, file=io.StringIO()) for width in (80, 200))
+    print_scores([one], narrow)
+    print_scores([one], wide)
+    assert "toy score" in narrow.file.getvalue()
+    assert max(map(len, narrow.file.getvalue().splitlines())) <= 80
+    assert "95 %" not in narrow.file.getvalue()
+    assert next(line for line in wide.file.getvalue().splitlines() if "system" in line).count("95 %") == 3
