@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import configs
 from configs.naming import merged
@@ -29,7 +29,13 @@ from helpers.experiments.config_source import nested
 from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import run_folder, work_begins
 from helpers.experiments.provenance import project_sources
-from helpers.paper.table import Registered, load_tables
+from helpers.paper.scale import PUBLISHED, Scale, Target
+from helpers.paper.table import RegisteredTable, load_tables
+
+if TYPE_CHECKING:
+    from helpers.paper.cells import FilledTable
+    from helpers.paper.engine import Engine, Outcome
+    from helpers.paper.plan import Makespan, PlannedStep
 
 ROOT = Path(__file__).parent
 FAILED, NOTHING = 1, 3  # exit codes: a step failed; no cell has a number, since something is not on this machine
@@ -55,41 +61,52 @@ ex = Experiment(
 
 
 # ---- config -> objects
-def resolved(script: str, named: Sequence[str], updates: Mapping[str, Any]) -> dict[str, Any]:
-    """The nested config that a command of `script` runs with."""
+def resolve(script: str, named: Sequence[str], updates: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nested config that a command of `script` runs with."""
     schema, catalogue = EXPERIMENTS[script]
     return merged(defaults(schema), *(catalogue[name].values for name in named), nested(updates))
 
 
 @cache
-def ignored(script: str, command: str) -> frozenset[str]:
-    """Dotted keys that no result of a command depends on. Of a command that configs/paper.py does not list, few are known to be such."""
+def ignored_keys(script: str, command: str) -> frozenset[str]:
+    """Return the dotted keys that no result of a command depends on. Of a command that configs/paper.py does not list, few are known to be such."""
     others = (*(set(EFFECTS) - {"nothing", "checkpoint"}), command)
     return settings_without_effect(EXPERIMENTS[script][0], configs.paper.DECISIVE[script].get(command, others))
 
 
-def scale_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config's scale, with facts in place of the names of its data sets."""
+def build_scale(config: Mapping[str, Any]) -> Scale:
+    """Build the config's scale, with facts in place of the names of its data sets. Raises ConfigError where no table can be made of it."""
     from models.errors import ConfigError, nearest
 
-    scale = dict(config["scale"])
-    for name in scale["targets"]:
+    values = dict(config["scale"])
+    for name in values["targets"]:
         if name not in configs.TARGETS:
             raise ConfigError(
                 f"scale.targets has '{name}', which is no data set of configs/targets.py.{nearest(name, configs.TARGETS)}"
             )
-    if scale["networks"] == "published" and not scale["targets"]:
+    if values["networks"] == PUBLISHED and not values["targets"]:
         raise ConfigError(
             "Published networks are probed on published data: name them in scale.targets, or take a scale such as mtt."
         )
-    check_scale(scale)
-    named, title = configs.PAPER.get(scale["name"]), scale["name"]
+    check_scale(values)
+    name, title = name_scale(values)
+    named_configs = {key: tuple(values.pop(key)) for keys in NAMED_IN_SCALE.values() for key in keys}
+    values |= {key: tuple(values[key]) for key in ("seeds", "lengths", "shares")}
+    values |= {"name": name, "title": title, "targets": tuple(map(describe_target, values["targets"]))}
+    return Scale(named_configs=named_configs, **values)
+
+
+def name_scale(values: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a scale's name and title; both say what was changed of the named config."""
+    name = values["name"]
+    named = configs.PAPER.get(name)
     usual = {} if named is None else {**defaults(ExPaper)["scale"], **named.values.get("scale", {})}
-    if changed := {key: value for key, value in scale.items() if usual and usual[key] != value}:
-        told = ", ".join(f"{key}={value}" for key, value in changed.items())
-        mark = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:6]
-        scale["name"], title = f"{scale['name']}-{mark}", f"{title} with {told}"
-    return {**scale, "title": title, "targets": [facts(name) for name in scale["targets"]]}
+    changed = {key: value for key, value in values.items() if usual and usual[key] != value}
+    if not changed:
+        return name, name
+    listed = ", ".join(f"{key}={value}" for key, value in changed.items())
+    mark = hashlib.sha256(json.dumps(changed, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{name}-{mark}", f"{name} with {listed}"
 
 
 def check_scale(scale: Mapping[str, Any]) -> None:
@@ -118,25 +135,26 @@ def check_scale(scale: Mapping[str, Any]) -> None:
         if odd := [seconds for seconds in lengths if seconds not in PUBLISHED_SECONDS]:
             raise ConfigError(f"scale.lengths={odd}: published networks hear {', '.join(map(str, PUBLISHED_SECONDS))} s.")
         return
-    made = resolved("ex_maest.py", scale["maest"], {})["maest"]["depth"]
+    made = resolve("ex_maest.py", scale["maest"], {})["maest"]["depth"]
     if made != depth:
         raise ConfigError(
             f"scale.depth={depth}, and the networks of {', '.join(scale['maest'])} have {made} blocks: let them agree."
         )
 
 
-def facts(name: str) -> dict[str, Any]:
-    """A target as plain values, with where its waveforms are and how it is made."""
+def describe_target(name: str) -> Target:
+    """Return where the data of a target are, how they are made, and how large they are."""
     target = configs.TARGETS[name]
-    size = configs.paper.SIZES[target.data]
-    made = f"python -m datasets.{target.data}" if target.data != "mtt" else "cd datasets/mtt && python preprocess.py"
-    waveforms = configs.clmr.waveforms(target)["datamodule"]["base_dir"]
-    places = {"base_dir": target.base_dir, "metadata_dir": target.metadata_dir, "waveform_dir": waveforms}
-    return {**asdict(target), **places, "config": f"target_{name}_tl", "tracks": size[0], "seconds": size[1], "cure": made}
+    tracks, seconds = configs.paper.SIZES[target.data]
+    cure = f"python -m datasets.{target.data}" if target.data != "mtt" else "cd datasets/mtt && python preprocess.py"
+    return Target(
+        target.data, target.variant, target.task, target.about, config=f"target_{name}_tl", base_dir=target.base_dir,
+        metadata_dir=target.metadata_dir, data_dir=f"datasets/{target.data}/data/", tracks=tracks, seconds=seconds, cure=cure,
+    )  # fmt: skip
 
 
-def engine_of(config: Mapping[str, Any]) -> Any:
-    """The steps' folder with what is needed to make more of them."""
+def build_engine(config: Mapping[str, Any]) -> Engine:
+    """Build the engine of the steps below `out_dir`. Raises ConfigError for a folder that cannot be written, or no jobs."""
     from helpers.paper.engine import Engine
     from helpers.paper.steps import Keys
     from models.errors import ConfigError
@@ -149,73 +167,85 @@ def engine_of(config: Mapping[str, Any]) -> Any:
     if config["jobs"] < 1:
         raise ConfigError(f"jobs={config['jobs']}: it is the number of steps made side by side, 1 or more.")
 
-    return Engine(Path(config["out_dir"]), ROOT, Keys(resolved, ignored), config["download"])
+    return Engine(Path(config["out_dir"]), ROOT, Keys(resolve, ignored_keys), config["download"])
 
 
 # ---- commands
-def make_table(registered: Registered, _run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
+def make_table(registered: RegisteredTable, _run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     """Make what is missing of a table, print it, write it into <out_dir>/tables/<table>-<scale>/."""
     from rich.console import Console
 
-    from helpers.paper.cells import fill
-    from helpers.paper.engine import Open, failures
-    from helpers.paper.plan import make_plan, print_plan, span
-    from helpers.paper.progress import Teller
+    from helpers.paper.cells import fill_table
+    from helpers.paper.engine import Pending
+    from helpers.paper.plan import make_plan, makespan, print_plan
+    from helpers.paper.progress import StepProgress
     from helpers.paper.records import LOG
-    from helpers.paper.render import Shown, print_table, write_table
+    from helpers.paper.render import TableView, print_table, write_table
     from helpers.paper.scheduler import make_steps
 
-    scale, engine, console = scale_of(_config), engine_of(_config), Console()
-    span_of = partial(span, key=engine.keys, jobs=_config["jobs"])
+    scale, engine, console = build_scale(_config), build_engine(_config), Console()
+    makespan_of = partial(makespan, key=engine.keys, jobs=_config["jobs"])
     table = registered.make(scale)
     if _config["dry"]:
         plan = make_plan(engine, table.steps)
-        print_plan(f"{table.title} ({scale['name']}): the plan", plan, _config["out_dir"], span_of, _config["jobs"], console)
-        return {"exit_code": 0, "steps": len(plan), "to_do": sum(isinstance(one.outcome, Open) for one in plan)}
+        print_plan(f"{table.title} ({scale.name}): the plan", plan, _config["out_dir"], makespan_of, _config["jobs"], console)
+        return {"exit_code": 0, "steps": len(plan), "to_do": sum(isinstance(one.outcome, Pending) for one in plan)}
     engine.fetch(table.steps)
     plan = make_plan(engine, table.steps)
-    missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Open)}
-    print(begun(scale["name"], plan, span_of, _config["jobs"]))
+    missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Pending)}
+    print(describe_start(scale.name, plan, makespan_of, _config["jobs"]))
     work_begins(_run)
-    with Teller(missing, lambda step: engine.folder(step) / LOG, span_of) as teller:
-        outcomes = make_steps(engine, table.steps, teller.tell, _config["jobs"], missing)
-    shown = Shown(fill(table, engine.state), scale, engine.commits(table.steps), engine.commit)
-    written = write_table(shown, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale['name']}", engine)
-    print_table(shown, console)
-    failed = failures(outcomes.values())
-    for one in failed:
-        print(f"Failed, exit code {one.exit_code}: see {one.log}")
+    with StepProgress(missing, lambda step: engine.folder(step) / LOG, makespan_of) as progress:
+        outcomes = make_steps(engine, table.steps, progress.update, _config["jobs"], missing)
+    view = TableView(fill_table(table, engine.state), scale, engine.commits(table.steps), engine.commit)
+    written = write_table(view, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale.name}", engine)
+    print_table(view, console)
+    exit_code = report_failures(view.filled, outcomes.values())
     print(f"Table: {', '.join(map(str, written))}")
-    for row, values in zip(table.rows, shown.filled.values):
+    for row, values in zip(table.rows, view.filled.values):
         for column, value in zip(table.columns, values):
-            if value.mean == value.mean:
+            if not math.isnan(value.mean):
                 _run.log_scalar(f"{column}.{row.name}", value.mean, 0)
-    if shown.filled.failed or failed:
-        exit_code = FAILED
-    else:
-        exit_code = 0 if any(v.mean == v.mean for values in shown.filled.values for v in values) else NOTHING
-    if exit_code == NOTHING:
-        print(
-            "No cell has a number. Place or make what stands under the table; published weights are fetched with download=True."
-        )
     return {"exit_code": exit_code, "steps": len(outcomes), "made": len(missing)}
 
 
-def begun(scale: str, plan: Sequence[Any], span_of: Callable[[Mapping[Any, float]], float], jobs: int) -> str:
-    """What a table is about to do, in a line."""
-    from helpers.paper.engine import Absent, Done, Open
-    from helpers.paper.plan import at_once, total
+def report_failures(filled: FilledTable, outcomes: Iterable[Outcome]) -> int:
+    """Print which steps of a table failed, or that it has no number. Returns the exit code."""
+    from helpers.paper.engine import failures
 
-    there, todo, absent = (sum(isinstance(one.outcome, kind) for one in plan) for kind in (Done, Open, Absent))
+    failed = failures(outcomes)
+    for one in failed:
+        print(f"Failed, exit code {one.exit_code}: see {one.log}")
+    if filled.failed or failed:
+        return FAILED
+    if any(not math.isnan(value.mean) for values in filled.values for value in values):
+        return 0
+    print("No cell has a number. Place or make what stands under the table; published weights are fetched with download=True.")
+    return NOTHING
+
+
+def describe_start(scale: str, plan: Sequence[PlannedStep], makespan_of: Makespan, jobs: int) -> str:
+    """Return what a table is about to do, in a line.
+
+    Args:
+        scale: its name.
+        plan: of make_plan.
+        makespan_of: step -> seconds of each, to the seconds of all.
+        jobs: number of steps made side by side.
+    """
+    from helpers.paper.engine import Done, Pending, Unavailable
+    from helpers.paper.plan import describe_jobs, describe_total
+
+    there, todo, absent = (sum(isinstance(one.outcome, kind) for one in plan) for kind in (Done, Pending, Unavailable))
     parts = [f"{there} are done"]
-    parts += [f"{todo} to make (about {total(plan, span_of)}, {at_once(jobs)})"] if todo else []
+    parts += [f"{todo} to make (about {describe_total(plan, makespan_of)}, {describe_jobs(jobs)})"] if todo else []
     parts += [f"{absent} cannot be made, since something is not on this machine"] if absent else []
     parts += [] if todo or absent else ["nothing to make"]
     goes_on = " Ended before, the same command goes on." if todo else ""
     return f"Scale {scale}: of {len(plan)} steps {', '.join(parts)}.{goes_on}"
 
 
-def _command(registered: Registered) -> Callable[..., dict[str, Any]]:
+def _command(registered: RegisteredTable) -> Callable[..., dict[str, Any]]:
     def command(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
         return make_table(registered, _run, _config)
 
@@ -243,7 +273,7 @@ def main(_config: Mapping[str, Any]) -> None:
 
 @ex.command
 def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
-    """A step: the embedded music, made and prepared, and its labels in groups (tables of path, labels, split)."""
+    """Make and prepare the embedded music, and its labels in groups (tables of path, labels, split): a step of the tables."""
     from helpers.data.find import demo_data
     from helpers.paper.label_groups import write_groups
 
@@ -257,7 +287,7 @@ def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
 
 @ex.command
 def patchout_speed(_config: Mapping[str, Any]) -> dict[str, float]:
-    """A step: how much faster a network is with patches left out at inference, several amounts timed in turns."""
+    """Time how much faster a network is with patches left out at inference, several amounts in turns: a step of a table."""
     from helpers.paper.patchout_speed import patchout_speed
     from helpers.paper.tables.maest import patchout_updates
     from models.errors import ConfigError
@@ -271,8 +301,8 @@ def patchout_speed(_config: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def arguments(argv: Sequence[str]) -> list[str]:
-    """The command line with `--dry` as the setting that it is. Ends the program where it names two scales: each replaces the other whole."""
+def parse_arguments(argv: Sequence[str]) -> list[str]:
+    """Return the command line with `--dry` as the setting that it is. Ends the program where it names two scales: each replaces the other whole."""
     words = [word for word in argv if word != "--dry"]
     scales = [word for word in words if word in configs.PAPER]
     if len(scales) > 1:
@@ -283,6 +313,6 @@ def arguments(argv: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    done = ex.run_commandline(arguments(sys.argv))
+    done = ex.run_commandline(parse_arguments(sys.argv))
     if done is not None and isinstance(done.result, Mapping):
         sys.exit(done.result.get("exit_code", 0))

@@ -85,12 +85,12 @@ def test_what_cannot_be_is_refused(run, table, named, updates, words):
 
 
 def test_the_command_line_takes_dry_and_one_scale():
-    from ex_paper import arguments
+    from ex_paper import parse_arguments
 
-    assert arguments(["ex_paper.py", "table_tokens", "--dry"])[2:] == ["with", "dry=True", "--unobserved"]
-    assert arguments(["ex_paper.py", "table_tokens", "with", "demo", "--dry"])[-3:] == ["demo", "dry=True", "--unobserved"]
+    assert parse_arguments(["ex_paper.py", "table_tokens", "--dry"])[2:] == ["with", "dry=True", "--unobserved"]
+    assert parse_arguments(["ex_paper.py", "table_tokens", "with", "demo", "--dry"])[-3:] == ["demo", "dry=True", "--unobserved"]
     with pytest.raises(SystemExit, match="Two scales: smoke, mtt"):
-        arguments(["ex_paper.py", "table_tokens", "with", "smoke", "mtt"])
+        parse_arguments(["ex_paper.py", "table_tokens", "with", "smoke", "mtt"])
 
 
 def test_the_list_of_tables(run, capsys):

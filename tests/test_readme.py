@@ -74,7 +74,7 @@ def test_experiments_name_commands_configs_and_keys_that_exist(command, tmp_path
     from helpers.experiments.command_line import without_options
 
     handlers = logging.getLogger().handlers
-    words = ex_paper.arguments([w for w in shlex.split(command) if w != "..."])
+    words = ex_paper.parse_arguments([w for w in shlex.split(command) if w != "..."])
     ex = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl.ex, "ex_paper.py": ex_paper.ex}[words[1]]
     before, after = (words[2 : words.index("with")], words[words.index("with") :]) if "with" in words else (words[2:], [])
     for name in without_options(ex, before):

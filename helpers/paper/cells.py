@@ -14,75 +14,87 @@ from models.errors import ConfigError
 
 from ..evaluation.few_label import saved_share
 from ..metrics.scores import SystemScores, compare
-from .engine import Absent, Done, Failed, Outcome
+from .engine import Done, Failed, Outcome, Unavailable
 from .records import LOG
 from .steps import Step
 from .table import Cell, Claim, Table
 
 
 @dataclass(frozen=True)
-class Value:
-    """What stands in a cell. scores: None where there is no score per track. why: in place of a number. unit: behind it.
+class CellValue:
+    """What stands in a cell.
 
-    lacking: where `why` is that files are not on this machine, each of them, and how to come by it.
+    Args:
+        mean: over seeds.
+        sd: over seeds.
+        interval: the bootstrap's 95 % over tracks.
+        scores: per track; None where there are none.
+        reason: why there is no number.
+        metric: its name.
+        over: number of results that the mean is over.
+        done: the step that it was read from.
+        unit: behind it.
+        missing: where `reason` is that files are not on this machine, each of them, and how to come by it.
     """
 
     mean: float = math.nan
     sd: float = math.nan
     interval: tuple[float, float] | None = None
     scores: SystemScores | None = None
-    why: str = ""
+    reason: str = ""
     metric: str = ""
     over: int = 0
     done: Done | None = None
     unit: str = ""
-    lacking: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """'0.932 ± 0.001 [0.925, 0.938]', or why there is none."""
-        if self.why:
-            return self.why
+        """Return '0.932 ± 0.001 [0.925, 0.938]', or why there is none."""
+        if self.reason:
+            return self.reason
         spread = "" if math.isnan(self.sd) else f" ± {self.sd:.3f}"
         interval = "" if self.interval is None else f" [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
         return f"{self.mean:.2f}{self.unit}" if self.unit else f"{self.mean:.3f}{spread}{interval}"
 
 
-def read_cell(cell: Cell, outcome: Callable[[Step], Outcome]) -> Value:
-    """The cell's value, or why it has none."""
+def read_cell(cell: Cell, outcome: Callable[[Step], Outcome]) -> CellValue:
+    """Read a cell's value, or why it has none."""
     if cell.step is None:
-        return Value(why=cell.text)
+        return CellValue(reason=cell.text)
     found = outcome(cell.step)
-    if isinstance(found, Absent):
-        return Value(why=found.text, lacking=found.lacking)
+    if isinstance(found, Unavailable):
+        return CellValue(reason=found.text, missing=found.missing)
     if isinstance(found, Failed):
-        return Value(why=f"failed: see {short_path(found.log)}")
+        return CellValue(reason=f"failed: see {short_path(found.log)}")
     if not isinstance(found, Done):
-        return Value(why="not made yet")
+        return CellValue(reason="not made yet")
     try:
         return _READERS[cell.read](cell, found)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        return Value(why=f"failed: {type(error).__name__}: {error} ({short_path(found.folder / LOG)})", done=found)
+        return CellValue(reason=f"failed: {type(error).__name__}: {error} ({short_path(found.folder / LOG)})", done=found)
 
 
 def short_path(path: Path) -> str:
-    """A path below the working directory without that; others whole."""
+    """Return a path without the working directory, where it is below that."""
     try:
         return path.relative_to(Path.cwd()).as_posix()
     except ValueError:
         return str(path)
 
 
-def _of(scores: SystemScores, cell: Cell, done: Done) -> Value:
+def _of(scores: SystemScores, cell: Cell, done: Done) -> CellValue:
     metric = scores.spec.metric(cell.metric)
     interval = scores.interval(metric) if metric.headline else None
     interval = None if interval is None or math.isnan(interval[0]) else interval  # of too few tracks
-    return Value(scores.mean(metric), scores.sd(metric), interval, scores, metric=metric.name, over=len(scores.seeds), done=done)
+    return CellValue(
+        scores.mean(metric), scores.sd(metric), interval, scores, metric=metric.name, over=len(scores.seeds), done=done
+    )
 
 
 @lru_cache(maxsize=512)
 def _saved(folder: Path) -> SystemScores:
-    """Scores with their bootstrap, once for all cells that read them: what a step has left does not change.
+    """Read scores with their bootstrap, once for all cells that read them: what a step has left does not change.
 
     Of classes without a score the step's log has warned; a table says below itself how many count, not once per cell.
     """
@@ -94,16 +106,16 @@ def _saved_share(folder: Path, share: str) -> SystemScores:
     return saved_share(folder, share)
 
 
-def _probe(cell: Cell, done: Done) -> Value:
+def _probe(cell: Cell, done: Done) -> CellValue:
     return _of(_saved(done.output("results") / cell.part), cell, done)
 
 
-def _sweep(cell: Cell, done: Done) -> Value:
+def _sweep(cell: Cell, done: Done) -> CellValue:
     return _of(swept(done)[cell.part], cell, done)
 
 
 def swept(done: Done) -> dict[str, SystemScores]:
-    """Every cell of a sweep, by '<block> <tokens>'."""
+    """Read every cell of a sweep, by '<block> <tokens>'."""
     found = {}
     cells = (done.output("results").parent / "cells").glob("*/*/scores.json")
     for path in sorted(cells, key=lambda path: path.stat().st_mtime_ns):  # a kill may have left some of older embeddings
@@ -112,17 +124,17 @@ def swept(done: Done) -> dict[str, SystemScores]:
     return found
 
 
-def _few_label(cell: Cell, done: Done) -> Value:
+def _few_label(cell: Cell, done: Done) -> CellValue:
     return _of(_saved_share(done.output("results"), cell.part), cell, done)
 
 
-def _result(cell: Cell, done: Done) -> Value:
+def _result(cell: Cell, done: Done) -> CellValue:
     if not isinstance(done.result, Mapping):
         raise KeyError(cell.part)
-    return Value(float(done.result[cell.part]), metric=cell.metric or "", over=1, done=done, unit=cell.text)
+    return CellValue(float(done.result[cell.part]), metric=cell.metric or "", over=1, done=done, unit=cell.text)
 
 
-_READERS: Mapping[str, Callable[[Cell, Done], Value]] = {
+_READERS: Mapping[str, Callable[[Cell, Done], CellValue]] = {
     "probe": _probe, "sweep": _sweep, "few_label": _few_label, "test": _result, "number": _result,
 }  # fmt: skip
 
@@ -132,24 +144,24 @@ NOT_TESTED = "not tested"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a claim on one pair of cells: "held", "did not hold", "undecided at this scale", or NOT_TESTED.
+    """How a claim was decided on one pair of cells: "held", "did not hold", "undecided at this scale", or NOT_TESTED.
 
-    text: the numbers, or why there are none. lacking: as a cell's.
+    text: the numbers, or why there are none. missing: as a cell's.
     """
 
     claim: Claim
     verdict: str
     text: str
-    lacking: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
-def judge(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
+def check_claim(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
     """Compare the claim's two cells on the same tracks: the paired bootstrap's 95 % interval of the difference decides."""
     better, worse = (read_cell(cell, outcome) for cell in (claim.better, claim.worse))
     without = [value for value in (better, worse) if value.scores is None]
     if without:
-        lacking = dict.fromkeys(one for value in without for one in value.lacking) if without[0].lacking else ()
-        return Verdict(claim, NOT_TESTED, without[0].why or "a score without tracks", tuple(lacking))
+        missing = dict.fromkeys(one for value in without for one in value.missing) if without[0].missing else ()
+        return Verdict(claim, NOT_TESTED, without[0].reason or "a score without tracks", tuple(missing))
     assert better.scores is not None
     assert worse.scores is not None
     try:
@@ -174,20 +186,20 @@ def judge(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledTable:
     """A table with its values, row by row, and its verdicts."""
 
     table: Table
-    values: list[list[Value]]
+    values: list[list[CellValue]]
     verdicts: list[Verdict]
 
     @property
     def failed(self) -> bool:
-        """Whether a cell could not be made although it was tried."""
-        return any(value.why.startswith("failed") for row in self.values for value in row)
+        """Return whether a cell could not be made although it was tried."""
+        return any(value.reason.startswith("failed") for row in self.values for value in row)
 
 
-def fill(table: Table, outcome: Callable[[Step], Outcome]) -> Filled:
+def fill_table(table: Table, outcome: Callable[[Step], Outcome]) -> FilledTable:
     """Read every cell of a table and test its claims."""
     values = [[read_cell(cell, outcome) for cell in row.cells] for row in table.rows]
-    return Filled(table, values, [judge(claim, outcome) for claim in table.claims])
+    return FilledTable(table, values, [check_claim(claim, outcome) for claim in table.claims])

@@ -23,11 +23,18 @@ CERTAINTY = {
 
 
 @dataclass(frozen=True)
-class Quote:
-    """Which number of which paper: all of these must be equal in exactly one cell of the file (paper: its beginning).
+class Citation:
+    """Which number of which paper: its first five fields name exactly one cell of the file.
 
-    clips: of MagnaTagATune, where untagged clips are kept in some papers and removed in others: "kept", "removed" (and how that is known) or
-    "unknown"; the number never stands without it. unlike: what else of it is not as in the cells that it stands beside.
+    Args:
+        paper: how the paper's name begins.
+        row: of the paper's table.
+        dataset: as the file has it.
+        metric: as the file has it.
+        protocol: how it begins.
+        clips: of MagnaTagATune, where untagged clips are kept in some papers and removed in others: "kept", "removed" (and how that is known) or
+            "unknown"; the number never stands without it.
+        unlike: what else of it is not as in the cells that it stands beside.
     """
 
     paper: str
@@ -40,10 +47,10 @@ class Quote:
 
 
 @dataclass(frozen=True)
-class Quoted:
-    """A paper's number as it is printed. value: a share."""
+class CitedScore:
+    """A paper's number as it is printed. value: a share. The others: as the file has them."""
 
-    quote: Quote
+    citation: Citation
     value: float
     source: str
     protocol: str
@@ -52,40 +59,40 @@ class Quoted:
 
     @property
     def short(self) -> str:
-        """'MTT mAP 0.493 (untagged clips removed)'."""
+        """Return 'MTT mAP 0.493 (untagged clips removed)'."""
         clips = {"": "", "unknown": " (whether untagged clips are kept is not said)"}.get(
-            self.quote.clips, f" (untagged clips {self.quote.clips})"
+            self.citation.clips, f" (untagged clips {self.citation.clips})"
         )
-        unlike = f" ({self.quote.unlike}: not comparable)" if self.quote.unlike else ""
-        return f"{self.quote.dataset} {self.quote.metric} {self.value:.3f}{clips}{unlike}"
+        unlike = f" ({self.citation.unlike}: not comparable)" if self.citation.unlike else ""
+        return f"{self.citation.dataset} {self.citation.metric} {self.value:.3f}{clips}{unlike}"
 
     @property
     def long(self) -> str:
-        """Everything that is known of it."""
+        """Return everything that is known of it."""
         note = f" {self.note.rstrip('.')}." if self.note else ""
         protocol = f"protocol: {self.protocol}; " if self.protocol else ""
         sure = CERTAINTY.get(self.certainty, self.certainty)
-        return f"{self.quote.paper}, {self.quote.row}: {self.short}; {protocol}source: {self.source}; {sure}.{note}"
+        return f"{self.citation.paper}, {self.citation.row}: {self.short}; {protocol}source: {self.source}; {sure}.{note}"
 
 
 @cache
-def entries() -> tuple[Mapping[str, Any], ...]:
-    """All cells of the file."""
+def read_entries() -> tuple[Mapping[str, Any], ...]:
+    """Return all cells of the file."""
     return tuple(json.loads(FILE.read_text(encoding="utf-8")))
 
 
-def find(quote: Quote) -> Quoted:
-    """The number that a quote means. Raises LookupError where there is none, or where there are several."""
+def find_score(citation: Citation) -> CitedScore:
+    """Return the number that a citation names. Raises LookupError where there is none, or where there are several."""
     found = [
         one
-        for one in entries()
-        if one["paper"].startswith(quote.paper)
-        and (one["row"], one["dataset"], one["metric"]) == (quote.row, quote.dataset, quote.metric)
-        and one["protocol"].startswith(quote.protocol)
+        for one in read_entries()
+        if one["paper"].startswith(citation.paper)
+        and (one["row"], one["dataset"], one["metric"]) == (citation.row, citation.dataset, citation.metric)
+        and one["protocol"].startswith(citation.protocol)
     ]
     if len({json.dumps(one["value"]) for one in found}) != 1:
-        raise LookupError(f"{len(found)} numbers of {FILE.name} are {quote}; wanted one.")
+        raise LookupError(f"{len(found)} numbers of {FILE.name} are {citation}; wanted one.")
     value = float(found[0]["value"])
-    share = value / 100 if quote.paper.startswith(PER_CENT) else value
+    share = value / 100 if citation.paper.startswith(PER_CENT) else value
     known = {key: str(found[0].get(key, "")) for key in ("source", "protocol", "certainty", "note")}
-    return Quoted(quote, share, **known)
+    return CitedScore(citation, share, **known)

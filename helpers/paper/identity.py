@@ -13,8 +13,8 @@ from models.errors import StoreError
 _BLOCK = 1 << 20  # bytes read at once
 
 
-def identity_of(path: Path) -> str:
-    """Of a store (its settings, and names, lengths and checksums of its tracks), of a file (its bytes), or of a folder of files (theirs)."""
+def content_id(path: Path) -> str:
+    """Return an id of what a path holds: a store (settings; names, lengths and checksums of tracks), a file (its bytes), or a folder of files."""
     if _is_store(path):
         return f"store {_store_digest(TrackStore.open(path))}"
     if path.is_file():
@@ -26,7 +26,7 @@ def identity_of(path: Path) -> str:
 
 
 def _store_digest(store: TrackStore) -> str:
-    """Tracks in any order and in any number of shards; every track's checksum stands in its index, so that no data are read."""
+    """Return the same for tracks in any order and in any number of shards; every track's checksum stands in its index, so that no data are read."""
     tracks = []
     for path in store.paths:
         index = read_sealed(path) if path.is_file() else read_parts(path)

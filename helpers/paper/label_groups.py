@@ -19,7 +19,7 @@ DOMAINS = {"domain-a": ("organ", "pluck"), "domain-b": ("bell", "strings")}
 
 
 def write_groups(folder: Path, n_tracks: int | None = None, seed: int = 0) -> dict[str, Path]:
-    """Write the tables into `folder`; name -> path. Needs no audio: what a track is follows from its number."""
+    """Write the tables into `folder` and return name -> path. Needs no audio: what a track is follows from its number."""
     plans = [plan_track(seed, split, i) for split, n in sizes(n_tracks or TRACKS).items() for i in range(n)]
     found = {"demo": _table(folder / "demo.csv", plans, None)}
     for family in TASKS:
@@ -32,7 +32,7 @@ def write_groups(folder: Path, n_tracks: int | None = None, seed: int = 0) -> di
 
 
 def _table(path: Path, plans: list[TrackPlan], labels: set[str] | None) -> Path:
-    """labels: those that count; none: all."""
+    """Write a table of tracks. labels: those that count; None: all."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "labels", "split"))

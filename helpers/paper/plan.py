@@ -1,4 +1,4 @@
-"""What a table would take: its steps, which of them are done, and how long the others are thought to run, and how large they get."""
+"""What a table would take: its steps, which of them are done, and how long the others should run, and how large they get."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import shutil
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .engine import Absent, Done, Engine, Failed, Open, Outcome
+from .engine import Done, Engine, Failed, Outcome, Pending, Unavailable
 from .records import read_record
 from .steps import Step
 
-LIKE = 3.0  # times as long may a step be whose time is told by another's
+MAX_RATIO = 3.0  # by how much a step may be longer than another whose time counts for it
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedStep:
     """A step in a plan. seconds, megabytes: measured where it is done, else estimated. basis: what an estimate follows from."""
 
     step: Step
@@ -32,8 +33,8 @@ class Planned:
     basis: str
 
 
-def make_plan(engine: Engine, steps: Sequence[Step]) -> list[Planned]:
-    """The steps and all that they need, inputs first; what no step that is to be made needs is left out.
+def make_plan(engine: Engine, steps: Sequence[Step]) -> list[PlannedStep]:
+    """Return the steps and all that they need, inputs first; what no step that is to be made needs is left out.
 
     Estimates of a kind of step are scaled by what such steps took here, where some are done.
     """
@@ -45,11 +46,11 @@ def make_plan(engine: Engine, steps: Sequence[Step]) -> list[Planned]:
         if isinstance(outcome, Done):
             seconds, large, basis = outcome.seconds, outcome.megabytes, "last try" if outcome.continued else "measured"
         else:
-            factor = factor_of(step, measured)
+            factor = time_factor(step, measured)
             scaled = "" if factor is None else f", x {factor:.2f} as such steps took here"
             seconds, large = step.estimate.seconds * (factor or 1.0), step.estimate.megabytes
             basis = f"estimated from {step.estimate.basis}{scaled}"
-        out.append(Planned(step, engine.keys(step), outcome, seconds, large, basis))
+        out.append(PlannedStep(step, engine.keys(step), outcome, seconds, large, basis))
     return out
 
 
@@ -59,7 +60,7 @@ Measured = dict[
 
 
 def _measured(engine: Engine) -> Measured:
-    """Of all finished steps of this folder."""
+    """Return the seconds of all finished steps of this folder."""
     found: Measured = {}
     for folder in sorted(engine.root.iterdir()) if engine.root.is_dir() else []:
         done = read_record(folder)
@@ -69,15 +70,15 @@ def _measured(engine: Engine) -> Measured:
     return found
 
 
-def factor_of(step: Step, measured: Measured) -> float | None:
-    """How much longer than estimated such steps took, the median; None where none was. Much shorter ones (another scale's) say nothing of it."""
+def time_factor(step: Step, measured: Measured) -> float | None:
+    """Return the median of measured by estimated seconds of such steps; None where none was. Much shorter ones (another scale's) do not count."""
     wanted = step.estimate.seconds
-    ratios = [took / thought for thought, took in measured.get((step.script, step.command), ()) if LIKE * thought >= wanted]
+    ratios = [took / thought for thought, took in measured.get((step.script, step.command), ()) if MAX_RATIO * thought >= wanted]
     return statistics.median(ratios) if ratios else None
 
 
-def longest_chains(seconds: Mapping[Step, float], key: Callable[[Step], str]) -> dict[Step, float]:
-    """Step -> seconds from its start until the last of those that wait for it is through, were there cores for all.
+def critical_paths(seconds: Mapping[Step, float], key: Callable[[Step], str]) -> dict[Step, float]:
+    """Return, for every step, the seconds from its start until the last of those that wait for it is through, were there cores for all.
 
     seconds: step -> how long it takes, inputs first; inputs that are not among them are there. key: of engine.keys: one step of each.
     """
@@ -93,9 +94,11 @@ def longest_chains(seconds: Mapping[Step, float], key: Callable[[Step], str]) ->
     return out
 
 
-def span(seconds: Mapping[Step, float], key: Callable[[Step], str], jobs: int) -> float:
-    """Seconds until all are through, `jobs` of them side by side: each begins when its inputs and a place are there, the longest chain first."""
-    chains = longest_chains(seconds, key)
+def makespan(seconds: Mapping[Step, float], key: Callable[[Step], str], jobs: int) -> float:
+    """Return the seconds until all are through, `jobs` of them side by side: each begins when its inputs and a place are there, the longest
+    chain first.
+    """
+    chains = critical_paths(seconds, key)
     by_key = {key(step): step for step in seconds}
     ends: dict[Step, float] = {}
     lanes = [0.0] * jobs
@@ -114,26 +117,35 @@ def span(seconds: Mapping[Step, float], key: Callable[[Step], str], jobs: int) -
     return max(ends.values(), default=0.0)
 
 
-def clock(seconds: float) -> str:
-    """'45 s', '3 min', '2 h 05 min'."""
+def format_duration(seconds: float) -> str:
+    """Return '45 s', '3 min', '2 h 05 min'."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def size(megabytes: float) -> str:
-    """'120 MB', '3.1 GB'."""
+def format_size(megabytes: float) -> str:
+    """Return '120 MB', '3.1 GB'."""
     return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB" if megabytes >= 1 else "< 1 MB"
 
 
-Span = Callable[[Mapping[Step, float]], float]  # step -> seconds of each, to the seconds of all
+Makespan = Callable[[Mapping[Step, float]], float]  # step -> seconds of each, to the seconds of all
 
 
 def print_plan(
-    title: str, plan: Sequence[Planned], out_dir: str, span_of: Span, jobs: int = 1, console: Console | None = None
+    title: str, plan: Sequence[PlannedStep], out_dir: str, makespan_of: Makespan, jobs: int = 1, console: Console | None = None
 ) -> None:
-    """Every step with its key, its state, time and disk; what is open in all beneath, and the disk that is free."""
+    """Print every step with its key, its state, time and disk; beneath, what is to do in all, and the disk that is free.
+
+    Args:
+        title: above the plan.
+        plan: of make_plan.
+        out_dir: where free disk is looked for.
+        makespan_of: step -> seconds of each, to the seconds of all.
+        jobs: number of steps made side by side.
+        console: where it is printed; None: the terminal.
+    """
     console = console or Console()
     table = Table(
         title=Text(title, style="bold"), title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
@@ -143,49 +155,51 @@ def print_plan(
     table.add_column("state", overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("disk", justify="right", no_wrap=True)
-    states = {Done: "done", Open: "to do", Failed: "failed", Absent: "not available"}
+    states = {Done: "done", Pending: "to do", Failed: "failed", Unavailable: "not available"}
     for one in plan:
-        row = [one.step.title, one.key[:8], states[type(one.outcome)], clock(one.seconds), size(one.megabytes)]
+        row = [one.step.title, one.key[:8], states[type(one.outcome)], format_duration(one.seconds), format_size(one.megabytes)]
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
-    todo = [one for one in plan if isinstance(one.outcome, Open)]
-    absent = [one for one in plan if isinstance(one.outcome, Absent)]
+    todo = [one for one in plan if isinstance(one.outcome, Pending)]
+    unavailable = [one for one in plan if isinstance(one.outcome, Unavailable)]
     for line in dict.fromkeys(f"{re.split('[,:]', one.step.title)[0]}: {one.basis}" for one in todo):
         console.print(Text(line, style="dim"), highlight=False)
-    for line in dict.fromkeys(text for one in absent for text in one.outcome.lacking):
+    for line in dict.fromkeys(text for one in plan if isinstance(one.outcome, Unavailable) for text in one.outcome.missing):
         console.print(Text(f"Not available on this machine: {line}"), highlight=False)
     there = sum(isinstance(one.outcome, Done) for one in plan)
-    free = shutil.disk_usage(_existing(out_dir)).free / 1e6
+    free = shutil.disk_usage(_existing_folder(out_dir)).free / 1e6
     parts = [f"{len(plan)} steps: {there} done"]
-    parts += [f"{len(todo)} to do (about {_in_all(todo, span_of)})"] if todo else []
+    parts += [f"{len(todo)} to do (about {_describe_sum(todo, makespan_of)})"] if todo else []
     parts += (
-        [f"{len(absent)} not available on this machine (with what they want: about {_in_all(absent, span_of)})"] if absent else []
+        [
+            f"{len(unavailable)} not available on this machine (with what they want: about {_describe_sum(unavailable, makespan_of)})"
+        ]
+        if unavailable
+        else []
     )
     console.print(
-        f"{', '.join(parts)}; {at_once(jobs)}, by estimates for two slow cores where nothing like it was measured here. {size(free)} are free "
-        f"below {out_dir}.",
+        f"{', '.join(parts)}; {describe_jobs(jobs)}, by estimates for two slow cores where nothing like it was measured here. "
+        f"{format_size(free)} are free below {out_dir}.",
         highlight=False,
         markup=False,
     )
 
 
-def at_once(jobs: int) -> str:
-    """'2 steps at a time (jobs=2)'."""
+def describe_jobs(jobs: int) -> str:
+    """Return '2 steps at a time (jobs=2)'."""
     return f"{jobs} {'step' if jobs == 1 else 'steps'} at a time (jobs={jobs})"
 
 
-def total(plan: Sequence[Planned], span_of: Span) -> str:
-    """Time and disk of what is still to be made."""
-    return _in_all([one for one in plan if isinstance(one.outcome, Open)], span_of)
+def describe_total(plan: Sequence[PlannedStep], makespan_of: Makespan) -> str:
+    """Return time and disk of what is still to be made."""
+    return _describe_sum([one for one in plan if isinstance(one.outcome, Pending)], makespan_of)
 
 
-def _in_all(plan: Sequence[Planned], span_of: Span) -> str:
-    return f"{clock(span_of({one.step: one.seconds for one in plan}))}, {size(sum(one.megabytes for one in plan))}"
+def _describe_sum(plan: Sequence[PlannedStep], makespan_of: Makespan) -> str:
+    return f"{format_duration(makespan_of({one.step: one.seconds for one in plan}))}, {format_size(sum(one.megabytes for one in plan))}"
 
 
-def _existing(path: str) -> str:
-    from pathlib import Path
-
+def _existing_folder(path: str) -> str:
     place = Path(path).resolve()
     while not place.exists():
         place = place.parent

@@ -1,7 +1,7 @@
-"""What is left of a step: its folder, its outputs, and the record that says it is done.
+"""The record of a step: its folder, its outputs, and the record that says it is done.
 
-<out_dir>/steps/<key>/ holds runs/ (the Sacred runs of its command), out/ (what an extraction wrote), log.txt (all that its processes said),
-inputs.json (which making of each input it began with), and done.json, which is written last. A step whose record stands but whose files do not,
+<out_dir>/steps/<key>/ holds runs/ (the Sacred runs of its command), out/ (what an extraction wrote), log.txt (the output of its processes),
+inputs.json (which build of each input it began with), and done.json, which is written last. A step whose record stands but whose files do not,
 or are cut short, is not done; nor is one whose input has been made anew since.
 """
 
@@ -28,8 +28,17 @@ RUNS, OUT = "runs", "out"
 
 @dataclass(frozen=True)
 class Done:
-    """A finished step. outputs: name -> absolute path. result: what its command returned. seconds: of its command; of one that was ended and
-    continued, those of the last try. commit: of the code, "+" where it was changed. made: which making this is; "": one is like the other.
+    """A finished step.
+
+    Args:
+        folder: of the step.
+        outputs: name -> absolute path.
+        result: what its command returned.
+        seconds: of its command; of one that was ended and continued, those of the last try.
+        megabytes: of its folder.
+        commit: of the code, "+" where it was changed.
+        about: the step's title, command and settings.
+        build: which making this is, a random id; "": made again it is the same to the last bit.
     """
 
     folder: Path
@@ -39,20 +48,20 @@ class Done:
     megabytes: float = 0.0
     commit: str = "unknown"
     about: dict[str, Any] = field(default_factory=dict)
-    made: str = ""
+    build: str = ""
 
     @property
     def continued(self) -> bool:
-        """Whether it was ended and taken up again: its seconds are not all of them."""
+        """Return whether it was ended and taken up again: its seconds are not all of them."""
         return bool(self.about.get("continued"))
 
     def output(self, name: str) -> Path:
-        """The path of one output. Raises KeyError for one that the step does not have."""
+        """Return the path of one output. Raises KeyError for one that the step does not have."""
         return self.outputs[name]
 
 
 def read_record(folder: Path) -> Done | None:
-    """The record of a step's folder; None where there is none, it cannot be read, or a file of the results is gone or of another size."""
+    """Read the record of a step's folder; None where there is none, it cannot be read, or a file of the results is gone or of another size."""
     try:
         content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if content["version"] != VERSION:
@@ -63,7 +72,7 @@ def read_record(folder: Path) -> Done | None:
         return None
     sizes = {folder / name: size for name, size in dict(content.get("sizes", {})).items()}
     whole = all(path.exists() for path in outputs.values()) and all(_size(path) == size for path, size in sizes.items())
-    return Done(folder, outputs, **known, made=str(content.get("made", ""))) if whole else None
+    return Done(folder, outputs, **known, build=str(content.get("made", ""))) if whole else None
 
 
 def _size(path: Path) -> int | None:
@@ -76,7 +85,16 @@ def _size(path: Path) -> int | None:
 def write_record(
     folder: Path, step: Step, run: Mapping[str, Any], outputs: Mapping[str, Path], seconds: float, commit: str
 ) -> Done:
-    """Flush the step's files to the disk, then write that it is done."""
+    """Flush the step's files to the disk, then write that it is done.
+
+    Args:
+        folder: of the step.
+        step: whose record it is.
+        run: record of its Sacred run.
+        outputs: name -> path.
+        seconds: of its command.
+        commit: of the code.
+    """
     sizes = {
         path: path.stat().st_size
         for path in sorted(folder.rglob("*"))
@@ -94,7 +112,7 @@ def write_record(
     content = {
         "version": VERSION, "outputs": inside, "sizes": {os.path.relpath(path, folder): size for path, size in sizes.items() if path in checked},
         "result": run.get("result"), "seconds": round(seconds, 2), "megabytes": sum(sizes.values()) / 1e6, "commit": commit, "about": about,
-        "made": "" if step.same_again else uuid.uuid4().hex,
+        "made": "" if step.deterministic else uuid.uuid4().hex,
     }  # fmt: skip
     with atomic(folder / RECORD) as part:
         part.write_text(json.dumps(plain(content), indent=1) + "\n", encoding="utf-8")
@@ -103,8 +121,8 @@ def write_record(
     return done
 
 
-def read_made(folder: Path) -> str | None:
-    """Which making the record of a folder is of, also where files of it are gone; None where there is no record."""
+def read_build(folder: Path) -> str | None:
+    """Read which build the record of a folder is of, also where files of it are gone; None where there is no record."""
     try:
         return str(json.loads((folder / RECORD).read_text(encoding="utf-8")).get("made", ""))
     except (OSError, ValueError, AttributeError):
@@ -112,7 +130,7 @@ def read_made(folder: Path) -> str | None:
 
 
 def read_inputs(folder: Path) -> dict[str, str] | None:
-    """Key of each input -> which making of it the step began with; None where it has not begun."""
+    """Read, by key of each input, which build of it the step began with; None where it has not begun."""
     try:
         found = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -120,7 +138,7 @@ def read_inputs(folder: Path) -> dict[str, str] | None:
     return found if isinstance(found, dict) else None
 
 
-def clear(folder: Path, inputs: Mapping[str, str]) -> None:
+def prepare_folder(folder: Path, inputs: Mapping[str, str]) -> None:
     """Make a step's folder ready to begin, or to go on, with `inputs` as in `read_inputs`. The record goes last: a kill in between changes nothing.
 
     Where a file of the record is gone, its runs go, so that it is made anew (an extraction's tracks stay, to go on from); where an input is another,
@@ -140,7 +158,7 @@ def clear(folder: Path, inputs: Mapping[str, str]) -> None:
 
 
 def finished_run(folder: Path, step: Step) -> tuple[dict[str, Any], dict[str, Path]] | None:
-    """What the newest run of a step that came to its end has recorded, and its outputs; None where none has, or an output is gone."""
+    """Read what the newest run of a step that came to its end has recorded, and find its outputs; None where none has, or an output is gone."""
     runs = folder / RUNS
     numbers = (
         sorted((int(p.name) for p in runs.iterdir() if p.is_dir() and p.name.isdigit()), reverse=True) if runs.is_dir() else []
@@ -160,7 +178,7 @@ def finished_run(folder: Path, step: Step) -> tuple[dict[str, Any], dict[str, Pa
 
 
 def outputs_of(step: Step, place: Path, result: Any) -> dict[str, Path]:
-    """Name -> path of what a finished run has left in its folder `place`, or where its result says.
+    """Return name -> path of what a finished run has left in its folder `place`, or where its result says.
 
     checkpoint: of a training, the best epoch's. Of an extraction: the block's number ("embeddings" where it is one), "blocks" for the folder above,
     or "logits". Of a command of ex_paper.py: the names of its result. results: the run's folder itself, of all others.

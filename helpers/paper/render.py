@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -25,11 +24,12 @@ from ..metrics.tasks import metric_title
 from ..reports.charts import Series, line_chart
 from ..reports.pages import Captioned, TableContent, render
 from ..reports.wording import versions
-from .cells import NOT_TESTED, Filled, Value, Verdict
-from .citations import Quote, Quoted, find
-from .engine import Absent, Done, Engine, Failed
-from .plan import clock, size
+from .cells import NOT_TESTED, CellValue, FilledTable, Verdict
+from .citations import Citation, CitedScore, find_score
+from .engine import Done, Engine, Failed, Unavailable
+from .plan import format_duration, format_size
 from .records import LOG
+from .scale import Scale
 from .steps import Step
 
 PAPERS = "papers"
@@ -37,30 +37,38 @@ OTHER_DATA = "papers (other data: not comparable)"
 NOT_AVAILABLE = "not available"
 NAME_WIDTH, PAPERS_WIDTH = 12, 9  # columns on a terminal that is narrow
 CELL_WIDTH = 30  # of a cell on one line
+CSV_COLUMNS = (
+    "row", "column", "metric", "mean", "sd", "low_95", "high_95", "results", "split", "tracks", "why", "papers", "papers_source",
+)  # fmt: skip
 
 
-class Shown:
-    """What is printed of a filled table, as plain texts. comparable: whether the papers' numbers are of the same data.
+class TableView:
+    """What is printed of a filled table, as plain texts.
 
-    commits: versions of the code that made its steps -> how many of them. commit: the code as it is.
+    Args:
+        filled: the table with its values.
+        scale: that it was made at; papers' numbers are comparable where it is published.
+        commits: versions of the code that made its steps -> how many of them.
+        commit: the code as it is.
     """
 
-    def __init__(self, filled: Filled, scale: Mapping[str, Any], commits: Mapping[str, int] | None = None, commit: str = ""):
+    def __init__(self, filled: FilledTable, scale: Scale, commits: Mapping[str, int] | None = None, commit: str = ""):
         self.filled, self.scale, self.commits, self.commit = filled, scale, commits or {}, commit
         self.table = filled.table
-        self.comparable = scale["networks"] == "published"
-        self.notes: list[Quoted] = []
-        rows = [dict.fromkeys(one for value in values for one in value.lacking) for values in filled.values]
-        self._rows_without = Counter(one for lacking in rows for one in lacking)
-        of_claims = [one for verdict in filled.verdicts for one in verdict.lacking]
-        self.missing = {one: _letters(i) for i, one in enumerate(dict.fromkeys([*self._rows_without, *of_claims]))}
+        self.comparable = scale.published
+        self.notes: list[CitedScore] = []
+        rows = [dict.fromkeys(one for value in values for one in value.missing) for values in filled.values]
+        self._rows_without = Counter(one for missing in rows for one in missing)
+        of_claims = [one for verdict in filled.verdicts for one in verdict.missing]
+        self.labels = {one: _label(i) for i, one in enumerate(dict.fromkeys([*self._rows_without, *of_claims]))}
         self.header = ["", *self.table.columns, PAPERS if self.comparable else OTHER_DATA]
         self.rows = [
-            [row.name, *map(self.words, values), self._papers(row.quotes)] for row, values in zip(self.table.rows, filled.values)
+            [row.name, *map(self.cell_text, values), self._papers(row.citations)]
+            for row, values in zip(self.table.rows, filled.values)
         ]
 
-    def _papers(self, quotes: Sequence[Quote]) -> str:
-        found = [find(quote) for quote in quotes]
+    def _papers(self, citations: Sequence[Citation]) -> str:
+        found = [find_score(citation) for citation in citations]
         texts = []
         for one in found:
             if one not in self.notes:
@@ -68,36 +76,36 @@ class Shown:
             texts.append(f"{one.short} [{self.notes.index(one) + 1}]")
         return "; ".join(texts) or NOT_AVAILABLE
 
-    def words(self, value: Value) -> str:
-        """A cell's text in files. A single thing that only this row lacks is named in it, all else in the legend: once, and not in every cell."""
-        alone = len(value.lacking) == 1 and self._rows_without[value.lacking[0]] == 1
-        return value.text if alone else self.brief(value)
+    def cell_text(self, value: CellValue) -> str:
+        """Return a cell's text in files. A single thing that only this row lacks is named in it, all else once, in the legend."""
+        alone = len(value.missing) == 1 and self._rows_without[value.missing[0]] == 1
+        return value.text if alone else self.short_text(value)
 
-    def brief(self, value: Value) -> str:
-        """A cell's text where columns are narrow: 'not available [a]'."""
-        return f"{NOT_AVAILABLE} {self._see(value.lacking)}" if value.lacking else value.text
+    def short_text(self, value: CellValue) -> str:
+        """Return a cell's text where columns are narrow: 'not available [a]'."""
+        return f"{NOT_AVAILABLE} {self._see(value.missing)}" if value.missing else value.text
 
-    def _see(self, lacking: Sequence[str]) -> str:
-        return f"[{','.join(letters for one, letters in self.missing.items() if one in lacking)}]"
+    def _see(self, missing: Sequence[str]) -> str:
+        return f"[{','.join(label for one, label in self.labels.items() if one in missing)}]"
 
     @property
     def legend(self) -> list[str]:
-        """What is not on this machine, each thing once: '[a] place FILE'."""
-        return [f"[{letters}] {one}" for one, letters in self.missing.items()]
+        """Return what is not on this machine, each thing once: '[a] place FILE'."""
+        return [f"[{label}] {one}" for one, label in self.labels.items()]
 
-    def references(self, quotes: Sequence[Quote]) -> str:
-        """'see [1], [2]': the numbers themselves stand beneath, with their protocols."""
-        places = [f"[{self.notes.index(find(quote)) + 1}]" for quote in quotes]
+    def citation_references(self, citations: Sequence[Citation]) -> str:
+        """Return 'see [1], [2]': the numbers themselves stand beneath, with their protocols."""
+        places = [f"[{self.notes.index(find_score(citation)) + 1}]" for citation in citations]
         return f"see {', '.join(places)}" if places else NOT_AVAILABLE
 
     @property
     def title(self) -> str:
-        """The table's title, its paper and its scale."""
-        return f"{self.table.title} ({self.table.paper}; scale: {self.scale.get('title', self.scale['name'])})"
+        """Return the table's title, its paper and its scale."""
+        return f"{self.table.title} ({self.table.paper}; scale: {self.scale.title})"
 
     @property
     def scored(self) -> str:
-        """What the scores are of: split, tracks, classes, seeds."""
+        """Return what the scores are of: split, tracks, classes, seeds."""
         found: dict[str, SystemScores] = {}
         for value in (value for values in self.filled.values for value in values):
             if value.scores is not None:
@@ -112,11 +120,8 @@ class Shown:
             whole = {split: all(one.n_classes(m) == len(one.labels) for m in one.spec.headline) for split, one in found.items()}
             names = [split if whole[split] else f"{split}: {_classes(one, metrics)}" for split, one in found.items()]
             of = f"{len(found)} targets ({'; '.join(names)})"
-        data = (
-            ""
-            if self.table.name == "table_downstream" or not self.scale["targets"]
-            else f" Data: {self.scale['targets'][0]['about']}."
-        )
+        about_data = self.scale.targets and self.table.name != "table_downstream"  # whose columns name theirs
+        data = f" Data: {self.scale.targets[0].about}." if about_data else ""
         return (
             f"{of}; mean ± sd over {len(s.seeds)} probe seeds [bootstrap 95 % interval over tracks of the mean]. One network each, pre-trained once: "
             f"what another pre-training would change is in neither.{data}"
@@ -124,13 +129,13 @@ class Shown:
 
     @property
     def findings(self) -> list[tuple[str, list[str]]]:
-        """Every claim once: a sentence, and its results where they are several."""
+        """Return every claim once: a sentence, and its results where they are several."""
         claims: dict[str, list[Verdict]] = {}
         for verdict in self.filled.verdicts:
             claims.setdefault(verdict.claim.text, []).append(verdict)
         out = []
         for text, verdicts in claims.items():
-            whys = [f"see {self._see(v.lacking)}" if v.lacking else v.text.rstrip(".") for v in verdicts]
+            whys = [f"see {self._see(v.missing)}" if v.missing else v.text.rstrip(".") for v in verdicts]
             if {v.verdict for v in verdicts} == {NOT_TESTED} and len(set(whys)) == 1:  # which pair it is does not matter then
                 results = [f"{NOT_TESTED.capitalize()}: {whys[0]}."]
             else:
@@ -140,7 +145,7 @@ class Shown:
 
     @property
     def lines(self) -> list[str]:
-        """What else a reader has to know, sentence by sentence."""
+        """Return what else a reader has to know, sentence by sentence."""
         out = [*self.table.notes]
         if not self.comparable:
             out.append(
@@ -153,59 +158,59 @@ class Shown:
         return out
 
 
-def _classes(scores: SystemScores, shown: Container[str]) -> str:
-    """'macro ROC-AUC over 29 of 30 labels, ...', of the scores that the table has."""
-    each = [(metric.title, scores.n_classes(metric)) for metric in scores.spec.headline if metric.name in shown]
+def _classes(scores: SystemScores, metrics: Container[str]) -> str:
+    """Return 'macro ROC-AUC over 29 of 30 labels, ...', of the scores that the table has."""
+    each = [(metric.title, scores.n_classes(metric)) for metric in scores.spec.headline if metric.name in metrics]
     return ", ".join(f"{name} over {n} of {len(scores.labels)} labels" for name, n in each)
 
 
-def _letters(i: int) -> str:
-    """0 -> 'a', 25 -> 'z', 26 -> 'aa'."""
-    return (_letters(i // 26 - 1) if i >= 26 else "") + ascii_lowercase[i % 26]
+def _label(i: int) -> str:
+    """Return 0 -> 'a', 25 -> 'z', 26 -> 'aa'."""
+    return (_label(i // 26 - 1) if i >= 26 else "") + ascii_lowercase[i % 26]
 
 
 # ---- terminal
-def print_table(shown: Shown, console: Console | None = None) -> None:
-    """The table with all that stands beneath it."""
+def print_table(view: TableView, console: Console | None = None) -> None:
+    """Print the table with all that stands beneath it."""
     console = console or Console()
     table = RichTable(
-        title=Text(shown.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=Text(view.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    names = [row.name for row in shown.table.rows]
-    narrow = console.width < max(map(len, names), default=0) + CELL_WIDTH * len(shown.table.columns) + 2 * PAPERS_WIDTH
+    names = [row.name for row in view.table.rows]
+    narrow = console.width < max(map(len, names), default=0) + CELL_WIDTH * len(view.table.columns) + 2 * PAPERS_WIDTH
     longest = max((len(word) for name in names for word in name.split()), default=0)
-    left = console.width - (CELL_WIDTH // 2 + 2) * len(shown.table.columns) - PAPERS_WIDTH - 5  # of cells on two lines
+    left = console.width - (CELL_WIDTH // 2 + 2) * len(view.table.columns) - PAPERS_WIDTH - 5  # of cells on two lines
     width = max(min(max(map(len, names), default=0), left), min(longest, NAME_WIDTH))
     table.add_column(overflow="fold", width=width if narrow else None)
-    for name in shown.table.columns:
+    for name in view.table.columns:
         table.add_column(Text(name), overflow="fold", justify="right")
     table.add_column(PAPERS, overflow="fold", width=PAPERS_WIDTH if narrow else None)  # of which data they are is said below
-    for row, values in zip(shown.table.rows, shown.filled.values):
-        cells = [shown.brief(value).replace(" [", "\n[") if narrow else shown.brief(value) for value in values]
-        table.add_row(*(Text(cell) for cell in [row.name, *cells, shown.references(row.quotes)]))
+    for row, values in zip(view.table.rows, view.filled.values):
+        cells = [view.short_text(value).replace(" [", "\n[") if narrow else view.short_text(value) for value in values]
+        table.add_row(*(Text(cell) for cell in [row.name, *cells, view.citation_references(row.citations)]))
     console.print(table)
-    for line in shown.legend:
+    for line in view.legend:
         console.print(Text(line), highlight=False, soft_wrap=True)  # paths and commands can be copied whole
-    console.print(Text(shown.scored), highlight=False)
-    for claim, results in shown.findings:
+    console.print(Text(view.scored), highlight=False)
+    for claim, results in view.findings:
         console.print(Text(claim), highlight=False)
         for line in results:
             console.print(Padding(Text(line), (0, 0, 0, 2), expand=False), highlight=False)
-    for line in shown.lines:
+    for line in view.lines:
         console.print(Text(line), highlight=False)
 
 
 # ---- files
-def write_table(shown: Shown, folder: Path, engine: Engine) -> list[Path]:
-    """table.md, table.csv, table.html and the pictures of its steps in `folder`; each whole or not at all. Returns the paths."""
+def write_table(view: TableView, folder: Path, engine: Engine) -> list[Path]:
+    """Write table.md, table.csv, table.html and the pictures of its steps in `folder`; each whole or not at all. Returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"table.md": markdown(shown), "table.csv": _csv(shown), "table.html": _page(shown, engine)}
+    texts = {"table.md": markdown(view), "table.csv": _csv(view), "table.html": _page(view, engine)}
     paths = []
     for name, text in texts.items():
         with atomic(folder / name) as part:
             part.write_text(text, encoding="utf-8")
         paths.append(folder / name)
-    for step, name in shown.table.copies:
+    for step, name in view.table.copies:
         done = engine.state(step)
         if isinstance(done, Done) and (done.output("results") / name).is_file():
             with atomic(folder / name) as part:
@@ -214,50 +219,34 @@ def write_table(shown: Shown, folder: Path, engine: Engine) -> list[Path]:
     return paths
 
 
-def markdown(shown: Shown) -> str:
-    """The table as Markdown."""
+def markdown(view: TableView) -> str:
+    """Return the table as Markdown."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
-    rows = [line(shown.header), "|" + "---|" * len(shown.header), *map(line, shown.rows)]
-    notes = [*shown.legend, shown.scored, *("\n  * ".join([claim, *results]) for claim, results in shown.findings), *shown.lines]
-    return "\n".join([f"# {shown.title}", "", *rows, "", *(f"* {text}" for text in notes), ""])
+    rows = [line(view.header), "|" + "---|" * len(view.header), *map(line, view.rows)]
+    notes = [*view.legend, view.scored, *("\n  * ".join([claim, *results]) for claim, results in view.findings), *view.lines]
+    return "\n".join([f"# {view.title}", "", *rows, "", *(f"* {text}" for text in notes), ""])
 
 
-def _csv(shown: Shown) -> str:
-    """A row per cell: row, column, metric, mean, sd, low, high, over, split, tracks, why there is no number, and papers' numbers of the row."""
+def _csv(view: TableView) -> str:
+    """Return CSV_COLUMNS, a line per cell; why: there is no number; papers: numbers of the row."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "row",
-            "column",
-            "metric",
-            "mean",
-            "sd",
-            "low_95",
-            "high_95",
-            "results",
-            "split",
-            "tracks",
-            "why",
-            "papers",
-            "papers_source",
-        ]
-    )
-    for row, values in zip(shown.table.rows, shown.filled.values):
-        found = [find(quote) for quote in row.quotes]
+    writer.writerow(CSV_COLUMNS)
+    for row, values in zip(view.table.rows, view.filled.values):
+        found = [find_score(citation) for citation in row.citations]
         papers = ["; ".join(one.short for one in found) or NOT_AVAILABLE, " ".join(one.long for one in found)]
-        if found and not shown.comparable:
+        if found and not view.comparable:
             papers[0] += " (other data: not comparable)"
-        for column, value in zip(shown.table.columns, values):
-            cells = [_harmless(row.name), _harmless(column), value.metric, *_numbers(value), _harmless(value.why)]
+        for column, value in zip(view.table.columns, values):
+            cells = [_harmless(row.name), _harmless(column), value.metric, *_numbers(value), _harmless(value.reason)]
             writer.writerow([*cells, *map(_harmless, papers)])
     return text.getvalue()
 
 
-def _numbers(value: Value) -> list[str]:
+def _numbers(value: CellValue) -> list[str]:
     def number(x: float) -> str:
         return "" if math.isnan(x) else f"{x:.6f}"
 
@@ -267,54 +256,56 @@ def _numbers(value: Value) -> list[str]:
 
 
 def _harmless(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
+    """Return a text that no spreadsheet takes for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
 
 
-def _page(shown: Shown, engine: Engine) -> str:
-    """The papers' numbers stand beside the cells where there is room; on a phone, and beside many columns, they are a list below the table."""
-    papers = [f"{row[0]}: {row[-1]}" for row, entry in zip(shown.rows, shown.table.rows) if entry.quotes]
+def _page(view: TableView, engine: Engine) -> str:
+    """Return the page. The papers' numbers stand beside the cells where there is room; on a
+    phone, and beside many columns, they are a list below the table.
+    """
+    papers = [f"{row[0]}: {row[-1]}" for row, entry in zip(view.rows, view.table.rows) if entry.citations]
     return render(
         "paper_table.html.j2",
-        title=shown.title,
-        scored=shown.scored,
-        figure=_figure(shown),
-        header=shown.header,
+        title=view.title,
+        scored=view.scored,
+        figure=_figure(view),
+        header=view.header,
         rows=[
             (row[0], [_cell(value, text) for value, text in zip(values, row[1:])], row[-1])
-            for row, values in zip(shown.rows, shown.filled.values)
+            for row, values in zip(view.rows, view.filled.values)
         ],
-        beside=len(shown.table.columns) <= 3,
+        beside=len(view.table.columns) <= 3,
         papers=papers or [NOT_AVAILABLE],
-        missing=shown.legend,
-        findings=shown.findings,
-        notes=shown.lines,
-        steps=_steps(engine, engine.needed(shown.table.steps)),
+        missing=view.legend,
+        findings=view.findings,
+        notes=view.lines,
+        steps=_steps(engine, engine.needed(view.table.steps)),
         versions=versions(),
     )
 
 
-def _cell(value: Value, text: str) -> tuple[str, str, str]:
-    """(class, text, what stands below it in small)."""
-    if value.why:
+def _cell(value: CellValue, text: str) -> tuple[str, str, str]:
+    """Return (class, text, what stands below it in small)."""
+    if value.reason:
         return "text wrap small" if text == value.text else "text small", text, ""  # a reference is short
     number, _, interval = value.text.partition(" [")
     return "", number, f"[{interval}" if interval else ""
 
 
-def _figure(shown: Shown) -> list[Captioned]:
-    """Lines over the columns, where the table is a figure."""
-    if not shown.table.x_label:
+def _figure(view: TableView) -> list[Captioned]:
+    """Return lines over the columns, where the table is a figure."""
+    if not view.table.x_label:
         return []
     series = []
-    x = list(range(len(shown.table.columns)))
-    for i, (row, values) in enumerate(zip(shown.table.rows, shown.filled.values)):
+    x = list(range(len(view.table.columns)))
+    for i, (row, values) in enumerate(zip(view.table.rows, view.filled.values)):
         y = [None if math.isnan(v.mean) else v.mean for v in values]
         spread = [0.0 if math.isnan(v.sd) else v.sd for v in values]
         series.append(Series(row.name, x, y, i, spread))
-    metric = next((v.metric for values in shown.filled.values for v in values if v.metric), "")
+    metric = next((v.metric for values in view.filled.values for v in values if v.metric), "")
     chart = line_chart(
-        series, shown.table.x_label, metric_title(metric, "score"), shown.title, x_ticks={float(k): str(k) for k in x}
+        series, view.table.x_label, metric_title(metric, "score"), view.title, x_ticks={float(k): str(k) for k in x}
     )
     return [Captioned(chart, "Bars: standard deviation over probe seeds.")]
 
@@ -323,9 +314,9 @@ def _steps(engine: Engine, steps: Sequence[Step]) -> TableContent:
     rows = []
     for step in steps:
         found = engine.state(step)
-        took, large = (clock(found.seconds), size(found.megabytes)) if isinstance(found, Done) else ("", "")
+        took, large = (format_duration(found.seconds), format_size(found.megabytes)) if isinstance(found, Done) else ("", "")
         took = f"> {took}" if isinstance(found, Done) and found.continued else took
-        state = {Done: "done", Absent: NOT_AVAILABLE, Failed: "failed"}.get(type(found), "to do")
+        state = {Done: "done", Unavailable: NOT_AVAILABLE, Failed: "failed"}.get(type(found), "to do")
         commit = found.commit if isinstance(found, Done) else ""
         rows.append([step.title, f"steps/{engine.keys(step)}/{LOG}", state, took, large, commit])
     return TableContent(["Step", "Log", "State", "Time", "Disk", "Code"], rows, (1, 2, 5))

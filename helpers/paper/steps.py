@@ -1,7 +1,7 @@
 """A step: one command of ours with its inputs, and the name that follows from everything that decides its result.
 
 A step's key is the SHA-256 of canonical JSON: script, command, the whole resolved config less what no number depends on, the keys of the steps whose
-outputs it takes, and what outside files hold. Not the code: records say which version made them, and tables say it where versions differ.
+outputs it takes, and what external files hold. Not the code: records say which version made them, and tables say it where versions differ.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any
 
 from ..utils.json_values import plain
 from ..utils.typed_config import flat
-from .identity import identity_of
+from .identity import content_id
 
 Resolve = Callable[
     [str, Sequence[str], Mapping[str, Any]], Mapping[str, Any]
 ]  # (script, named configs, updates) -> nested config
 Ignored = Callable[[str, str], Collection[str]]  # (script, command) -> dotted keys that no result of the command depends on
 KEY_DIGITS = 16
+ROOTED = ("ex_tl.py", "ex_paper.py")  # scripts that train no network that goes on, and have their runs in `out_dir`
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Ref:
 
 
 @dataclass(frozen=True)
-class Outside:
+class ExternalPath:
     """A file or folder that no step makes, as the value of a setting. cure: how to come by it."""
 
     path: str
@@ -53,9 +54,17 @@ class Estimate:
 class Step:
     """One command, `python <script> <command> with <named> <updates>`.
 
-    title: what it does, in a few words. updates: dotted keys -> values, Refs, or Outside files. weights: cards of published weights that it loads.
-    about: plain values that decide its result beside its settings. alone: it measures time, and nothing else of ours may run beside it.
-    same_again: made again it is the same to the last bit, so that what was made of it stays.
+    Args:
+        title: what it does, in a few words.
+        script: a script of the suite, ex_*.py.
+        command: "main" where none is named.
+        named: named configs.
+        updates: dotted keys -> values, Refs, or ExternalPaths.
+        weights: cards of published weights that it loads.
+        about: plain values that decide its result beside its settings.
+        estimate: what it takes, before it was ever run.
+        exclusive: whether it measures time, so that nothing else of ours may run beside it.
+        deterministic: whether it is the same to the last bit when it is made again, so that what was made of it stays.
     """
 
     title: str
@@ -66,23 +75,23 @@ class Step:
     weights: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     estimate: Estimate = Estimate(10.0, 1.0, "the start of a process")
-    alone: bool = False
-    same_again: bool = False
+    exclusive: bool = False
+    deterministic: bool = False
 
     @property
     def inputs(self) -> list[Step]:
-        """Steps whose outputs it takes."""
+        """Return the steps whose outputs it takes."""
         return list(dict.fromkeys(value.step for value in self.updates.values() if isinstance(value, Ref)))
 
     @property
-    def outside(self) -> list[Outside]:
-        """Files that must be there."""
-        return [value for value in self.updates.values() if isinstance(value, Outside)]
+    def external(self) -> list[ExternalPath]:
+        """Return the files that must be there."""
+        return [value for value in self.updates.values() if isinstance(value, ExternalPath)]
 
     @property
     def trains(self) -> bool:
-        """Whether it is a training that can be continued from its checkpoints."""
-        return self.command == "main" and self.script in ("ex_maest.py", "ex_ssl.py")
+        """Return whether it is a training that can be continued from its checkpoints."""
+        return self.command == "main" and self.script not in ROOTED
 
 
 class Keys:
@@ -94,55 +103,57 @@ class Keys:
         identify: path of a file or folder -> what it holds, as a text.
     """
 
-    def __init__(self, resolve: Resolve, ignored: Ignored, identify: Callable[[Path], str] = identity_of):
+    def __init__(self, resolve: Resolve, ignored: Ignored, identify: Callable[[Path], str] = content_id):
         self.resolve, self.ignored, self._identify = resolve, ignored, identify
         self._keys: dict[Step, str] = {}
         self._found: dict[str, str] = {}
 
     def settings(self, step: Step) -> dict[str, Any]:
-        """Dotted keys -> values that decide the step's result; inputs and outside files stand as what they hold."""
-        updates = {key: self._meaning(value) for key, value in step.updates.items()}
+        """Return dotted keys -> values that decide the step's result; inputs and external files stand as what they hold."""
+        updates = {key: self._content_of(value) for key, value in step.updates.items()}
         found = flat(self.resolve(step.script, step.named, updates))
         ignored = self.ignored(step.script, step.command)
         return {key: value for key, value in found.items() if key not in ignored}
 
     def __call__(self, step: Step) -> str:
-        """The step's key."""
+        """Return the step's key."""
         if step not in self._keys:
             content = {
                 "script": step.script,
                 "command": step.command,
                 "settings": self.settings(step),
-                "inputs": {key: self._meaning(value) for key, value in step.updates.items() if isinstance(value, (Ref, Outside))},
-                "weights": {name: self._weights(name) for name in step.weights},
+                "inputs": {
+                    key: self._content_of(value) for key, value in step.updates.items() if isinstance(value, (Ref, ExternalPath))
+                },
+                "weights": {name: self._weights_id(name) for name in step.weights},
                 "about": dict(step.about),
             }
             text = json.dumps(plain(content), sort_keys=True, separators=(",", ":"))
             self._keys[step] = hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
         return self._keys[step]
 
-    def _meaning(self, value: Any) -> Any:
+    def _content_of(self, value: Any) -> Any:
         if isinstance(value, Ref):
             return f"output {value.output} of step {self(value.step)}"
-        if isinstance(value, Outside):
-            return self._identity(Path(value.path))
+        if isinstance(value, ExternalPath):
+            return self._path_id(Path(value.path))
         return value
 
-    def _weights(self, name: str) -> str:
+    def _weights_id(self, name: str) -> str:
         from models.registry import get_card
         from models.weights.locate import local_weights
 
         found = local_weights(get_card(name))
-        return "absent" if found is None else self._identity(found)
+        return "absent" if found is None else self._path_id(found)
 
-    def _identity(self, path: Path) -> str:
+    def _path_id(self, path: Path) -> str:
         if str(path) not in self._found:
             self._found[str(path)] = self._identify(path) if path.exists() else f"absent: {path}"
         return self._found[str(path)]
 
 
 def in_order(steps: Sequence[Step]) -> list[Step]:
-    """The steps with all that they need, each once, inputs before those who take them."""
+    """Return the steps with all that they need, each once, inputs before those who take them."""
     out: dict[Step, None] = {}
 
     def add(step: Step) -> None:

@@ -1,24 +1,28 @@
-"""What a table is: rows of cells, each of which says where its score is read; what is to be tested; and the register of tables."""
+"""What a table is: rows of cells, each of which says where its score is read; what is to be tested; and the registry of tables."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from .citations import Quote
+from .citations import Citation
+from .scale import Scale
 from .steps import Step
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A place of a table: its text, or where it is read.
+    """A cell of a table: its text, or where its score is read.
 
-    read: "probe" (what ex_tl.py scored; part: the sub-folder of a system beside the first), "sweep" (part: block and tokens, "2 c"), "few_label"
-    (part: the share), "test" (of a trained network; the result's name is the metric), "number" (of a result, under the name `part`), or "text".
-    metric: of the task; none: its first.
+    Args:
+        read: "probe" (what ex_tl.py scored), "sweep", "few_label", "test" (of a trained network), "number" (of a step's result), or "text".
+        step: that is read.
+        part: of "probe" the sub-folder of a system beside the first, of "sweep" block and tokens ("2 c"), of "few_label" the share, of "test" and
+            "number" the name in the result.
+        metric: of the task; None: its first.
+        text: of "text" the cell, of "number" the unit.
     """
 
     read: str
@@ -28,8 +32,8 @@ class Cell:
     text: str = ""
 
 
-def words(text: str) -> Cell:
-    """A cell that says why there is no score."""
+def text_cell(text: str) -> Cell:
+    """Return a cell that says why there is no score."""
     return Cell("text", text=text)
 
 
@@ -39,14 +43,19 @@ class Row:
 
     name: str
     cells: Sequence[Cell]
-    quotes: Sequence[Quote] = ()
+    citations: Sequence[Citation] = ()
 
 
 @dataclass(frozen=True)
 class Claim:
     """A finding that this table can test: the score of `better` is above that of `worse` by more than -margin, on the same tracks.
 
-    text: the finding as its paper has it. margin: in score units; 0: better must be better.
+    Args:
+        text: the finding as its paper has it.
+        better: cell of the better score.
+        worse: cell of the other.
+        between: names of the two, for people: "student - teacher".
+        margin: in score units; 0: better must be better.
     """
 
     text: str
@@ -60,9 +69,17 @@ class Claim:
 class Table:
     """A table before any of it is made.
 
-    paper: which table or figure of which paper. columns: of scores, without the first (the rows' names).
-    needs: steps beside those of the cells. copies: (step, file of its results) that are laid beside the table. x_label: of a
-    figure, whose x are the columns and whose lines are the rows. notes: what a reader has to know.
+    Args:
+        name: its command.
+        title: for people.
+        paper: which table or figure of which paper.
+        columns: of scores, without the first (the rows' names).
+        rows: each with a cell per column.
+        claims: findings that are tested.
+        notes: what a reader has to know.
+        needs: steps beside those of the cells.
+        copies: (step, file of its results) that are laid beside the table.
+        x_label: of a figure, whose x are the columns and whose lines are the rows.
     """
 
     name: str
@@ -78,38 +95,38 @@ class Table:
 
     @property
     def steps(self) -> list[Step]:
-        """All steps that are named in it, in the order of the rows."""
+        """Return all steps that are named in it, in the order of the rows."""
         cells = [cell for row in self.rows for cell in row.cells] + [
             c for claim in self.claims for c in (claim.better, claim.worse)
         ]
         return list(dict.fromkeys([*(cell.step for cell in cells if cell.step is not None), *self.needs]))
 
 
-Maker = Callable[[Mapping[str, Any]], Table]
+TableMaker = Callable[[Scale], Table]
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredTable:
     """A table by its name: make(scale) -> Table; doc: one line of help."""
 
     name: str
-    make: Maker
+    make: TableMaker
     doc: str
 
 
-TABLES: dict[str, Registered] = {}
+TABLES: dict[str, RegisteredTable] = {}
 
 
-def table(function: Maker) -> Maker:
+def table(function: TableMaker) -> TableMaker:
     """Register a table under its function's name: a module of tables/ with such a function is all that a new table takes."""
     if function.__name__ in TABLES:
         raise ValueError(f"There are two tables '{function.__name__}'.")
-    TABLES[function.__name__] = Registered(function.__name__, function, (function.__doc__ or "").strip())
+    TABLES[function.__name__] = RegisteredTable(function.__name__, function, (function.__doc__ or "").strip())
     return function
 
 
-def load_tables() -> dict[str, Registered]:
-    """All tables: every module of tables/ is imported, in the order of their names."""
+def load_tables() -> dict[str, RegisteredTable]:
+    """Import every module of tables/, in the order of their names, and return all tables."""
     from . import tables
 
     for module in sorted(pkgutil.iter_modules(tables.__path__), key=lambda found: found.name):

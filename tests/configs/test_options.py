@@ -107,7 +107,7 @@ def test_a_step_is_new_by_the_settings_that_made_it_new_before(script, command):
     before = {key for key in keys(SCHEMAS[script]) if key.startswith(free)}
     here = {(command, key) for key in keys(SCHEMAS[script])}
     counted, ignored = ({key for _, key in changed & here} for changed in (NOW_COUNTED, NOW_IGNORED))
-    assert ex_paper.ignored(script, command) == (before - counted) | ignored
+    assert ex_paper.ignored_keys(script, command) == (before - counted) | ignored
     assert EXPERIMENTS[script].commands[command] is not None
 
 

@@ -1,28 +1,42 @@
-"""The families of models that tables compare, each a module of this package with a function under `@family`.
+"""The rows that a family of models brings to the tables: a module of this package, of the family's name, with a function under `@family`.
 
-A family says which of its networks stand at a scale, and how their embeddings are made; table_families and table_downstream then have it.
+The function says which of the family's networks stand at a scale, and how their embeddings are made; table_families and table_downstream then
+have its rows. A family without such a module has none. Importing the package itself is cheap.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ..citations import Quote
+from ..citations import Citation
+from ..scale import Scale, Target
 from ..steps import Ref
 
-Scale = Mapping[str, Any]
+# a family may live outside the checkout: FOLDER/helpers/paper/families/<name>.py, beside FOLDER/helpers/families/<name>.py
+__path__ += [
+    os.path.join(folder, "helpers", "paper", "families")
+    for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep)
+    if folder
+]
 
 
 @dataclass(frozen=True)
 class System:
     """A network whose embeddings are probed.
 
-    types, reduce: its tokens (one vector per window: t). trained: whether its weights were learned. origin: the data that its published weights
-    were pre-trained on. family: filled in by all_systems; the untrained network of a family is what its trained ones are compared with.
+    Args:
+        name: the row's.
+        embeddings: its extraction's output.
+        types: tokens that are probed (one vector per window: t).
+        reduce: how several of them become one vector.
+        trained: whether its weights were learned; the untrained network of a family is what its trained ones are compared with.
+        citations: what papers report for it.
+        origin: the data that its published weights were pre-trained on.
+        family: filled in by all_systems.
     """
 
     name: str
@@ -30,35 +44,42 @@ class System:
     types: str = "t"
     reduce: str = "mean"
     trained: bool = True
-    quotes: Sequence[Quote] = field(default_factory=tuple)
+    citations: Sequence[Citation] = field(default_factory=tuple)
     origin: str = ""
     family: str = ""
 
 
-Systems = Callable[[Scale, "Mapping[str, Any] | None"], Sequence[System]]
-_FAMILIES: dict[str, Systems] = {}
+MakeSystems = Callable[[Scale, Target | None], Sequence[System]]
 
 
-def family(name: str) -> Callable[[Systems], Systems]:
-    """Register a family: function(scale, target) -> its systems on a published data set's tracks, or (target None) on the demo music."""
+@dataclass(frozen=True)
+class _Registered:
+    make: MakeSystems
+    first: bool
 
-    def declare(function: Systems) -> Systems:
+
+_FAMILIES: dict[str, _Registered] = {}
+
+
+def family(name: str, first: bool = False) -> Callable[[MakeSystems], MakeSystems]:
+    """Register a family: function(scale, target) -> its systems on a published data set's tracks, or (target None) on the demo music.
+
+    first: whether its rows stand above those of families without it; families are otherwise in the order of their names.
+    """
+
+    def register(function: MakeSystems) -> MakeSystems:
         if name in _FAMILIES:
             raise ValueError(f"There are two families '{name}'.")
-        _FAMILIES[name] = function
+        _FAMILIES[name] = _Registered(function, first)
         return function
 
-    return declare
+    return register
 
 
-def all_systems(scale: Scale, target: Mapping[str, Any] | None = None) -> list[System]:
-    """The systems of every family, the trained ones first."""
+def all_systems(scale: Scale, target: Target | None = None) -> list[System]:
+    """Return the systems of every family, the trained ones first."""
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda found: found.name):
         importlib.import_module(f"{__name__}.{module.name}")
-    names = sorted(_FAMILIES, key=_order)
-    found = [replace(system, family=name) for name in names for system in _FAMILIES[name](scale, target)]
+    names = sorted(_FAMILIES, key=lambda name: (not _FAMILIES[name].first, name))
+    found = [replace(system, family=name) for name in names for system in _FAMILIES[name].make(scale, target)]
     return sorted(found, key=lambda system: not system.trained)
-
-
-def _order(name: str) -> tuple[bool, str]:
-    return name != "maest", name

@@ -6,46 +6,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...evaluation.comparison import MEL_STATISTICS
-from .. import recipes as r
-from ..citations import Quote
-from ..rows import clmr_quotes, headline, main_target, probe_cells, score_columns
-from ..steps import Outside, Ref, Step
-from ..table import Cell, Claim, Row, Table, table, words
+from ..citations import Citation
+from ..families import all_systems, clmr, maest
+from ..recipes import ProbeSettings, mel_store, probe, result_folder
+from ..rows import headline, probe_cells, score_columns
+from ..scale import Scale
+from ..steps import Ref
+from ..table import Cell, Claim, Row, Table, table, text_cell
 
 TAGS_ONLY = "not available: CLMR's supervised baseline is run on tags here"
+FEW_LABELS = "Contrastive pre-training helps where labels are few."
 
 
 @table
-def table_clmr(scale: r.Scale) -> Table:
+def table_clmr(scale: Scale) -> Table:
     """CLMR: linear and one-hidden-layer heads, untrained, supervised, and the score by the share of labels."""
-    target, published = main_target(scale), scale["networks"] == r.PUBLISHED
-    checkpoint = None if published else Ref(r.clmr_pretrained(scale), "checkpoint")
-    trained = Ref(r.clmr_extracted(scale, checkpoint, target, pretrained=published), "embeddings")
-    random = Ref(r.clmr_extracted(scale, None, target), "embeddings")
-    linear, mlp = scale["linear"], scale["mlp"]
+    trained, random = clmr.main_embeddings(scale, scale.target)
+    linear, mlp = scale.named_configs["linear"], scale.named_configs["mlp"]
+    scaled = {"data.standardise": True}
 
-    def probed(name: str, embeddings: Ref, protocol: Sequence[str], head: str = "", **more: Any) -> Row:
-        step = r.probe(scale, embeddings, types="t", reduce="mean", target=target, named=protocol, title=name, **more)
-        return Row(name, probe_cells(scale, step), clmr_quotes(scale, head) if head else ())
+    def probed(
+        name: str, embeddings: Ref, protocol: Sequence[str], head: str = "", updates: Mapping[str, Any] | None = None
+    ) -> Row:
+        settings = ProbeSettings("t", "mean", named=protocol, title=name, updates=updates or {})
+        step = probe(scale, embeddings, settings, scale.target)
+        return Row(name, probe_cells(scale, step), clmr.cited(scale, head) if head else ())
 
     rows = [
         probed("CLMR, linear head", trained, linear, "linear"),
         probed("CLMR, one hidden layer", trained, mlp, "mlp"),
         probed("untrained, linear head", random, linear),
         probed("untrained, one hidden layer", random, mlp),
-        probed("CLMR, linear head, inputs z-scored", trained, linear, **{"data.standardise": True}),
-        probed("untrained, linear head, inputs z-scored", random, linear, **{"data.standardise": True}),
-        Row("SampleCNN, trained on labels", _supervised(scale, target), clmr_quotes(scale, "supervised")),
+        probed("CLMR, linear head, inputs z-scored", trained, linear, updates=scaled),
+        probed("untrained, linear head, inputs z-scored", random, linear, updates=scaled),
+        Row("SampleCNN, trained on labels", _supervised_cells(scale), clmr.cited(scale, "supervised")),
     ]
-    few, few_random = (_few_labels(scale, target, *of) for of in (("CLMR", trained), ("untrained", random)))
+    few, few_random = (_few_label_rows(scale, *of) for of in (("CLMR", trained), ("untrained", random)))
     claims = [
-        Claim(
-            "Contrastive pre-training helps where labels are few.",
-            one.cells[0],
-            other.cells[0],
-            f"CLMR - untrained, {100 * share:g} %",
-        )
-        for share, one, other in zip(scale["shares"], few, few_random)
+        Claim(FEW_LABELS, one.cells[0], other.cells[0], f"CLMR - untrained, {100 * share:g} %")
+        for share, one, other in zip(scale.shares, few, few_random)
         if share < 1
     ]
     rows += few + few_random
@@ -67,52 +66,31 @@ def table_clmr(scale: r.Scale) -> Table:
     )  # fmt: skip
 
 
-def _supervised(scale: r.Scale, target: Mapping[str, Any] | None) -> list[Cell]:
-    if target is not None and target["task"] != "multi-label":
-        return [words(TAGS_ONLY) for _ in headline(scale)]
-    if target is None:
-        test = r.clmr_supervised(scale)[1]
-    else:
-        data: dict[str, Any] = {"datamodule.base_dir": r.waveform_store(target), "seed": scale["seed"]}
-        for part in ("train", "val", "test"):
-            data[f"datamodule.groundtruth_{part}"] = Outside(f"{target['metadata_dir']}groundtruth-{part}.csv", target["cure"])
-        train = Step("train SampleCNN on labels", "ex_ssl.py", "main", tuple(scale["supervised"]), data, estimate=_long(target))
-        test = Step(
-            "test SampleCNN", "ex_ssl.py", "test", tuple(scale["supervised"]), {**data, "ckpt_path": Ref(train, "checkpoint")}
-        )
+def _tags(scale: Scale) -> bool:
+    return scale.target is None or scale.target.task == "multi-label"
+
+
+def _supervised_cells(scale: Scale) -> list[Cell]:
+    if not _tags(scale):
+        return [text_cell(TAGS_ONLY) for _ in headline(scale)]
+    test = clmr.supervised(scale)
     return [Cell("test", test, f"test_track_{kind}", f"macro_{kind}") for kind in ("roc", "ap")]
 
 
-def _long(target: Mapping[str, Any]) -> Any:
-    from ..steps import Estimate
-
-    return Estimate(
-        200 * target["tracks"] * 0.7 / 20.0, 100.0, "200 epochs of the training tracks at 20 clips/s of the published size"
-    )
-
-
-def _few_labels(scale: r.Scale, target: Mapping[str, Any] | None, who: str, embeddings: Ref) -> list[Row]:
-    if target is not None and target["task"] != "multi-label":
+def _few_label_rows(scale: Scale, who: str, embeddings: Ref) -> list[Row]:
+    if not _tags(scale):
         return []
-    shares = {"few_label.shares": list(scale["shares"]), "few_label.draws": scale["draws"]}
-    step = r.probe(
-        scale,
-        embeddings,
-        types="t",
-        reduce="mean",
-        target=target,
-        named=scale["linear"],
-        command="few_label",
-        title=f"of {who}",
-        **shares,
-    )
+    shares = {"few_label.shares": list(scale.shares), "few_label.draws": scale.draws}
+    linear = scale.named_configs["linear"]
+    settings = ProbeSettings("t", "mean", named=linear, command="few_label", title=f"of {who}", updates=shares)
+    step = probe(scale, embeddings, settings, scale.target)
     rows = []
-    for share in scale["shares"]:
-        quotes = []
-        if who == "CLMR" and share == 0.01 and (target is None or target["data"] == "mtt"):
-            quotes = [Quote("CLMR", "CLMR, 1% of labels (259 songs)", "MTT", "PR-AUC", clips="unknown")]
+    for share in scale.shares:
+        citations = []
+        if who == "CLMR" and share == 0.01 and scale.dataset in ("demo", "mtt"):
+            citations = [Citation("CLMR", "CLMR, 1% of labels (259 songs)", "MTT", "PR-AUC", clips="unknown")]
         cells = [Cell("few_label", step, f"{share:g}", metric) for metric in headline(scale)]
-        rows.append(Row(f"{who}, {100 * share:g} % of the labels", cells, quotes))
+        rows.append(Row(f"{who}, {100 * share:g} % of the labels", cells, citations))
     return rows
 
 
@@ -120,24 +98,25 @@ DOMAINS = {"domain-a": "the other music", "domain-b": "the same music"}
 
 
 @table
-def table_out_of_domain(scale: r.Scale) -> Table:
+def table_out_of_domain(scale: Scale) -> Table:
     """Pre-trained on one kind of music, probed on another; beside pre-training on the same kind, and none."""
-    if scale["networks"] == r.PUBLISHED:
+    if scale.published:
         return _published_out_of_domain(scale)
     rows = []
     for domain, name in DOMAINS.items():
-        net = r.pretrained(scale, table=domain)
-        step = r.probe(scale, Ref(r.extracted(scale, net), str(scale["block"])), table="domain-b", title=f"MAEST of {domain}")
+        net = maest.pretrained(scale, table=domain)
+        embeddings = Ref(maest.extracted(scale, net), str(scale.block))
+        step = probe(scale, embeddings, ProbeSettings(table="domain-b", title=f"MAEST of {domain}"))
         rows.append(Row(f"MAEST, {name}", probe_cells(scale, step)))
     for domain, name in DOMAINS.items():
-        clmr = r.clmr_extracted(scale, Ref(r.clmr_pretrained(scale, domain), "checkpoint"))
-        step = r.probe(scale, Ref(clmr, "embeddings"), types="t", reduce="mean", table="domain-b", title=f"CLMR of {domain}")
+        embeddings = Ref(clmr.extracted(scale, Ref(clmr.pretrained(scale, domain), "checkpoint")), "embeddings")
+        step = probe(scale, embeddings, ProbeSettings("t", "mean", "domain-b", title=f"CLMR of {domain}"))
         rows.append(Row(f"CLMR, {name}", probe_cells(scale, step)))
-    random = r.extracted(scale, r.untrained(scale))
-    mels = {"data.mel_dir": r.mel_store(scale)}
-    step = r.probe(scale, Ref(random, str(scale["block"])), table="domain-b", title="untrained MAEST, mel statistics", **mels)
+    random = Ref(maest.extracted(scale, maest.untrained(scale)), str(scale.block))
+    mels = {"data.mel_dir": mel_store(scale)}
+    step = probe(scale, random, ProbeSettings(table="domain-b", title="untrained MAEST, mel statistics", updates=mels))
     rows.append(Row("untrained MAEST", probe_cells(scale, step)))
-    rows.append(Row("mel statistics, logistic regression", probe_cells(scale, step, r.result_folder(MEL_STATISTICS))))
+    rows.append(Row("mel statistics, logistic regression", probe_cells(scale, step, result_folder(MEL_STATISTICS))))
     claims = [
         Claim("Pre-training on other music helps.", rows[0].cells[0], rows[4].cells[0], "MAEST of the other music - untrained"),
         Claim("It costs little beside the same music.", rows[0].cells[0], rows[1].cells[0], "MAEST: other - same music", 0.02),
@@ -154,15 +133,12 @@ def table_out_of_domain(scale: r.Scale) -> Table:
     )  # fmt: skip
 
 
-def _published_out_of_domain(scale: r.Scale) -> Table:
-    from ..families import all_systems
-
-    target = main_target(scale)
+def _published_out_of_domain(scale: Scale) -> Table:
     rows = []
-    for system in all_systems(scale, target):
-        step = r.probe(scale, system.embeddings, types=system.types, reduce=system.reduce, target=target)
+    for system in all_systems(scale, scale.target):
+        step = probe(scale, system.embeddings, ProbeSettings(system.types, system.reduce), scale.target)
         where = f", pre-trained on {system.origin}" if system.origin else ""
-        rows.append(Row(system.name + where, probe_cells(scale, step), system.quotes))
+        rows.append(Row(system.name + where, probe_cells(scale, step), system.citations))
     notes = [
         "Published networks were pre-trained on the data that their rows name; CLMR on MagnaTagATune itself is in domain.",
         "CLMR's own numbers of this table: not available.",

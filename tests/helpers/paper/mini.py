@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -10,10 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from helpers.paper.engine import Done, Engine, Failed
+from helpers.paper.scale import TRAINED, Scale
 from helpers.paper.scheduler import make_steps
 from helpers.paper.steps import Keys, Ref, Step
 
 FAKE = Path(__file__).parent / "fake_step.py"
+ALL_WORK = sorted(
+    [f"ex_maest.py:main:train-{n} epoch {i}" for n in "ab" for i in range(4)]
+    + [f"ex_maest.py:extract_embeddings:extract-{n} track {i}" for n in "ab" for i in range(3)]
+    + [f"ex_tl.py:main:probe-{n} heads" for n in ("a", "b", "both")]
+)
+SCALE = Scale(
+    "demo", "demo", TRAINED, (), tracks=None, start_tracks=12, seed=0, seeds=(0,), named_configs={}, depth=4, block=2, lengths=(5.0,),
+    shares=(1.0,), draws=1,
+)  # fmt: skip
 
 
 def scripts(folder: Path) -> Path:
@@ -101,3 +112,12 @@ def apart(job: Callable[..., None], args: Sequence[object], env: Mapping[str, st
         job(*args)
     except KeyboardInterrupt:
         os._exit(77)
+
+
+def start(job: Callable[..., None], *args: object, **env: str) -> multiprocessing.Process:
+    """`job(*args)` in a process and session of its own, which begins with its imports done."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.kill", "tests.helpers.paper.mini"])
+    process = context.Process(target=apart, args=(job, args, env))
+    process.start()
+    return process

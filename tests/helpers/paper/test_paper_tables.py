@@ -11,14 +11,13 @@ import configs
 import ex_paper
 from configs.schema_paper import ExPaper
 from helpers.paper import recipes
-from helpers.paper.citations import FILE, PER_CENT, Quote, entries, find
-from helpers.paper.engine import Absent, Engine
-from helpers.paper.label_groups import DOMAINS, TASKS, write_groups
-from helpers.paper.plan import make_plan, span
-from helpers.paper.steps import Keys, Outside, Ref, in_order
+from helpers.paper.citations import FILE, PER_CENT, Citation, find_score, read_entries
+from helpers.paper.engine import Engine, Unavailable
+from helpers.paper.families import maest
+from helpers.paper.plan import make_plan, makespan
+from helpers.paper.steps import ExternalPath, Keys, Ref, in_order
 from helpers.paper.table import Cell, Table, load_tables, table
 from helpers.utils.typed_config import check
-from models.errors import ConfigError
 from models.registry import get_card
 
 TABLES = load_tables()
@@ -26,11 +25,11 @@ NAMES = [
     "table_initial_weights", "table_sequence_length", "table_teacher_student", "table_tokens", "figure_blocks", "table_patchout_inference",
     "table_downstream", "table_families", "table_clmr", "table_out_of_domain",
 ]  # fmt: skip
-KEYS = Keys(ex_paper.resolved, ex_paper.ignored)
+KEYS = Keys(ex_paper.resolve, ex_paper.ignored_keys)
 
 
 def made(name: str, scale: str) -> Table:
-    return TABLES[name].make(ex_paper.scale_of(ex_paper.resolved("ex_paper.py", [scale], {})))
+    return TABLES[name].make(ex_paper.build_scale(ex_paper.resolve("ex_paper.py", [scale], {})))
 
 
 def experiment(script: str):
@@ -53,14 +52,14 @@ def test_every_step_is_a_command_with_configs_and_keys_that_exist(name, scale):
         ex, (schema, catalogue) = experiment(step.script), ex_paper.EXPERIMENTS[step.script]
         assert step.command in ex.commands
         assert set(step.named) <= set(catalogue)
-        values = {key: "a path" if isinstance(value, (Ref, Outside)) else value for key, value in step.updates.items()}
-        check(schema, ex_paper.resolved(step.script, step.named, values), extra=("seed",))
+        values = {key: "a path" if isinstance(value, (Ref, ExternalPath)) else value for key, value in step.updates.items()}
+        check(schema, ex_paper.resolve(step.script, step.named, values), extra=("seed",))
         for weights in step.weights:
             get_card(weights)
         assert step.estimate.seconds > 0
     for row in found.rows:
-        for quote in row.quotes:
-            assert 0 < find(quote).value < 1
+        for citation in row.citations:
+            assert 0 < find_score(citation).value < 1
 
 
 @pytest.mark.parametrize("scale", ["demo", "smoke"])
@@ -69,10 +68,10 @@ def test_at_the_trained_scales_only_starting_weights_are_wanted(name, scale, tmp
     monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     plan = make_plan(Engine(tmp_path / "out", ex_paper.ROOT, KEYS), made(name, scale).steps)
-    absent = {one.outcome.text for one in plan if isinstance(one.outcome, Absent)}
+    absent = {one.outcome.text for one in plan if isinstance(one.outcome, Unavailable)}
     wanted = {"table_initial_weights": {"deit_base_distilled_patch16_384-d0272ac0.pth", "passt-s-f128-p16-s10-ap.476-swa.pt"}}
     assert absent == {f"not available: place {tmp_path / file}" for file in wanted.get(name, ())}
-    minutes = span({one.step: one.seconds for one in plan}, KEYS, 2) / 60
+    minutes = makespan({one.step: one.seconds for one in plan}, KEYS, 2) / 60
     assert minutes < (60 if name == "table_families" else 20)
     assert not (tmp_path / "out").exists()
 
@@ -121,12 +120,12 @@ def test_demo_and_smoke_share_nothing():
 
 
 def test_a_setting_that_matters_makes_another_key_and_one_that_does_not_does_not():
-    scale = ex_paper.scale_of(ex_paper.resolved("ex_paper.py", ["demo"], {}))
-    net = recipes.pretrained(scale)
+    scale = ex_paper.build_scale(ex_paper.resolve("ex_paper.py", ["demo"], {}))
+    net = maest.pretrained(scale)
     base = KEYS(net.checkpoint.step)
-    assert KEYS(recipes.pretrained(scale, "another name").checkpoint.step) == base
-    assert KEYS(recipes.pretrained(scale, **{"trainer.keep_checkpoints": 3}).checkpoint.step) == base
-    assert KEYS(recipes.pretrained(scale, **{"predict.transformer_block": 0}).checkpoint.step) == base
+    assert KEYS(maest.pretrained(scale, "another name").checkpoint.step) == base
+    assert KEYS(maest.pretrained(scale, **{"trainer.keep_checkpoints": 3}).checkpoint.step) == base
+    assert KEYS(maest.pretrained(scale, **{"predict.transformer_block": 0}).checkpoint.step) == base
     others = [
         {"trainer.max_epochs": 25},
         {"seed": 1},
@@ -134,22 +133,22 @@ def test_a_setting_that_matters_makes_another_key_and_one_that_does_not_does_not
         {"datamodule.masking.do": False},
         {"maest.depth": 5},
     ]
-    assert len({base, *(KEYS(recipes.pretrained(scale, **change).checkpoint.step) for change in others)}) == 6
-    extraction = KEYS(recipes.extracted(scale, net))
-    assert KEYS(recipes.extracted(scale, net, **{"module.optimizer.lr": 1.0, "predict.html": False})) == extraction
-    assert KEYS(recipes.extracted(scale, net, **{"datamodule.tail": "pad"})) != extraction
-    assert KEYS(recipes.extracted(scale, net, [2])) != extraction
+    assert len({base, *(KEYS(maest.pretrained(scale, **change).checkpoint.step) for change in others)}) == 6
+    extraction = KEYS(maest.extracted(scale, net))
+    assert KEYS(maest.extracted(scale, net, **{"module.optimizer.lr": 1.0, "predict.html": False})) == extraction
+    assert KEYS(maest.extracted(scale, net, **{"datamodule.tail": "pad"})) != extraction
+    assert KEYS(maest.extracted(scale, net, [2])) != extraction
 
 
 def test_a_default_that_changes_makes_other_keys(monkeypatch):
-    scale = ex_paper.scale_of(ex_paper.resolved("ex_paper.py", ["demo"], {}))
-    step = recipes.pretrained(scale).checkpoint.step
+    scale = ex_paper.build_scale(ex_paper.resolve("ex_paper.py", ["demo"], {}))
+    step = maest.pretrained(scale).checkpoint.step
 
     def changed(script, named, updates):
-        found = ex_paper.resolved(script, named, updates)
+        found = ex_paper.resolve(script, named, updates)
         return {**found, "module": {**found["module"], "mixup_alpha": 0.1}} if script == "ex_maest.py" else found
 
-    assert Keys(changed, ex_paper.ignored)(step) != KEYS(step)
+    assert Keys(changed, ex_paper.ignored_keys)(step) != KEYS(step)
 
 
 def test_a_table_is_added_by_a_function_alone():
@@ -185,66 +184,17 @@ def test_a_family_is_added_by_a_function_alone():
         families._FAMILIES.pop("zzz")
 
 
-def test_scales_that_cannot_be_are_refused():
-    for change, words in (({"targets": ["mtx"]}, "mtx.*mtt"), ({"networks": "published"}, "scale.targets")):
-        scale = {**ex_paper.resolved("ex_paper.py", ["demo"], {})["scale"], **change}
-        with pytest.raises(ValueError, match=words):
-            ex_paper.scale_of({"scale": scale})
-
-
-@pytest.mark.parametrize(
-    ("words", "want"),
-    [
-        (["t", "with", "demo", "--dry"], ["t", "with", "demo", "dry=True", "--unobserved"]),
-        (["t", "--dry", "with", "demo"], ["t", "with", "demo", "dry=True", "--unobserved"]),
-        (["t", "--dry"], ["t", "with", "dry=True", "--unobserved"]),
-        (["t", "with", "demo"], ["t", "with", "demo"]),
-    ],
-)
-def test_dry_is_a_flag(words, want):
-    assert ex_paper.arguments(words) == want
-
-
-# ---- labels in groups
-def test_groups_split_the_demo_as_it_is(tmp_path):
-    from datasets.demo.labels import FAMILIES
-    from datasets.groundtruth.groundtruth import Groundtruth
-
-    found = write_groups(tmp_path, 200)
-    assert set(found) == {"demo", *TASKS, *DOMAINS}
-    demo = Groundtruth.read(str(found["demo"]))
-    assert len(demo.labels) == 30
-    for task in TASKS:
-        truth = Groundtruth.read(str(found[task]))
-        assert truth.keys == demo.keys
-        assert set(truth.labels) == {name for name in FAMILIES[task] if not name.startswith("_")}
-    a, b = (Groundtruth.read(str(found[name])) for name in DOMAINS)
-    assert not set(a.keys) & set(b.keys)
-    assert set(a.keys) | set(b.keys) == set(demo.keys)
-    assert not set(b.labels) & set(FAMILIES["timbre"])
-    assert {part: len(one) for part, one in demo.splits.items()} == {"train": 152, "val": 20, "test": 28}
-
-
-def test_groups_are_the_demos_own_table(tmp_path):
-    from datasets.demo.labels import SPLITS, plan_track
-    from datasets.demo.writer import sizes
-    from datasets.demo.writer import table as demo_table
-
-    plans = [plan_track(0, split, i) for split in SPLITS for i in range(sizes(60)[split])]
-    assert write_groups(tmp_path, 60)["demo"].read_text() == demo_table(plans)
-
-
 # ---- papers' numbers
 def test_the_file_is_whole():
-    assert len(entries()) == 470
-    assert {one["certainty"] for one in entries()} == {"verbatim-seed", "verbatim-stored", "image-transcribed", "derived"}
+    assert len(read_entries()) == 470
+    assert {one["certainty"] for one in read_entries()} == {"verbatim-seed", "verbatim-stored", "image-transcribed", "derived"}
     assert not re.search(r"\bid \d{6,}|\bseed \d|(code|pages) corpus", FILE.read_text())
 
 
 def test_shares_are_made_of_per_cent():
-    assert find(Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC")).value == pytest.approx(0.887)
-    assert find(Quote("MGPHot", "MAEST", "MTT (50 tags)", "mAP (mean of 5 seeds)")).value == pytest.approx(0.4926)
-    for one in entries():
+    assert find_score(Citation("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC")).value == pytest.approx(0.887)
+    assert find_score(Citation("MGPHot", "MAEST", "MTT (50 tags)", "mAP (mean of 5 seeds)")).value == pytest.approx(0.4926)
+    for one in read_entries():
         scores = isinstance(one["value"], (int, float)) and one["table"] != "recipe" and one["metric"] not in ("setting", "clips")
         if scores and "MSE" not in one["metric"] and not one["metric"].startswith("clips"):
             assert (one["value"] > 1) == one["paper"].startswith(PER_CENT), json.dumps(one)
@@ -254,20 +204,22 @@ def test_a_number_of_magnatagatune_never_stands_without_its_clips():
     for name in NAMES:
         for scale in ("demo", "mtt"):
             for row in made(name, scale).rows:
-                for quote in row.quotes:
-                    assert not quote.dataset.startswith("MTT") or "untagged clips" in find(quote).short
+                for citation in row.citations:
+                    assert not citation.dataset.startswith("MTT") or "untagged clips" in find_score(citation).short
 
 
-@pytest.mark.parametrize("quote", [Quote("CLMR", "nothing", "MTT", "ROC-AUC"), Quote("M", "MAEST", "MTT (50 tags)", "mAP")])
-def test_a_number_that_is_not_in_the_file_is_not_printed(quote):
+@pytest.mark.parametrize(
+    "citation", [Citation("CLMR", "nothing", "MTT", "ROC-AUC"), Citation("M", "MAEST", "MTT (50 tags)", "mAP")]
+)
+def test_a_number_that_is_not_in_the_file_is_not_printed(citation):
     with pytest.raises(LookupError):
-        find(quote)
+        find_score(citation)
 
 
 def test_maests_own_tables_are_said_to_be_absent():
     for name in NAMES[:7]:
         assert any("MAEST paper's numbers of this table: not available" in note for note in made(name, "demo").notes), name
-    assert not [one for one in entries() if one["paper"].startswith("MAEST") and "ROC" in one["metric"]]
+    assert not [one for one in read_entries() if one["paper"].startswith("MAEST") and "ROC" in one["metric"]]
 
 
 def test_the_schema_of_scales():
@@ -291,7 +243,7 @@ def test_the_table_of_the_page_is_one():
 
 
 def shorts(name: str, scale: str) -> set[str]:
-    return {find(quote).short for row in made(name, scale).rows for quote in row.quotes}
+    return {find_score(citation).short for row in made(name, scale).rows for citation in row.citations}
 
 
 def test_numbers_that_are_not_of_these_cells_say_so():
@@ -323,32 +275,3 @@ def test_mel_statistics_want_the_mels_alone(scale):
     mels, untrained = found.rows[-1].cells[0].step, next(row for row in found.rows if row.name == "untrained MAEST").cells[0].step
     assert mels is untrained
     assert sum("data.mel_dir" in row.cells[0].step.updates for row in found.rows[:-1]) == 1
-
-
-@pytest.mark.parametrize(
-    ("scale", "updates", "words"),
-    [
-        ("demo", {"block": 9}, r"scale\.block=9, wanted 0 to 3 \(depth=4\)"),
-        ("demo", {"block": -1}, r"scale\.block=-1"),
-        ("demo", {"lengths": []}, r"scale\.lengths=\[\], wanted one or more"),
-        ("demo", {"seeds": [0, 0]}, r"scale\.seeds=\[0, 0\], wanted different"),
-        ("demo", {"draws": 0, "tracks": 3}, r"scale\.tracks=3, wanted 12 or more.*scale\.draws=0"),
-        ("demo", {"shares": [0.0, 1.0]}, r"scale\.shares"),
-        ("demo", {"maest": ["demi"]}, r"scale\.maest has 'demi', no named config of ex_maest\.py \(Did you mean 'demo'\?\)"),
-        ("demo", {"depth": 9}, r"scale\.depth=9, and the networks of demo have 4 blocks"),
-        ("mtt", {"lengths": [7.0]}, r"scale\.lengths=\[7\.0\]: published networks hear 5, 10, 20, 30 s"),
-    ],
-)
-def test_a_scale_of_which_no_table_can_be_made_is_refused(scale, updates, words):
-    config = ex_paper.resolved("ex_paper.py", [scale], {f"scale.{key}": value for key, value in updates.items()})
-    with pytest.raises(ConfigError, match=words):
-        ex_paper.scale_of(config)
-
-
-def test_a_changed_scale_has_a_title_and_a_folder_of_its_own():
-    usual, changed = (
-        ex_paper.scale_of(ex_paper.resolved("ex_paper.py", ["demo"], updates)) for updates in ({}, {"scale.tracks": 40})
-    )
-    assert (usual["name"], usual["title"]) == ("demo", "demo")
-    assert re.fullmatch(r"demo-[0-9a-f]{6}", changed["name"])
-    assert changed["title"] == "demo with tracks=40"

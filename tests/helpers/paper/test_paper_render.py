@@ -13,16 +13,16 @@ import pytest
 from rich.console import Console
 
 from helpers.metrics.scores import SystemScores, compare
-from helpers.paper.cells import fill, judge, read_cell, swept
-from helpers.paper.citations import Quote
-from helpers.paper.engine import Absent, Engine, Failed, Open
+from helpers.paper.cells import check_claim, fill_table, read_cell, swept
+from helpers.paper.citations import Citation
+from helpers.paper.engine import Engine, Failed, Pending, Unavailable
 from helpers.paper.records import Done
-from helpers.paper.render import Shown, _page, markdown, print_table, write_table
+from helpers.paper.render import TableView, _page, markdown, print_table, write_table
 from helpers.paper.steps import Keys, Step
-from helpers.paper.table import Cell, Claim, Row, Table, words
+from helpers.paper.table import Cell, Claim, Row, Table, text_cell
+from tests.helpers.paper.mini import SCALE
 
 EVIL = "<script>alert('x')</script>|=cmd"
-SCALE = {"name": "demo", "networks": "trained", "targets": []}
 
 
 def system(strength: float, seeds: int = 3, n: int = 120, split: str = "demo test", draw: int = 1) -> SystemScores:
@@ -97,13 +97,13 @@ def test_cells_of_sweeps_few_labels_and_results(bench, tmp_path):
 
 
 def test_cells_without_a_number_say_why(bench, tmp_path):
-    assert read_cell(words("not asked"), bench.of).text == "not asked"
-    assert read_cell(Cell("probe", bench.other(Absent(("place F",)))), bench.of).text == "not available: place F"
+    assert read_cell(text_cell("not asked"), bench.of).text == "not asked"
+    assert read_cell(Cell("probe", bench.other(Unavailable(("place F",)))), bench.of).text == "not available: place F"
     assert (
         read_cell(Cell("probe", bench.other(Failed(tmp_path / "log.txt", 1))), bench.of).text
         == f"failed: see {tmp_path / 'log.txt'}"
     )
-    assert read_cell(Cell("probe", bench.other(Open())), bench.of).text == "not made yet"
+    assert read_cell(Cell("probe", bench.other(Pending())), bench.of).text == "not made yet"
     gone = bench(1.0)
     (bench.of(gone).output("results") / "scores.npz").unlink()
     assert read_cell(Cell("probe", gone), bench.of).text.startswith("failed: FileNotFoundError")
@@ -125,7 +125,7 @@ def test_cells_without_a_number_say_why(bench, tmp_path):
 )
 def test_the_paired_interval_decides_a_claim(bench, better, worse, margin, verdict):
     a, b = bench(better), bench(worse, draw=2)
-    found = judge(Claim("More is better.", Cell("probe", a), Cell("probe", b), "more - less", margin), bench.of)
+    found = check_claim(Claim("More is better.", Cell("probe", a), Cell("probe", b), "more - less", margin), bench.of)
     want = compare(system(better), system(worse, draw=2))
     assert found.verdict == verdict
     assert f"{want.mean:+.3f} (95 % {want.interval[0]:+.3f} to {want.interval[1]:+.3f}, paired over 120 tracks" in found.text
@@ -143,15 +143,15 @@ def test_a_claim_about_an_error_is_turned_round(bench):
         )
         steps.append(step)
     claim = Claim("Less error.", Cell("probe", steps[0], "", "mse"), Cell("probe", steps[1], "", "mse"), "a - b")
-    assert judge(claim, bench.of).verdict == "held"
+    assert check_claim(claim, bench.of).verdict == "held"
 
 
 def test_a_claim_that_cannot_be_tested_says_why(bench):
-    a, b, c = bench(1.0), bench.other(Absent(("place F",))), bench.other(Absent(("place G",)))
-    assert judge(Claim("x", Cell("probe", a), Cell("probe", b), "a - b"), bench.of).text == "not available: place F"
-    assert judge(Claim("x", Cell("probe", b), Cell("probe", c), "b - c"), bench.of).lacking == ("place F", "place G")
+    a, b, c = bench(1.0), bench.other(Unavailable(("place F",))), bench.other(Unavailable(("place G",)))
+    assert check_claim(Claim("x", Cell("probe", a), Cell("probe", b), "a - b"), bench.of).text == "not available: place F"
+    assert check_claim(Claim("x", Cell("probe", b), Cell("probe", c), "b - c"), bench.of).missing == ("place F", "place G")
     other = bench(1.0, split="another test")
-    found = judge(Claim("x", Cell("probe", a), Cell("probe", other), "a - b"), bench.of)
+    found = check_claim(Claim("x", Cell("probe", a), Cell("probe", other), "a - b"), bench.of)
     assert found.verdict == "not tested"
     assert "not scored on the same tracks" in found.text
 
@@ -160,12 +160,12 @@ def test_a_claim_that_cannot_be_tested_says_why(bench):
 @pytest.fixture
 def shown(bench, tmp_path):
     good, bad = bench(1.0), bench.other(Failed(tmp_path / "log.txt", 1))
-    quote = Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC", clips="unknown")
-    rows = [Row(EVIL, [Cell("probe", good, "", "macro_roc"), Cell("probe", good, "", "macro_ap")], [quote])]
-    rows.append(Row("b", [Cell("probe", bad), words("not available")]))
+    citation = Citation("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC", clips="unknown")
+    rows = [Row(EVIL, [Cell("probe", good, "", "macro_roc"), Cell("probe", good, "", "macro_ap")], [citation])]
+    rows.append(Row("b", [Cell("probe", bad), text_cell("not available")]))
     claim = Claim("It helps.", rows[0].cells[0], rows[1].cells[0], "a - b")
     table = Table("t", "Title & more", "a paper", ["ROC", "AP"], rows, [claim], [EVIL], x_label="block")
-    return Shown(fill(table, bench.of), SCALE)
+    return TableView(fill_table(table, bench.of), SCALE)
 
 
 def test_what_is_written_is_the_same_everywhere_and_escaped(shown, tmp_path, bench, monkeypatch):
@@ -196,7 +196,7 @@ def test_papers_numbers_stand_apart_with_source_and_protocol(shown):
     assert "[1] CLMR, SampleCNN/CLMR 48/10000, linear" in text
     assert "protocol: frozen, linear head" in text
     assert "as its authors' README has it" in text
-    assert text.count("not available") == 2  # the row without a quote, the cell that says so
+    assert text.count("not available") == 2  # the row without a citation, the cell that says so
 
 
 def test_the_terminal_shows_names_as_they_are(shown, capsys):
@@ -216,12 +216,12 @@ DATA, NET, ALONE = "data/a very long folder/mels is not there (python -m dataset
 @pytest.fixture
 def without(bench):
     """A table in most of whose cells something is not there."""
-    two, one = bench.other(Absent((DATA, NET))), bench.other(Absent((ALONE,)))
+    two, one = bench.other(Unavailable((DATA, NET))), bench.other(Unavailable((ALONE,)))
     rows = [Row(name, [Cell("probe", step)] * 2) for name, step in (("a", two), ("b", two), ("c", one), ("d", bench(1.0)))]
     pairs = [(0, 3), (1, 3), (2, 3), (3, 3)]
     claims = [Claim("All tokens.", rows[i].cells[0], rows[j].cells[0], f"{i} - {j}") for i, j in pairs]
     claims += [Claim("Nothing.", rows[i].cells[0], rows[3].cells[0], "x") for i in (0, 1)]
-    return Shown(fill(Table("t", "t", "p", ["x", "y"], rows, claims), bench.of), SCALE)
+    return TableView(fill_table(Table("t", "t", "p", ["x", "y"], rows, claims), bench.of), SCALE)
 
 
 def test_what_is_missing_is_listed_once(without, tmp_path, bench, monkeypatch, capsys):
@@ -254,8 +254,8 @@ def test_a_claim_is_said_once_with_its_results(without):
 
 
 def test_more_things_than_letters(bench):
-    step = bench.other(Absent(tuple(f"place {i}" for i in range(28))))
-    shown = Shown(fill(Table("t", "t", "p", ["x"], [Row("a", [Cell("probe", step)])]), bench.of), SCALE)
+    step = bench.other(Unavailable(tuple(f"place {i}" for i in range(28))))
+    shown = TableView(fill_table(Table("t", "t", "p", ["x"], [Row("a", [Cell("probe", step)])]), bench.of), SCALE)
     assert [line.split()[0] for line in shown.legend[24:]] == ["[y]", "[z]", "[aa]", "[ab]"]
 
 
@@ -273,7 +273,7 @@ def test_classes_without_a_score_are_said_below_the_table_and_not_warned_of(benc
         (rows[:1], "macro ROC-AUC over 3 of 4 labels"),
         (rows, "2 targets (one: macro ROC-AUC over 3 of 4 labels; two)"),
     ):
-        assert want in Shown(fill(Table("t", "t", "p", ["x"], part), bench.of), SCALE).scored
+        assert want in TableView(fill_table(Table("t", "t", "p", ["x"], part), bench.of), SCALE).scored
     assert not caplog.text
 
 
@@ -287,14 +287,14 @@ def test_on_a_phone_the_papers_numbers_are_a_list(shown, tmp_path, bench, monkey
 
 
 def test_formulas_do_not_reach_spreadsheets(bench, tmp_path):
-    table = Table("t", "t", "p", ["x"], [Row("=1+1", [words("-cmd")])])
+    table = Table("t", "t", "p", ["x"], [Row("=1+1", [text_cell("-cmd")])])
     from helpers.paper.render import _csv
 
-    text = _csv(Shown(fill(table, bench.of), SCALE))
+    text = _csv(TableView(fill_table(table, bench.of), SCALE))
     assert "'=1+1" in text
     assert "'-cmd" in text
     assert text.splitlines()[1].endswith(",not available,")
-    assert math.isnan(read_cell(words("x"), bench.of).mean)
+    assert math.isnan(read_cell(text_cell("x"), bench.of).mean)
 
 
 def test_the_csv_has_the_papers_numbers_with_their_sources(shown):
@@ -308,7 +308,7 @@ def test_the_csv_has_the_papers_numbers_with_their_sources(shown):
 
 
 def test_other_versions_of_the_code_are_said(shown):
-    told = lambda commits, now: [line for line in Shown(shown.filled, SCALE, commits, now).lines if "Versions" in line]  # noqa: E731
+    told = lambda commits, now: [line for line in TableView(shown.filled, SCALE, commits, now).lines if "Versions" in line]  # noqa: E731
     assert not told({"abc": 4}, "abc")
     assert told({"abc": 4}, "def") == ["Versions of the code that made it: abc (4 steps); the code is now def."]
     assert told({"abc": 4, "abd": 1}, "abc") == [
@@ -317,10 +317,10 @@ def test_other_versions_of_the_code_are_said(shown):
 
 
 def test_papers_numbers_stand_below_a_table_of_many_columns(bench, tmp_path):
-    quote = Quote("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC", clips="unknown")
+    citation = Citation("CLMR", "SampleCNN/CLMR 48/10000, linear", "MTT", "ROC-AUC", clips="unknown")
     engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u), lambda s, c: ()))
     for columns, beside in ((3, True), (4, False)):
-        table = Table("t", "t", "p", [f"c{i}" for i in range(columns)], [Row("a", [words("x")] * columns, [quote])])
-        page = _page(Shown(fill(table, bench.of), SCALE), engine)
+        table = Table("t", "t", "p", [f"c{i}" for i in range(columns)], [Row("a", [text_cell("x")] * columns, [citation])])
+        page = _page(TableView(fill_table(table, bench.of), SCALE), engine)
         assert (page.count("MTT ROC-AUC 0.887") == 3) == beside  # beside, below on a phone, and in its note
         assert ('class="narrow"' in page) == beside
