@@ -84,11 +84,16 @@ _ABSENT = object()
 
 
 def _take(tree: dict[str, Any], path: Sequence[str]) -> Any:
-    for part in path[:-1]:
-        tree = tree.get(part, {})
-        if not isinstance(tree, dict):
-            return _ABSENT
-    return tree.pop(path[-1], _ABSENT)
+    """Take a key out of a tree, and a section that is empty then."""
+    if len(path) == 1:
+        return tree.pop(path[0], _ABSENT)
+    inner = tree.get(path[0])
+    if not isinstance(inner, dict):
+        return _ABSENT
+    found = _take(inner, path[1:])
+    if found is not _ABSENT and not inner:
+        del tree[path[0]]
+    return found
 
 
 def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
