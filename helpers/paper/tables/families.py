@@ -51,7 +51,11 @@ def table_families(scale: Scale) -> Table:
 def _probes(scale: Scale, systems: Sequence[System], target: Target | None, group: str = "demo") -> list[Step]:
     """Return a probe per system; that of the untrained MAEST, which reads the same mels, brings mel statistics with it where the task is tags.
 
-    group: whose labels of the demo music.
+    Args:
+        scale: the table's.
+        systems: those that are probed.
+        target: the data set that they are of; None: the demo music.
+        group: whose labels of the demo music.
     """
     steps = []
     for system in systems:
