@@ -1,4 +1,4 @@
-"""The machinery of runs: one Lightning module, schedules, metrics, averaging, Sacred glue, reports."""
+"""The machinery of runs, a package a floor: families and their commands, training, extraction, probes, reports, papers' tables."""
 
 import os
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.head_origin import origin_of
-from helpers.resume import read_saved
-from helpers.scores import SystemScores
-from models.checkpoints import read_checkpoint, read_settings, read_state
 
 from datasets.store import TrackStore
+from helpers.extraction.origin import origin_of
+from helpers.metrics.scores import SystemScores
+from helpers.training.resume import read_saved
 from models import load_model
+from models.weights.checkpoints import read_checkpoint, read_settings, read_state
 
 ROOT = Path(__file__).resolve().parents[2]
 MAEST = {"input_f": 96, "input_t": 62, "n_classes": 30, "embed_dim": 32, "depth": 2, "num_heads": 4, "distilled_type": "mean"}

@@ -287,7 +287,7 @@ def test_long_lists_of_absent_tracks_are_counted():
     ],
 )
 def test_faulty_tables_name_the_command_that_mends_them(tmp_path, text):
-    with pytest.raises(GroundtruthError, match="check_data with .* writes a table without them"):
+    with pytest.raises(GroundtruthError, match="check_data .* writes a table without them"):
         read(tmp_path, text)
 
 

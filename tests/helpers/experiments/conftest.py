@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import pytest
 
 from configs.naming import Named
-from configs.options import opt, section
 from helpers.experiments.experiment import Experiment
 from helpers.experiments.job import SEED_VARIABLE
-
-
-@dataclass
-class Inner:
-    rate: float = opt(0.5, "share", affects="nothing")
-    kind: str = opt("a", "which", ("a", "b"), affects="nothing")
-    blocks: int | list[int] = opt(7, "block or blocks", affects="nothing")
-
-
-@dataclass
-class Outer:
-    root: str = opt("runs", "folder", affects="nothing")
-    epochs: int = opt(3, "epochs", affects="nothing")
-    name: str | None = opt(None, "a name", affects="nothing")
-    flag: bool = opt(False, "a flag", affects="nothing")
-    inner: Inner = section(Inner)
+from tests.helpers.experiments.small_schema import Outer
 
 
 @pytest.fixture
