@@ -55,9 +55,9 @@ ex = Experiment(
     ExPaper,
     named=configs.PAPER,
     root="out_dir",
-    sources=project_sources(ROOT),
     base_dir=str(ROOT),
 )
+ex.store_sources(project_sources(ROOT))
 
 
 # ---- config -> objects

@@ -35,9 +35,9 @@ ex = Experiment(
     ExTl,
     named=configs.PROBE,
     root="out_dir",
-    sources=project_sources(ROOT),
     base_dir=str(ROOT),
 )
+ex.store_sources(project_sources(ROOT))
 
 
 def typed(config: Mapping[str, Any]) -> ExTl:

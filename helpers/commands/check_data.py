@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..data.check import check_collection
+from ..data.check import TableColumns, check_collection
 from ..data.check_table import print_findings
 from ..data.find import audio_and_table
 from .context import Context
@@ -24,8 +24,7 @@ def check_data(context: Context) -> dict[str, int]:
         is_store=c.audio_dir is None and c.base_dir is not None,
         jobs=check.jobs,
         new_split=check.new_split,
-        label_column=c.label_column,
-        group_column=c.group_column,
+        columns=TableColumns(c.label_column, c.group_column),
         split_seed=c.split_seed,
     )
     print_findings(found)

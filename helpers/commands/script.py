@@ -63,15 +63,15 @@ def make_experiment(script: Script, doc: str) -> Experiment:
         script.name,
         script.schema,
         file=ROOT / script.file,
-        doc=doc,
         base_dir=str(ROOT),
         named=script.named,
         root="trainer.default_root_dir",
         aliases=script.aliases,
         implied=demo_without_data(script.file, script.demo, tuple(script.families)),
         continues=continued_by(rules, *TRAINING),
-        sources=project_sources(ROOT),
     )
+    ex.doc = doc
+    ex.store_sources(project_sources(ROOT))
     for name, module in COMMANDS.items():
         _add(ex, script, name, module, rules)
     for family, commands in script.families.items():

@@ -69,14 +69,21 @@ class Checked:
         return {} if self.cleaned is None else torn_groups(self.cleaned)
 
 
+@dataclass(frozen=True)
+class TableColumns:
+    """Columns of a table by name; None: found by their usual ones."""
+
+    label: str | None = None
+    group: str | None = None
+
+
 def check_collection(
     source: Path,
     table: Path,
     out: Path,
     *,
     is_store: bool = False,
-    label_column: str | None = None,
-    group_column: str | None = None,
+    columns: TableColumns | None = None,
     split_seed: int = 0,
     new_split: bool = False,
     jobs: int | None = None,
@@ -92,9 +99,10 @@ def check_collection(
     Raises ConfigError where the report would take the place of the table, or of another table's report; GroundtruthError for a table that cannot
     be read, AudioError or StoreError for audio that is not there.
     """
+    columns = columns or TableColumns()
     _refuse_to_overwrite(out, table)
     truth = Groundtruth.read(
-        table, label_column=label_column, group_column=group_column, faulty=True
+        table, label_column=columns.label, group_column=columns.group, faulty=True
     )  # before hours of listening
     if is_store:
         store = TrackStore.open(source)

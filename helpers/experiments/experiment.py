@@ -75,13 +75,11 @@ class Experiment(sacred.Experiment):
         schema: dataclass of the config: its keys with their defaults, texts and choices.
         named: name -> named config.
         root: key that names the folder of the run folders.
-        file: of the script; None: the caller's.
-        doc: what `--help` begins with; None: the docstring of the caller's module.
+        file: of the script; None: the caller's. `doc` is what `--help` begins with: the docstring of the caller's module, unless it is set.
         aliases: published or earlier spelling of a key (or section) -> ours.
         implied: (command, updates, named configs) -> named configs to run with.
         continues: (command, config, named configs) -> the folder of an earlier run that this one goes on in (or None; `continued` then is it), and
             the seed that it goes on with where the command gives none.
-        sources: files whose text is stored with every run.
     """
 
     def __init__(
@@ -92,11 +90,9 @@ class Experiment(sacred.Experiment):
         named: Mapping[str, NamedConfig],
         root: str,
         file: Path | None = None,
-        doc: str | None = None,
         aliases: Aliases | None = None,
         implied: Callable[[str, Mapping[str, Any], Sequence[str]], Sequence[str]] | None = None,
         continues: Callable[[str, Mapping[str, Any], Sequence[str]], tuple[Path | None, int | None]] | None = None,
-        sources: Iterable[Path] = (),
         **settings: Any,
     ):
         SETTINGS.CAPTURE_MODE = "sys" if is_first_process() else "no"
@@ -108,7 +104,7 @@ class Experiment(sacred.Experiment):
         settings.setdefault("base_dir", str(self.file.parent))
         # Sacred asks git again for every source file, 3 s in all: provenance.py asks once
         super().__init__(name, save_git_info=False, additional_host_info=machine, **settings)
-        self.doc = caller["__doc__"] if doc is None else doc
+        self.doc = caller["__doc__"]
         self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()
@@ -118,8 +114,7 @@ class Experiment(sacred.Experiment):
         self.configurations.append(DocumentedConfig(self.defaults, docs=docs_of(schema)))
         for key, one in named.items():
             self.named_configs[key] = DocumentedConfig(one.values, one.doc)
-        for path in (self.file, *sources):
-            self.add_source_file(str(path))
+        self.add_source_file(str(self.file))
         self.pre_run_hook(note_folder)
         self.pre_run_hook(record_failures)
         for command in (self._runs_command(), _listing_command(named), _print_config, _print_dependencies):
@@ -136,6 +131,11 @@ class Experiment(sacred.Experiment):
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
         return {"seed": seed} if seed is not None and "seed" not in config else {}
+
+    def store_sources(self, paths: Iterable[Path]) -> None:
+        """Have the text of these files stored with every run."""
+        for path in paths:
+            self.add_source_file(str(path))
 
     @property
     def named(self) -> tuple[str, ...]:

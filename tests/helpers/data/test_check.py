@@ -17,7 +17,7 @@ from rich.console import Console
 
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.prepare import prepare
-from helpers.data.check import check_collection
+from helpers.data.check import TableColumns, check_collection
 from helpers.data.check_table import print_findings
 from helpers.data.find import audio_and_table
 from models.errors import ConfigError, GroundtruthError
@@ -234,7 +234,7 @@ def test_a_split_of_its_own_keeps_groups_together(collection, tmp_path):
     audio, table = collection
     lines = [line.rsplit(",", 1)[0] for line in table.read_text().splitlines()]
     table.write_text("\n".join(lines).replace("artist,", "by,").replace(",artist", ",by", 1) + "\n")
-    checked = check_collection(audio, table, tmp_path / "out", group_column="by", jobs=1)
+    checked = check_collection(audio, table, tmp_path / "out", columns=TableColumns(group="by"), jobs=1)
     assert checked.new_split
     clean = Groundtruth.read(tmp_path / "out/clean.csv")
     assert set(clean.split) == {"train", "val", "test"}
@@ -243,7 +243,7 @@ def test_a_split_of_its_own_keeps_groups_together(collection, tmp_path):
         assert split_of.setdefault(group, split) == split
     assert "whole groups together" in shown(checked)
     with pytest.raises(GroundtruthError, match="no column 'bi' for the group.*Did you mean 'by'"):
-        check_collection(audio, table, tmp_path / "other", group_column="bi", jobs=1)
+        check_collection(audio, table, tmp_path / "other", columns=TableColumns(group="bi"), jobs=1)
 
 
 def test_a_store_in_place_of_audio(collection, tmp_path):
