@@ -48,7 +48,7 @@ LOOSE = {"clmr main", "clmr extract_embeddings", "clmr export", "clmr report", "
 # Left out of json files, wherever they stand: times, paths, hashes and versions, and what says how a thing was made rather than what it is.
 LEFT_OUT = {
     "timestamps", "seconds", "at", "release_date", "framework_version", "version", "file", "settings", "about", "network", "transformers_version",
-    "encoder_sha256", "weights_sha256", "weights", "model", "path", "audio", "folder", "made",
+    "family", "encoder_sha256", "weights_sha256", "weights", "model", "path", "audio", "folder", "made",
 }  # fmt: skip
 # The same of csv files, by column. Of stores: all attributes (they hold the hash of the weights); of safetensors: the header's words.
 LEFT_OUT_COLUMNS = {"seconds", "model", "licence", "path_of_model"}

@@ -69,13 +69,15 @@ class Context:
         """
         config = config or self.config
         self.family.check(config, purpose)
-        return find_tracks(
+        found = find_tracks(
             config.datamodule,
             splits,
             folder or self.folder,
             waveform=self.family.waveform_rate(config),
             unlabelled=None if self.family.labelled(config) else config.datamodule.val_share,
         )
+        work_begins(self.run)
+        return found
 
     def enter(self, splits: Sequence[str], purpose: Purpose, config: Config | None = None) -> Job:
         """Return the job of a command that several processes may run together: the same in all of them."""
@@ -87,5 +89,4 @@ class Context:
         found, folder, seed, start = enter_job(
             self.run, config.trainer, self.seed, lambda folder: self.find_tracks(splits, purpose, folder, config), start
         )
-        work_begins(self.run)
         return Job(found, folder, seed, start)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 from datasets.groundtruth.groundtruth import match
 from datasets.jobs.cluster import check_place
@@ -15,6 +14,7 @@ from ..data.find import Tracks
 from ..extraction.extract import Extraction, ExtractionSettings
 from ..extraction.extract import extract_embeddings as to_embeddings
 from ..extraction.extract import extract_logits as to_logits
+from ..extraction.outputs import Pool
 from ..extraction.shards import Place, Recipe, extract_in_shards
 from ..families.base import Config
 from .context import Context
@@ -32,7 +32,7 @@ def extract_embeddings(context: Context) -> dict[str, str]:
 def asked_layers(context: Context, config: Config) -> tuple[int, ...]:
     """Return the layers to extract, checked before any work."""
     section, layers = context.family.section(config), context.family.layers(config, context.family.sketch(config))
-    for layer in layers if section.pretrained else ():
+    for layer in (layer for layer in layers if section.pretrained and layer >= 0):
         log.info("Block index %d, counted from 0: published pages that count from 1 call it layer %d.", layer, layer + 1)
     return layers
 
@@ -42,20 +42,24 @@ def extract_logits(context: Context) -> dict[str, str]:
     return _listed(context, extract(context, as_trained(context), None))
 
 
-def extract(context: Context, config: Config, blocks: tuple[int, ...] | None) -> Extraction:
+def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, loaded: Loaded | None = None) -> Extraction:
     """Extract blocks, or (None) logits, of the config's tracks by its network: in this process, or in shards by several.
 
     Shards are made where predict.jobs, .scheduler or .shard_tracks ask for them, or the output was begun so.
+
+    Args:
+        context: of the command.
+        config: names network, tracks and output.
+        blocks: that are stored; None: logits.
+        loaded: the network, where it is there already.
     """
     p, family = config.predict, context.family
     check_place(p.scheduler, p.workers, p.jobs)
-    loaded = load_network(context, config, classes=blocks is None)  # before hours of preparation
+    loaded = loaded or load_network(context, config, classes=blocks is None)  # before hours of preparation
+    settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
     found = context.find_tracks(("predict",), config=config)
     source, names = _tracks_to_extract(found)
     out = family.output_folder(config) if blocks is not None else family.output_folder(config) / "logits"
-    settings = settings_of(context, config, loaded)
-    if blocks is None:
-        settings = replace(settings, pool="none")
     if not any((p.jobs, p.scheduler, p.shard_tracks, Plan.size_of(out))):
         if blocks is None:
             return to_logits(loaded.network, source, out, settings, names=names)
@@ -65,8 +69,8 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None) ->
     return extract_in_shards(loaded.network, source, out, recipe, blocks=blocks, settings=settings, names=names, place=place)
 
 
-def settings_of(context: Context, config: Config, loaded: Loaded) -> ExtractionSettings:
-    """Return how the config has its tracks extracted."""
+def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
+    """Return how the config has its tracks extracted. pool: of a file per track."""
     p = config.predict
     return ExtractionSettings(
         model=context.family.section(config).arch,
@@ -76,7 +80,7 @@ def settings_of(context: Context, config: Config, loaded: Loaded) -> ExtractionS
         precision=loaded.precision,
         dtype=p.dtype,
         format=p.format,
-        pool=p.pool,
+        pool=pool,
     )
 
 

@@ -33,6 +33,7 @@ def report(context: Context) -> dict[str, float]:
     """
     config = context.config
     _check_folds(config)
+    _probe(context, context.family.sketch(config))  # layer and settings, refused before the training
     if config.report.folds:
         folder, study = context.folder, _folds_study(context)
     else:
@@ -57,6 +58,16 @@ def _check_folds(config: Config) -> None:
     if config.report.folds and config.ckpt_path is not None:
         raise ConfigError(
             "Every fold is pre-trained from the beginning, without its test tracks: ckpt_path does not go with report.folds. Leave one out."
+        )
+    windows = [
+        f"report.data.{part}_windows"
+        for part in ("train", "val", "test")
+        if getattr(config.report.data, f"{part}_windows") != "mean"
+    ]
+    unused = [*windows, *(["report.z_scored"] if config.report.z_scored else [])]
+    if config.report.folds and unused:
+        raise ConfigError(
+            f"Cross-validation takes one vector per track, once: leave {', '.join(unused)} at mean (report.z_scored at False), or report.folds at 0."
         )
     if config.report.folds and (str(config.trainer.devices), config.trainer.num_nodes) != ("1", 1):
         raise ConfigError(

@@ -28,14 +28,14 @@ def similar(context: Context) -> list[str]:
             "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
         )
     layer = layers[0]
-    done = extract(context, config, layers)
+    loaded = load_network(context, config)
+    done = extract(context, config, layers, loaded)
     collection = Collection.open(done.paths[layer], done.names, *context.family.tokens(config), p.center)
     left_out = [name_among(query, config.datamodule.audio_dir)]
     if not Path(query).is_file():
         found = collection.nearest(collection.vector(query), p.top, left_out)
         print_similar(query, found, p.center)
         return [name for name, _ in found]
-    loaded = load_network(context, config)
     tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded))
     found = collection.nearest(collection.of_tokens(tokens), p.top, left_out)
     print_similar(query, found, p.center)

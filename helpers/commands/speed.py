@@ -16,6 +16,7 @@ from models.encoder import AudioEncoder
 from ..families.base import RANDOM
 from ..runtime.devices import resolve_accelerator, resolve_precision
 from .context import Context
+from .networks import as_trained
 
 REPEATS = 5
 
@@ -32,7 +33,7 @@ class Speed:
 
 def model_speed_test(context: Context) -> dict[str, float]:
     """Speed of the config's network: windows per second, and how much faster than the music plays; inference and training."""
-    config = context.config
+    config = as_trained(context)
     device = "cuda" if resolve_accelerator(config.trainer.accelerator) == "gpu" else "cpu"
     net = context.family.network(config, None, context.seed, RANDOM).to(device)  # speed does not depend on weights
     rows = measure(net, config.datamodule.batch_size_test, config.datamodule.batch_size_train, config.trainer.precision)

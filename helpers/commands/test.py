@@ -20,7 +20,7 @@ def test(context: Context) -> dict[str, float]:
     weights = checkpoint or family.section(context.config).checkpoint
     config = family.like_checkpoint(context.config, weights)
     job = context.enter(("test",), Purpose.TEST, config)
-    truth = family.match_classes(weights, job.tracks.truths["test"])
+    truth = family.match_classes(config, checkpoint, job.tracks.truths["test"])
     found = replace(job.tracks, truths={**job.tracks.truths, "test": truth})
     net = family.network(config, truth.labels, job.seed)
     result = evaluate(

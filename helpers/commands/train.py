@@ -45,7 +45,7 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     data.setup("fit")
     n_validation = int(data.summary().get("tracks of val", 0))
     family.before_training(config, n_validation)
-    if is_first_process():
+    if is_first_process() and start is None:
         for split, what in (("train", "training"), ("val", "validation")):
             if split in found.truths:
                 warn_of_silence(data.split(split).reader.store, data.split(split).tracks, what)

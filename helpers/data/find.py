@@ -193,7 +193,7 @@ def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:
     if torn:
         n = len(set(truth.group or []))
         log.warning(
-            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. the command check_data lists them.",
+            "%s: %d of %d groups stand in several splits (%s): test scores may be too good. The command check_data lists them.",
             path, len(torn), n, listed(list(torn), 3),
         )  # fmt: skip
 

@@ -32,25 +32,35 @@ def examples(network: AudioEncoder, store: Path, truth: Groundtruth, mels: Path 
     rate = pictures.attrs["sample_rate"] / pictures.attrs["hop"]
     rows = [i for i, number in enumerate(match(truth.keys, tracks.names).numbers) if number >= 0][:count]
     for row in rows:
-        name = tracks.names[int(match([truth.keys[row]], tracks.names).numbers[0])]
+        number = int(match([truth.keys[row]], tracks.names).numbers[0])
+        name = tracks.names[number]
         mel = pictures.read(name)
         out.append(
-            Example(name, mel, len(mel) / rate, network.label_names, _hear(network, tracks, name), truth.row(row), TRAINED)
+            Example(
+                name,
+                mel,
+                len(mel) / rate,
+                network.label_names,
+                _mean_probabilities(network, tracks, number),
+                truth.row(row),
+                TRAINED,
+            )
         )
     return out
 
 
 @torch.no_grad()
-def _hear(network: AudioEncoder, tracks: TrackStore, name: str) -> np.ndarray:
+def _mean_probabilities(network: AudioEncoder, tracks: TrackStore, number: int, batch_size: int = 8) -> np.ndarray:
     """Return the mean probability [L] of each class over a stored track's windows, weighted by their valid frames."""
-    track = tracks.read(name)
-    track = samples_of(track, tracks) if track.ndim == 1 else track.astype(np.float32)
-    plan = WindowRule(network.window_length, network.window_length, "pad").plan(len(track))
-    windows = np.zeros((len(plan), network.window_length, *track.shape[1:]), np.float32)
-    for window, (start, stop) in zip(windows, plan):
-        window[: stop - start] = track[start:stop]
+    length = network.window_length
+    plan = WindowRule(length, length, "pad").plan(int(tracks.lengths[number]))
     network.eval()
-    probabilities = network.window_probabilities(network.from_stored(torch.from_numpy(windows).to(network.device)))
-    weights = (plan[:, 1] - plan[:, 0]) / (plan[:, 1] - plan[:, 0]).sum()
-    mean: np.ndarray = (weights[:, None] * probabilities.float().cpu().numpy()).sum(axis=0)
+    found = []
+    for part in np.array_split(plan, -(-len(plan) // batch_size)):
+        windows = tracks.read_windows(np.full(len(part), number), part[:, 0], part[:, 1], length)
+        windows = samples_of(windows, tracks) if windows.ndim == 2 else windows.astype(np.float32)
+        batch = network.from_stored(torch.from_numpy(windows).to(network.device))
+        found.append(network.window_probabilities(batch).float().cpu().numpy())
+    valid = plan[:, 1] - plan[:, 0]
+    mean: np.ndarray = (np.concatenate(found) * (valid / valid.sum())[:, None]).sum(axis=0)
     return mean

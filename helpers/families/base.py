@@ -25,7 +25,8 @@ from models.encoder import AudioEncoder
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.registry import family_of, get_card
-from models.weights.checkpoints import read_settings, weight_file
+from models.weights.cards import load_labels
+from models.weights.checkpoints import FAMILY, read_settings, weight_file
 from models.weights.locate import find_weights
 
 from ..runtime.devices import resolve_accelerator
@@ -175,7 +176,8 @@ class Family(abc.ABC):
         if path is None:
             return {}
         settings = read_settings(path)
-        found = family_of(path) if settings else self.name  # a file that says nothing is judged by who builds a network of it
+        # a file that says nothing is judged by who builds a network of it
+        found = settings.get(FAMILY) or (family_of(path) if settings else self.name)
         if found != self.name:
             raise WeightsError(
                 f"{path} holds a network of the family {found}, {self.name} is wanted: use the command file whose config has a section {found}."
@@ -207,12 +209,21 @@ class Family(abc.ABC):
             log.info("%s: %s.%s is %s, as the file says.", path, self.name, key, sizes[key])
         return replace(config, **{self.name: replace(section, **sizes)})
 
-    def match_classes(self, path: str | Path | None, truth: Groundtruth) -> Groundtruth:
-        """Return the groundtruth with its labels in the order of a checkpoint's classes.
+    def match_classes(self, config: Config, checkpoint: str | Path | None, truth: Groundtruth) -> Groundtruth:
+        """Return the groundtruth with its labels in the order of the classes of the network that is tested.
 
-        Raises ConfigError where the network in `path` was trained on other classes, naming up to five of them, or on none.
+        Args:
+            config: names the weights, where no checkpoint is given.
+            checkpoint: that is tested.
+            truth: of the test tracks.
+
+        Raises ConfigError where the network was trained on other classes, naming up to five of them, or on none.
         """
-        found = self.settings_of(path)
+        section = self.section(config)
+        path = checkpoint or section.checkpoint
+        found = dict(self.settings_of(path))
+        if not found and path is None and section.pretrained and (labels := get_card(section.arch).labels) is not None:
+            path, found = section.arch, {"labels": list(load_labels(labels))}
         if not found:
             return truth
         names = found.get("labels")

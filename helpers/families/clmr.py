@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.loading.batching import Batching
 from models.audio import find_audio
 from models.audio import load as load_audio
@@ -128,6 +129,12 @@ class Clmr(Family):
         return ContrastiveObjective(
             net, augmentation=augmentation, group=max(size, 2), projection_dim=c.projection_dim, temperature=c.temperature
         )
+
+    def match_classes(self, config: Config, checkpoint: str | Path | None, truth: Groundtruth) -> Groundtruth:
+        """See Family. A head of its own brings the classes; the encoder's file has none."""
+        if checkpoint is None and config.clmr.head_checkpoint is not None:
+            return truth
+        return super().match_classes(config, checkpoint, truth)
 
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """See Family."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from models.maest.stored import FEATURES
 
 from .base import OF_CONFIG, RANDOM, Config, Family, ProbeInputs, Purpose, Weights
 
+log = logging.getLogger(__name__)
 SIZES = ("input_f", "embed_dim", "depth", "num_heads", "distilled", "distilled_type")  # of a network, that its file says
 HOP_SECONDS = 256 / 16000  # of a mel frame
 DEFAULT_CLASSES = 400  # of the published archs: stands for "as many as the data has"
@@ -145,8 +147,10 @@ class Maest(Family):
             clip = round(frames * HOP_SECONDS, 1)
             data = replace(data, clip_length=int(clip) if clip == int(clip) else clip)
             maest = replace(maest, input_t=frames)
+            log.info("%s: windows are %g s long, as the file says.", path, data.clip_length)
         if predict.transformer_block == default.predict.transformer_block >= maest.depth:
             predict = replace(predict, transformer_block=maest.depth - 1)
+            log.info("The network has %d blocks: the last one, %d, stands for the default.", maest.depth, maest.depth - 1)
         return replace(config, maest=maest, datamodule=data, predict=predict)
 
     def check(self, config: Config, purpose: Purpose) -> None:

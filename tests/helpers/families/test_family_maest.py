@@ -94,16 +94,16 @@ def truth(*labels):
 
 
 def test_labels_in_another_order_are_put_in_the_checkpoints(own):
-    found = FAMILY.match_classes(own[1], truth("c", "a", "b"))
+    found = FAMILY.match_classes(config(own[1]), None, truth("c", "a", "b"))
     assert found.labels == ["a", "b", "c"]
     np.testing.assert_array_equal(found.matrix(), [[0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
 
 def test_other_labels_are_refused_naming_up_to_five(own):
     with pytest.raises(ConfigError, match="trained on 3 classes, the groundtruth has 3; only one of the two has 'c', 'x'"):
-        FAMILY.match_classes(own[1], truth("a", "b", "x"))
+        FAMILY.match_classes(config(own[1]), None, truth("a", "b", "x"))
     with pytest.raises(ConfigError, match="groundtruth has 9; only one of the two has 'q1', 'q2', 'q3', 'q4', 'q5' and 1 more"):
-        FAMILY.match_classes(own[1], truth("a", "b", "c", *(f"q{i}" for i in range(1, 7))))
+        FAMILY.match_classes(config(own[1]), None, truth("a", "b", "c", *(f"q{i}" for i in range(1, 7))))
 
 
 def test_the_published_block_counts_from_0_and_minus_1_is_what_stands_behind_the_last():
