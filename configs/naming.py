@@ -40,10 +40,15 @@ class Named:
 
 @dataclass(frozen=True)
 class Alias:
-    """A published or earlier spelling that stands for a key, and sets others with it. key: the key. also: dotted keys that it sets too."""
+    """A published or earlier spelling that stands for a key.
+
+    Attributes:
+        key: the key. also: dotted keys that it sets too. values: spelling of a value -> the key's value.
+    """
 
     key: str
     also: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Catalogue(dict[str, Named]):

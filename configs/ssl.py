@@ -88,6 +88,7 @@ class SslReport(Report):
 ALIASES: dict[str, str | Alias] = {
     "inference": "predict",
     "optimizer.schedule": "module.optimizer.schedule_mode",
+    "optimizer.name": Alias("module.optimizer.name", values={"adam": "auto"}),
     "optimizer.early_stopping": "trainer.early_stopping",
     "optimizer": "module.optimizer",
     "averaging.ema_decay": Alias("module.ema_decay", {"module.do_swa": True}),
@@ -105,12 +106,20 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
         families: with their sections and named configs.
         first: the family of a config that names none.
         demo: the named config of a bare command.
+
+    Raises:
+        ValueError: two families have a section or a named config of one name.
     """
     names = tuple(family.name for family in families)
     text = "family of the network, whose section of this config describes it"
     fields: list[tuple[str, type, object]] = [("family", str, opt(first, text, names, affects="network"))]
     fields += [(name, kind, section(kind)) for family in families for name, kind in family.sections.items()]
     common = {"module": Module, "datamodule": DataModule, "predict": SslPredict, "report": SslReport}
+    sections = [name for family in families for name in family.sections] + list(common)
+    if twice := sorted({name for name in sections if sections.count(name) > 1}):
+        raise ValueError(
+            f"Two parts of ex_ssl.py's config are named {', '.join(twice)}: each family's section needs a name of its own."
+        )
     fields += [(name, kind, section(kind)) for name, kind in common.items()]
     kind = make_dataclass(
         "ExSsl", fields, bases=(schema.Run,), namespace={"__doc__": "All of ex_ssl.py.", "__module__": __name__}
@@ -118,6 +127,7 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
     globals()["ExSsl"] = kind  # where pickle looks for it
     named = Catalogue()
     for family in families:
-        named.update(family.named)
+        for config in family.named.values():
+            named.put(config)
     commands = {family.name: family.commands for family in families}
     return Script("self_supervised", "ex_ssl.py", kind, named, ALIASES, demo, commands)

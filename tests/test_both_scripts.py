@@ -11,9 +11,11 @@ import pytest
 import configs
 import ex_maest
 import ex_ssl
-from configs.ssl import ALIASES
+from configs.naming import Catalogue, FamilyConfigs
+from configs.ssl import ALIASES, make_script
 from datasets.store import TrackStore
-from helpers.experiments.config_source import nested, translated
+from helpers.experiments.config_source import nested
+from helpers.utils.spellings import translated
 from helpers.utils.typed_config import flat
 from tests.sound import tune, write
 
@@ -152,13 +154,25 @@ def test_common_keys_have_one_name():
 
 def test_earlier_spellings_stay():
     given = {
-        "optimizer.lr": 1.0, "optimizer.schedule": "cosine", "optimizer.early_stopping": 3, "averaging.ema_decay": 0.9, "averaging.start_epoch": 2,
+        "optimizer.lr": 1.0, "optimizer.name": "adam",
+        "optimizer.schedule": "cosine", "optimizer.early_stopping": 3, "averaging.ema_decay": 0.9, "averaging.start_epoch": 2,
         "datamodule.half_overlap": True, "datamodule.epoch_len": 5, "datamodule.replace": True, "inference.top": 2,
     }  # fmt: skip
     found = translated(nested(given), ALIASES)
     assert set(found) == {"module", "trainer", "dataset", "datamodule", "predict"}
     assert flat(found) == {
-        "module.optimizer.lr": 1.0, "module.optimizer.schedule_mode": "cosine", "trainer.early_stopping": 3, "module.ema_decay": 0.9,
+        "module.optimizer.lr": 1.0, "module.optimizer.name": "auto",
+        "module.optimizer.schedule_mode": "cosine", "trainer.early_stopping": 3, "module.ema_decay": 0.9,
         "module.do_swa": True, "module.swa_epoch_start": 2, "dataset.half_overlapped_inference": True, "datamodule.sampler.epoch_len": 5,
         "datamodule.sampler.sampler_replace": True, "predict.top": 2,
     }  # fmt: skip
+
+
+def test_an_average_that_was_off_stays_off():
+    assert flat(translated(nested({"averaging.ema_decay": None}), ALIASES)) == {"module.ema_decay": None}
+
+
+def test_parts_of_one_name_are_refused():
+    family = FamilyConfigs("one", {"one": Catalogue}, Catalogue())
+    with pytest.raises(ValueError, match="named one: each family"):
+        make_script([family, family], first="one", demo="demo")

@@ -58,7 +58,7 @@ class Script(Protocol):
 
 def make_experiment(script: Script, doc: str) -> Experiment:
     """Return the experiment of a script, with its commands. doc: the script's own text."""
-    rules = ResumeRules(**script.resume_rules)
+    rules = ResumeRules(**script.resume_rules, aliases=script.aliases)
     ex = Experiment(
         script.name,
         script.schema,

@@ -9,7 +9,7 @@ import sacred
 
 from models.errors import ConfigError, nearest
 
-from .config_source import Aliases
+from ..utils.spellings import Aliases
 
 
 def without_options(experiment: sacred.Experiment, words: Sequence[str]) -> list[str]:

@@ -31,9 +31,10 @@ from models.errors import ConfigError, JobError
 from ..runtime.interrupts import Interrupted, answered_by, end_at_once
 from ..runtime.logs import root_logger
 from ..runtime.processes import is_first_process, on_failure
+from ..utils.spellings import Aliases, translated
 from ..utils.typed_config import check
 from .command_line import check_slips, spellings, without_options
-from .config_source import Aliases, DocumentedConfig, docs_of, nested, translated
+from .config_source import DocumentedConfig, docs_of, nested
 from .job import FOLDER_VARIABLE, SEED_VARIABLE, START_VARIABLE, note_folder, record_failures, record_for_the_first
 from .listing import NamedConfig, format_named_configs, in_colour, plain, terminal_width
 from .provenance import git_state, lock_state, packages, process_state

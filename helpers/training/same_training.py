@@ -10,6 +10,7 @@ from typing import Any
 
 from models.errors import ConfigError
 
+from ..utils.spellings import Aliases, renamed
 from ..utils.typed_config import flat
 from .resume import Saved
 
@@ -27,11 +28,13 @@ class ResumeRules:
         free: keys that are not compared.
         warned: keys that may differ, with a warning: results may then differ slightly from an unbroken run's.
         inputs: keys, free ones, that say where data and first weights lie. The data themselves are compared, and the weights are in the checkpoint.
+        aliases: earlier spellings of keys, by which runs of then are compared too.
     """
 
     free: frozenset[str] = frozenset()
     warned: frozenset[str] = frozenset()
     inputs: frozenset[str] = frozenset()
+    aliases: Aliases = field(default_factory=dict)
 
     def experiment_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the keys of a command's nested config, by their dotted names, that a resumed run is compared by."""
@@ -48,6 +51,7 @@ class ResumeRules:
 
     def changes(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """Return 'key was A, is B' of what differs: what would make it another training, and what is only warned of."""
+        before = renamed(before, self.aliases)
         refused: list[str] = []
         warned: list[str] = []
         for key in sorted(set(before) & set(now)):

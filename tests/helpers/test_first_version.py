@@ -6,16 +6,20 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from configs import EX_SSL
 from datasets.store import TrackStore
 from helpers.extraction.origin import origin_of
 from helpers.metrics.scores import SystemScores
 from helpers.training.resume import read_saved
+from helpers.training.same_training import ResumeRules
+from helpers.utils.typed_config import flat
 from models import load_model
 from models.weights.checkpoints import read_checkpoint, read_settings, read_state
 
@@ -87,6 +91,21 @@ def test_a_training_can_be_continued(first):
         assert (saved.epoch, saved.step) == (epoch, step)
         assert saved.experiment["seed"] == 1
         assert torch.load(saved.path, weights_only=True)["optimizer_states"]
+
+
+def test_settings_by_their_earlier_names_are_compared(first):
+    """A training of the first version goes on with what its settings are called now, and not with others."""
+    rules = ResumeRules(**EX_SSL.resume_rules, aliases=EX_SSL.aliases)
+    saved = read_saved(first / "runs/clmr/1/checkpoints/last.ckpt").experiment
+    words = {"clmr.channels": [8, 8, 16, 16, 16], "clmr.strides": [3, 3, 3], "datamodule.batch_size_train": 4, "seed": 1}
+    words |= {"module.optimizer.lr": 1e-3, "trainer.accelerator": "cpu", "trainer.precision": 32}
+    default = flat(asdict(EX_SSL.schema()))
+    now = {key: value for key, value in {**default, **words}.items() if key not in rules.free}
+    assert rules.changes(saved, now) == ([], [])
+    assert rules.changes(saved, now | {"module.optimizer.name": "sgd", "datamodule.sampler.epoch_len": 9})[0] == [
+        "datamodule.sampler.epoch_len was None, is 9",
+        "module.optimizer.name was 'auto', is 'sgd'",
+    ]
 
 
 @pytest.mark.parametrize(("store", "state", "tracks", "windows"), [("sealed", "sealed", 12, 100), ("unsealed", "parts", 5, 39)])
