@@ -37,7 +37,7 @@ def before(owner: object, name: str, number: int, act: Callable[..., object]) ->
 def prepare(what: str, number: int) -> None:
     import torch
 
-    import helpers.training.fit
+    import helpers.commands.train
     from helpers.experiments.run_folder import RunFolder
     from helpers.training.lightning_module import LitObjective
 
@@ -57,7 +57,7 @@ def prepare(what: str, number: int) -> None:
         "batch": (LitObjective, "training_step", lambda *_: die()),
         "validation": (LitObjective, "validation_step", lambda *_: die()),
         "write": (torch, "save", half),
-        "start": (helpers.training, "fit", lambda *_: die()),
+        "start": (helpers.commands.train, "fit", lambda *_: die()),
         "end": (RunFolder, "completed_event", lambda *_: die()),
         "term": (LitObjective, "training_step", lambda *_: os.kill(os.getpid(), signal.SIGTERM)),
         "term0": (LitObjective, "training_step", lambda *_: None if rank else os.kill(os.getpid(), signal.SIGTERM)),
