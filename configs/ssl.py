@@ -108,7 +108,7 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
         demo: the named config of a bare command.
 
     Raises:
-        ValueError: two families have a section or a named config of one name.
+        ValueError: two families have a section or a named config of one name; a named config is not of its family.
     """
     names = tuple(family.name for family in families)
     text = "family of the network, whose section of this config describes it"
@@ -128,6 +128,8 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
     named = Catalogue()
     for family in families:
         for config in family.named.values():
+            if config.values.get("family", first) != family.name:
+                raise ValueError(f"The named config {config.name} of the family {family.name} must set it: family={family.name}.")
             named.put(config)
     commands = {family.name: family.commands for family in families}
     return Script("self_supervised", "ex_ssl.py", kind, named, ALIASES, demo, commands)

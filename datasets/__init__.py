@@ -16,6 +16,11 @@ from __future__ import annotations
 import os
 import sys
 
+for _folder in os.environ.get("MAEST_DATASETS", "").split(os.pathsep):
+    if _folder and not os.path.isdir(_folder):
+        raise ValueError(
+            f"The environment variable MAEST_DATASETS names {_folder!r}, which is not a folder: correct it, or unset it."
+        )
 __path__ += [
     os.path.join(os.path.abspath(folder), "datasets")
     for folder in os.environ.get("MAEST_DATASETS", "").split(os.pathsep)

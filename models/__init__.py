@@ -13,6 +13,11 @@ import os
 
 from ._alias import install as _install
 
+for _folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep):
+    if _folder and not os.path.isdir(_folder):
+        raise ValueError(
+            f"The environment variable MAEST_FAMILIES names {_folder!r}, which is not a folder: correct it, or unset it."
+        )
 __path__ += [
     os.path.join(os.path.abspath(folder), "models")
     for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep)

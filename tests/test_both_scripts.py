@@ -11,7 +11,7 @@ import pytest
 import configs
 import ex_maest
 import ex_ssl
-from configs.naming import Catalogue, FamilyConfigs
+from configs.naming import Catalogue, FamilyConfigs, Named
 from configs.ssl import ALIASES, make_script
 from datasets.store import TrackStore
 from helpers.experiments.config_source import nested
@@ -176,3 +176,9 @@ def test_parts_of_one_name_are_refused():
     family = FamilyConfigs("one", {"one": Catalogue}, Catalogue())
     with pytest.raises(ValueError, match="named one: each family"):
         make_script([family, family], first="one", demo="demo")
+
+
+def test_a_named_config_of_another_family_is_refused():
+    named = Catalogue({"demo": Named("demo", {"family": "two"}, "A demo.")})
+    with pytest.raises(ValueError, match="demo of the family one must set it: family=one"):
+        make_script([FamilyConfigs("one", {"one": Catalogue}, named)], first="one", demo="demo")

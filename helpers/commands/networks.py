@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
-from ..families.base import Config
+from ..families.base import Config, Family
 from ..runtime.devices import resolve_accelerator
 from .context import Context
 
@@ -39,10 +40,29 @@ def load_network(context: Context, config: Config, classes: bool = False) -> Loa
     if classes:
         check_classes(context, config, net)
     device = resolve_accelerator(config.trainer.accelerator)
-    if weights is None:
-        log.warning("This network has RANDOM weights (pretrained=False, no checkpoint): a baseline, nothing else.")
+    warn_of_random(weights)
     precision = "32" if config.trainer.precision == "auto" and device == "cpu" else str(config.trainer.precision)
     return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or "RANDOM", precision)
+
+
+def warn_of_random(weights: str | None) -> None:
+    """Say that a network is untrained, where no weights are named."""
+    if weights is None:
+        log.warning("This network has RANDOM weights (pretrained=False, no checkpoint): a baseline, nothing else.")
+
+
+def check_trainable(family: Family, net: AudioEncoder, labels: Sequence[str]) -> None:
+    """Raise ConfigError for a network whose checkpoints could not be used: it names another family, or not the classes that it learns."""
+    if net.family != family.name:
+        raise ConfigError(
+            f"{type(net).__name__}.family is {net.family!r}, and the family's name is {family.name!r}: its checkpoints could not be "
+            "read again. The network must say the name of its family."
+        )
+    if labels and net.has_classes and len(net.label_names) != len(labels):
+        raise ConfigError(
+            f"{type(net).__name__}.label_names has {len(net.label_names)} names, and the data have {len(labels)} labels: no command "
+            "could say what its classes are. A network with has_classes names them."
+        )
 
 
 def check_classes(context: Context, config: Config, net: AudioEncoder) -> None:

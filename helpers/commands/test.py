@@ -11,6 +11,7 @@ from ..training.fit import evaluate
 from .context import Context
 from .continuing import tested_checkpoint
 from .loading import make_data_module
+from .networks import warn_of_random
 
 
 def test(context: Context) -> dict[str, float]:
@@ -23,6 +24,8 @@ def test(context: Context) -> dict[str, float]:
     truth = family.match_classes(config, checkpoint, job.tracks.truths["test"])
     found = replace(job.tracks, truths={**job.tracks.truths, "test": truth})
     net = family.network(config, truth.labels, job.seed)
+    if checkpoint is None:
+        warn_of_random(family.weights_name(config))
     result = evaluate(
         family.objective(config, net),
         make_data_module(family, config, net, found, job.seed),

@@ -18,6 +18,7 @@ from ..training.same_training import BATCH, DATA, TrainingIdentity
 from ..training.settings import TrainingSettings
 from .context import Context
 from .loading import make_data_module
+from .networks import check_trainable
 
 
 def main(context: Context) -> dict[str, float]:
@@ -40,7 +41,9 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
         prefix: of the metrics' names.
     """
     family, config, seed = context.family, context.config, context.seed
-    net = family.network(config, found.truths["train"].labels or None, seed)
+    labels = found.truths["train"].labels
+    net = family.network(config, labels or None, seed)
+    check_trainable(family, net, labels)
     data = make_data_module(family, config, net, found, seed)
     data.setup("fit")
     n_validation = int(data.summary().get("tracks of val", 0))

@@ -21,6 +21,9 @@ def get_family(name: str) -> Family:
     from models.registry import FAMILIES  # at first use: it imports torch
 
     if name not in FAMILIES:
-        raise ConfigError(f"There is no family '{name}'; there are {', '.join(FAMILIES)}.{nearest(name, FAMILIES)}")
+        raise ConfigError(
+            f"There is no family '{name}'; there are {', '.join(FAMILIES)}.{nearest(name, FAMILIES)} A family is a "
+            f"folder models/{name}/ with archs.py, in the checkout or in a folder that MAEST_FAMILIES names."
+        )
     found: Family = importlib.import_module(f".{name}", __package__).FAMILY
     return found

@@ -84,7 +84,11 @@ class Family(abc.ABC):
 
     # ---- what it needs
     def section(self, config: Config) -> Any:
-        """The family's section of a config."""
+        """The family's section of a config. Raises ConfigError where the config has none."""
+        if not hasattr(config, self.name):
+            raise ConfigError(
+                f"The family's name is {self.name}, and this config has no section of that name (configs/{self.name}.py)."
+            )
         return getattr(config, self.name)
 
     @abc.abstractmethod
