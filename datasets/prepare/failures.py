@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from ..utils.files import write_whole
+from ..utils.spreadsheet import plain_cell, safe_cell
 
 log = logging.getLogger(__name__)
 FAILED_FILE = "failed.csv"
@@ -69,7 +70,7 @@ class Failures:
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(HEADER)
-        table.writerows([name, *self._rows[name]] for name in sorted(self._rows))
+        table.writerows([safe_cell(name), *map(safe_cell, self._rows[name])] for name in sorted(self._rows))
         write_whole(self.table, text.getvalue())
 
 
@@ -87,4 +88,4 @@ def _read(table: Path) -> dict[str, list[str]]:
         return {}
     if not rows or rows[0] != HEADER:
         return {}
-    return {row[0]: row[1:] for row in rows[1:] if len(row) == len(HEADER)}
+    return {plain_cell(row[0]): [plain_cell(cell) for cell in row[1:]] for row in rows[1:] if len(row) == len(HEADER)}

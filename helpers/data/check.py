@@ -20,6 +20,7 @@ from datasets.groundtruth.tables import line_numbers
 from datasets.prepare.failures import failed_before
 from datasets.store.track_store import TrackStore
 from datasets.utils.files import atomic
+from datasets.utils.spreadsheet import safe_cell
 from models.audio import find_audio
 from models.errors import ConfigError, GroundtruthError, StoreError
 
@@ -142,6 +143,10 @@ def _refuse_to_overwrite(out: Path, table: Path) -> None:
         raise ConfigError(f"{out} holds the report of another table, {of}: choose another check.out, or remove that folder.")
 
 
+def _safe(cell: object) -> object:
+    return safe_cell(cell) if isinstance(cell, str) else cell
+
+
 def _write(checked: Checked, source: Path, table: Path) -> None:
     found, out = checked.findings, checked.folder
     text = io.StringIO()
@@ -149,7 +154,7 @@ def _write(checked: Checked, source: Path, table: Path) -> None:
     lines.writerow(["path", "problem", "detail", "line"])
     located = found.located()
     of_row = line_numbers(table) if located and table.suffix.lower() in TABLES else None
-    lines.writerows([*line, "" if of_row is None or row is None else of_row[row]] for row, line in located)
+    lines.writerows([*map(_safe, line), "" if of_row is None or row is None else of_row[row]] for row, line in located)
     about = {"audio": str(source), "table": str(table.resolve()), **checked.counts(), "labels": _labels(found.table)}
     about["labels_kept"] = {} if checked.cleaned is None else _labels(checked.cleaned)
     about |= {what: dict(counts) for what, counts in formats(found).items()}

@@ -26,6 +26,7 @@ from sacred.run import Run
 from sacred.stdout_capturing import CapturedStdout
 from sacred.utils import SacredError, apply_backspaces_and_linefeeds
 
+from datasets.utils.terminal import visible
 from models.errors import ConfigError, JobError
 
 from ..runtime.interrupts import Interrupted, answered_by, end_at_once
@@ -58,7 +59,7 @@ class CommandError(SacredError, ValueError):
     """An error whose sentence says all: shown without a traceback."""
 
     def __init__(self, message: str):
-        super().__init__(message, print_traceback=False)
+        super().__init__(visible(message), print_traceback=False)
 
 
 CommandError.__module__ = "builtins"  # Sacred prints the class by its full path: "CommandError: ..." says enough
