@@ -160,6 +160,11 @@ class StoreWriter:
         """
         if self._part < 0:
             raise StoreError(f"The writer of {self.path} is closed.")
+        if not (os.fstat(self._journal).st_nlink and os.fstat(self._part).st_nlink):
+            raise StoreError(
+                f"{self.path} was removed while it was written: of its {len(self)} tracks nothing is kept. Start the command again, and leave its "
+                "folder alone."
+            )
         data = self._checked(name, array)
         raw = data.reshape(-1).view(np.uint8).data
         crc = zlib.crc32(raw, files.track_crc(name))

@@ -1,4 +1,4 @@
-"""Stores that lie: bytes changed anywhere, and headers, journals and indices that claim what cannot be. Right content, or a StoreError; never more."""
+"""Stores that lie: bytes changed anywhere, headers, journals and indices that claim what cannot be. Right content, or a StoreError; never more."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ def copied(stores, kind):
     return folder
 
 
+def refused(error):
+    assert len(str(error)) < 1500
+    assert "\n" not in str(error)
+
+
 def outcome(folder, resume=True):
     """Read all, check it, and go on writing; whatever is refused is a StoreError on one line."""
     try:
@@ -52,8 +57,7 @@ def outcome(folder, resume=True):
         store.verify()
         assert set(store.names) <= set(TRACKS) or len(store.names) <= len(TRACKS)
     except StoreError as error:
-        assert len(str(error)) < 1500
-        assert "\n" not in str(error)
+        refused(error)
     if not resume:
         return
     try:
@@ -63,7 +67,7 @@ def outcome(folder, resume=True):
                     writer.append(name, array)
             writer.seal()
     except StoreError as error:
-        assert len(str(error)) < 1500
+        refused(error)
         return
     done = TrackStore.open(folder / "x.h5")
     done.verify()
@@ -182,6 +186,14 @@ def test_arrays_that_lie(tmp_path_factory, data):
     try:
         path = import_files(folder, folder / "out.h5", {}, suffix=".embeddings.npy")
     except StoreError as error:
-        assert "\n" not in str(error)
+        refused(error)
     else:
         assert len(TrackStore.open(path)) == 1
+
+
+def test_a_store_that_is_removed_while_it_is_written_says_so(tmp_path):
+    with TrackStore.create(tmp_path / "gone" / "x.h5", (2,), "float32", {}) as writer:
+        writer.append("a", np.ones((1, 2), np.float32))
+        shutil.rmtree(tmp_path / "gone")
+        with pytest.raises(StoreError, match="removed while it was written"):
+            writer.append("b", np.ones((1, 2), np.float32))
