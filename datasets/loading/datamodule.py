@@ -218,7 +218,9 @@ class TrackDataModule(pl.LightningDataModule):
         if self._draws is None:  # once, though Lightning may ask for the loader before every epoch
             split, how = self.split("train"), self.batching
             truth = split.truth
-            if len(split.index) < len(truth):  # labels are counted over the tracks that are there: what is drawn decides the weights
+            if len(split.index) < len(
+                truth
+            ):  # labels are counted over the tracks that are there: what is drawn decides the weights
                 truth = truth.subset(split.index)
             uniform = how.draw == "uniform"
             weights = np.ones(len(truth)) if uniform else sample_weights(truth, how.sample_weight_offset, how.sample_weight_sum)

@@ -57,7 +57,9 @@ def docs_of(schema: type, prefix: str = "") -> dict[str, str]:
             out |= docs_of(type(value), f"{key}.")
         else:
             choices = f.metadata.get("choices")
-            out[key] = f.metadata["doc"] + (f" ({' | '.join(map(str, choices))})" if choices and len(choices) > 1 else "")
+            out[key] = f.metadata["doc"] + (
+                f" ({' | '.join(dict.fromkeys(map(str, choices)))})" if choices and len(choices) > 1 else ""
+            )
     return out
 
 
