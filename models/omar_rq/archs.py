@@ -1,4 +1,4 @@
-"""OMAR-RQ's published weights by name, and `build`, which makes networks of them.
+"""OMAR-RQ's published weights by name: their cards, sizes, and what they were trained to predict.
 
 Sources: the README of the repository (scores, input, rate) and its configurations (sizes); each model's own config.gin decides when its weights
 are loaded. The weights are CC BY-NC-SA 4.0: non-commercial.
@@ -6,17 +6,11 @@ are loaded. The weights are CC BY-NC-SA 4.0: non-commercial.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ConfigError
-from ..weights.cards import ModelCard, get_card, register
-from ..weights.locate import find_weights
-from .network import OmarRQ
+from ..weights.cards import ModelCard, register
 
-log = logging.getLogger(__name__)
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial)"
 TASKS = ("tagging mAP", "difficulty MSE", "pitch accuracy", "chord accuracy", "beat F1", "structure accuracy")
 MEL_16: Mapping[str, Any] = {"name": "MelSpectrogram", "sr": 16000, "hop_len": 256, "patch_size": [96, 4]}
@@ -44,7 +38,13 @@ ARCHS: dict[str, dict[str, Any]] = {
     "omar-rq-multifeature-25hz-fsq": published(waveform(960)),
     "omar-rq-base-freesound-small": published(MEL_16, small=True),
 }
-MEL_24: Mapping[str, Any] = {"name": "MelSpectrogram", "sr": 24000, "hop_len": 320, "norm_mean": 1.860820794608335, "norm_std": 1.2249547514586288}
+MEL_24: Mapping[str, Any] = {
+    "name": "MelSpectrogram",
+    "sr": 24000,
+    "hop_len": 320,
+    "norm_mean": 1.860820794608335,
+    "norm_std": 1.2249547514586288,
+}
 CQT_24: Mapping[str, Any] = {"name": "CQT", "sr": 24000, "hop_len": 320, "n_bins": 188}
 ENCODEC: Mapping[str, Any] = {"name": "EnCodec"}
 _FSQ = {"quantizer_type": "finite_scalar_quantizer", "codebook_size": 7776, "levels": (6, 6, 6, 6, 6), "num_codebooks": 2}
@@ -98,35 +98,3 @@ def _add(name: str) -> None:
 
 for _name in ARCHS:
     _add(_name)
-
-
-def build(
-    name: str = "omar-rq-base",
-    pretrained: bool = True,
-    checkpoint: str | Path | None = None,
-    averaged: bool = True,
-    labels: Sequence[str] | None = None,
-    out_dim: int | None = None,
-    **settings: Any,
-) -> OmarRQ:
-    """An OmarRQ by its published name, or from files.
-
-    pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). checkpoint: a weight file or folder in their place.
-    averaged: of an own training checkpoint the averaged weights, where there are any. labels, out_dim: of a fresh head, for random weights.
-    settings: of OmarRQ, for random weights; the size of loaded ones is the file's.
-
-    Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
-    """
-    from .loading import load  # it reads files of these names
-
-    card = get_card(name, "omar_rq")
-    if checkpoint is None and not pretrained:
-        return OmarRQ(**{**ARCHS[card.name], **settings}, out_dim=out_dim, labels=labels)
-    path = find_weights(card) if checkpoint is None else Path(checkpoint)
-    model = load(path, averaged=averaged)
-    if out_dim is not None and model.out_dim != out_dim:
-        raise ConfigError(f"{path} has {model.out_dim or 'no'} classes, {out_dim} were asked for: train a probe (ex_tl.py).")
-    if checkpoint is None:
-        model.card = card
-    log.info("Weights: %s%s.", path, f" ({card.licence})" if checkpoint is None else "")
-    return model

@@ -22,7 +22,7 @@ def chunk_offsets(
 
     Raises ConfigError for lengths and shares that make no chunks.
     """
-    if num_samples < 1 or sr < 1 or not n_seconds > 0 or not 0 <= overlap < 1 or not 0 <= last_chunk_ratio:
+    if num_samples < 1 or sr < 1 or not n_seconds > 0 or not 0 <= overlap < 1 or not last_chunk_ratio >= 0:
         raise ConfigError(
             "Chunks have a length above 0, an overlap in [0, 1) and a last_chunk_ratio of 0 or more, of a recording with samples; got "
             f"{num_samples} samples at {sr} Hz, {n_seconds} s, {overlap} and {last_chunk_ratio}."
@@ -37,9 +37,7 @@ def chunk_offsets(
     return offsets
 
 
-def aggregate_embeddings(
-    emb: Tensor, layers: Layers = "mean", granularity: Granularity = "chunk", time: Time = "mean"
-) -> Tensor:
+def aggregate_embeddings(emb: Tensor, layers: Layers = "mean", granularity: Granularity = "chunk", time: Time = "mean") -> Tensor:
     """Join embeddings [L, N chunks, T, C]: over layers, then per frame [N * T, D], per chunk [N, D] or per clip [1, D]; D is C, or L * C of "concat".
 
     layers: "none" takes embeddings of one layer. time: over a chunk's frames, and of a clip over all frames.

@@ -24,7 +24,7 @@ _EPS = 6.1e-5
 
 
 def deepnorm_scales(depth: int) -> tuple[float, float]:
-    """alpha (residual) and beta (initial weights) of so many blocks: (2 depth)^(1/4) and (8 depth)^(-1/4) / 12."""
+    """Alpha (residual) and beta (initial weights) of so many blocks: (2 depth)^(1/4) and (8 depth)^(-1/4) / 12."""
     return (2 * depth) ** 0.25, (8 * depth) ** -0.25 / 12
 
 
@@ -134,7 +134,7 @@ class ConformerBlock(nn.Module):
     def scale_initial_weights(self, beta: float) -> None:
         """DeepNorm's smaller start: both feed-forwards, the values and the projection of the attention, times beta."""
         dim = self.attention.proj.in_features
-        feeds = [feed.module[i].weight for feed in (self.ff1, self.ff2) for i in (1, 4)]
+        feeds = [linear.weight for feed in (self.ff1, self.ff2) for linear in feed.module if isinstance(linear, nn.Linear)]
         for weight in (*feeds, self.attention.qkv.weight[2 * dim :], self.attention.proj.weight):
             weight.mul_(beta)
 
@@ -172,7 +172,7 @@ class Conformer(nn.Module):
         patch_size: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if min(embed_dim, depth, num_heads) < 1 or embed_dim % num_heads or (embed_dim // num_heads) % 2 and use_rope:
+        if min(embed_dim, depth, num_heads) < 1 or embed_dim % num_heads or ((embed_dim // num_heads) % 2 and use_rope):
             raise ConfigError(
                 f"A conformer of width {embed_dim}, {depth} blocks and {num_heads} heads is impossible: the width is divided among the heads, and "
                 "each has an even share (for rotary positions)."

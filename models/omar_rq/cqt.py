@@ -75,7 +75,7 @@ class CQT(Representation):
         n_bins: int = 188,
         f_min: float = 32.703,
         magnitude: bool = True,
-        logC: bool = True,  # noqa: N803 (published name)
+        logC: bool = True,
         norm_mean: float | None = 5.175809567648937,
         norm_std: float | None = 1.9251926999183888,
         patch_size: Sequence[int] | None = None,

@@ -20,7 +20,7 @@ from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
 from ..weights.locate import WEIGHTS_VARIABLE, weight_folders
 from .representations import Draws, Representation
-from .resampling import resample
+from .resampling import resample, resampled_length
 
 ensure_torchvision()  # before transformers is imported anywhere, by a user too
 log = logging.getLogger(__name__)
@@ -85,7 +85,9 @@ def _statistics(norm_type: str, stats_path: str | Path | None) -> tuple[Any, Any
             log.warning("EnCodec.stats_path %s is not here: the published statistics are taken.", stats_path)
         return MEAN, STD
     if not there:
-        raise ConfigError(f"EnCodec.norm_type dimensionwise needs its statistics: {stats_path} is not there (EnCodec.stats_path).")
+        raise ConfigError(
+            f"EnCodec.norm_type dimensionwise needs its statistics: {stats_path} is not there (EnCodec.stats_path)."
+        )
     names = ("mean", "std") if norm_type == "global" else ("mean_dims", "std_dims")
     try:
         content = json.loads(Path(str(stats_path)).read_text(encoding="utf-8"))
@@ -117,9 +119,7 @@ class EnCodec(Representation):
     ) -> None:
         self.rows_mean, self.rows_std = _statistics(norm_type, stats_path)
         one = norm_type == "global"
-        super().__init__(
-            RATE, HOP, ROWS, patch_size, self.rows_mean if one else None, self.rows_std if one else None
-        )
+        super().__init__(RATE, HOP, ROWS, patch_size, self.rows_mean if one else None, self.rows_std if one else None)
         self.orig_sr = int(orig_sr)
         self.encoder = load_encoder(find_encodec(weights_path))
 
@@ -130,7 +130,7 @@ class EnCodec(Representation):
 
     def n_frames(self, n_samples: int) -> int:
         """ceil(N / 320) at 24 kHz."""
-        return -(-(-(-n_samples * RATE // self.orig_sr)) // HOP)
+        return resampled_length(resampled_length(n_samples, self.orig_sr, RATE), HOP, 1)
 
     @torch.no_grad()
     def features(self, wave: Tensor, draws: Draws | None) -> Tensor:

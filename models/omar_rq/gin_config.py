@@ -94,7 +94,7 @@ def _statements(text: str, source: str) -> Iterator[tuple[int, str]]:
     while at < len(lines):
         first, statement = at + 1, ""
         while True:
-            line, depth = _uncommented(lines[at])
+            line, _ = _uncommented(lines[at])
             at += 1
             continued = line.endswith("\\")
             statement = f"{statement} {line.rstrip(chr(92)).strip()}".strip()

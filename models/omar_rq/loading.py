@@ -1,4 +1,4 @@
-"""OMAR-RQ's weight files and folders: `get_model` as published, and `load` of whatever holds a network.
+"""OMAR-RQ's weight files and folders: `get_model` as published, `build` by a card's name, and `load` of whatever holds a network.
 
 Forms: a folder of config.gin and weights (flat, or a Lightning checkpoint of a training, .ckpt or .safetensors), a weight file with its config.gin
 beside it, this suite's checkpoints and exports, which say themselves what they hold.
@@ -19,7 +19,7 @@ from ..weights import downloads
 from ..weights.cards import get_card, has_card
 from ..weights.checkpoints import AVERAGED, RAW, network_settings, read_checkpoint
 from ..weights.locate import find_weights
-from .archs import FILES
+from .archs import ARCHS, FILES
 from .gin_config import read_gin
 from .network import OmarRQ
 from .settings import OmarSettings, settings_of
@@ -113,6 +113,36 @@ def load(path: str | Path, averaged: bool = True, **settings: Any) -> OmarRQ:
     return model.eval()
 
 
+def build(
+    name: str = "omar-rq-base",
+    pretrained: bool = True,
+    checkpoint: str | Path | None = None,
+    averaged: bool = True,
+    labels: Sequence[str] | None = None,
+    out_dim: int | None = None,
+    **settings: Any,
+) -> OmarRQ:
+    """An OmarRQ by its published name, or from files.
+
+    pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). checkpoint: a weight file or folder in their place.
+    averaged: of an own training checkpoint the averaged weights, where there are any. labels, out_dim: of a fresh head, for random weights.
+    settings: of OmarRQ, for random weights; the size of loaded ones is the file's.
+
+    Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
+    """
+    card = get_card(name, "omar_rq")
+    if checkpoint is None and not pretrained:
+        return OmarRQ(**{**ARCHS[card.name], **settings}, out_dim=out_dim, labels=labels)
+    path = find_weights(card) if checkpoint is None else Path(checkpoint)
+    model = load(path, averaged=averaged)
+    if out_dim is not None and model.out_dim != out_dim:
+        raise ConfigError(f"{path} has {model.out_dim or 'no'} classes, {out_dim} were asked for: train a probe (ex_tl.py).")
+    if checkpoint is None:
+        model.card = card
+    log.info("Weights: %s%s.", path, f" ({card.licence})" if checkpoint is None else "")
+    return model
+
+
 def _folder(model_id: str, revision: str | None, cache_dir: str | Path | None, token: str | None) -> Path:
     """The folder that a model id means: itself, one on this machine, or the hub's."""
     if Path(model_id).is_dir():
@@ -151,9 +181,7 @@ def _weights_beside(config: Path, named: str | None) -> Path:
 
 
 def _from_settings(settings: OmarSettings, with_targets: bool) -> OmarRQ:
-    frames = settings.training.get("AudioDataset", {})
-    seconds = frames["num_frames"] / frames["orig_freq"] if {"num_frames", "orig_freq"} <= set(frames) else 30.0
-    arguments: dict[str, Any] = {**settings.conformer, "input": settings.input, "max_seconds": seconds}
+    arguments: dict[str, Any] = {**settings.conformer, "input": settings.input, "max_seconds": settings.seconds}
     if with_targets:
         return OmarRQWithTargets(settings.targets, settings.masking, **arguments)
     return OmarRQ(**arguments)
@@ -193,7 +221,9 @@ def _load_strictly(model: OmarRQ, state: State, source: str, prefixes: tuple[str
         f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
     ]
     if missing or unknown or shapes:
-        said = [f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names]
+        said = [
+            f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
+        ]
         raise WeightsError(f"The weights of {source} do not fit this OMAR-RQ: {'; '.join(said)}.")
     model.load_state_dict(state, strict=False)
 

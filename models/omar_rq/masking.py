@@ -44,7 +44,8 @@ def mask_patches(
 ) -> tuple[Tensor, Tensor]:
     """Mask a batch [B, T, P] by one generator, drawn from in the published order: spans, then noise.
 
-    window: patches of a span. prob: that a span is masked. noise: 0.1 x standard normal numbers, or the clip's own patches in one order for all clips.
+    window: patches of a span. prob: that a span is masked. noise: 0.1 x standard normal numbers, or the clip's own patches in one order
+        for all clips.
     generator: on the CPU; None: torch's own.
 
     Returns: the patches with masked ones replaced, and the mask [B, T] bool. Raises ConfigError for an unknown noise.

@@ -35,7 +35,7 @@ class OmarRQ(AudioEncoder):
             the Conformer.
         input: settings of the input representation: its class under "name" (MelSpectrogram, CQT, Waveform, EnCodec), and its arguments.
         max_seconds: length of the clips that it was trained on.
-        audio_rate: Hz of the audio that it is given, resampled to the input's; None: the input's. 16 000 is the band that the published 24 kHz networks
+        audio_rate: Hz of the audio that it is given, resampled to the input's; None: the input's. 16 000: what the published 24 kHz networks
             were trained on.
         out_dim: classes of a linear head on the mean of the last layer; None: no head. labels: their names. exclusive: one class per recording.
 
@@ -66,7 +66,7 @@ class OmarRQ(AudioEncoder):
         exclusive: bool = False,
     ) -> None:
         super().__init__()
-        conformer = {
+        conformer: dict[str, Any] = {
             "embed_dim": embed_dim,
             "depth": depth,
             "num_heads": num_heads,

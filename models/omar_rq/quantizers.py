@@ -67,9 +67,7 @@ class FiniteScalarQuantizer(nn.Module):
     preserve_symmetry: levels evenly from -1 to 1, as published; else FSQ's first formula. seed: of the projection.
     """
 
-    def __init__(
-        self, levels: Sequence[int], dim: int | None = None, preserve_symmetry: bool = True, seed: int = 0
-    ) -> None:
+    def __init__(self, levels: Sequence[int], dim: int | None = None, preserve_symmetry: bool = True, seed: int = 0) -> None:
         super().__init__()
         self.levels = [int(level) for level in levels]
         if not self.levels or min(self.levels) < 2:
@@ -77,14 +75,12 @@ class FiniteScalarQuantizer(nn.Module):
         self.codebook_size, self.preserve_symmetry = math.prod(self.levels), bool(preserve_symmetry)
         inner = len(self.levels)
         dim = inner if dim is None else int(dim)
-        if dim != inner:
-            self.project_in, self.project_out = self._projections(dim, inner, seed)
-        else:
-            self.project_in = self.project_out = None
+        pair = (None, None) if dim == inner else self._projections(dim, inner, seed)
+        self.project_in, self.project_out = pair
         self.requires_grad_(False)
 
     @staticmethod
-    def _projections(dim: int, inner: int, seed: int) -> tuple[nn.Linear, nn.Linear]:
+    def _projections(dim: int, inner: int, seed: int) -> tuple[nn.Linear | None, nn.Linear | None]:
         """In and out; their numbers are those that the published order of draws gives."""
         generator = _generator(seed)
         linears = []

@@ -18,14 +18,19 @@ from .quantizers import FiniteScalarQuantizer, RandomProjectionQuantizer
 from .representations import MelSpectrogram, Representation, Waveform
 
 log = logging.getLogger(__name__)
-REPRESENTATIONS: dict[str, type[Representation]] = {
-    kind.__name__: kind for kind in (MelSpectrogram, CQT, Waveform, EnCodec)
-}
+REPRESENTATIONS: dict[str, type[Representation]] = {kind.__name__: kind for kind in (MelSpectrogram, CQT, Waveform, EnCodec)}
 RANDOM_CODEBOOK, FSQ = "random_codebook", "finite_scalar_quantizer"
 NAME = "name"  # of a representation's settings: its class
 _PLACED = ("weights_path", "stats_path")  # of a cluster's files
 # bindings of a training that say nothing of the network: read as they are, by whoever trains
-TRAINING = ("AudioDataset", "AudioDataModule", "DiscotubeAudioDataModule", "CosineAnnealingCallback", "train", "build_dev_datamodule")
+TRAINING = (
+    "AudioDataset",
+    "AudioDataModule",
+    "DiscotubeAudioDataModule",
+    "CosineAnnealingCallback",
+    "train",
+    "build_dev_datamodule",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,9 @@ class Masking:
     def __post_init__(self) -> None:
         check_noise(self.masking_noise_type)
         if self.num_codebooks < 1 or self.codebook_size < 2:
-            raise ConfigError(f"num_codebooks and codebook_size are 1 and 2 or more; got {self.num_codebooks}, {self.codebook_size}.")
+            raise ConfigError(
+                f"num_codebooks and codebook_size are 1 and 2 or more; got {self.num_codebooks}, {self.codebook_size}."
+            )
         if not 0 < self.mask_prob < 1 or not self.mask_seconds > 0:
             raise ConfigError(
                 f"mask_prob lies between 0 and 1 and mask_seconds above 0; got {self.mask_prob} and {self.mask_seconds}."
@@ -78,9 +85,7 @@ class Masking:
         """Return one codebook's quantiser of patches of so many numbers."""
         if self.quantizer_type == FSQ:
             return FiniteScalarQuantizer(self.levels, patch_dim, self.preserve_symmetry, self.seed + codebook)
-        return RandomProjectionQuantizer(
-            patch_dim, self.codebook_dim, self.codebook_size, self.seed + codebook, self.diff_input
-        )
+        return RandomProjectionQuantizer(patch_dim, self.codebook_dim, self.codebook_size, self.seed + codebook, self.diff_input)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,14 @@ class OmarSettings:
     checkpoint: str | None = None
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
+    @property
+    def seconds(self) -> float:
+        """Length of the clips of its training; 30 where the file does not say."""
+        frames = self.training.get("AudioDataset", {})
+        if not {"num_frames", "orig_freq"} <= set(frames):
+            return 30.0
+        return float(frames["num_frames"] / frames["orig_freq"])
+
 
 def make_representation(settings: Mapping[str, Any]) -> Representation:
     """Return the representation of `settings`: its class under "name", and its arguments. Raises ConfigError for what it has not."""
@@ -118,8 +131,9 @@ def settings_of(config: GinConfig) -> OmarSettings:
     build = config.of("build_module")
     said = build.get("representation")
     listed = isinstance(said, (list, tuple))
-    references = list(said) if listed else [said]
-    if not references or not all(isinstance(one, Reference) for one in references):
+    found = list(said) if isinstance(said, (list, tuple)) else [said]
+    references = [one for one in found if isinstance(one, Reference)]
+    if not references or len(references) < len(found):
         raise ConfigError(
             f"{config.source} binds no build_module.representation: one @Class or a list of them is wanted "
             f"({', '.join(REPRESENTATIONS)})."
@@ -135,7 +149,9 @@ def settings_of(config: GinConfig) -> OmarSettings:
     conformer = config.of("Conformer")
     _check_arguments("Conformer", Conformer, conformer, config.source)
     if lacking := [key for key in ("embed_dim", "depth", "num_heads") if key not in conformer]:
-        raise ConfigError(f"{config.source} does not bind Conformer.{', Conformer.'.join(lacking)}: the network's size is not known.")
+        raise ConfigError(
+            f"{config.source} does not bind Conformer.{', Conformer.'.join(lacking)}: the network's size is not known."
+        )
     if (kernel := conformer.get("conv_kernel_size", KERNEL)) != KERNEL:
         log.info("%s: Conformer.conv_kernel_size is %s and has no effect: the networks have %d.", config.source, kernel, KERNEL)
     fsq = {key: value for key, value in config.of("FiniteScalarQuantizer").items() if key in ("levels", "preserve_symmetry")}

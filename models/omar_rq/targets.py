@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from .network import OmarRQ
-from .representations import patches_of
+from .representations import Representation
 from .settings import Masking, make_representation
 
 MOST_APART = 2  # patches that targets may differ in length
@@ -36,10 +36,13 @@ def make_targets(targets: Sequence[Mapping[str, Any]], masking: Masking) -> tupl
 def check_rates(net: OmarRQ, representations: nn.ModuleList) -> None:
     """Raise ConfigError for targets whose patches are not as long as the input's, or that read another rate."""
     for one in representations:
+        assert isinstance(one, Representation)
         rate = getattr(one, "orig_sr", one.sr)
         if rate != net.representation.sr:
-            raise ConfigError(f"The target {type(one).__name__} reads {rate} Hz, the input {net.representation.sr} Hz: give both one rate.")
-        if abs(one.rate - net.embedding_rate) > 1e-6 * net.embedding_rate:  # type: ignore[operator]
+            raise ConfigError(
+                f"The target {type(one).__name__} reads {rate} Hz, the input {net.representation.sr} Hz: give both one rate."
+            )
+        if abs(one.rate - net.embedding_rate) > 1e-6 * net.embedding_rate:
             raise ConfigError(
                 f"The target {type(one).__name__} has {one.rate:g} patches/s, the input {net.embedding_rate:g}: change its patch_size."
             )
@@ -51,10 +54,12 @@ def target_tokens(representations: nn.ModuleList, quantizers: nn.ModuleList, wav
 
     Raises ConfigError for targets that differ by more than 2 patches in length.
     """
-    found = [
-        torch.stack([quantize(patches) for quantize in books], dim=-1)  # type: ignore[union-attr]
-        for patches, books in zip((patches_of(one(wave), one.patch_size[1]) for one in representations), quantizers)  # type: ignore[index]
-    ]
+    found = []
+    for one, books in zip(representations, quantizers):
+        assert isinstance(one, Representation)
+        assert isinstance(books, nn.ModuleList)
+        patches = one.patches(wave)
+        found.append(torch.stack([quantize(patches) for quantize in books], dim=-1))
     lengths = [*(tokens.shape[1] for tokens in found), length]
     if max(lengths) - min(lengths) > MOST_APART:
         raise ConfigError(f"Input and targets have {lengths} patches: they may differ by {MOST_APART} at most.")
