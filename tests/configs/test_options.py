@@ -64,7 +64,7 @@ NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.
 NOW_IGNORED = {  # of training alone
     (command, key)
     for command in ("extract_embeddings", "extract_logits")
-    for key in (  # fmt: skip
+    for key in (
         "clmr.temperature",
         "trainer.early_stopping",
         "omar_rq.dropout",
