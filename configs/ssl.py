@@ -24,10 +24,13 @@ class Optimizer(schema.Optimizer):
     schedule_mode: str = opt(
         "constant",
         "course of the learning rate: constant; cosine goes to 0 over max_epochs, per epoch; plateau goes down when val_loss does not; exp_lin is an "
-        "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles",
-        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc"),
+        "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles; warmup_cosine goes by updates: a line up over warm_up_steps, half a "
+        "cosine down to last_lr_value at total_steps",
+        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc", "warmup_cosine"),
         affects="training",
     )
+    warm_up_steps: int = opt(30_000, "updates of warm-up of warmup_cosine", affects="training")
+    total_steps: int = opt(400_000, "update at which warmup_cosine is down; the rate stays there", affects="training")
 
 
 @dataclass

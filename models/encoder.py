@@ -94,9 +94,9 @@ class AudioEncoder(nn.Module, ABC):
         return super().train(mode and not self._frozen)
 
     # ---- layers
-    def resolve_layers(self, layers: Iterable[int] | None) -> tuple[int, ...]:
-        """Ascending, distinct, 0-based layers; None means the last. Raises ValueError for a layer that the network has not."""
-        asked = [-1] if layers is None else [int(k) for k in layers]
+    def resolve_layers(self, layers: Iterable[int] | int | None) -> tuple[int, ...]:
+        """Ascending, distinct, 0-based layers; a number is one of them, None the last. Raises ValueError for a layer that the network has not."""
+        asked = [-1] if layers is None else [layers] if isinstance(layers, int) else [int(k) for k in layers]
         if not asked:
             raise ValueError("No layer asked for: give at least one, or None for the last.")
         for k in asked:

@@ -29,7 +29,7 @@ FAMILY = "family"  # entry of these settings: the folder of models/ that builds 
 CONFIG = "config.json"
 MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
 _ARCHIVED = (".ckpt", ".pt", ".pth")
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "model.ckpt")
 ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
 _CONFIG_READERS: dict[str, ConfigReader] = {}
 
@@ -43,7 +43,8 @@ def register_config_reader(model_type: str, reader: ConfigReader) -> None:
 
 
 def weight_file(path: str | Path) -> Path:
-    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, or its only .safetensors.
+    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, model.ckpt, or its only
+    .safetensors.
 
     Raises WeightsNotFoundError for what is not there, naming what was looked for.
     """

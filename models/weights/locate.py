@@ -20,7 +20,7 @@ from . import downloads
 
 log = logging.getLogger(__name__)
 WEIGHTS_VARIABLE = "MAEST_WEIGHTS"
-MIRROR_VARIABLE = "MAEST_MIRROR"  # an address that serves the cards' files: <address>/<file>
+MIRROR_VARIABLE = "MAEST_MIRROR"  # an address that serves the cards' files: <address>/<file>, or <address>/<name>/<part>
 
 
 def weight_folders() -> list[Path]:
@@ -36,16 +36,20 @@ def weight_folders() -> list[Path]:
 def local_weights(card: ModelCard) -> Path | None:
     """The card's file, or a folder of its weights, where it is on this machine; the network is not asked.
 
-    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository).
+    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository). Models of several files are such
+    a folder, of any of the places.
     """
     for folder in weight_folders():
-        if (folder / card.file).is_file():
+        if card.parts:
+            if all((folder / card.name / part).is_file() for part in card.parts):
+                return folder / card.name
+        elif (folder / card.file).is_file():
             return folder / card.file
         if os.environ.get(WEIGHTS_VARIABLE) and (folder / card.name).is_dir():
             return folder / card.name
     if card.hub is not None:
         with suppress(downloads.DownloadError):
-            return downloads.from_hub(card.hub, cached_only=True)
+            return downloads.from_hub(card.hub, cached_only=True, files=card.parts or downloads.HUB_FILES)
     return None
 
 
@@ -67,9 +71,12 @@ def find_weights(card: ModelCard) -> Path:
             reasons.append(str(error))
     where = named or f"a folder that {WEIGHTS_VARIABLE} names (or {cache_folder})"
     why = "; ".join(reasons) if reasons else "HF_HUB_OFFLINE forbids the network"
+    place = f"Get {card.url} elsewhere and place it as {card.file} in {where}."
+    if card.parts:
+        place = f"Get {' and '.join(card.parts)} of https://huggingface.co/{card.hub} elsewhere and place them in a folder {card.name} of {where}."
     raise WeightsNotFoundError(
         f"The weights of '{card.name}' are not on this machine and could not be downloaded.\n"
-        f"Get {card.url} elsewhere and place it as {card.file} in {where}.\n"
+        f"{place}\n"
         f"({why}.) To try a network with random weights: pretrained=False in Python, or a config's twin NAME_smoke."
     )
 
@@ -79,9 +86,18 @@ def _attempts(card: ModelCard, folder: Path) -> Iterator[Callable[[], Path]]:
     if downloads.offline():
         return
     mirror = os.environ.get(MIRROR_VARIABLE)
-    for url in ([f"{mirror.rstrip('/')}/{card.file}"] if mirror else []) + [card.url]:
+    if mirror and card.parts:
+        log.warning("Looking for %s at %s. Licence of these weights: %s", card.name, mirror, card.licence)
+        yield partial(_parts, card, f"{mirror.rstrip('/')}/{card.name}", folder / card.name)
+    for url in [] if card.parts else ([f"{mirror.rstrip('/')}/{card.file}"] if mirror else []) + [card.url]:
         log.warning("Looking for %s at %s. Licence of these weights: %s", card.file, url, card.licence)
         yield partial(downloads.download, url, folder / card.file, card.sha256)
     if card.hub is not None:
         log.warning("Looking for %s on the Hugging Face hub. Licence of these weights: %s", card.hub, card.licence)
-        yield partial(downloads.from_hub, card.hub)
+        yield partial(downloads.from_hub, card.hub, files=card.parts or downloads.HUB_FILES)
+
+
+def _parts(card: ModelCard, url: str, folder: Path) -> Path:
+    for part in card.parts:
+        downloads.download(f"{url}/{part}", folder / part)
+    return folder
