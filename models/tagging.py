@@ -21,6 +21,7 @@ from .errors import AudioError
 from .frontend.mel_settings import MelSettings
 from .overview import make_overview
 from .prefetch import ahead
+from .untrained import check_trained
 from .windows import Tail, stream_windows
 
 SEPARATOR = "---"  # between genre and style in the published labels
@@ -148,8 +149,9 @@ def tag_many(
         on_windows: called with the number of windows behind every pass, for progress.
 
     Raises ValueError for a hop below one mel frame (of a network that reads samples: one sample), a batch below one window, or a network without
-    named classes.
+    named classes, WeightsError for one whose head is untrained.
     """
+    check_trained(model, "tag")
     labels, rate = model.label_names, model.units_per_second  # a network without classes is refused here
     hop = model.window_length if hop_seconds is None else round(hop_seconds * rate)
     if hop < 1:

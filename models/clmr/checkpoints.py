@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import WeightsError
+from ..untrained import note_untrained
 from ..weights.checkpoints import network_settings, read_state
 from ..weights.head_origin import LOSS, check_origin, header
 from .network import SampleCNN
@@ -167,6 +168,8 @@ def load_checkpoint(
         log.warning("%s has no head: its %d classes start at 0 and say nothing yet.", path, out_dim)
         state = {**state, **zeros}
     load_strictly(model, state, str(path))
+    if fresh:
+        note_untrained(model, zeros, f"its head of {out_dim} classes started at 0, {path} has none")
     return model.eval()
 
 

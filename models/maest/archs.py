@@ -116,8 +116,8 @@ def get_maest(
             settings.setdefault(name, own[name])
     if n_classes is None:
         n_classes = own.get("n_classes", geometry.n_classes)
-        if settings.get("labels") is None:
-            settings["labels"] = own.get("labels")
+    if settings.get("labels") is None and n_classes == own.get("n_classes"):
+        settings["labels"] = own.get("labels")
     settings["n_classes"] = n_classes
     if settings.get("labels") is None:
         settings["labels"] = default_labels(settings["n_classes"])

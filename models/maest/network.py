@@ -25,6 +25,7 @@ from timm.models.vision_transformer import Block  # noqa: E402
 from ..frontend import MaestMel  # noqa: E402
 from ..frontend.mel_settings import MAEST as FRONT_END  # noqa: E402
 from ..frontend.mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
+from ..untrained import check_trained  # noqa: E402
 from . import inputs  # noqa: E402
 from .labels import default_labels  # noqa: E402
 from .patchout import PATCH, Patchout  # noqa: E402
@@ -153,23 +154,9 @@ class MAEST(StoredMels):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins."""
-        names = (
-            "input_f",
-            "input_t",
-            "n_classes",
-            "embed_dim",
-            "depth",
-            "num_heads",
-            "distilled",
-            "distilled_type",
-            "mlp_ratio",
-            "init_std",
-            "labels",
-            "norm_mean",
-            "norm_std",
-        )
+        names = "input_f input_t n_classes embed_dim depth num_heads distilled distilled_type mlp_ratio init_std labels norm_mean norm_std"
         patchout = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.patchout).items()}
-        return {**{name: getattr(self, name) for name in names}, "stride": list(self.stride), **patchout}
+        return {**{name: getattr(self, name) for name in names.split()}, "stride": list(self.stride), **patchout}
 
     # ---- tokens
     def tokens(self, mel: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, int]:
@@ -266,8 +253,10 @@ class MAEST(StoredMels):
     def predict_labels(self, x: Tensor | np.ndarray, melspectrogram_input: bool = False) -> tuple[np.ndarray, list[str]]:
         """Probabilities [L] of a recording (any input of `forward`), mean over windows weighted by their valid frames, and the L label names.
 
-        "separated" networks: mean of both heads' probabilities. Without label names the column numbers stand in.
+        "separated" networks: mean of both heads' probabilities. Without label names the column numbers stand in. Raises WeightsError where the
+        weights' file has left a head that answers untrained.
         """
+        check_trained(self, "predict labels")
         was_training = self.training
         self.eval()
         try:

@@ -53,6 +53,11 @@ class StoredMels(AudioEncoder):
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits and features of tokens [W, 3, C]."""
 
+    @property
+    def unused_heads(self) -> tuple[str, ...]:
+        """Prefixes of parameters that no answer uses: DIST's head, unless the heads are separated."""
+        return () if self.distilled_type == "separated" else ("head_dist.",)
+
     # ---- geometry
     def grid(self, frames: int) -> tuple[int, int]:
         """Rows and columns (f, t) of the patch grid of an input of `frames` mel frames."""

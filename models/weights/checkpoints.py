@@ -84,7 +84,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds no state dict: {len(tensors)} tensors and {len(content) - len(tensors)} other entries {other}."
         )
+    check_finite(tensors, path)
     return tensors
+
+
+def check_finite(tensors: Mapping[str, Any], path: str | Path) -> None:
+    """Raise WeightsError for weights that hold a NaN or an infinity: a training that diverged leaves such, and they answer nothing but NaN."""
+    import torch
+
+    wrong = [k for k, v in tensors.items() if isinstance(v, torch.Tensor) and v.is_floating_point() and not v.isfinite().all()]
+    if wrong:
+        raise WeightsError(
+            f"{path} holds weights that are not finite, in {len(wrong)} of {len(tensors)} tensors ({', '.join(wrong[:3])}): a training that diverged "
+            "leaves such. Take an earlier checkpoint, or train again with a lower learning rate."
+        )
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
