@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .card import ModelCard
-from .errors import AudioError
+from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
 from .overview import make_overview
 from .prefetch import ahead
@@ -156,9 +156,9 @@ def tag_many(
     hop = model.window_length if hop_seconds is None else round(hop_seconds * rate)
     if hop < 1:
         unit = "sample" if rate == model.sample_rate else "mel frame"
-        raise ValueError(f"hop_seconds is {hop_seconds}; two windows are at least one {unit} ({1 / rate:.3g} s) apart.")
+        raise ConfigError(f"hop_seconds is {hop_seconds}; two windows are at least one {unit} ({1 / rate:.3g} s) apart.")
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
+        raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more.")
     return _tagged(model, labels, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size, on_windows)
 
 
