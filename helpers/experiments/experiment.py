@@ -30,7 +30,7 @@ from models.errors import ConfigError, JobError
 
 from ..runtime.interrupts import Interrupted, answered_by, end_at_once
 from ..runtime.logs import root_logger
-from ..runtime.processes import is_first_process, on_failure
+from ..runtime.place import is_first_process, on_failure
 from ..utils.spellings import Aliases, translated
 from ..utils.typed_config import check, flat
 from .command_line import check_slips, spellings, without_options
