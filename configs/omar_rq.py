@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .naming import DEMO, INFERENCE, Catalogue, Config, FamilyConfigs, Named, merged
 from .naming import TARGETS as TARGETS_GROUP
-from .options import opt
+from .options import SAMPLE_RATE, SEED, opt
 from .probe import PROBE
 from .targets import TARGETS, Target
 
@@ -32,18 +32,19 @@ class OmarRq:
     gin: str | None = opt(
         None, "config.gin of a network and of its pre-training (published format), in place of arch", affects="network"
     )
-    embed_dim: int | None = opt(None, "width of the vectors", affects="network")
-    depth: int | None = opt(None, "number of blocks", affects="network")
-    num_heads: int | None = opt(None, "number of attention heads", affects="network")
-    dropout: float | None = opt(None, "dropout in the blocks, in training", affects="training")
+    embed_dim: int | None = opt(None, "width of the vectors", affects="network", bounds="[2, 16384]")
+    depth: int | None = opt(None, "number of blocks", affects="network", bounds="[1, 200]")
+    num_heads: int | None = opt(None, "number of attention heads", affects="network", bounds="[1, 256]")
+    dropout: float | None = opt(None, "dropout in the blocks, in training", affects="training", bounds="[0, 1)")
     deepnorm: bool = opt(
         True, "DeepNorm's constants as arch says them; false: plain residuals around the attention", affects="network"
     )
-    max_seconds: float | None = opt(None, "length of a training crop and of a window, s", affects="network")
+    max_seconds: float | None = opt(None, "length of a training crop and of a window, s", affects="network", bounds="(0, 3600]")
     audio_rate: int | None = opt(
         None,
         "sample rate of the stores, Hz, where it is not the network's: 16000 is what the published 24 kHz networks were trained on, resampled",
         affects="network",
+        bounds=SAMPLE_RATE,
     )
     targets: list[str] | None = opt(
         None,
@@ -53,18 +54,24 @@ class OmarRq:
     encodec: str | None = opt(
         None, "folder of EnCodec's config.json and weights; none: encodec_24khz in MAEST_WEIGHTS", affects="training inputs"
     )
-    num_codebooks: int | None = opt(None, "number of codebooks of each target", affects="network")
-    codebook_size: int | None = opt(None, "codes of a codebook (of fsq: the product of its levels)", affects="network")
+    num_codebooks: int | None = opt(None, "number of codebooks of each target", affects="network", bounds="[1, 64]")
+    codebook_size: int | None = opt(
+        None, "codes of a codebook (of fsq: the product of its levels)", affects="network", bounds="[2, 1e6]"
+    )
     quantizer: str | None = opt(
         None,
         "quantiser: random_codebook (random projection) or finite_scalar_quantizer",
         (None, "random_codebook", "finite_scalar_quantizer"),
         affects="network",
     )
-    levels: list[int] | None = opt(None, "levels of each dimension of a finite scalar quantiser", affects="network")
-    quantizer_seed: int = opt(0, "seed of the frozen quantisers, of which training and test must have one", affects="network")
-    mask_seconds: float | None = opt(None, "length of a masked span, s", affects="training")
-    mask_prob: float | None = opt(None, "probability that a span is masked", affects="training")
+    levels: list[int] | None = opt(
+        None, "levels of each dimension of a finite scalar quantiser", affects="network", bounds="[2, 1000]"
+    )
+    quantizer_seed: int = opt(
+        0, "seed of the frozen quantisers, of which training and test must have one", affects="network", bounds=SEED
+    )
+    mask_seconds: float | None = opt(None, "length of a masked span, s", affects="training", bounds="(0, 3600]")
+    mask_prob: float | None = opt(None, "probability that a span is masked", affects="training", bounds="(0, 1]")
     noise: str | None = opt(
         None,
         "what stands in place of masked patches: noise, or other patches of the clip",

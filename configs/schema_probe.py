@@ -288,6 +288,7 @@ class FineTune:
         "precision of fine-tuning: 32, bf16-mixed, 16-mixed, or auto (bf16-mixed on a gpu or cpu that is fast at it, "
         "16-mixed on another gpu, else 32)",
         affects="finetune",
+        bounds="[16, 64]",
     )
 
 
