@@ -132,6 +132,11 @@ class ProbeData:
     label_column: str | None = opt(
         None, "column of a table that holds the labels (or the one value); none: found by its name", affects="probe"
     )
+    label_separator: str | None = opt(
+        None,
+        "what parts the labels in a table's cell, '' where each is one label; none: |, and ; or , only where they cannot be part of a label",
+        affects="probe",
+    )
     group_column: str | None = opt(
         None,
         "column whose equal values a split keeps together; the same as in pre-training; none: found by its name",

@@ -23,7 +23,8 @@ RESUME_FREE = (
     "ckpt_path", "predict.", "report.", "export.", "hear.", "trainer.max_epochs", "trainer.default_root_dir", "trainer.save_every_n_steps",
     "trainer.save_every_minutes", "trainer.keep_checkpoints", "trainer.num_sanity_val_steps", "trainer.reload_dataloaders_every_n_epochs",
     "datamodule.num_workers", "datamodule.batch_size_test", "datamodule.audio_dir", "datamodule.base_dir", "datamodule.groundtruth",
-    "datamodule.label_column", "datamodule.split_seed", "datamodule.demo_tracks", "datamodule.teacher_student.teacher_target_base_dir",
+    "datamodule.label_column", "datamodule.label_separator", "datamodule.split_seed", "datamodule.demo_tracks",
+    "datamodule.teacher_student.teacher_target_base_dir",
 )  # fmt: skip
 RESUME_FREE_ENDS = (".checkpoint", ".head_checkpoint", ".checkpoint_swa_weights", ".encodec")
 RESUME_SAID = {
