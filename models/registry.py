@@ -48,6 +48,9 @@ def _load_families() -> None:
         importlib.import_module(f".{family}.archs", __package__)
 
 
+cards.on_demand(_load_families)
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the registered models that match a shell pattern, sorted; without aliases."""
     _load_families()

@@ -24,7 +24,8 @@ OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
         "errors card windows randomness prefetch _torchvision _alias", "frontend", "audio",
-        "heads objective encoder vectors tagging overview onnx_file formats", "weights", " ".join(FAMILIES), "registry", "export finetune hear",
+        "heads objective encoder mel_encoder vectors tagging overview onnx_file formats", "weights",
+        " ".join(FAMILIES), "registry", "export finetune hear",
     ),
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),
     "helpers": (

@@ -6,17 +6,30 @@ models/registry.py imports every family first, so that its look-ups see all card
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from ..card import ModelCard
 from ..errors import ConfigError, nearest
 
-__all__ = ["LABELS", "ModelCard", "default_card", "get_card", "has_card", "list_cards", "load_labels", "register"]
+__all__ = [
+    "LABELS",
+    "ModelCard",
+    "default_card",
+    "get_card",
+    "has_card",
+    "list_cards",
+    "load_labels",
+    "offered_card",
+    "on_demand",
+    "register",
+]
 
 LABELS = Path(__file__).parents[1] / "labels"
 _CARDS: dict[str, ModelCard] = {}
 _ALIASES: dict[str, str] = {}
+_LOADERS: list[Callable[[], None]] = []  # what registers the cards of all families
 
 
 def register(card: ModelCard) -> ModelCard:
@@ -65,6 +78,18 @@ def did_you_mean(name: str) -> str:
 def default_card() -> ModelCard | None:
     """The card that is taken where none is named; None where none is registered as that."""
     return next((card for card in _CARDS.values() if card.default), None)
+
+
+def on_demand(loader: Callable[[], None]) -> None:
+    """Have `loader` register all cards where those of other families than the asked one are of interest."""
+    _LOADERS.append(loader)
+
+
+def offered_card() -> ModelCard | None:
+    """A model with named classes whose weights any package index serves: for whoever lacks another's. None where none is registered."""
+    for loader in _LOADERS:
+        loader()
+    return next((card for card in _CARDS.values() if card.package and card.labels), None)
 
 
 @cache

@@ -32,6 +32,8 @@ _ARCHIVED = (".ckpt", ".pt", ".pth")
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
 _CONFIG_READERS: dict[str, ConfigReader] = {}
+SettingsReader = Callable[[Path], dict[str, Any]]
+_SETTINGS_READERS: dict[str, SettingsReader] = {}
 
 
 def register_config_reader(model_type: str, reader: ConfigReader) -> None:
@@ -40,6 +42,11 @@ def register_config_reader(model_type: str, reader: ConfigReader) -> None:
     model_type: what such a file says under that key. Families that read one call this in their `archs`.
     """
     _CONFIG_READERS[model_type] = reader
+
+
+def register_settings_reader(suffix: str, reader: SettingsReader) -> None:
+    """Have `read_settings` ask `reader` about files of a foreign format, known by their suffix (".whl"). Families that read one call this."""
+    _SETTINGS_READERS[suffix] = reader
 
 
 def weight_file(path: str | Path) -> Path:
@@ -98,6 +105,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     config = path / CONFIG
     if path.is_dir() and config.is_file():
         return _of_config(_json(config.read_bytes(), config))
+    if file.suffix in _SETTINGS_READERS:
+        return _SETTINGS_READERS[file.suffix](file)
     if file.suffix == ".safetensors":
         return _of_config(_safetensors_header(file))
     content = _read(file)
