@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 
-from . import __path__ as _folders
 from .naming import FamilyConfigs
 
 
 def find_families(script: str) -> list[FamilyConfigs]:
     """Return what modules of this package bring as FAMILY for a script, in the order of their names."""
-    names = [module.name for module in pkgutil.iter_modules(_folders) if module.name != "families"]
+    package = sys.modules[str(__package__)]  # which imports this module
+    names = [module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "families"]
     modules = [importlib.import_module(f".{name}", __package__) for name in names]
     found = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
     return [family for family in found if script in family.scripts]

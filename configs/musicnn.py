@@ -80,7 +80,7 @@ def musicnn_msd() -> Config:
 
 @MUSICNN.add(smoke=SMOKE)
 def musicnn_supervised() -> Config:
-    """The network of musicnn trained on labels: windows of 3 s, Adam at 1e-3. From random weights; with musicnn.pretrained=True from the published ones.
+    """The network of musicnn trained on labels: windows of 3 s, Adam at 1e-3; musicnn.pretrained=True begins with published weights.
 
     python ex_ssl.py with musicnn_supervised target_mtt
     python ex_ssl.py with musicnn_supervised datamodule.audio_dir=DIR datamodule.groundtruth=labels.csv
