@@ -9,6 +9,8 @@ from .naming import Alias, Catalogue, FamilyConfigs, Script
 from .options import BATCH, FROM_0, RATE, opt, section
 from .schema_commands import Predict, Report
 
+FILE = "ex_ssl.py"
+
 
 @dataclass
 class Optimizer(schema.Optimizer):
@@ -143,9 +145,8 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
     globals()["ExSsl"] = kind  # where pickle looks for it
     named = Catalogue()
     for family in families:
+        family.check_named(first)
         for config in family.named.values():
-            if config.values.get("family", first) != family.name:
-                raise ValueError(f"The named config {config.name} of the family {family.name} must set it: family={family.name}.")
             named.put(config)
     commands = {family.name: family.commands for family in families}
-    return Script("self_supervised", "ex_ssl.py", kind, named, ALIASES, demo, commands)
+    return Script("self_supervised", FILE, kind, named, ALIASES, demo, commands)
