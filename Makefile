@@ -18,8 +18,9 @@ setup: .venv/.installed
 demo: setup
 	$(PY) ex_maest.py report with demo report.path=exp_out/demo/report.html
 
+# A file's tests stay in one worker: what they share is made once.
 test: setup
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist loadfile
 
 test-all: setup
 	$(PY) -m pytest -n 2 -m "slow or not slow"
