@@ -52,14 +52,15 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
     embedded: whether the command reads embeddings.
     """
     from helpers.evaluation.few_label import drawn
-    from helpers.probe.targets import read_targets
+    from helpers.probe.targets import TableReading, read_targets
     from models.errors import ConfigError, GroundtruthError
 
     d = config.data
     if d.base_dir is None and embedded:
         raise ConfigError("No embeddings: give data.base_dir, what the command extract_embeddings of pre-training wrote.")
+    reading = TableReading(d.group_column, d.label_separator)
     found = read_targets(
-        d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, d.group_column, folds=d.folds, out_dir=out_dir
+        d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, reading, folds=d.folds, out_dir=out_dir
     )
     n = next(iter(found.values())).n_labels
     if d.n_classes not in (None, n):
