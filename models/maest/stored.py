@@ -53,6 +53,11 @@ class StoredMels(AudioEncoder):
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits and features of tokens [W, 3, C]."""
 
+    @property
+    def unused_heads(self) -> tuple[str, ...]:
+        """Prefixes of parameters that no answer uses: DIST's head, unless the heads are separated."""
+        return () if self.distilled_type == "separated" else ("head_dist.",)
+
     # ---- geometry
     def grid(self, frames: int) -> tuple[int, int]:
         """Rows and columns (f, t) of the patch grid of an input of `frames` mel frames."""
@@ -175,7 +180,7 @@ class StoredMels(AudioEncoder):
     def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
         """Normalised mel windows [W, F, M] -> [L, W, C], or [L, W, 3C] for pool "stack"."""
         if pool == "dist" and not self.distilled:
-            raise ValueError("pool 'dist' needs the DIST token; this network has none.")
+            raise ConfigError("pool 'dist' needs the DIST token; this network has none.")
         x = self.embed_blocks(windows, layers)
         return x.flatten(2) if pool == "stack" else x[:, :, {"cls": 0, "dist": 1, "mean": -1}[pool]]
 
