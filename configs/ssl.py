@@ -32,8 +32,10 @@ class Optimizer(schema.Optimizer):
         ("constant", "cosine", "plateau", "exp_lin", "cos_cyc", "warmup_cosine"),
         affects="training",
     )
-    warm_up_steps: int = opt(30_000, "updates of warm-up of warmup_cosine", affects="training")
-    total_steps: int = opt(400_000, "update at which warmup_cosine is down; the rate stays there", affects="training")
+    warm_up_steps: int = opt(30_000, "updates of warm-up of warmup_cosine", affects="training", bounds="[0, 1e9]")
+    total_steps: int = opt(
+        400_000, "update at which warmup_cosine is down; the rate stays there", affects="training", bounds="[1, 1e9]"
+    )
 
 
 @dataclass

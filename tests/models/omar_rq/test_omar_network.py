@@ -146,7 +146,8 @@ def test_the_initial_weights_are_scaled_once_by_beta():
     (MelSpectrogram, {"stretch_factor": 1.2}, "no time stretch"), (MelSpectrogram, {"mel_scale": "htk"}, "slaney"),
     (MelSpectrogram, {"patch_size": (64, 4)}, "all 96 rows"), (MelSpectrogram, {"norm_std": 0.0}, "above 0"), (CQT, {"magnitude": False}, "complex"),
     (CQT, {"n_bins": 240}, "above half"), (Conformer, {"embed_dim": 30, "num_heads": 4}, "impossible"), (Conformer, {"dropout": 1.0}, "dropout"),
-    (OmarRQ, {"input": {"name": "Mel"}}, "no representation 'Mel'"), (OmarRQ, {"input": {"name": "CQT", "hop": 3}}, "no parameter 'hop'"),
+    (OmarRQ, {"input": {"name": "Mel"}}, "input is"), (OmarRQ, {"input": {"name": "CQT", "hop": 3}}, "a setting 'hop'"),
+    (OmarRQ, {"input": {"name": "EnCodec"}}, "input is"), (OmarRQ, {"depth": 10**9}, "depth"), (OmarRQ, {"depth": 900, "embed_dim": 4096}, "GB"),
     (OmarRQ, {**SIZE, "max_seconds": 0.01}, "shorter than one vector"), (OmarRQ, {**SIZE, "out_dim": 2, "labels": ["a"]}, "1 labels for out_dim=2"),
 ])  # fmt: skip
 def test_impossible_settings(kind, settings, words):
