@@ -121,7 +121,8 @@ class EnCodec(Representation):
         norm_std: float | None = None,
     ) -> None:
         measured = norm_mean is not None and norm_std is not None and norm_type == "global"
-        self.rows_mean, self.rows_std = (norm_mean, norm_std) if measured else _statistics(norm_type, stats_path)
+        found: tuple[Any, Any] = (norm_mean, norm_std) if measured else _statistics(norm_type, stats_path)
+        self.rows_mean, self.rows_std = found
         one = norm_type == "global"
         super().__init__(RATE, HOP, ROWS, patch_size, self.rows_mean if one else None, self.rows_std if one else None)
         self.orig_sr = int(orig_sr)
