@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets.groundtruth.annotations import read_annotations
 from datasets.groundtruth.values import Values, z_scored
 from models.errors import ConfigError, GroundtruthError
 
@@ -76,3 +77,33 @@ def _read_values(
             f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
         )
     return z_scored(found)
+
+
+def read_frame_targets(
+    task: str,
+    annotations: str | None,
+    groundtruth: str | None,
+    metadata_dir: str | None,
+    split_seed: int = 0,
+    skip_missing: bool = False,
+) -> dict[str, Any]:
+    """Annotations by split: train, val, test.
+
+    annotations: folder of a file per track (datasets/groundtruth/annotation_files.py). groundtruth: table of the tracks and their splits;
+    metadata_dir: a folder of one per split; neither: every file is a track's, split 80/10/10 by split_seed.
+
+    Raises GroundtruthError or ConfigError for what is not there or cannot be used.
+    """
+    rules = get_task(task).frames
+    assert rules is not None
+    if annotations is None:
+        raise ConfigError(f"No annotations: the task {task} wants data.annotations, a folder of a file per track.")
+    if groundtruth is not None and metadata_dir is not None:
+        raise ConfigError(
+            "The tracks stand in data.groundtruth (one table), or in data.metadata_dir (one per split); give one of the two."
+        )
+    files = label_files(metadata_dir) if metadata_dir else None
+    found = read_annotations(rules.kind, annotations, groundtruth, files, split_seed, skip_missing).splits
+    if absent := [split for split in ("train", "val", "test") if split not in found]:
+        raise GroundtruthError(f"{groundtruth or annotations} has no {' and no '.join(absent)} tracks with annotations.")
+    return dict(found)

@@ -128,7 +128,7 @@ def test_make_leaves_what_stands_and_refuses_another(tmp_path: Path):
 def test_a_broken_off_making_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     done = []
 
-    def fail_after_three(plan: TrackPlan) -> bytes:
+    def fail_after_three(plan: TrackPlan, wave: object) -> bytes:
         if len(done) == 3:
             raise OSError("disk full")
         done.append(plan)
