@@ -129,7 +129,7 @@ def small_data() -> Config:
 def beats() -> Config:
     """Beats as OMAR-RQ's side branch trains them: a head on every vector in time, 1 at the one nearest to a beat.
 
-    MLP of 512, ReLU, no dropout; binary cross-entropy; AdamW 1e-2, decay .01; batch 64 vectors (there 64 chunks); 5000 steps, of them 1000 of warm-up,
+    MLP of 512, ReLU, no dropout; binary cross-entropy; AdamW 1e-2, decay .01; batch 64 vectors (there chunks); 5000 steps, of them 1000 of warm-up,
     then cosine. F-measure within 70 ms, of a small DBN's beats and of peaks.
 
     python ex_tl.py with beats data.base_dir=EMBEDDINGS/frames/6 data.annotations=FOLDER data.groundtruth=TRACKS.csv

@@ -2,7 +2,7 @@
 
 * beats: .beats, .txt, .csv: a time per line, perhaps followed by the beat's number in its bar
 * chords: .lab, .txt, .csv: start, end and chord per line
-* sections: .lab, .txt, .csv: start, end and name per line; or time and name, up to the next line's (Harmonix; the last: `end`)
+* sections: .lab, .txt, .csv: start, end and name per line; or time and name, up to the next line's time (the last is `end`, as in Harmonix)
 * all: .jams (JSON; Humphrey et al., ISMIR 2014), of which the first annotation of the kind is taken
 
 Columns are apart by blanks, tabs, commas or semicolons; lines that begin with # and empty ones count for nothing. Times are seconds.
@@ -39,7 +39,7 @@ MOST_LINES = 1_000_000
 
 
 class Span(NamedTuple):
-    """Start and end in seconds, and what is there: a chord, a section, of a beat its number in the bar ("" where it is not known)."""
+    """Start and end in seconds, and what is there: a chord, a section, of a beat its number in the bar ("": not known)."""
 
     start: float
     end: float

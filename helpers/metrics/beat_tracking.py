@@ -16,8 +16,8 @@ PEAK_REACH, PEAK_SHARE = 2.0, 1 / 3  # a peak is at least so much of the highest
 GRID = 50.0  # frames per second of the network's states
 TEMPI = (55.0, 215.0)  # beats per minute
 TEMPO_CHANGE = 100.0  # how fast the probability of another tempo falls (Krebs, Boeck, Widmer, ISMIR 2015)
-BEAT_SHARE = 16  # of a beat's states one in so many is at the beat
-_LEAST = 1e-3
+BEAT_SHARE = 8  # of a beat's states one in so many is at the beat
+_LEAST, _MOST = 1e-3, 0.9  # between which activations are taken: the highest of a track is as sure as it can be
 
 
 def pick_beats(activation: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ class _Network(NamedTuple):
     periods: np.ndarray  # of each tempo, in states
     first: np.ndarray  # each tempo's first state, that of the beat
     last: np.ndarray
-    change: np.ndarray  # log probability from tempo (row) to tempo
+    change: np.ndarray  # log probability of a tempo (row) after a tempo
     at_beat: np.ndarray  # states that are at the beat
     beat_share: np.ndarray  # states at the beat, by tempo
 
@@ -74,33 +74,34 @@ def _network(grid: float) -> _Network:
     ratio = np.abs(periods[None, :] / periods[:, None] - 1.0)
     change = np.exp(-TEMPO_CHANGE * ratio)
     change /= change.sum(axis=1, keepdims=True)
-    share = np.maximum(periods // BEAT_SHARE, 1)
+    share = -(-periods // BEAT_SHARE)  # what begins within that share
     at_beat = np.concatenate([np.arange(a, a + n) for a, n in zip(first, share)])
-    return _Network(periods, first, ends - 1, np.log(np.maximum(change, 1e-300)), at_beat, share)
+    return _Network(periods, first, ends - 1, np.log(np.maximum(change.T, 1e-300)).copy(), at_beat, share)
 
 
 def track_beats(activation: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Times of beats by the most probable path through tempo and phase: a hidden Markov model without bars, read by Viterbi.
 
     States are (tempo, place in the beat), 50 a second, 55 to 215 beats per minute. A beat's tempo is that of the one before or near it (Krebs,
-    Boeck and Widmer, ISMIR 2015); what is observed is the activation at the beat, and what is left of 1 beside it, as madmom's DBN has it.
+    Boeck and Widmer, ISMIR 2015); what is observed is the activation at the beat, and what is left of 1 beside it, as madmom's DBN has it. The scale
+    of activations makes no difference.
     """
-    if not len(times) or np.ptp(activation) == 0:
+    if not len(times) or np.ptp(activation) == 0 or activation.max() <= 0:
         return np.zeros(0)
     net = _network(GRID)
     half = 0.5 * float(np.median(np.diff(times))) if len(times) > 1 else 0.5 / GRID
     clock = np.arange(max(times[0] - half, 0.0), times[-1] + half, 1.0 / GRID)
-    heard = np.clip(np.interp(clock, times, activation), _LEAST, 1 - _LEAST)
+    heard = np.clip(np.interp(clock, times, activation) * (_MOST / activation.max()), _LEAST, _MOST)
     beat, other = np.log(heard), np.log((1 - heard) / (BEAT_SHARE - 1))
     best = np.zeros(int(net.last[-1]) + 1)
     came = np.empty((len(clock), len(net.periods)), dtype=np.int16)
-    shifted = np.empty_like(best)
+    shifted, tempi = np.empty_like(best), np.arange(len(net.periods))
     for t in range(len(clock)):
         if t:
-            arrivals = best[net.last][:, None] + net.change
-            came[t] = arrivals.argmax(axis=0)
+            arrivals = best[net.last] + net.change
+            came[t] = arrivals.argmax(axis=1)
             shifted[1:] = best[:-1]
-            shifted[net.first] = arrivals.max(axis=0)
+            shifted[net.first] = arrivals[tempi, came[t]]
             best, shifted = shifted, best
         best += other[t]
         best[net.at_beat] += beat[t] - other[t]
