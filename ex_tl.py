@@ -241,13 +241,16 @@ def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
 @ex.command
 def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train the encoder finetune.model itself on the target, whole or its last blocks; epoch by validation, test once, the probe's table."""
-    from helpers.evaluation.finetune import FineTuneProtocol, FineTuneSettings, finetune
     from helpers.metrics.tasks import get_task
-    from helpers.reports.tables import print_scores
-    from models import load_model
     from models.errors import ConfigError
 
     config = typed(_config)
+    if get_task(config.data.task).frames is not None:
+        raise ConfigError(f"Fine-tuning is for tracks: the task {config.data.task} is probed on vectors in time (main).")
+    from helpers.evaluation.finetune import FineTuneProtocol, FineTuneSettings, finetune
+    from helpers.reports.tables import print_scores
+    from models import load_model
+
     d, m, f = config.data, config.model, dict(vars(config.finetune))
     model, store = f.pop("model"), f.pop("store")
     if model is None or store is None:
@@ -256,8 +259,6 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
         )
     if d.folds:
         raise ConfigError("Fine-tuning is on a split: leave data.folds out.")
-    if get_task(d.task).frames is not None:
-        raise ConfigError(f"Fine-tuning is for tracks: the task {d.task} is probed on vectors in time (main).")
     refuse_unused(config, "finetune")
     how = FineTuneProtocol(
         task=d.task,

@@ -49,8 +49,8 @@ class Span(NamedTuple):
 def read_annotation(path: str | Path, kind: Kind) -> list[Span]:
     """Read the annotation of one track, in the order of time. Gaps between chords become X.
 
-    Raises GroundtruthError, naming file and line, for what cannot be read, times that are negative, not finite or not ascending, spans that overlap or
-    have no length, and labels that are no chords.
+    Raises GroundtruthError, naming file and line, for what cannot be read, times that are negative, not finite or not ascending, spans that overlap
+    or have no length, and labels that are no chords.
     """
     path = Path(path)
     try:

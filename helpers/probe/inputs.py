@@ -201,8 +201,8 @@ def read_split(
         x, times, lengths = pooled(
             every.read(source, truth.keys, name)[0], *read_times(inputs.first(source), truth.keys), inputs.frame_pool
         )
-        track = np.repeat(np.arange(len(truth)), lengths)
-        return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), track, frames_of(truth, times, lengths))
+        owner = np.repeat(np.arange(len(truth)), lengths)
+        return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), owner, frames_of(truth, times, lengths))
     x, track = inputs.read(source, truth.keys, name)
     return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), track)
 
