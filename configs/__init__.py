@@ -5,7 +5,10 @@ import os
 import pkgutil
 
 # a family may live outside the checkout: FOLDER/configs/<name>.py, beside FOLDER/models/<name>/ and FOLDER/helpers/families/<name>.py
-__path__ += [os.path.join(folder, "configs") for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep) if folder]
+_folders = filter(
+    None, os.environ.get("MAEST_FAMILIES", "").split(os.pathsep)
+)  # checked by models/, which configs/ may not import
+__path__ += [os.path.join(os.path.abspath(folder), "configs") for folder in _folders]
 
 from . import ssl
 from .maest import SCRIPT as EX_MAEST

@@ -31,7 +31,11 @@ RESUMED = {
 
 
 def opt(default: Any, doc: str, choices: tuple[Any, ...] | None = None, *, affects: str) -> Any:
-    """A field with its meaning, the only values it may take, and what depends on it (a key of EFFECTS, or a command's name)."""
+    """A field with its meaning, the only values it may take, and what depends on it.
+
+    affects: one of "nothing", "checkpoint", "inputs", "training inputs", "numerics", "course", "duration", "training", "network", "extraction",
+    "embeddings", "probe", "tables" (EFFECTS tells them apart), or the one command whose output the key changes.
+    """
     metadata = {"doc": doc, "choices": choices, "affects": affects}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)

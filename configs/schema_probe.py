@@ -264,7 +264,7 @@ class FineTune:
     batch_size: int = opt(8, "number of windows in a step", affects="finetune")
     batch_size_test: int = opt(20, "number of windows at once in validation and test", affects="finetune")
     accelerator: str = opt("auto", "device: auto, cpu or gpu; a gpu that is asked for must be there", affects="finetune")
-    precision: str = opt(
+    precision: str | int = opt(
         "auto",
         "precision of fine-tuning: 32, bf16-mixed, 16-mixed, or auto (bf16-mixed on a gpu or cpu that is fast at it, "
         "16-mixed on another gpu, else 32)",

@@ -23,7 +23,7 @@ FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
-        "errors card windows randomness prefetch _torchvision _alias", "frontend", "audio",
+        "errors card windows randomness prefetch _torchvision _alias _outside", "frontend", "audio",
         "heads objective encoder vectors tagging overview onnx_file formats", "weights", " ".join(FAMILIES), "registry", "export finetune hear",
     ),
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),

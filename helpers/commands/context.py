@@ -61,6 +61,8 @@ class Context:
     ) -> Tracks:
         """Return store and groundtruths that the config names, made ready; what can be refused is refused before that.
 
+        With them the work begins, except that of a training, which has more to check (train.py).
+
         Args:
             splits: of "train", "val", "test", "predict"; ("all",): one groundtruth, whole.
             purpose: what the network is wanted for.
@@ -76,7 +78,8 @@ class Context:
             waveform=self.family.waveform_rate(config),
             unlabelled=None if self.family.labelled(config) else config.datamodule.val_share,
         )
-        work_begins(self.run)
+        if purpose is not Purpose.TRAIN:
+            work_begins(self.run)
         return found
 
     def enter(self, splits: Sequence[str], purpose: Purpose, config: Config | None = None) -> Job:

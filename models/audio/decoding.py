@@ -7,6 +7,7 @@ the file's suffix.
 
 from __future__ import annotations
 
+import abc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ _DEMUXERS = "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,webm,mov,mp4,m4a,3gp
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(abc.ABC):
     """One file's sound: Hz, channels, frames (None: only decoding tells) and the format in words."""
 
     path: str
@@ -56,8 +57,9 @@ class Source:
             at += len(block)
             yield block
 
+    @abc.abstractmethod
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
-        raise NotImplementedError
+        """Frames start..stop as mono float32 pieces, as the decoder gives them."""
 
     def _ended(self, at: int) -> None:
         """Called at the end of the sound, `at` frames in."""

@@ -4,6 +4,7 @@ the features.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -40,14 +41,17 @@ class StoredMels(AudioEncoder):
     pools = ("mean", "cls", "dist", "stack")
     transfer_layer = 7  # the paper's choice
 
+    @abc.abstractmethod
     def embed_blocks(self, mel: Tensor, blocks: Iterable[int]) -> Tensor:
-        raise NotImplementedError
+        """Tokens of blocks [L, W, 3, C] of normalised mels."""
 
+    @abc.abstractmethod
     def encode_mel(self, mel: Tensor, layers: Iterable[int] | None = None) -> Tensor:
-        raise NotImplementedError
+        """Frame-level vectors of normalised mels."""
 
+    @abc.abstractmethod
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
-        raise NotImplementedError
+        """Logits and features of tokens [W, 3, C]."""
 
     # ---- geometry
     def grid(self, frames: int) -> tuple[int, int]:
