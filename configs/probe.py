@@ -197,3 +197,16 @@ def pitch() -> Config:
             "data": {"task": "single-label", "batch_size": 32},
         },
     )
+
+
+@PROBE.add()
+def difficulty() -> Config:
+    """Difficulty as ordered grades (Piano Syllabus): an output per step, the mean squared error in grades. The protocol is this suite's own.
+
+    OMAR-RQ's schedule and head, the windows' mean of a track, the epoch of the lowest validation MSE. As squared error of z-scored values instead:
+    data.task=regression model.loss=auto.
+
+    python ex_tl.py with difficulty data.base_dir=EMBEDDINGS data.groundtruth=GRADES.csv data.label_column=grade
+    """
+    windows = {"train_windows": "mean", "val_windows": "mean", "test_windows": "mean"}
+    return merged(omar(), {"optimizer": {"monitor": "auto"}, "data": {"task": "ordinal", **windows}})

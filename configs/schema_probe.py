@@ -32,8 +32,8 @@ class ProbeOptimizer:
     name: str = opt("adamw", "optimiser: adamw, or adam (weight decay as L2)", ("adamw", "adam"), affects="probe")
     monitor: str = opt(
         "auto",
-        "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2, val_beat_f, val_chord_acc, "
-        "val_frame_acc; auto_ap: val_ap of tags",
+        "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2, val_grade_mse, val_beat_f, "
+        "val_chord_acc, val_frame_acc; auto_ap: val_ap of tags",
         (
             "auto",
             "auto_ap",
@@ -42,6 +42,8 @@ class ProbeOptimizer:
             "val_acc",
             "val_balanced_acc",
             "val_key",
+            "val_grade_mse",
+            "val_grade_acc",
             "val_r2",
             "val_beat_f",
             "val_chord_acc",
@@ -98,7 +100,7 @@ class ProbeModel:
     input_drop_out: float = opt(0.0, "dropout of the embeddings themselves", affects="probe")
     loss: str = opt(
         "auto",
-        "loss: auto is bce of tags and beats, ce of classes and chords, mse of values, bce_boundary of structure; bce may be asked for classes",
+        "loss: auto is bce of tags, grades, beats, ce of classes and chords, mse of values, bce_boundary of structure; bce may be asked for classes",
         ("auto", "bce", "ce", "mse", "bce_boundary"),
         affects="probe",
     )
@@ -150,8 +152,8 @@ class ProbeData:
     )
     task: str = opt(
         "multi-label",
-        "what the labels are: tags, one class of several, a musical key, values; or, in time, beats, chords, structure",
-        ("multi-label", "single-label", "key", "regression", "beats", "chords", "structure"),
+        "what the labels are: tags, one class, a musical key, values, ordered grades (ordinal); or, in time, beats, chords, structure",
+        ("multi-label", "single-label", "key", "regression", "ordinal", "beats", "chords", "structure"),
         affects="probe",
     )
     batch_size: int = opt(128, "number of tracks (or windows) in a step", affects="probe")

@@ -238,7 +238,7 @@ def validate(net: ProbeHead, val_x: Tensor, source: Source, settings: ProbeSetti
     loss = float(loss_of(settings.loss_name, torch.from_numpy(logits), torch.from_numpy(targets.astype(np.float32))))
     how = "mean_prob" if settings.aggregate == "best" else settings.aggregate
     predictions = logits  # one window each: scores are of their order, which a sigmoid leaves
-    if examples.track is not None:
+    if examples.track is not None or settings.spec.probabilities:
         predictions = aggregate(logits, examples.track, len(examples.y), how, settings.loss_name, settings.spec.one_class)
     return {LOSS_CURVE: loss, **settings.spec.validate(Predictions(examples.y, predictions, labels))}
 

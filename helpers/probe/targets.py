@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth.annotations import read_annotations
+from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.splits import stratified_split
 from datasets.groundtruth.values import Values, z_scored
 from models.errors import ConfigError, GroundtruthError
 
 from ..data.find import LabelFiles, label_files, read_truths
+from ..metrics.ordinal import ORDINAL, step_names
 from ..metrics.tasks import get_task
-from .label_column import check_labels, column_of, cure
+from .label_column import MOST_STEPS, check_labels, column_of, cure
 
 
 def read_targets(
@@ -41,6 +44,10 @@ def read_targets(
             "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
         )
     files = label_files(metadata_dir) if metadata_dir else {}
+    if task == ORDINAL.name:
+        if group_column is not None:
+            raise ConfigError("Groups are for labels: leave data.group_column out where grades are predicted.")
+        return _read_grades(groundtruth, files, label_column, split_seed, folds)
     if get_task(task).numeric:
         if group_column is not None:
             raise ConfigError("Groups are for labels: leave data.group_column out where numbers are predicted.")
@@ -77,6 +84,31 @@ def _read_values(
             f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
         )
     return z_scored(found)
+
+
+def _read_grades(groundtruth: str | None, files: Mapping[str, str], column: str | None, seed: int, folds: int) -> dict[str, Any]:
+    """Grades as the steps that they pass, by split; a table without splits is split 80/10/10 by the seed."""
+    read = {split: Values.read(path, column) for split, path in files.items()} or {"": Values.read(str(groundtruth), column)}
+    if len(names := {name for values in read.values() for name in values.labels}) > 1:
+        raise GroundtruthError(
+            f"Grades are one column of numbers; there are {', '.join(sorted(names))}: name one, data.label_column=..."
+        )
+    keys = [key for values in read.values() for key in values.keys]
+    numbers = np.concatenate([values.numbers[:, 0] for values in read.values()])
+    grades = np.unique(numbers)
+    if not 2 <= len(grades) <= MOST_STEPS:
+        raise GroundtruthError(
+            f"Grades are 2 to {MOST_STEPS} different numbers; there are {len(grades)}. Numbers of any value: data.task=regression."
+        )
+    labels = step_names(grades.tolist())
+    split = [name for name, values in read.items() for _ in values.keys] if files else next(iter(read.values())).split
+    truth = Groundtruth(keys, labels, np.packbits(numbers[:, None] > grades[None, :-1], axis=1), split)
+    if folds:
+        return {"all": truth}
+    found = (truth if split is not None else truth.with_split(stratified_split(truth, seed))).splits
+    if absent := [part for part in ("train", "val", "test") if part not in found]:
+        raise GroundtruthError(f"{groundtruth} has no {' and no '.join(absent)} tracks: give its split column all three.")
+    return dict(found)
 
 
 def read_frame_targets(

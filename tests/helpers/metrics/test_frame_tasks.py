@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
+
 import mir_eval
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from datasets.groundtruth.chords import CHORDS, chord_class
 from datasets.utils.ragged import Ragged
@@ -15,8 +19,12 @@ from helpers.metrics.beats import beat_f, beat_targets
 from helpers.metrics.chords import chord_targets, majmin
 from helpers.metrics.frames import nearest_frames, segments
 from helpers.metrics.metric import Draws, Predictions, score_rows
+from helpers.metrics.scores import SystemScores, compare
 from helpers.metrics.structure import between, hit_rate, pick_boundaries, section_targets
 from helpers.metrics.tasks import get_task
+from helpers.reports.report import Report, write_report
+from helpers.reports.tables import print_scores
+from models.errors import ConfigError
 
 FRAME_TASKS = ("beats", "chords", "structure")
 
@@ -238,3 +246,40 @@ def test_the_annotation_itself_scores_best(seed):
         main = get_task(task).main
         assert float(np.nanmean(main.score(perfect))) >= float(np.nanmean(main.score(data)))
         assert float(np.nanmean(main.score(perfect))) > 0.8
+
+
+@pytest.mark.parametrize("task", FRAME_TASKS)
+def test_the_page_the_tables_and_the_comparison_of_systems(task, tmp_path):
+    data, spec = predictions(task), get_task(task)
+    labels = {"beats": ["beat"], "chords": list(CHORDS), "structure": ["intro", "verse", "boundary"]}[task]
+    curve = spec.monitor("auto")
+    systems = []
+    for k, name in enumerate(("pre-trained", "untrained")):
+        sets = np.random.default_rng(k).random((2, *data.values.values.shape)).astype(np.float32)
+        values = Ragged(sets, data.values.lengths, times=data.values.times)
+        about = {"validation": {curve: [0.1, 0.2], "best_epoch": [0, 1]}, "settings": {"chosen_by": curve}, "task": task}
+        systems.append(
+            SystemScores(name, "toy test", labels, [f"{i}.wav" for i in range(7)], data.targets, values, [0, 1], **about)
+        )
+    page = write_report(tmp_path / "report.html", Report("In time", systems)).read_text()
+    for metric in spec.headline:
+        assert metric.title in page.replace("&quot;", '"') or metric.title.capitalize() in page
+        assert f"{systems[0].mean(metric):.3f} ± {systems[0].sd(metric):.3f}" in page
+    systems[0].save(tmp_path / "a")
+    again = SystemScores.load(tmp_path / "a")
+    assert again.mean() == systems[0].mean()
+    assert compare(again, systems[1]).mean == pytest.approx(systems[0].mean() - systems[1].mean())
+    console = Console(width=150, file=io.StringIO())
+    print_scores(systems, console)
+    assert spec.main.title in console.file.getvalue()
+    shorter = replace(
+        systems[1], targets=data.targets[np.arange(6)], predictions=data_rows(systems[1].predictions, 6), keys=again.keys[:6]
+    )
+    with pytest.raises(ConfigError, match="not scored on the same tracks"):
+        compare(systems[0], shorter)
+
+
+def data_rows(sets: Ragged, n: int) -> Ragged:
+    """The first tracks of several sets."""
+    rows = slice(0, int(sets.lengths[:n].sum()))
+    return Ragged(sets.values[:, rows], sets.lengths[:n], times=sets.times[rows])
