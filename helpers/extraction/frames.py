@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from datasets.loading.clips import WindowRule
 from datasets.store.track_store import TrackStore, shard_path
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
@@ -27,6 +30,22 @@ from .outputs import Output, StoreOutput
 from .settings import ExtractionSettings
 
 TIMES = "times"
+
+
+@dataclass(frozen=True)
+class CoveringRule(WindowRule):
+    """Windows after which nothing is left of a track: a tail that "pad" gives no window of its own lies in one more full window, as with "shift"."""
+
+    def plan(self, n: int) -> np.ndarray:
+        """Return windows of a track of n units, [W, 2]."""
+        windows = super().plan(n)
+        if self.tail == "pad" and windows[-1, 1] < n:
+            return np.concatenate([windows, [[n - self.length, n]]])
+        return windows
+
+    def attrs(self) -> dict[str, Any]:
+        """Return it as the attributes of a store say it."""
+        return {**super().attrs(), "covers": True}
 
 
 class FrameJob(Job):
@@ -42,6 +61,8 @@ class FrameJob(Job):
         layers: Sequence[int],
     ):
         super().__init__(network, source, settings, names, shard)
+        self.cut = CoveringRule(self.cut.length, self.cut.hop, self.cut.tail)
+        self.attrs |= self.cut.attrs()
         self.layers = list(layers)
         silence = np.zeros((1, self.cut.length, *self.store.item_shape), np.float32)
         with self._evaluating():
