@@ -20,7 +20,7 @@ from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
 from .prefetch import ahead
 from .tagging import Source, Tagged, tag
-from .vectors import Embedded, Piece
+from .vectors import Embedded, InTime, Piece
 from .windows import Tail, left_padding, stream_windows
 
 __all__ = ["AudioEncoder", "Embedded", "Piece"]
@@ -29,7 +29,7 @@ BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
 PIECE_BATCH = 8  # sounds per pass
 
 
-class AudioEncoder(nn.Module, ABC):
+class AudioEncoder(nn.Module, InTime, ABC):
     """Base of all networks that map audio to vectors.
 
     Subclasses set the attributes and write `settings` and `encode`; those whose input is not the raw wave also write `window_blocks` and `pooled`.

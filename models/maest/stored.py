@@ -142,6 +142,20 @@ class StoredMels(MelEncoder):
             pooled[FEATURES] = self.classify(pooled[self.depth - 1])[-1]
         return [pooled[block] for block in layers]
 
+    def moments(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Normalised mel [W, F, M] -> the time columns of each block in their order, [W, T, C]. Raises ConfigError for the features."""
+        if FEATURES in layers:
+            raise ConfigError("The features (-1) are one vector per window: vectors in time are of blocks, 0 and up.")
+        chosen = self.resolve_layers(layers)
+        found = self.encode_mel(windows, chosen)
+        return [found[chosen.index(layer)] for layer in layers]
+
+    def moment_times(self, n: int, length: int, layer: int) -> np.ndarray:
+        """Centres in seconds of the kept time columns of `length` mel frames, [n]; mel frame i is centred on sample i * hop."""
+        columns = self.patchout.keep(*self.grid(length), training=False)[1].unique().numpy()
+        times: np.ndarray = (columns * self.stride[1] + (PATCH - 1) / 2) * self.hop / self.sample_rate
+        return times
+
     def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
         """Normalised mel windows [W, F, M] -> [L, W, C], or [L, W, 3C] for pool "stack"."""
         if pool == "dist" and not self.distilled:

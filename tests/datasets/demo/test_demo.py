@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from datasets.demo import writer as demo_writer
 from datasets.demo.labels import SECONDS, TrackPlan
 from datasets.demo.mixing import LOUDNESS, LOUDNESS_JITTER
 from datasets.groundtruth import read as groundtruth_files
+from datasets.groundtruth.annotations import read_annotations
+from datasets.groundtruth.chords import CHORDS
 from models.errors import GroundtruthError
 
 
@@ -132,7 +135,7 @@ def test_make_leaves_what_stands_and_refuses_another(tmp_path: Path):
 def test_a_broken_off_making_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     done = []
 
-    def fail_after_three(plan: TrackPlan) -> bytes:
+    def fail_after_three(plan: TrackPlan, wave: object) -> bytes:
         if len(done) == 3:
             raise OSError("disk full")
         done.append(plan)
@@ -160,3 +163,41 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path):
     files = [p.relative_to(one) for p in one.rglob("*.flac")]
     assert len(files) == 40
     assert all((one / f).read_bytes() == (two / f).read_bytes() for f in files)
+
+
+def test_annotations_are_what_the_generator_did(tmp_path: Path):
+    audio, table = make(tmp_path / "demo", 12, jobs=1)
+    where = tmp_path / "demo" / "annotations"
+    for kind, labels in (("beats", ["beat"]), ("chords", list(CHORDS)), ("sections", ["inst", "silence", "boundary"])):
+        found = read_annotations(kind, where / kind, table)
+        assert len(found) == 12
+        assert found.labels == labels
+        for key, rows in zip(found.keys, found.rows):
+            split, index = key.split("/")
+            plan = plan_track(0, split, int(index.removesuffix(".flac")))
+            assert 0 <= rows[:, 0].min() <= rows[:, 1].max() <= plan.seconds + 1e-3
+            if kind == "beats":
+                np.testing.assert_allclose(np.diff(rows[:, 0]), 60 / plan.beats_per_minute, atol=2e-4)
+                continue
+            spans = rows[rows[:, 2] < len(labels) - (kind == "sections")]
+            np.testing.assert_allclose(spans[1:, 0], spans[:-1, 1], atol=1e-9)
+            assert spans[-1, 1] == pytest.approx(plan.seconds, abs=1e-3)
+            if kind == "chords":
+                modes = {CHORDS[int(k)].partition(":")[2] for k in spans[:, 2]} - {""}
+                assert modes == (set() if plan.values["texture"] == "_no chords" else {plan.values["mode"][:3]})
+            else:
+                assert (len(spans) == 3) == (plan.values["form"] == "break")
+                wave, rate = sf.read(audio / key, always_2d=True)
+                for start, end, label in spans:
+                    level = np.abs(wave[int((start + 0.02) * rate) : int((end - 0.02) * rate)]).mean()
+                    assert labels[int(label)] != "silence" or level < 0.005
+
+
+def test_annotations_of_music_that_was_made_before(tmp_path: Path):
+    audio, _ = make(tmp_path, 6, jobs=1)
+    before = {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")}
+    want = {p.relative_to(tmp_path): p.read_text() for p in (tmp_path / "annotations").rglob("*.*")}
+    shutil.rmtree(tmp_path / "annotations")
+    make(tmp_path, 6, jobs=1)
+    assert {p.relative_to(tmp_path): p.read_text() for p in (tmp_path / "annotations").rglob("*.*")} == want
+    assert {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")} == before
