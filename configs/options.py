@@ -85,8 +85,10 @@ def interval_of(bounds: Bounds | None, number: float) -> Interval:
 
 
 def opt(default: Any, doc: str, choices: tuple[Any, ...] | None = None, *, affects: str, bounds: Bounds | None = None) -> Any:
-    """A field with its meaning, the only values it may take, and what depends on it (a key of EFFECTS, or a command's name).
+    """A field with its meaning, the only values it may take, and what depends on it.
 
+    affects: one of "nothing", "checkpoint", "inputs", "training inputs", "numerics", "course", "duration", "training", "network", "extraction",
+    "embeddings", "probe", "tables" (EFFECTS tells them apart), or the one command whose output the key changes.
     bounds: the interval of its numbers, `"[1, 1e6]"` or `"(0, 1]"`; of a list: of each of them. Without it any finite number is taken.
     """
     metadata = {"doc": doc, "choices": choices, "affects": affects, "bounds": bounds, "interval": partial(interval_of, bounds)}

@@ -195,6 +195,11 @@ class DataModule:
     groundtruth_test: str | None = opt(None, "label file of the test tracks", affects="inputs")
     groundtruth_predict: str | None = opt(None, "file that names the tracks to extract; none: all of the store", affects="inputs")
     label_column: str | None = opt(None, "column of a table that holds the labels; none: found by its name", affects="inputs")
+    label_separator: str | None = opt(
+        None,
+        "what parts the labels in a table's cell, '' where each is one label; none: |, and ; or , only where they cannot be part of a label",
+        affects="inputs",
+    )
     group_column: str | None = opt(
         None,
         "column whose equal values a split keeps together; none: group, artist or album where there is one",

@@ -31,6 +31,11 @@ class Predict:
         ("none", "mean"),
         affects="embeddings",
     )
+    frames: bool = opt(
+        False,
+        "store every vector in time, at the network's own rate, in place of what sums up a window; for beats, chords, sections",
+        affects="embeddings",
+    )
     dtype: str = opt("float32", "type of the stored numbers", ("float32", "float16"), affects="extraction")
     scheduler: str | None = opt(
         None,

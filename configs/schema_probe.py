@@ -34,8 +34,27 @@ class ProbeOptimizer:
     name: str = opt("adamw", "optimiser: adamw, or adam (weight decay as L2)", ("adamw", "adam"), affects="probe")
     monitor: str = opt(
         "auto",
-        "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2; auto_ap: val_ap of tags",
-        ("auto", "auto_ap", "val_roc", "val_ap", "val_acc", "val_balanced_acc", "val_key", "val_r2", "val_loss"),
+        "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2, val_grade_mse, val_beat_f, "
+        "val_chord_acc, val_frame_acc; auto_ap: val_ap of tags",
+        (
+            "auto",
+            "auto_ap",
+            "val_roc",
+            "val_ap",
+            "val_acc",
+            "val_balanced_acc",
+            "val_key",
+            "val_grade_mse",
+            "val_grade_acc",
+            "val_r2",
+            "val_beat_f",
+            "val_chord_acc",
+            "val_frame_acc",
+            "val_macro_frame_acc",
+            "val_hit_rate_05",
+            "val_hit_rate_3",
+            "val_loss",
+        ),
         affects="probe",
     )
     keep: str = opt("best", "epoch that is tested: the best by the monitor, or the last", ("best", "last"), affects="probe")
@@ -90,8 +109,8 @@ class ProbeModel:
     input_drop_out: float = opt(0.0, "dropout of the embeddings themselves", affects="probe", bounds="[0, 1)")
     loss: str = opt(
         "auto",
-        "loss: auto is bce of tags, ce of classes, mse of values; bce may be asked for classes",
-        ("auto", "bce", "ce", "mse"),
+        "loss: auto is bce of tags, grades, beats, ce of classes and chords, mse of values, bce_boundary of structure; bce may be asked for classes",
+        ("auto", "bce", "ce", "mse", "bce_boundary"),
         affects="probe",
     )
 
@@ -123,6 +142,12 @@ class ProbeData:
         "label file of all tracks in place of metadata_dir, split by its split column, else 80/10/10 by split_seed",
         affects="probe",
     )
+    annotations: str | None = opt(
+        None,
+        "folder of annotations in time, a file per track under the track's name: .beats, .lab, .txt, .csv or .jams",
+        affects="probe",
+    )
+    frame_pool: int = opt(1, "number of consecutive vectors in time that are averaged to one", affects="probe")
     split_seed: int = opt(
         0,
         "seed of that 80/10/10 split; the same as in pre-training, so that test tracks stay unseen",
@@ -132,6 +157,11 @@ class ProbeData:
     label_column: str | None = opt(
         None, "column of a table that holds the labels (or the one value); none: found by its name", affects="probe"
     )
+    label_separator: str | None = opt(
+        None,
+        "what parts the labels in a table's cell, '' where each is one label; none: |, and ; or , only where they cannot be part of a label",
+        affects="probe",
+    )
     group_column: str | None = opt(
         None,
         "column whose equal values a split keeps together; the same as in pre-training; none: found by its name",
@@ -139,8 +169,8 @@ class ProbeData:
     )
     task: str = opt(
         "multi-label",
-        "what the labels are: tags, one class of several, a musical key, or values",
-        ("multi-label", "single-label", "key", "regression"),
+        "what the labels are: tags, one class, a musical key, values, ordered grades (ordinal); or, in time, beats, chords, structure",
+        ("multi-label", "single-label", "key", "regression", "ordinal", "beats", "chords", "structure"),
         affects="probe",
     )
     batch_size: int = opt(128, "number of tracks (or windows) in a step", affects="probe", bounds=BATCH)
@@ -283,11 +313,12 @@ class FineTune:
     batch_size: int = opt(8, "number of windows in a step", affects="finetune", bounds=BATCH)
     batch_size_test: int = opt(20, "number of windows at once in validation and test", affects="finetune", bounds=BATCH)
     accelerator: str = opt("auto", "device: auto, cpu or gpu; a gpu that is asked for must be there", affects="finetune")
-    precision: str = opt(
+    precision: str | int = opt(
         "auto",
         "precision of fine-tuning: 32, bf16-mixed, 16-mixed, or auto (bf16-mixed on a gpu or cpu that is fast at it, "
         "16-mixed on another gpu, else 32)",
         affects="finetune",
+        bounds="[16, 64]",
     )
 
 

@@ -9,6 +9,8 @@ from .naming import Alias, Catalogue, FamilyConfigs, Script
 from .options import BATCH, FROM_0, RATE, opt, section
 from .schema_commands import Predict, Report
 
+FILE = "ex_ssl.py"
+
 
 @dataclass
 class Optimizer(schema.Optimizer):
@@ -27,9 +29,14 @@ class Optimizer(schema.Optimizer):
     schedule_mode: str = opt(
         "constant",
         "course of the learning rate: constant; cosine goes to 0 over max_epochs, per epoch; plateau goes down when val_loss does not; exp_lin is an "
-        "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles",
-        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc"),
+        "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles; warmup_cosine goes by updates: a line up over warm_up_steps, half a "
+        "cosine down to last_lr_value at total_steps",
+        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc", "warmup_cosine"),
         affects="training",
+    )
+    warm_up_steps: int = opt(30_000, "updates of warm-up of warmup_cosine", affects="training", bounds="[0, 1e9]")
+    total_steps: int = opt(
+        400_000, "update at which warmup_cosine is down; the rate stays there", affects="training", bounds="[1, 1e9]"
     )
 
 
@@ -138,9 +145,8 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
     globals()["ExSsl"] = kind  # where pickle looks for it
     named = Catalogue()
     for family in families:
+        family.check_named(first)
         for config in family.named.values():
-            if config.values.get("family", first) != family.name:
-                raise ValueError(f"The named config {config.name} of the family {family.name} must set it: family={family.name}.")
             named.put(config)
     commands = {family.name: family.commands for family in families}
-    return Script("self_supervised", "ex_ssl.py", kind, named, ALIASES, demo, commands)
+    return Script("self_supervised", FILE, kind, named, ALIASES, demo, commands)

@@ -1,7 +1,7 @@
 """Audio files to batches: track stores, groundtruths, sampling, data modules; a folder per data set.
 
 Floors, each importing only those before it: utils < groundtruth < store < jobs < prepare < loading < collection < published < the data sets' folders.
-The modules merge, mirdata_adapter and __main__ are commands above them all, which nothing imports.
+The modules merge, raw_waveforms, mirdata_adapter and __main__ are commands above them all, which nothing imports.
 
 Data sets may live outside this tree: for each folder that the environment variable MAEST_DATASETS names (separated as in PATH), the packages in its
 folder datasets/ are packages of this one (docs/new_dataset.md).
@@ -13,19 +13,11 @@ one has explains so. Libraries that see a package of this name (transformers loo
 
 from __future__ import annotations
 
-import os
 import sys
 
-for _folder in os.environ.get("MAEST_DATASETS", "").split(os.pathsep):
-    if _folder and not os.path.isdir(_folder):
-        raise ValueError(
-            f"The environment variable MAEST_DATASETS names {_folder!r}, which is not a folder: correct it, or unset it."
-        )
-__path__ += [
-    os.path.join(os.path.abspath(folder), "datasets")
-    for folder in os.environ.get("MAEST_DATASETS", "").split(os.pathsep)
-    if folder and os.path.join(os.path.abspath(folder), "datasets") not in __path__
-]
+from models._outside import folders_outside as _folders_outside
+
+__path__ += _folders_outside("MAEST_DATASETS", "datasets")
 
 _TYPES = frozenset({"Dataset", "DatasetDict", "IterableDataset", "IterableDatasetDict", "Features"})
 _FUNCTIONS = frozenset(

@@ -20,7 +20,7 @@ from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
 from .prefetch import ahead
 from .tagging import Source, Tagged, tag
-from .vectors import Embedded, Piece
+from .vectors import Embedded, InTime, Piece
 from .windows import Tail, left_padding, stream_windows
 
 __all__ = ["AudioEncoder", "Embedded", "Piece"]
@@ -29,7 +29,7 @@ BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
 PIECE_BATCH = 8  # sounds per pass
 
 
-class AudioEncoder(nn.Module, ABC):
+class AudioEncoder(nn.Module, InTime, ABC):
     """Base of all networks that map audio to vectors.
 
     Subclasses set the attributes and write `settings` and `encode`; those whose input is not the raw wave also write `window_blocks` and `pooled`.
@@ -94,9 +94,9 @@ class AudioEncoder(nn.Module, ABC):
         return super().train(mode and not self._frozen)
 
     # ---- layers
-    def resolve_layers(self, layers: Iterable[int] | None) -> tuple[int, ...]:
-        """Ascending, distinct, 0-based layers; None means the last. Raises ValueError for a layer that the network has not."""
-        asked = [-1] if layers is None else [int(k) for k in layers]
+    def resolve_layers(self, layers: Iterable[int] | int | None) -> tuple[int, ...]:
+        """Ascending, distinct, 0-based layers; a number is one of them, None the last. Raises ValueError for a layer that the network has not."""
+        asked = [-1] if layers is None else [layers] if isinstance(layers, int) else [int(k) for k in layers]
         if not asked:
             raise ConfigError("No layer asked for: give at least one, or None for the last.")
         for k in asked:

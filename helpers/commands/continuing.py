@@ -11,8 +11,7 @@ from typing import Any
 from models.errors import ConfigError
 
 from ..experiments.earlier_runs import run_of, run_to_continue, seed_of
-from ..runtime.devices import count_processes
-from ..runtime.processes import is_first_process
+from ..runtime.place import is_first_process
 from ..training.resume import CHECKPOINTS, Saved, newest, read_saved
 from ..training.same_training import BATCH, ResumeRules
 
@@ -90,6 +89,8 @@ def starting_point(config: Raw, continued: Path | None, rules: ResumeRules, warn
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
+    from ..runtime.devices import count_processes  # late: it needs torch, and only a training that goes on counts them
+
     items = config["datamodule"]["batch_size_train"] * count_processes(SimpleNamespace(**config["trainer"]))
     rules.identity(config, {BATCH: items}).check(saved, config["trainer"]["max_epochs"], warn=False)
     return saved.path

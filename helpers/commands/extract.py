@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from datasets.groundtruth.groundtruth import match
 from datasets.jobs.cluster import check_place
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 
 
 def extract_embeddings(context: Context) -> dict[str, str]:
-    """Vectors of predict.transformer_block for every window of every track, a store per block below predict.out_dir. Resumes."""
+    """Vectors of predict.transformer_block for every window of every track, a store per block below predict.out_dir. Resumes.
+
+    With predict.frames every vector in time, into the folder frames below it.
+    """
     config = as_trained(context)
     return _listed(context, extract(context, config, asked_layers(context, config)))
 
@@ -59,9 +63,11 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
     settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
+    settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
     found = context.find_tracks(("predict",), config=config)
     source, names = _tracks_to_extract(found)
-    out = family.output_folder(config) if blocks is not None else family.output_folder(config) / "logits"
+    below = "logits" if blocks is None else "frames" if settings.frames else ""
+    out = family.output_folder(config) / below
     if not any((p.jobs, p.scheduler, p.shard_tracks, Plan.size_of(out))):
         if blocks is None:
             return to_logits(loaded.network, source, out, settings, names=names)
@@ -83,6 +89,7 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
         dtype=p.dtype,
         format=p.format,
         pool=pool,
+        frames=p.frames,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from datasets.utils.terminal import visible
 
-from .processes import is_first_process, place
+from .place import is_first_process, place
 
 
 class _CurrentStderr(logging.StreamHandler):

@@ -97,7 +97,7 @@ def _probe_classes(path: Path, hidden: bool) -> dict[str, Any]:
         )
     if about.get(LOSS) == "mse":
         raise WeightsError(
-            f"{path} is a probe of values (a regression): it has no classes. Read its predictions from ex_tl.py's scores.npz."
+            f"{path} is a probe of values (a regression): it has no classes. Read its predictions from the probe's scores.npz."
         )
     labels = {"labels": about["labels"].split("\n")} if "labels" in about else {}
     return {**labels, "exclusive": about.get(LOSS) == "ce"} if about else {}

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -210,6 +211,17 @@ class SampleCNN(AudioEncoder):
         chosen = self.resolve_layers(layers)
         means = dict(zip(chosen, (x.mean(dim=-1) for x in self._outputs(windows, chosen))))
         return [means[layer % self.depth] for layer in layers]
+
+    def moments(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Windows [W, N] -> vectors of each asked layer in their order, [W, T, C] each with its own T and C, in one pass."""
+        chosen = self.resolve_layers(layers)
+        found = dict(zip(chosen, (x.transpose(1, 2) for x in self._outputs(windows, chosen))))
+        return [found[layer % self.depth] for layer in layers]
+
+    def moment_times(self, n: int, length: int, layer: int) -> np.ndarray:
+        """Centres in seconds, [n]: a layer's vectors lie evenly over its window."""
+        times: np.ndarray = (np.arange(n) + 0.5) * (self.window_length / self.layer_shape(layer)[0] / self.sample_rate)
+        return times
 
     def _outputs(self, audio: Tensor, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Outputs [B, C, T] of the chosen blocks, ascending; stops behind the deepest."""

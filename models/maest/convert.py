@@ -57,23 +57,34 @@ def remap_passt(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
 
 
 def remap_deit(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
-    """A distilled DeiT's state dict (384 x 384 images, 2 + 24 * 24 positions) for `model`; both its heads are left out.
+    """A DeiT's state dict (384 x 384 images, 24 * 24 positions behind those of its tokens) for `model`; its heads are left out.
 
     The three colour kernels are summed; the grid of positions is bicubically resized to the model's tables, then averaged over time for the frequency
-    table and over frequency for the time table. Raises WeightsError when it is not the distilled DeiT.
+    table and over frequency for the time table. Raises WeightsError when it is no DeiT, or has a DIST token and the model has none, or the reverse.
     """
     out = dict(state_dict)
-    positions, kernel = out.pop("pos_embed", None), out.get("patch_embed.proj.weight")
-    side = round((positions.shape[1] - 2) ** 0.5) if positions is not None and positions.ndim == 3 else 0
-    if positions is None or kernel is None or side < 1 or side * side != positions.shape[1] - 2 or "dist_token" not in out:
-        came = "no pos_embed" if positions is None else f"pos_embed {list(positions.shape)}"
+    positions, kernel, distilled = out.pop("pos_embed", None), out.get("patch_embed.proj.weight"), "dist_token" in out
+    extra = 2 if distilled else 1
+    side = round(max(positions.shape[1] - extra, 0) ** 0.5) if positions is not None and positions.ndim == 3 else 0
+    if (
+        positions is None
+        or kernel is None
+        or side < 1
+        or side * side != positions.shape[1] - extra
+        or distilled != model.distilled
+    ):
+        came = (
+            "no pos_embed" if positions is None else f"pos_embed {list(positions.shape)}, {'a' if distilled else 'no'} dist_token"
+        )
+        wanted, other = ("deit_base_distilled_patch16_384", "False") if model.distilled else ("deit_base_patch16_384", "True")
         raise WeightsError(
-            f"Got {came}; wanted the distilled DeiT (dist_token, pos_embed [1, 2 + side * side, C]), deit_base_distilled_patch16_384."
+            f"Got {came}; wanted a DeiT whose tokens are the network's ({'dist_token, ' if model.distilled else ''}pos_embed "
+            f"[1, {model.n_extra} + side * side, C]), as {wanted}; distilled={other} takes the other kind."
         )
     f, t = model.freq_new_pos_embed.shape[2], model.time_new_pos_embed.shape[3]
-    grid = positions[:, 2:].transpose(1, 2).unflatten(2, (side, side))
+    grid = positions[:, extra:].transpose(1, 2).unflatten(2, (side, side))
     grid = _resize(grid, (1, 1, f, t))
-    out["new_pos_embed"] = positions[:, :2]
+    out["new_pos_embed"] = positions[:, :extra]
     out["freq_new_pos_embed"] = grid.mean(dim=3, keepdim=True)
     out["time_new_pos_embed"] = grid.mean(dim=2, keepdim=True)
     out["patch_embed.proj.weight"] = kernel.sum(dim=1, keepdim=True)

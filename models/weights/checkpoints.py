@@ -32,12 +32,14 @@ FAMILY = "family"  # entry of these settings: the folder of models/ that builds 
 CONFIG = "config.json"
 MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
 _ARCHIVED = (".ckpt", ".pt", ".pth")
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "model.ckpt")
 MOST_SETTINGS = 64 << 20  # bytes of a config.json
 ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
+SettingsReader = Callable[[Path], dict[str, Any]]
 SettingsCheck = Callable[[Mapping[str, Any], str, type[ValueError]], None]
 _CONFIG_READERS: dict[str, ConfigReader] = {}
 _SETTINGS_CHECKS: dict[str, SettingsCheck] = {}
+_SETTINGS_READERS: dict[str, SettingsReader] = {}
 
 
 def register_config_reader(model_type: str, reader: ConfigReader) -> None:
@@ -53,8 +55,14 @@ def register_settings_check(family: str, check: SettingsCheck) -> None:
     _SETTINGS_CHECKS[family] = check
 
 
+def register_settings_reader(suffix: str, reader: SettingsReader) -> None:
+    """Have `read_settings` ask `reader` about files of a foreign format, known by their suffix (".whl"). Families that read one call this."""
+    _SETTINGS_READERS[suffix] = reader
+
+
 def weight_file(path: str | Path) -> Path:
-    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, or its only .safetensors.
+    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, model.ckpt, or its only
+    .safetensors.
 
     Raises WeightsNotFoundError for what is not there, naming what was looked for.
     """
@@ -126,6 +134,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     config = path / CONFIG
     if path.is_dir() and config.is_file():
         return _checked(_of_config(_json(_small(config), config), config), str(config))
+    if file.suffix in _SETTINGS_READERS:
+        return _SETTINGS_READERS[file.suffix](file)
     if file.suffix == ".safetensors":
         return _checked(_of_config(_safetensors_header(file), file), str(file))
     content = _read(file)
