@@ -10,6 +10,7 @@ from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
 from ..families.base import Config, Family
+from ..reports.wording import RANDOM
 from ..runtime.devices import resolve_accelerator
 from .context import Context
 
@@ -42,7 +43,7 @@ def load_network(context: Context, config: Config, classes: bool = False) -> Loa
     device = resolve_accelerator(config.trainer.accelerator)
     warn_of_random(weights)
     precision = "32" if config.trainer.precision == "auto" and device == "cpu" else str(config.trainer.precision)
-    return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or "RANDOM", precision)
+    return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or RANDOM, precision)
 
 
 def warn_of_random(weights: str | None) -> None:
