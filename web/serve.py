@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,6 +57,14 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
+    def handle(self) -> None:
+        """Answer requests until the browser goes. One that is closed while a network of 300 MB is on its way is no error of the server's."""
+        try:
+            super().handle()
+        except (ConnectionError, TimeoutError) as error:
+            self.close_connection = True
+            log.debug("%s: the browser went away (%s).", self.client_address[0], error)
+
     def do_GET(self) -> None:
         """Answer: the list of networks as it is now, or a file."""
         path = self.path.split("?")[0]
@@ -79,10 +88,22 @@ class Handler(SimpleHTTPRequestHandler):
         log.debug(format, *args)
 
 
-def server(port: int, models_folder: Path = ROOT / "models") -> ThreadingHTTPServer:
+class PageServer(ThreadingHTTPServer):
+    """Threads do not keep the process alive, and what a closed browser leaves behind is no traceback on the terminal."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong with one request, in a line: the others go on."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            log.warning("A request of %s failed: %s", client_address[0], error)
+
+
+def server(port: int, models_folder: Path = ROOT / "models") -> PageServer:
     """The page's server on 127.0.0.1; port 0 takes a free one."""
     handler = type("PageHandler", (Handler,), {"models_folder": models_folder})
-    return ThreadingHTTPServer(("127.0.0.1", port), lambda *args: handler(*args, directory=str(ROOT)))
+    return PageServer(("127.0.0.1", port), lambda *args: handler(*args, directory=str(ROOT)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

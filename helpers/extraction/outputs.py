@@ -17,7 +17,7 @@ from datasets.store.track_store import TrackStore
 from datasets.store.writer import remove_leftovers
 from datasets.utils.files import atomic
 from datasets.utils.locks import open_locked
-from models.errors import StoreBusyError, StoreError
+from models.errors import StoreBusyError, StoreError, StoreMismatchError
 
 from ..utils.json_values import plain
 
@@ -124,9 +124,10 @@ class NpyOutput:
             differing = sorted(key for key in {*old, *settings} if old.get(key) != settings.get(key))
             if differing:
                 parts = "; ".join(f"{key} is {old.get(key)!r}, now {settings.get(key)!r}" for key in differing)
-                raise StoreError(
+                raise StoreMismatchError(
                     f"{folder} was begun with other settings: {parts}. "
-                    "Give each network and setting a predict.out_dir of its own, or remove the old output."
+                    "Give each network and setting a predict.out_dir of its own, or remove the old output.",
+                    differing,
                 )
         elif self.names:
             raise StoreError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +27,12 @@ from models.tagging import Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
+from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)
 MUCH_SHORTER = 0.5  # than a window: what is heard is mostly padding
-RANDOM = "RANDOM"  # in place of the weights' name
 ON_SCREEN = 3  # classes per recording in a folder's table
 
 
@@ -71,13 +71,14 @@ class PredictionSettings:
 class Prediction:
     """What `predict` did: recordings with their most probable classes, files that could not be used and why, what was written.
 
-    unusable: the table of those files; none: there are none, or nothing was to be written.
+    unusable: the table of those files; none: there are none, or nothing was to be written. weights: the name of the network's, RANDOM for none.
     """
 
     rows: list[Row]
     failed: list[tuple[str, str]]
     written: list[Path]
     unusable: Path | None = None
+    weights: str = "own"
 
 
 def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
@@ -108,8 +109,6 @@ def predict(
     audio: str | Path,
     out: str | Path,
     settings: PredictionSettings | None = None,
-    *,
-    neighbours: Callable[[str], Sequence[tuple[str, float]]] | None = None,
     notes: Sequence[str] = (),
 ) -> Prediction:
     """Tag an audio file, or all in a folder.
@@ -123,7 +122,6 @@ def predict(
         audio: a file, or a folder of them.
         out: folder of the outputs.
         settings: how it is tagged, and what is written.
-        neighbours: nearest recordings of a name, for its page.
         notes: lines for the pages.
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
@@ -135,8 +133,8 @@ def predict(
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
     if settings.weights == RANDOM:
-        notes = (*notes, "RANDOM weights: these numbers say nothing about the music.")
-    pages = _Pages(where, root, settings, _about(network, settings), notes, neighbours)
+        notes = (RANDOM_WEIGHTS, *notes)
+    pages = _Pages(where, root, settings, _about(network, settings), notes)
     with ExitStack() as stack:
         opened = stack.enter_context(open_tables(where, settings.tables, network.label_names, pages.about))
         _warn_of_older(where, settings.tables)
@@ -175,7 +173,7 @@ def predict(
     written = [where / "index.html"] if settings.html else []
     written += table_files(where, settings.tables)
     unusable = write_unusable(where, failed) if settings.html or settings.tables else None
-    return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable)
+    return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable, settings.weights)
 
 
 @dataclass(frozen=True)
@@ -187,13 +185,11 @@ class _Pages:
     settings: PredictionSettings
     about: dict[str, Any]
     notes: Sequence[str]
-    neighbours: Callable[[str], Sequence[tuple[str, float]]] | None
 
     def write_track(self, name: str, href: str, heard: Tagged, remark: str) -> None:
         notes = (*self.notes, f"This recording is {remark}.") if remark else self.notes
-        near = self.neighbours(name) if self.neighbours is not None else ()
         sound = player(self.root / name, heard.duration, self.settings.player_minutes)
-        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes, near)
+        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes)
         with atomic(self.where / href) as part:
             part.write_text(track_page(name, heard, content), encoding="utf-8")
 
@@ -239,6 +235,8 @@ def print_prediction(found: Prediction, console: Console | None = None) -> None:
             best = ", ".join(f"{shown(label)} {p:.2f}" for label, p in row.top[:ON_SCREEN])
             table.add_row(Text(readable(row.name)), clock(row.duration), Text(best))
     console.print(table)
+    if found.weights == RANDOM:
+        console.print(RANDOM_WEIGHTS)
     for row in rows:
         if row.remark:
             console.print(Text(f"{readable(row.name)} is {row.remark}."))

@@ -24,6 +24,7 @@ from ..extraction.embeddings import load_embeddings
 from ..extraction.settings import ExtractionSettings
 from ..extraction.tokens import TOKENS, Reduce, check_types, select_tokens
 from ..reports.track_page import readable
+from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast
 
 
@@ -127,8 +128,10 @@ def name_among(query: str, audio_dir: str | None) -> str:
     return Path(query).resolve().relative_to(Path(audio_dir).resolve()).as_posix()
 
 
-def print_similar(name: str, found: Sequence[tuple[str, float]], center: bool, console: Console | None = None) -> None:
-    """The nearest recordings as a list. center: whether the collection's mean was taken off."""
+def print_similar(
+    name: str, found: Sequence[tuple[str, float]], center: bool, weights: str = "own", console: Console | None = None
+) -> None:
+    """The nearest recordings as a list. center: whether the collection's mean was taken off. weights: where the network's come from."""
     table = Table(
         title=Text(f"Nearest to {readable(name)}", style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
@@ -138,6 +141,8 @@ def print_similar(name: str, found: Sequence[tuple[str, float]], center: bool, c
         table.add_row(Text(readable(other)), f"{cosine:.3f}")
     console = console or Console()
     console.print(table)
+    if weights == RANDOM:
+        console.print(RANDOM_WEIGHTS)
     if center:
         console.print("The collection's mean is taken off before the cosine: 0 is as unlike as any two (predict.center).")
 
