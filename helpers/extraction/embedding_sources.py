@@ -16,6 +16,7 @@ import numpy as np
 from datasets.store.track_store import TrackStore
 from models.errors import ConfigError, StoreError
 
+from .outputs import long_names
 from .tokens import PUBLISHED_SIZE, Choice
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,9 @@ class EmbeddingFiles:
 
     def __init__(self, folder: Path, choice: Choice):
         self.where, self.folder = str(folder), folder
-        self.names = [path.relative_to(folder).as_posix().removesuffix(NPY_SUFFIX) for path in folder.rglob(f"*{NPY_SUFFIX}")]
+        self._files, long = list(folder.rglob(f"*{NPY_SUFFIX}")), long_names(folder)
+        places = [path.relative_to(folder).as_posix() for path in self._files]
+        self.names = [long.get(place, place.removesuffix(NPY_SUFFIX)) for place in places]
         self.number = {name: i for i, name in enumerate(self.names)}
         known = None
         if (folder / "settings.json").is_file():  # of this suite's extraction
@@ -93,7 +96,7 @@ class EmbeddingFiles:
     @cached_property
     def tokens(self) -> bool:
         """Whether the arrays are of tokens; looked at when they are first read, since names alone need it not."""
-        shapes = (_shape(self.folder / f"{name}{NPY_SUFFIX}") for name in self.names)
+        shapes = (_shape(path) for path in self._files)
         telling = next(
             (kind for shape in shapes if (kind := _tokens(shape, self.size)) is not None), None
         )  # of the first file, mostly
@@ -110,7 +113,7 @@ class EmbeddingFiles:
     def _array(self, i: int) -> np.ndarray:
         if i in self._arrays:
             return self._arrays[i]
-        path, size = self.folder / f"{self.names[i]}{NPY_SUFFIX}", self.size
+        path, size = self._files[i], self.size
         try:
             array = np.load(path, allow_pickle=False)
         except (ValueError, EOFError) as error:

@@ -74,6 +74,11 @@ class Job:
             raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {settings.precision}.")
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks.tolist()]
+        if empty := [self.names[i] for i in np.flatnonzero(self.store.lengths[self.tracks] < 1)]:
+            raise StoreError(
+                f"{len(empty)} of {len(self.names)} tracks in {self.store.paths[0]} are empty, nothing of them is stored: {listed(empty)}. "
+                "Prepare them again, or leave them out (groundtruth_predict)."
+            )
         self._heard = np.zeros(len(self.names), bool)  # of each track, whether a window of it was not all zeros
         self.attrs = {
             **{key: value for key, value in network.stored.items() if key != "kind"},
