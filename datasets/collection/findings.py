@@ -223,7 +223,9 @@ def _below(keys: Sequence[str], root: str | Path) -> dict[int, str]:
 
 
 def _missing(keys: Sequence[str], rows: Sequence[int], names: Sequence[str], root: str | Path | None) -> dict[int, str]:
-    """Why there is no file, or why it is passed over where it is there, and the file of that name elsewhere, where there is one: paths that begin elsewhere are the usual fault."""
+    """Why there is no file, and the file of that name elsewhere, where there is one (paths that begin elsewhere are the usual fault); or why one that
+    is there is passed over.
+    """
     where: defaultdict[str, list[str]] = defaultdict(list)
     for name in names if rows else ():
         where[_last(name)].append(name)
