@@ -18,7 +18,7 @@ from ..groundtruth.groundtruth import SPLITS, Groundtruth, find, without_suffix
 from ..groundtruth.label_cells import joined
 from ..groundtruth.lines import csv_text
 from ..utils.files import write_whole
-from .audio_scan import ScanResult, Sound
+from .audio_scan import ScanResult, Sound, bit_depth, same_sound
 
 EXIT_OK, EXIT_PROBLEMS = 0, 3
 PREFERRED = ("test", "val", "train")  # of copies in several splits the one that stays: a test must not shrink
@@ -158,7 +158,9 @@ class Findings:
         if (t.packed[i] != t.packed[kept]).any():
             words += ", other labels" if t.packed[i].any() else ", without its labels"
         if t.split is not None:
-            words += f" ({t.split[i]}) of a track in {t.split[kept]}"
+            this, that = ("this row", "that one") if t.keys[i] == t.keys[kept] else (t.keys[i], t.keys[kept])
+            mine, other = t.split[i] or "no split", t.split[kept] or "no split"
+            words += f": both are in {mine}" if mine == other else f": {this} is in {mine}, {that} in {other}"
         if t.group is not None and t.group[i] != t.group[kept]:
             words += f"; group {t.group[i]!r}, there {t.group[kept]!r}"
         return words
@@ -200,6 +202,7 @@ def examine(
                     if table.split[row]
                     else "its split is empty"
                 )
+    _join_depths(same, found.sounds)
     found.missing = _missing(table.keys, missing, names, root)
     if not new_split:
         same = defaultdict(list, {sound: [i for i in rows if i not in found.unsplit] for sound, rows in same.items()})
@@ -208,6 +211,31 @@ def examine(
     found.unlisted = [name for i, name in enumerate(names) if i not in meant]
     found.torn = torn_groups(table, found.sounds)
     return found
+
+
+def _join_depths(same: defaultdict[str | int, list[int]], sounds: Mapping[int, Sound]) -> None:
+    """Put rows of sounds that are one at several bit depths together."""
+    alike: defaultdict[tuple[int, int], list[str | int]] = defaultdict(list)
+    for sound, rows in same.items():
+        one = sounds[rows[0]]
+        if one.digest and one.points:
+            alike[one.sample_rate, round(one.seconds * one.sample_rate)].append(sound)
+    for group in alike.values():
+        if len({bit_depth(sounds[same[sound][0]]) for sound in group} - {None}) < 2:
+            continue
+        group.sort(key=lambda sound: sum(sounds[same[sound][0]].points))
+        for i, first in enumerate(group):
+            if first not in same:
+                continue
+            this = sounds[same[first][0]]
+            for second in [sound for sound in group[i + 1 :] if sound in same]:
+                other = sounds[same[second][0]]
+                if sum(other.points) - sum(this.points) > len(this.points) * (
+                    2.5 * 256 + 1
+                ):  # further away than 8 bits can take it
+                    break
+                if same_sound(this, other):
+                    same[first] = sorted(same[first] + same.pop(second))
 
 
 def _below(keys: Sequence[str], root: str | Path) -> dict[int, str]:
