@@ -13,19 +13,11 @@ one has explains so. Libraries that see a package of this name (transformers loo
 
 from __future__ import annotations
 
-import os
 import sys
 
-for _folder in os.environ.get("MAEST_DATASETS", "").split(os.pathsep):
-    if _folder and not os.path.isdir(_folder):
-        raise ValueError(
-            f"The environment variable MAEST_DATASETS names {_folder!r}, which is not a folder: correct it, or unset it."
-        )
-__path__ += [
-    os.path.join(os.path.abspath(folder), "datasets")
-    for folder in os.environ.get("MAEST_DATASETS", "").split(os.pathsep)
-    if folder and os.path.join(os.path.abspath(folder), "datasets") not in __path__
-]
+from models._outside import folders_outside as _folders_outside
+
+__path__ += _folders_outside("MAEST_DATASETS", "datasets")
 
 _TYPES = frozenset({"Dataset", "DatasetDict", "IterableDataset", "IterableDatasetDict", "Features"})
 _FUNCTIONS = frozenset(

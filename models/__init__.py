@@ -9,20 +9,11 @@ folder models/ are packages of this one.
 from __future__ import annotations
 
 import importlib
-import os
 
 from ._alias import install as _install
+from ._outside import folders_outside as _folders_outside
 
-for _folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep):
-    if _folder and not os.path.isdir(_folder):
-        raise ValueError(
-            f"The environment variable MAEST_FAMILIES names {_folder!r}, which is not a folder: correct it, or unset it."
-        )
-__path__ += [
-    os.path.join(os.path.abspath(folder), "models")
-    for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep)
-    if folder and os.path.join(os.path.abspath(folder), "models") not in __path__
-]
+__path__ += _folders_outside("MAEST_FAMILIES", "models")
 _install(__name__)
 
 _WHERE: dict[str, str] = {

@@ -237,6 +237,14 @@ def test_what_cannot_run_says_why(run, audio, command, named, updates, words):
         run(command, named, **updates)
 
 
+def test_a_training_refused_with_its_data_at_hand_leaves_nothing(run, audio, labels, folder):
+    """The files fill a batch, the tracks of the groundtruth's split do not: that is known only once they are matched."""
+    where = {"datamodule.audio_dir": str(audio), "datamodule.groundtruth": str(labels), "trainer.default_root_dir": "too_few"}
+    with pytest.raises(ValueError, match="6 tracks do not fill one batch of 8"):
+        run("main", "clmr_pretrain", **where, **{"datamodule.batch_size_train": 8})
+    assert not list((folder / "too_few").glob("[0-9]*"))
+
+
 def test_a_head_that_does_not_fit_is_refused(run, pretrained, folder):
     torch.save({"0.weight": torch.zeros(3, 7), "0.bias": torch.zeros(3)}, folder / "head.pt")
     updates = {

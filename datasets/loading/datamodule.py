@@ -26,7 +26,7 @@ from ..store.track_store import StoreSource, TrackStore
 from .batching import Batching
 from .clips import ClipReader, Split, Teacher, WindowRule, plan_all_windows, plan_crops, teacher_columns
 from .loaders import ClipLoader, TrainBatches, share_windows
-from .sampler import WeightedDraws, sample_weights
+from .sampler import WeightedDraws, sample_weights, share_batches
 
 log = logging.getLogger(__name__)
 Labels = str | Path | Groundtruth
@@ -216,10 +216,9 @@ class TrackDataModule(pl.LightningDataModule):
             return torch.distributed.get_rank(), torch.distributed.get_world_size()
         return 0, 1
 
-    def train_dataloader(self) -> ClipLoader:
-        """Return one random crop per draw; `loader.set_epoch(e)` (Lightning does it) chooses the epoch."""
-        split, how = self.split("train"), self.batching
+    def _training_draws(self) -> WeightedDraws:
         if self._draws is None:  # once, though Lightning may ask for the loader before every epoch
+            split, how = self.split("train"), self.batching
             truth = split.truth
             if len(split.index) < len(
                 truth
@@ -228,7 +227,16 @@ class TrackDataModule(pl.LightningDataModule):
             uniform = how.draw == "uniform"
             weights = np.ones(len(truth)) if uniform else sample_weights(truth, how.sample_weight_offset, how.sample_weight_sum)
             self._draws = WeightedDraws(weights, how.epoch_len, how.sampler_replace, self.seed)
-        batches = TrainBatches(split, self._draws, how.batch_size_train, *self._place(), drop_last=how.drop_last, views=how.views)
+        return self._draws
+
+    def check_batches(self, world: int) -> None:
+        """Raise ConfigError where the training tracks do not fill a batch on each of `world` processes."""
+        share_batches(len(self._training_draws()), self.batching.batch_size_train, 0, world, self.batching.drop_last)
+
+    def train_dataloader(self) -> ClipLoader:
+        """Return one random crop per draw; `loader.set_epoch(e)` (Lightning does it) chooses the epoch."""
+        split, how, draws = self.split("train"), self.batching, self._training_draws()
+        batches = TrainBatches(split, draws, how.batch_size_train, *self._place(), drop_last=how.drop_last, views=how.views)
         return ClipLoader(split.reader, batches, how.num_workers, self.pin_memory)
 
     def _windows(self, name: str) -> ClipLoader:

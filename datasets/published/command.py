@@ -129,7 +129,11 @@ def _check_copy(data: DataSet, audio_dir: str | None, annotations: str | None) -
 def _download(data: DataSet, args: argparse.Namespace, steps: Sequence[str]) -> None:
     """Download and unpack; of a set that may not be downloaded `all` goes on with the user's copy."""
     if args.verb == "all" and not data.bundles():
-        log.info("%s is not downloaded.%s", data.title, "" if args.audio_dir else " " + data.how(args.data_dir))
+        there = args.audio_dir or data.audio_folder(args.data_dir)
+        if Path(there).is_dir():
+            log.info("%s is not downloaded by this command; the audio is taken from %s.", data.title, there)
+        else:
+            log.info("%s is not downloaded. %s", data.title, data.how(args.data_dir))
         return
     data.download(
         args.data_dir,

@@ -32,6 +32,7 @@ from .fetch import Bundle, fetch
 from .label_table import LabelTable
 
 log = logging.getLogger(__name__)
+_PACKAGE = __package__.rpartition(".")[0]  # datasets
 _DESCRIBES = re.compile(r"\bSET\b")
 TASKS = ("multi-label", "single-label", "key", "regression")
 
@@ -76,7 +77,10 @@ class Validation:
 
 
 class DataSet:
-    """A published data set: what is the same for all. A set gives the class attributes, `read`, and `bundles` where it may be downloaded."""
+    """A published data set: what is the same for all. A set gives the class attributes, `read`, and `bundles` where it may be downloaded.
+
+    Raises DataSetError when one is made of a class that leaves out what a set must say, or has another task or name than it can have.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -98,6 +102,20 @@ class DataSet:
     layout: ClassVar[tuple[str, str]] = ("", "")  # of audio files' paths: in words, and the pattern that a path fits; "": any
     labels_in_audio: ClassVar[bool] = False  # labels are read off the audio's folders and names
 
+    def __init__(self) -> None:
+        kind = type(self)
+        where = f"The data set {kind.__name__} ({inspect.getfile(kind)})"
+        lacking = [name for name in DataSet.__annotations__ if not hasattr(kind, name)]
+        if kind.read is DataSet.read:
+            lacking.append("read(source, variant)")
+        if lacking:
+            raise DataSetError(f"{where} does not say its {listed(lacking, len(lacking))}: docs/new_dataset.md has an example.")
+        if self.task not in TASKS:
+            raise DataSetError(f"{where} has the task '{self.task}'; a task is {', '.join(TASKS)}.{nearest(self.task, TASKS)}")
+        package = kind.__module__.removeprefix(f"{_PACKAGE}.")
+        if package != kind.__module__ and package != self.name:
+            raise DataSetError(f"{where} is called '{self.name}', and its folder '{package}': give both one name.")
+
     # -- what a set says of itself
 
     def bundles(self, audio: bool = True) -> list[Bundle]:
@@ -110,7 +128,7 @@ class DataSet:
 
     def read(self, source: Path, variant: str) -> LabelTable:
         """Return the table of a variant, from the publisher's own files in `source` (the set's folder, or a single label file)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how its labels are read.")
 
     # -- the verbs
 
@@ -272,7 +290,7 @@ class DataSet:
         return self.folder(folder) / "groundtruth" / f"{self.name}-{self.variant(variant)}"
 
     def variant(self, name: str | None) -> str:
-        """Return `name` checked; None is the first. Raises DataSetError with the nearest name."""
+        """Return `name` checked; None is the first. Raises DataSetError with the nearest name, or where its package describes none."""
         if name is None:
             return next(iter(self.variants))
         if name not in self.variants:
@@ -321,7 +339,10 @@ def _counted(counts: tuple[int | None, ...]) -> str:
 
 
 def get_set(name: str) -> DataSet:
-    """Return a data set by its name. Raises DataSetError with the nearest name."""
+    """Return a data set by its name. Raises DataSetError with the nearest name, or where its package describes none."""
     if name not in NAMES:
         raise DataSetError(f"There is no data set '{name}'; there are {', '.join(NAMES)}.{nearest(name, NAMES)}")
-    return importlib.import_module(f"..{name}", __package__).SET
+    found = getattr(importlib.import_module(f"..{name}", __package__), "SET", None)
+    if not isinstance(found, DataSet):
+        raise DataSetError(f"datasets/{name}/__init__.py describes no data set: SET is wanted there, an instance of a DataSet.")
+    return found

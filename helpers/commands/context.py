@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..data.find import Tracks, find_tracks
 from ..experiments.experiment import Experiment, Run
-from ..experiments.job import enter_job, run_folder, work_begins
+from ..experiments.job import run_folder, work_begins
+from ..experiments.joining import enter_job
 from ..families.base import Config, Family, Purpose
-from ..runtime.processes import is_first_process
+from ..runtime.place import is_first_process
 from ..training.same_training import ResumeRules
 from .continuing import starting_point
 
@@ -61,6 +62,8 @@ class Context:
     ) -> Tracks:
         """Return store and groundtruths that the config names, made ready; what can be refused is refused before that.
 
+        With them the work begins, except that of a training, which has more to check (train.py).
+
         Args:
             splits: of "train", "val", "test", "predict"; ("all",): one groundtruth, whole.
             purpose: what the network is wanted for.
@@ -76,7 +79,8 @@ class Context:
             waveform=self.family.waveform_rate(config),
             unlabelled=None if self.family.labelled(config) else config.datamodule.val_share,
         )
-        work_begins(self.run)
+        if purpose is not Purpose.TRAIN:
+            work_begins(self.run)
         return found
 
     def enter(self, splits: Sequence[str], purpose: Purpose, config: Config | None = None) -> Job:

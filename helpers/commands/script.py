@@ -72,30 +72,33 @@ def make_experiment(script: Script, doc: str) -> Experiment:
     )
     ex.doc = doc
     ex.store_sources(project_sources(ROOT))
-    for name, module in COMMANDS.items():
-        _add(ex, script, name, module, rules)
+    modules = {name: dict.fromkeys(script.families, module) for name, module in COMMANDS.items()}
     for family, commands in script.families.items():
         for name in commands:
-            _add(ex, script, name, f"helpers.families.{family}", rules, only=family)
+            if name in COMMANDS:
+                raise ValueError(f"The family {family} brings a command {name}, which every family has: give it another name.")
+            modules.setdefault(name, {})[family] = f"helpers.families.{family}"
+    for name in modules:
+        _add(ex, script, name, modules[name], rules)
     return ex
 
 
-def _add(ex: Experiment, script: Script, name: str, module: str, rules: ResumeRules, only: str | None = None) -> None:
-    """Add a command. rules: what a resumed run may differ in. only: the one family that has the command."""
+def _add(ex: Experiment, script: Script, name: str, modules: Mapping[str, str], rules: ResumeRules) -> None:
+    """Add a command. modules: family that has it -> module of its function. rules: what a resumed run may differ in."""
 
     def command(_run: Run, _config: Mapping[str, Any], seed: int) -> Any:
         from ..families import get_family
         from .context import Context
 
         chosen = _config.get("family", next(iter(script.families)))
-        if only is not None and chosen != only:
-            raise ConfigError(f"The command {name} is for family={only}; this config is of the family {chosen}.")
+        if chosen not in modules:
+            raise ConfigError(f"The command {name} is for family={' or '.join(modules)}; this config is of the family {chosen}.")
         context = Context(ex, get_family(chosen), _run, build(script.schema, _config), seed, rules)
-        function: Callable[[Context], Any] = getattr(importlib.import_module(module), name)
+        function: Callable[[Context], Any] = getattr(importlib.import_module(modules[chosen]), name)
         return function(context)
 
     command.__name__ = command.__qualname__ = name
-    command.__doc__ = docstring(module, name)
+    command.__doc__ = docstring(next(iter(modules.values())), name)
     if name == "main":
         ex.main(command)
     else:

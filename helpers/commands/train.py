@@ -9,10 +9,10 @@ from datasets.loading.datamodule import TrackDataModule
 
 from ..data.find import Tracks
 from ..data.silence import warn_of_silence
-from ..experiments.job import metric_logger
+from ..experiments.job import metric_logger, work_begins
 from ..families.base import Purpose
 from ..runtime.devices import count_processes
-from ..runtime.processes import is_first_process
+from ..runtime.place import is_first_process
 from ..training.fit import FitResult, fit
 from ..training.same_training import BATCH, DATA, TrainingIdentity
 from ..training.settings import TrainingSettings
@@ -46,8 +46,10 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     check_trainable(family, net, labels)
     data = make_data_module(family, config, net, found, seed)
     data.setup("fit")
+    data.check_batches(count_processes(config.trainer))
     n_validation = int(data.summary().get("tracks of val", 0))
     family.before_training(config, n_validation)
+    work_begins(context.run)
     if is_first_process() and start is None:
         for split, what in (("train", "training"), ("val", "validation")):
             if split in found.truths:

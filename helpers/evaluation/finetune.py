@@ -54,7 +54,7 @@ class FineTuneSettings:
     batch_size: int = 8
     batch_size_test: int = 20
     accelerator: str = "auto"
-    precision: str = "auto"
+    precision: str | int = "auto"
 
 
 @dataclass(frozen=True)

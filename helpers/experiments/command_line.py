@@ -39,7 +39,9 @@ def check_slips(words: Sequence[str], commands: Iterable[str], named_configs: It
         raise ConfigError(f"'{named[0]}' is a named config: it stands behind `with`. You want: {' '.join(rest)}")
     for word in plain:
         if "=" not in word and word != "help" and word not in commands:
-            raise ConfigError(f"There is no command '{word}'.{nearest(word, commands)} There are {', '.join(commands)}.")
+            what = "command or named config" if plain[0] == "help" else "command"
+            near = nearest(word, [*commands, *named_configs] if plain[0] == "help" else commands)
+            raise ConfigError(f"There is no {what} '{word}' of this script.{near} There are the commands {', '.join(commands)}.")
         if "=" in word and "with" not in words:
             raise ConfigError(f"'{word}' sets a config key: such words stand behind `with`. You want: with {word}")
     for i, word in enumerate(after):

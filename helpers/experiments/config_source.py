@@ -1,14 +1,27 @@
-"""Where a run's config comes from: a schema's defaults and a named config with their texts, and a command line's words."""
+"""Where a run's config comes from: a schema's defaults, a named config, a file, and a command line's words."""
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+import yaml
 from sacred.config.config_dict import ConfigDict
+from sacred.config.config_files import HANDLER_BY_EXT
 from sacred.utils import convert_to_nested_dict
+
+from models.errors import ConfigError
+
+from ..utils.spellings import Aliases, translated
+
+_READERS = {".json": json.load, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+HANDLER_BY_EXT.pop(".pickle", None)
+for _ending, _reader in _READERS.items():  # Sacred's own readers of config files would run what a file says
+    HANDLER_BY_EXT[_ending].load = _reader
 
 
 class DocumentedConfig(ConfigDict):
@@ -44,8 +57,27 @@ def docs_of(schema: type, prefix: str = "") -> dict[str, str]:
             out |= docs_of(type(value), f"{key}.")
         else:
             choices = f.metadata.get("choices")
-            out[key] = f.metadata["doc"] + (f" ({' | '.join(map(str, choices))})" if choices and len(choices) > 1 else "")
+            out[key] = f.metadata["doc"] + (
+                f" ({' | '.join(dict.fromkeys(map(str, choices)))})" if choices and len(choices) > 1 else ""
+            )
     return out
+
+
+def config_of_file(path: str, aliases: Aliases) -> dict[str, Any]:
+    """Return the config of a .json or .yaml file, such as an earlier run's config.json, with earlier spellings of keys replaced by ours.
+
+    Raises ConfigError for a file of another kind, or that is no config.
+    """
+    if Path(path).suffix not in _READERS:
+        raise ConfigError(f"{path} is no config: wanted is a .json or .yaml file.")
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = _READERS[Path(path).suffix](file)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path} is no config: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(f"{path} is no config: wanted are keys and their values, got {type(values).__name__}.")
+    return translated(nested(values), aliases)
 
 
 def nested(updates: Mapping[str, Any]) -> dict[str, Any]:

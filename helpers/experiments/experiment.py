@@ -31,11 +31,11 @@ from models.errors import ConfigError, JobError
 
 from ..runtime.interrupts import Interrupted, answered_by, end_at_once
 from ..runtime.logs import root_logger
-from ..runtime.processes import is_first_process, on_failure
+from ..runtime.place import is_first_process, on_failure
 from ..utils.spellings import Aliases, translated
-from ..utils.typed_config import check
+from ..utils.typed_config import check, flat
 from .command_line import as_texts, check_slips, spellings, without_options
-from .config_source import DocumentedConfig, docs_of, nested
+from .config_source import DocumentedConfig, config_of_file, docs_of, nested
 from .job import FOLDER_VARIABLE, SEED_VARIABLE, START_VARIABLE, note_folder, record_failures, record_for_the_first
 from .listing import NamedConfig, format_named_configs, in_colour, plain, terminal_width
 from .provenance import git_state, lock_state, packages, process_state
@@ -110,6 +110,8 @@ class Experiment(sacred.Experiment):
         self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()
+        self._set: set[str] = set()
+        self._named_values = {name: one.values for name, one in named.items()}
         self.defaults = asdict(schema())
         self.logger: Any = root_logger()
         self.captured_out_filter: Any = apply_backspaces_and_linefeeds
@@ -144,6 +146,19 @@ class Experiment(sacred.Experiment):
         """Return the named configs that the present command runs with, an implied one included."""
         return self._named
 
+    def _named_or_file(self, name: str) -> str:
+        """Return the name of a named config; a file's (Sacred reads those as they are) is one of its own, in today's spellings."""
+        if name in self.named_configs or not Path(name).is_file():
+            return name
+        alias = f"file {name}".replace(".", "_")  # Sacred takes a dot for an ingredient's
+        self._named_values[alias] = config_of_file(name, self.aliases)
+        self.named_configs[alias] = DocumentedConfig(self._named_values[alias], f"The file {name}.")
+        return alias
+
+    def is_set(self, key: str) -> bool:
+        """Return whether the present command's words, or its named configs, set a dotted key: whether its value is more than a default."""
+        return key in self._set
+
     def _root_of(self, config: Mapping[str, Any]) -> str:
         for part in self.root.split("."):
             config = config[part]
@@ -174,7 +189,12 @@ class Experiment(sacred.Experiment):
         command = str(command_name or self.default_command)
         if self.implied is not None:
             named = tuple(self.implied(command, updates, named))
+        try:
+            named = tuple(map(self._named_or_file, named))
+        except ConfigError as error:
+            raise CommandError(str(error)) from error
         self._named, self.continued = named, None
+        self._set = {*flat(updates), *(key for name in named for key in flat(self._named_values.get(name, {})))}
         if not is_first_process():
             kwargs["options"] = {**kwargs.get("options", {}), "--unobserved": True}
         try:
@@ -213,9 +233,11 @@ class Experiment(sacred.Experiment):
         if argv[1:2] == ["runs"] and "with" not in argv:
             sys.exit(list_runs(argv[2:], places=(self._root_of(self.defaults),)))
         words = argv[1:]
-        if words[:1] == ["help"] and len(words) == 2 and words[1] in self.named_configs:
-            print(f"{words[1]}: {inspect.cleandoc(self.named_configs[words[1]].__doc__ or '')}")  # noqa: T201
-            sys.exit()
+        if words[:1] == ["help"] and len(words) == 2:
+            for what in (self.named_configs, self.commands):
+                if words[1] in what:
+                    print(f"{words[1]}: {inspect.cleandoc(what[words[1]].__doc__ or '')}")  # noqa: T201
+                    sys.exit()
         try:
             before = without_options(self, words[: words.index("with")] if "with" in words else words)
             check_slips(words, self.commands, self.named_configs, before)
@@ -227,6 +249,9 @@ class Experiment(sacred.Experiment):
         except Interrupted as signal:
             sys.stderr.write(f"{Path(argv[0]).name}: {signal}\n")
             sys.exit(signal.exit_code)
+        except BrokenPipeError:  # `help | head`: whoever read has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
 
     def _handle_help(self, args: Any, usage: str) -> bool:
         """As Sacred's; the help on the whole script ends with the spellings of keys that it takes beside its own."""

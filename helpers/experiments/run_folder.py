@@ -64,7 +64,7 @@ class RunFolder(FolderObserver):
         self._before = {name: (self.continues / name).read_text(encoding="utf-8") for name in ("run.json", "config.json")}
         before = json.loads(self._before["run.json"])
         ex_info["sources"] = self.save_sources(ex_info)
-        _say_changed_code(before["experiment"].get("sources", []), ex_info["sources"])
+        _warn_of_changed_code(before["experiment"].get("sources", []), ex_info["sources"])
         kept = {k: v for k, v in before.items() if k not in ("stop_time", "fail_trace", "result")}
         now = {"experiment": dict(ex_info), "command": command, "host": dict(host_info), "meta": meta_info, "status": "RUNNING"}
         resumed = [*before.get("resumed", []), start_time.isoformat()]
@@ -157,7 +157,7 @@ def record_orphaned(folder: Path, why: str, patience: float = 5.0) -> bool:
     return True
 
 
-def _say_changed_code(before: list[list[str]], now: list[list[str]]) -> None:
+def _warn_of_changed_code(before: list[list[str]], now: list[list[str]]) -> None:
     old = {name: os.path.basename(stored) for name, stored in before}
     changed = [name for name, stored in now if old.get(name, os.path.basename(str(stored))) != os.path.basename(str(stored))]
     if changed:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.store.track_store import TrackStore
+from datasets.utils.arrays import load_array
 from models.errors import ConfigError, StoreError
 
 from .outputs import long_names
@@ -34,7 +35,7 @@ def open_embeddings(source: str | Path | TrackStore, choice: Choice) -> StoredEm
         return EmbeddingFiles(place, choice)
     if not place.exists() and not any(place.parent.glob(f"{place.stem}*")):  # the parts of a store need not have its name
         raise StoreError(
-            f"There are no embeddings at {place} (data.base_dir): `python ex_maest.py extract_embeddings` writes them. A folder of "
+            f"There are no embeddings at {place} (data.base_dir): the command extract_embeddings writes them. A folder of "
             f"<track>{NPY_SUFFIX} files, of any network, will do too."
         )
     return StoredEmbeddings(source, choice)
@@ -48,7 +49,7 @@ def _no_store(folder: Path) -> str:
         if below
         else ""
     )
-    made = "`python ex_maest.py extract_embeddings` writes them"
+    made = "the command extract_embeddings writes them"
     return f"{folder} holds no store of embeddings, and no files *{NPY_SUFFIX}; {there or made}."
 
 
@@ -101,7 +102,7 @@ class EmbeddingFiles:
             (kind for shape in shapes if (kind := _tokens(shape, self.size)) is not None), None
         )  # of the first file, mostly
         if telling is None and not self._known:
-            _say_three(self.folder, self.size)
+            _log_three_tokens(self.folder, self.size)
         return telling is not False
 
     def lengths(self, numbers: np.ndarray) -> np.ndarray:
@@ -115,9 +116,9 @@ class EmbeddingFiles:
             return self._arrays[i]
         path, size = self._files[i], self.size
         try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise StoreError(f"{path} cannot be read as an array: {error}. Extract it again.") from error
+            array = load_array(path)
+        except StoreError as error:
+            raise StoreError(f"{error} Extract it again.") from error
         if not np.isfinite(array).all():
             raise StoreError(f"{path} holds NaN or infinite values. Extract it again.")
         kind = _tokens(array.shape, size)
@@ -138,7 +139,7 @@ class EmbeddingFiles:
 
 
 @cache
-def _say_three(folder: Path, size: int) -> None:
+def _log_three_tokens(folder: Path, size: int) -> None:
     """Once, and not for every split."""
     log.warning(
         "All arrays in %s are [3, %d]: they are taken as three tokens (c, d, t) of one window each. If they are three windows of vectors "

@@ -131,7 +131,7 @@ def find_names(keys: Sequence[str], names: Sequence[str], where: str, what: str 
     if found.absent:
         raise GroundtruthError(
             f"{len(found.absent)} of {len(keys)} tracks of the groundtruth have no {what} in {where}: {listed(found.absent)}. "
-            "Make them. For audio that cannot be used (failed.csv beside the prepared store says why, `python ex_maest.py check_data` "
-            "lists it), leave them out by data.skip_missing=True, or out of the groundtruth."
+            "Make them. For audio that cannot be used (failed.csv beside the prepared store says why, the command check_data lists "
+            "it), leave them out by data.skip_missing=True, or out of the groundtruth."
         )
     return [names[i] for i in found.numbers]

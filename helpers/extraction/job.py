@@ -1,4 +1,4 @@
-"""One extraction: its checked settings, the fixed grid of batches, and the loop that fills the outputs (helpers/extract.py)."""
+"""One extraction: its checked settings, the fixed grid of batches, and the loop that fills the outputs (extract.py)."""
 
 from __future__ import annotations
 

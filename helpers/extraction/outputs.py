@@ -5,8 +5,9 @@ An output has `names` (tracks it holds already), `write(name, array, weights)`, 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, Protocol
 
@@ -132,11 +133,11 @@ class NpyOutput:
                 f"{folder} holds {len(self.names)} {suffix} files of unknown settings: choose another predict.out_dir."
             )
         else:
-            with _told(f"begin {folder}"), atomic(about) as part:
+            with _failure_named(f"begin {folder}"), atomic(about) as part:
                 part.write_text(json.dumps(settings, indent=2) + "\n")
         self._lock = _locked(about)
         if shortened := {file: name for name, file in self._short.items() if file != name + suffix}:
-            with _told(f"write {folder / LONG_NAMES}"), atomic(folder / LONG_NAMES) as part:
+            with _failure_named(f"write {folder / LONG_NAMES}"), atomic(folder / LONG_NAMES) as part:
                 part.write_text(json.dumps({**long, **shortened}, indent=1) + "\n")
         for left in (
             *folder.rglob(f".*{suffix}.*.part"),
@@ -151,7 +152,7 @@ class NpyOutput:
         else:
             array = array.reshape(len(array), -1)
         path = self.path / self._short[name]
-        with _told(f"write {path}"), atomic(path) as part, open(part, "wb") as file:
+        with _failure_named(f"write {path}"), atomic(path) as part, open(part, "wb") as file:
             np.save(file, _as_type(name, array, self.dtype), allow_pickle=False)
 
     def windows(self, names: Sequence[str]) -> np.ndarray | None:
@@ -186,20 +187,15 @@ def long_names(folder: Path) -> dict[str, str]:
     return {str(file): str(name) for file, name in found.items()} if isinstance(found, dict) else {}
 
 
-class _told:
-    """Turns what the disk says into a StoreError that names the file."""
-
-    def __init__(self, what: str):
-        self.what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            raise StoreError(
-                f"Could not {self.what}: {error.strerror or error}. What was written before is whole; the same command goes on from there."
-            ) from error
+@contextlib.contextmanager
+def _failure_named(what: str) -> Iterator[None]:
+    """Turn what the disk says into a StoreError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"Could not {what}: {error.strerror or error}. What was written before is whole; the same command goes on from there."
+        ) from error
 
 
 def _stays_inside(name: str) -> bool:

@@ -1,6 +1,6 @@
 """Extraction in shards: by processes of this machine, or on a dask cluster, each worker writing whole shards of the outputs by itself.
 
-The tracks of a shard are fixed by a plan (datasets/plans.py), and its batches by its tracks: a shard holds the same bits whoever computes it on
+The tracks of a shard are fixed by datasets/jobs/shard_plan.py, and its batches by its tracks: a shard holds the same bits whoever computes it on
 the same kind of machine, and however often that is interrupted. Each worker builds the network from the config and compares its weights' hash.
 """
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING
+
+from models._outside import folders_outside
 
 if TYPE_CHECKING:
     from .base import Family
 
 # a family may live outside the checkout: FOLDER/helpers/families/<name>.py, beside FOLDER/models/<name>/ and FOLDER/configs/<name>.py
-__path__ += [
-    os.path.join(folder, "helpers", "families") for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep) if folder
-]
+__path__ += folders_outside("MAEST_FAMILIES", "helpers", "families")
 
 
 def get_family(name: str) -> Family:

@@ -29,8 +29,8 @@ NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all t
 class Inputs:
     """What of the embeddings a probe sees.
 
-    types, reduce, token_size: tokens (helpers.embeddings.Choice). layers: blocks to take from a folder that has a store in a sub-folder per block;
-    none: the source itself. layer_reduce: several layers averaged, stacked, or mixed by weights that the head learns.
+    types, reduce, token_size: tokens (extraction/embeddings.py's Choice). layers: blocks to take from a folder with a store in a sub-folder per
+    block; none: the source itself. layer_reduce: several layers averaged, stacked, or mixed by weights that the head learns.
     train, val, test: windows of a track: "mean" (one vector per track), "each" (every window), "random" (train: another one each epoch; val: one,
     drawn once), "first". seed: of that one draw. memory: bytes above which embeddings stand in a memory map.
     """
@@ -150,7 +150,7 @@ def check_tracks(
     if blocks and none_there and not (inputs and inputs.layers) and _are_blocks(below):  # tracks may lie in folders 0, 1, ... too
         raise GroundtruthError(
             f"{counts} tracks of the groundtruth have no embeddings in {source} itself, which has a folder per block ({', '.join(blocks)}): name "
-            f"one, data.base_dir={Path(source) / blocks[0]}, or several, data.layers=[{blocks[0]}]; ex_tl.py sweep takes them all."
+            f"one, data.base_dir={Path(source) / blocks[0]}, or several, data.layers=[{blocks[0]}]; the command sweep takes them all."
         )
     cures = "Let the names be the same, or extract these tracks" + ("." if empty else "; data.skip_missing=True leaves them out.")
     raise GroundtruthError(

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +30,7 @@ from models.weights.checkpoints import AVERAGED, SETTINGS
 from ..metrics.aggregation import track_means
 from ..metrics.tagging import TAGGING, tagging_scores
 from ..schedules import Schedule
+from ._lightning import pl
 from .averaging import AveragedWeights
 from .checkpointing import validated
 from .lars import Lars, lars_groups
@@ -50,7 +50,7 @@ _NONE = dict.fromkeys(_BEGUN, 0)
 class Optimization:
     """How weights are updated.
 
-    name: "adamw" (decoupled weight decay), "adam", "sgd" (Nesterov's momentum) or "lars" (helpers/lars.py). lr: the rate that
+    name: "adamw" (decoupled weight decay), "adam", "sgd" (Nesterov's momentum) or "lars" (lars.py). lr: the rate that
     `schedule`, a function of the epoch or of the update (both from 0), multiplies; none: constant. interval: "epoch" or "step".
     momentum: of sgd and lars. plateau: in place of a schedule, (factor, patience): the rate is multiplied by `factor` when val_loss has
     not fallen for more than `patience` validations.

@@ -6,6 +6,7 @@ files' sound, and what libsndfile would read at another length than was counted 
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ _DEMUXERS = "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,webm,mov,mp4,m4a,3gp
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(abc.ABC):
     """One file's sound: Hz, channels, frames (None: only decoding tells), the format in words, and remarks on the file in words."""
 
     path: str
@@ -60,8 +61,9 @@ class Source:
             at += len(block)
             yield block
 
+    @abc.abstractmethod
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
-        raise NotImplementedError
+        """Frames start..stop as mono float32 pieces, as the decoder gives them."""
 
     def _ended(self, at: int) -> None:
         """Called at the end of the sound, `at` frames in."""

@@ -46,7 +46,7 @@ def check_origin(head: str | Path, load: Callable[[], AudioEncoder], name: str) 
     if about[SHA] != (own := weights_sha256(encoder)):
         raise ConfigError(
             f"The head {head} was trained on embeddings of other weights (sha256 {about[SHA][:12]}) than {name} has ({own[:12]}): what it says of "
-            "these would mean nothing. Name the checkpoint whose embeddings it was trained on, or extract from this one and train a head (ex_tl.py)."
+            "these would mean nothing. Name the checkpoint whose embeddings it was trained on, or extract from this one and train a head."
         )
     last, layer = encoder.depth - 1, about.get(LAYER, "")
     if layer not in (str(last), "-1", ""):

@@ -7,21 +7,18 @@ have its rows. A family without such a module has none. Importing the package it
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+
+from models._outside import folders_outside
 
 from ..citations import Citation
 from ..scale import Scale, Target
 from ..steps import Ref
 
 # a family may live outside the checkout: FOLDER/helpers/paper/families/<name>.py, beside FOLDER/helpers/families/<name>.py
-__path__ += [
-    os.path.join(folder, "helpers", "paper", "families")
-    for folder in os.environ.get("MAEST_FAMILIES", "").split(os.pathsep)
-    if folder
-]
+__path__ += folders_outside("MAEST_FAMILIES", "helpers", "paper", "families")
 
 
 @dataclass(frozen=True)

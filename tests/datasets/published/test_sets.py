@@ -21,7 +21,7 @@ from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.gtzan import GTZAN, filtered
 from datasets.mtg_jamendo import MTG_JAMENDO, SHA256
 from datasets.published.command import main
-from datasets.published.dataset import NAMES, TASKS, get_set
+from datasets.published.dataset import NAMES, TASKS, DataSet, get_set
 from datasets.published.label_table import LabelTable
 from helpers.probe.targets import read_targets
 from models.errors import DataSetError
@@ -103,7 +103,9 @@ def check(data, variant, source) -> LabelTable:
     return table
 
 
-@pytest.mark.parametrize("variant", ["genre", "instrument", "moodtheme", "top50tags"])
+@pytest.mark.parametrize(
+    "variant", ["instrument", "moodtheme", *(pytest.param(name, marks=pytest.mark.slow) for name in ("genre", "top50tags"))]
+)
 def test_jamendo(shared, tmp_path, variant):
     folder = shared / "data" / "mtg_jamendo_split0"
     summary = json.loads((folder / "summary.json").read_text())[variant]
@@ -215,3 +217,44 @@ def test_the_folder_that_is_searched_is_the_one_that_is_named(tmp_path, caplog):
 
 def test_nothing_of_a_set_whose_labels_are_in_the_audio_is_downloaded_beside_a_copy(tmp_path):
     assert get_set("vocalset").download(tmp_path, audio=False) == 0
+
+
+# ---- what a set must say
+SAYS = {
+    **dict.fromkeys(("title", "about", "home", "terms", "licence", "citation", "get_it"), "x"),
+    **{"name": "mine", "task": "single-label", "variants": {}, "read": lambda self, source, variant: None},
+}
+
+
+@pytest.mark.parametrize("left_out", SAYS)
+def test_what_a_set_does_not_say_is_named_when_it_is_made(left_out):
+    kind = type("Mine", (DataSet,), {name: value for name, value in SAYS.items() if name != left_out})
+    with pytest.raises(DataSetError, match=rf"The data set Mine \(.*does not say its .*{left_out}"):
+        kind()
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"task": "single_label"}, "task 'single_label'; a task is .* Did you mean 'single-label'"),
+        ({"name": "yours", "__module__": "datasets.mine"}, "called 'yours', and its folder 'mine': give both one name"),
+    ],
+)
+def test_a_set_with_an_impossible_task_or_name_is_refused(changed, match, monkeypatch):
+    monkeypatch.setattr("inspect.getfile", lambda kind: "datasets/mine/__init__.py")
+    with pytest.raises(DataSetError, match=match):
+        type("Mine", (DataSet,), {**SAYS, **changed})()
+
+
+def test_a_package_whose_set_is_no_data_set_is_refused(monkeypatch):
+    monkeypatch.setattr(sys.modules["datasets.gtzan"], "SET", None)
+    with pytest.raises(DataSetError, match="describes no data set: SET is wanted there"):
+        get_set("gtzan")
+
+
+def test_audio_that_stands_there_is_not_asked_for(tmp_path, caplog):
+    (tmp_path / GTZAN.audio).mkdir()
+    with caplog.at_level(logging.INFO):
+        main(GTZAN, ["all", "--data_dir", str(tmp_path), "--skip", "prepare", "groundtruth", "validate"])
+    assert f"the audio is taken from {tmp_path / GTZAN.audio}" in caplog.text
+    assert "Place" not in caplog.text

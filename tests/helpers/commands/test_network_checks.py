@@ -53,6 +53,27 @@ def test_a_folder_that_is_not_there_is_named(variable, package):
     assert f"{variable} names 'nowhere', which is not a folder" in done.stderr
 
 
+@pytest.mark.parametrize(("variable", "package"), [("MAEST_FAMILIES", "models"), ("MAEST_DATASETS", "datasets")])
+def test_a_folder_one_level_too_deep_is_told_so(tmp_path, variable, package):
+    (tmp_path / package / "mine").mkdir(parents=True)
+    env = {**os.environ, variable: str(tmp_path / package)}
+    done = subprocess.run([sys.executable, "-c", f"import {package}"], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert f"{variable} names" in done.stderr
+    assert "name the folder above those" in done.stderr
+
+
+def test_a_relative_folder_of_families_stays_found_when_the_working_directory_changes(tmp_path):
+    for place in ("configs", "models", "helpers/families", "helpers/paper/families"):
+        (tmp_path / "mine" / place).mkdir(parents=True)
+        (tmp_path / "mine" / place / "elsewhere_too.py").write_text("found = True\n")
+    env = {**os.environ, "MAEST_FAMILIES": "mine", "PYTHONPATH": str(ROOT)}
+    packages = ("configs", "models", "helpers.families", "helpers.paper.families")
+    names = ", ".join(f"{package}.elsewhere_too" for package in packages)
+    code = f"import os, {', '.join(packages)}; os.chdir('/'); import {names}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_makes_a_family_is_said():
     with pytest.raises(ConfigError, match=r"no family 'mini'.*models/mini/ with archs.py.*MAEST_FAMILIES"):
         get_family("mini")

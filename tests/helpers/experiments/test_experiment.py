@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -78,6 +79,53 @@ def test_aliases_and_precedence(make):
     assert run.config["epochs"] == 30
     assert run.config["inner"]["rate"] == 0.1  # the command line wins over the named config
     assert run.config["inner"]["kind"] == "b"
+
+
+@pytest.mark.parametrize("order", [("old.json", "big"), ("big", "old.json")])
+def test_a_file_of_an_earlier_run_may_spell_keys_as_they_were(make, tmp_path, order):
+    (tmp_path / "old.json").write_text(json.dumps({"core": {"rate": 0.1, "knd": "b"}, "epochs": 4}))
+    config = make(lambda _config: None).run_commandline(["ex.py", "with", *order]).config
+    assert (config["inner"]["kind"], config["inner"]["blocks"]) == ("b", 7)
+    assert (config["inner"]["rate"], config["epochs"]) == ((0.9, 30) if order[-1] == "big" else (0.1, 4))  # the later one wins
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("c.json", "[1, 2]"), ("c.json", "{"), ("c.pickle", "x"), ("c.txt", "x"), ("c.yaml", "a: [")]
+)
+def test_a_file_that_is_no_config_is_refused(make, tmp_path, capsys, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SystemExit):
+        make(lambda _config: None).run_commandline(["ex.py", "with", name])
+    assert f"{name} is no config" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_pickled_config_is_never_loaded(make, tmp_path):
+    class Touch:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    (tmp_path / "c.pickle").write_bytes(pickle.dumps(Touch()))
+    with pytest.raises(CommandError, match="is no config"):
+        make(lambda _config: None).run(named_configs="c.pickle")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_help_tells_of_a_command_and_of_a_config(make, capsys):
+    ex = make()
+
+    @ex.command
+    def heard(_config):
+        """Say what was heard."""
+
+    for word, said in (("big", "big: More of it."), ("heard", "heard: Say what was heard.")):
+        with pytest.raises(SystemExit) as end:
+            ex.run_commandline(["ex.py", "help", word])
+        assert not end.value.code
+        assert capsys.readouterr().out.strip() == said
+    with pytest.raises(SystemExit):
+        ex.run_commandline(["ex.py", "help", "bgi"])
+    assert "no command or named config 'bgi' of this script. Did you mean 'big'" in capsys.readouterr().err
 
 
 def test_named_configs_may_be_implied(make):

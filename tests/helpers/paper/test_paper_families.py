@@ -39,7 +39,7 @@ def rows_with(*folders: Path) -> list[str]:
 
 def test_a_family_outside_the_checkout_has_rows_where_it_brings_them(tmp_path):
     own = ["maest:MAEST", "clmr:CLMR", "maest:untrained MAEST", "clmr:untrained SampleCNN"]
-    (tmp_path / "silent").mkdir()  # a family's folder without rows
+    (tmp_path / "silent" / "models").mkdir(parents=True)  # a family without rows
     for name in ("zoo", "abc"):
         place = tmp_path / name / "helpers" / "paper" / "families"
         place.mkdir(parents=True)
