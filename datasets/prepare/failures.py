@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..groundtruth.lines import csv_text
 from ..utils.files import write_whole
 
 log = logging.getLogger(__name__)
@@ -66,11 +67,8 @@ class Failures:
         if not self._rows:
             self.table.unlink(missing_ok=True)
             return
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(HEADER)
-        table.writerows([name, *self._rows[name]] for name in sorted(self._rows))
-        write_whole(self.table, text.getvalue())
+        text = csv_text([HEADER, *([name, *self._rows[name]] for name in sorted(self._rows))])
+        write_whole(self.table, text.encode("utf-8", "surrogateescape"))
 
 
 def failed_before(folder: Path) -> dict[str, str]:
@@ -78,10 +76,21 @@ def failed_before(folder: Path) -> dict[str, str]:
     return {name: row[0] for name, row in _read(folder / FAILED_FILE).items()}
 
 
+def why_absent(names: Sequence[str], folder: Path) -> str:
+    """Return, as a sentence that begins with a space, which of the tracks that a store lacks were left out by the preparation into `folder`, and why;
+    "" where none was.
+    """
+    failed = failed_before(folder)
+    known = [(name, failed[name]) for name in names if name in failed]
+    if not known:
+        return ""
+    return f" {len(known)} of them are there and could not be prepared, such as {known[0][0]!r}: {known[0][1]}"
+
+
 def _read(table: Path) -> dict[str, list[str]]:
     """The rows of an earlier table by file; a table that is not there, or not one of these, says nothing."""
     try:
-        with open(table, newline="", encoding="utf-8") as file:
+        with open(table, newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.reader(file))
     except (OSError, ValueError, csv.Error):
         return {}
