@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..groundtruth.lines import csv_text
 from ..utils.files import write_whole
+from ..utils.spreadsheet import plain_cell, safe_cell
 
 log = logging.getLogger(__name__)
 FAILED_FILE = "failed.csv"
@@ -67,8 +68,8 @@ class Failures:
         if not self._rows:
             self.table.unlink(missing_ok=True)
             return
-        text = csv_text([HEADER, *([name, *self._rows[name]] for name in sorted(self._rows))])
-        write_whole(self.table, text.encode("utf-8", "surrogateescape"))
+        rows = [[safe_cell(name), *map(safe_cell, self._rows[name])] for name in sorted(self._rows)]
+        write_whole(self.table, csv_text([HEADER, *rows]).encode("utf-8", "surrogateescape"))
 
 
 def failed_before(folder: Path) -> dict[str, str]:
@@ -96,4 +97,4 @@ def _read(table: Path) -> dict[str, list[str]]:
         return {}
     if not rows or rows[0] != HEADER:
         return {}
-    return {row[0]: row[1:] for row in rows[1:] if len(row) == len(HEADER)}
+    return {plain_cell(row[0]): [plain_cell(cell) for cell in row[1:]] for row in rows[1:] if len(row) == len(HEADER)}

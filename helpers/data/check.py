@@ -18,6 +18,7 @@ from datasets.groundtruth.splits import stratified_split
 from datasets.prepare.failures import failed_before
 from datasets.store.track_store import TrackStore
 from datasets.utils.files import atomic
+from datasets.utils.spreadsheet import safe_cell
 from models.audio import find_audio
 from models.errors import ConfigError, GroundtruthError, StoreError
 
@@ -141,6 +142,10 @@ def _refuse_to_overwrite(out: Path, table: Path) -> None:
         raise ConfigError(f"{out} holds the report of another table, {of}: choose another check.out, or remove that folder.")
 
 
+def _safe(cell: object) -> object:
+    return safe_cell(cell) if isinstance(cell, str) else cell
+
+
 def _write(checked: Checked, source: Path, table: Path) -> None:
     found, out = checked.findings, checked.folder
     located = found.located()
@@ -148,7 +153,7 @@ def _write(checked: Checked, source: Path, table: Path) -> None:
     text = csv_text(
         [
             ("path", "problem", "detail", "line"),
-            *([*line, "" if of_row is None or row is None else of_row[row]] for row, line in located),
+            *([*map(_safe, line), "" if of_row is None or row is None else of_row[row]] for row, line in located),
         ]
     )
     about = {"audio": str(source), "table": str(table.resolve()), **checked.counts(), "labels": _labels(found.table)}

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
+from datasets.utils.terminal import Console
 from models.audio import find_audio, info
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
