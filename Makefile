@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export MPLBACKEND := Agg
 
-.PHONY: setup observers demo test test-all lint format bench lock web
+.PHONY: setup observers demo tag test test-all lint format bench lock web
 
 setup: .venv/.installed
 
@@ -13,10 +13,18 @@ setup: .venv/.installed
 	test -x $(PY) || $(PYTHON) -m venv .venv
 	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
 	$(PY) -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
+	@$(PY) -m models.weights fetch musicnn-mtt || echo "Setup goes on without these weights; \`make tag\` looks for them again."
 	touch $@
+
+# What is this music? Published weights (29 MB, from the package index) on files of one's own.
+export AUDIO
+tag: setup
+	@test -n "$$AUDIO" || { echo "Name a file or a folder: make tag AUDIO=FILE_OR_DIR"; exit 2; }
+	@$(PY) ex_maest.py predict with musicnn_mtt predict.audio="$$AUDIO"
 
 demo: setup
 	$(PY) ex_maest.py report with demo report.path=exp_out/demo/report.html
+	@echo "Real music, published weights: make tag AUDIO=FILE_OR_DIR"
 
 test: setup
 	$(PY) -m pytest -n 2

@@ -54,7 +54,7 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
     """
     from helpers.evaluation.few_label import drawn
     from helpers.metrics.tasks import get_task
-    from helpers.probe.targets import read_frame_targets, read_targets
+    from helpers.probe.targets import TableReading, read_frame_targets, read_targets
     from models.errors import ConfigError, GroundtruthError
 
     d = config.data
@@ -63,8 +63,9 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
     if get_task(d.task).frames is not None:
         found = read_frame_targets(d.task, d.annotations, d.groundtruth, d.metadata_dir, d.split_seed, d.skip_missing)
     else:
+        reading = TableReading(d.group_column, d.label_separator)
         found = read_targets(
-            d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, d.group_column, folds=d.folds, out_dir=out_dir
+            d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, reading, folds=d.folds, out_dir=out_dir
         )
     n = next(iter(found.values())).n_labels
     if d.n_classes not in (None, n):

@@ -91,17 +91,24 @@ def merged(*configs: Config) -> Config:
 
 @dataclass(frozen=True)
 class FamilyConfigs:
-    """What a family of self-supervised models brings to ex_ssl.py; its module of configs/ holds one as FAMILY.
+    """What a family of models brings to the command files; its module of configs/ holds one as FAMILY.
 
     Attributes:
         name: of the family. sections: name -> dataclass; one has the family's name. named: named configs. commands: that only this family has,
-            functions of helpers/families/<name>.py.
+            functions of helpers/families/<name>.py. scripts: files that have it.
     """
 
     name: str
     sections: Mapping[str, type]
     named: Catalogue
     commands: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ("ex_ssl.py",)
+
+    def check_named(self, first: str) -> None:
+        """Raise ValueError for a named config that is not of this family. first: the family of a config that names none."""
+        for config in self.named.values():
+            if config.values.get("family", first) != self.name:
+                raise ValueError(f"The named config {config.name} of the family {self.name} must set it: family={self.name}.")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,15 @@ class ModelCard:
         n_classes: columns of its heads. labels: name of the label list in models/labels, None when the heads are not kept.
         sample_rate: Hz. front_end: name of the front end's settings. max_seconds: longest input of one pass.
         licence: of the weights; shown when they are downloaded. sha256: of the file, or its first digits; None when not known: kept on the first
-            download then. hub: Hugging Face repository with the same weights, if any. note: what else a user should know.
+            download then. size: of the file, bytes; None when not known. hashes_from: who says these two.
+        hub: Hugging Face repository with the same weights, if any. note: what else a user should know.
+        package: requirement ("name==version") whose wheel `file` is, in the package index that pip is set up for; the url is its home page then.
+        command: that shows what the model does, for whoever lacks another's weights.
         encoder: of a head's weights: the card of the encoder that they belong to.
         aliases: short names, which mean this card wherever a name is given (torch.hub's and timm's names are these).
         default: the model that is taken where none is named; one card at most.
+        parts: names of the files that it consists of, where these are several: a folder named as the card, or the hub's repository.
+        embedding_rate: vectors per second; None where a pass gives one. depth: number of layers. scores: published, by task and metric.
     """
 
     name: str
@@ -38,3 +44,11 @@ class ModelCard:
     encoder: str | None = None
     aliases: tuple[str, ...] = ()
     default: bool = False
+    parts: tuple[str, ...] = ()
+    embedding_rate: float | None = None
+    depth: int | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    size: int | None = None
+    hashes_from: str = ""
+    package: str | None = None
+    command: str = ""

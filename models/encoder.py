@@ -94,14 +94,14 @@ class AudioEncoder(nn.Module, InTime, ABC):
         return super().train(mode and not self._frozen)
 
     # ---- layers
-    def resolve_layers(self, layers: Iterable[int] | None) -> tuple[int, ...]:
-        """Ascending, distinct, 0-based layers; None means the last. Raises ValueError for a layer that the network has not."""
-        asked = [-1] if layers is None else [int(k) for k in layers]
+    def resolve_layers(self, layers: Iterable[int] | int | None) -> tuple[int, ...]:
+        """Ascending, distinct, 0-based layers; a number is one of them, None the last. Raises ValueError for a layer that the network has not."""
+        asked = [-1] if layers is None else [layers] if isinstance(layers, int) else [int(k) for k in layers]
         if not asked:
-            raise ValueError("No layer asked for: give at least one, or None for the last.")
+            raise ConfigError("No layer asked for: give at least one, or None for the last.")
         for k in asked:
             if not -self.depth <= k < self.depth:
-                raise ValueError(
+                raise ConfigError(
                     f"Layer {k} asked for; this network has {self.depth} layers: 0..{self.depth - 1} or -{self.depth}..-1."
                 )
         return tuple(sorted({k % self.depth for k in asked}))
@@ -188,7 +188,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
 
     def window_logits(self, windows: Tensor) -> Tensor:
         """Windows as `pooled` takes them -> logits [W, L]. Raises ValueError for a network without classes."""
-        raise ValueError(f"This {type(self).__name__} has no classes: it gives vectors, no logits.")
+        raise ConfigError(f"This {type(self).__name__} has no classes: it gives vectors, no logits.")
 
     def window_probabilities(self, windows: Tensor) -> Tensor:
         """Windows as `pooled` takes them -> a probability of each class [W, L]."""
@@ -240,7 +240,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
         """
         chosen = self.resolve_layers(layers)
         if pool not in self.pools:
-            raise ValueError(f"pool is '{pool}'; this network offers {', '.join(self.pools)}.")
+            raise ConfigError(f"pool is '{pool}'; this network offers {', '.join(self.pools)}.")
         blocks = self.audio_blocks(source, sample_rate)
         vectors: list[np.ndarray] = []
         times: list[tuple[float, float]] = []
@@ -311,7 +311,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
 
         if isinstance(source, (str, Path)):
             if sample_rate is not None:
-                raise ValueError("sample_rate belongs to samples; a file knows its own. Leave it out.")
+                raise ConfigError("sample_rate belongs to samples; a file knows its own. Leave it out.")
             return iterate(source, self.sample_rate, BLOCK_SECONDS)
         if sample_rate is None:
             raise AudioError(

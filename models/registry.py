@@ -14,7 +14,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import __path__ as _folders
 from .card import ModelCard
 from .encoder import AudioEncoder
 from .errors import ConfigError, WeightsError, WeightsNotFoundError, nearest
@@ -27,12 +26,7 @@ if TYPE_CHECKING:
 SHOWN = 4  # entries of a file in an error's text
 
 
-def _find_families() -> tuple[str, ...]:
-    found = {path.parent.name for folder in _folders for path in Path(folder).glob("*/archs.py")}
-    return tuple(sorted(found))
-
-
-FAMILIES: tuple[str, ...] = _find_families()
+FAMILIES: tuple[str, ...] = cards.find_families()
 
 
 def family_package(name: str) -> ModuleType:
@@ -42,27 +36,21 @@ def family_package(name: str) -> ModuleType:
     return importlib.import_module(f".{name}", __package__)
 
 
-def _load_families() -> None:
-    """Import them all: a family registers its cards when it is imported."""
-    for family in FAMILIES:
-        importlib.import_module(f".{family}.archs", __package__)
-
-
 def list_models(pattern: str = "*") -> list[str]:
     """Names of the registered models that match a shell pattern, sorted; without aliases."""
-    _load_families()
+    cards.load_all()
     return cards.list_cards(pattern)
 
 
 def get_card(name: str) -> ModelCard:
     """The card of a model, by its name or an alias. Raises ConfigError naming the nearest for an unknown name."""
-    _load_families()
+    cards.load_all()
     return cards.get_card(name)
 
 
 def default_model() -> str:
     """Name of the model that is taken where none is named. Raises ConfigError where no family offers one."""
-    _load_families()
+    cards.load_all()
     card = cards.default_card()
     if card is None:
         raise ConfigError(f"No model is named, and none is the default: name one of {', '.join(cards.list_cards())}.")
@@ -85,7 +73,7 @@ def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
     `load_model("maest_30s").tag("song.mp3").top(5)`. `kwargs` are those of the family's `build` or `load`. Raises WeightsNotFoundError naming the
     nearest name, WeightsError.
     """
-    _load_families()
+    cards.load_all()
     path = Path(source)
     if path.exists():
         network: AudioEncoder = family_package(family_of(path)).load(path, **kwargs)
@@ -102,7 +90,7 @@ def family_of(path: str | Path) -> str:
 
     Raises WeightsError, saying what was seen, for a file of a family that is not here, and for one that no family or several recognise.
     """
-    _load_families()
+    cards.load_all()
     settings = read_settings(path)
     said = settings.get(FAMILY)
     if said is not None:

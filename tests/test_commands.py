@@ -258,13 +258,13 @@ def test_every_smoke_twin_runs(run, folder, name):
 
 @pytest.mark.slow
 def test_published_weights_of_full_size_are_loaded_and_used(folder, tmp_path):
-    from models import get_maest
+    from models import export_model, get_maest
 
     torch.manual_seed(3)
     model = get_maest("discogs-maest-10s-fs-129e", pretrained=False)
     weights = tmp_path / "weights"
     weights.mkdir()
-    torch.save(model.state_dict(), weights / "discogs-maest-10s-fs-129e-swa.ckpt")
+    export_model(model, weights / "discogs-maest-10s-fs-129e")
     out = tmp_path / "out"
     words = ["maest_10s_random_weights_inference", f"predict.out_dir={out}", "datamodule.demo_tracks=6", "predict.format=npy"]
     done = shell(folder, "ex_maest.py", "extract_embeddings", "with", *words, MAEST_WEIGHTS=str(weights))

@@ -23,8 +23,9 @@ FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
-        "errors card windows randomness prefetch _torchvision _alias _outside", "frontend", "audio",
-        "heads objective encoder vectors tagging overview onnx_file formats", "weights", " ".join(FAMILIES), "registry", "export finetune hear",
+        "errors card settings windows randomness untrained prefetch _torchvision _alias _outside", "frontend", "audio",
+        "heads objective encoder mel_encoder vectors tagging overview onnx_file formats", "weights",
+        " ".join(FAMILIES), "registry", "export finetune hear",
     ),
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),
     "helpers": (
@@ -216,8 +217,12 @@ module = importlib.util.module_from_spec(spec); sys.modules['maest'] = module; s
     assert done.stdout.strip() == "same"
 
 
-def test_importing_the_package_is_cheap():
-    code = "import sys, models, models.errors, models.windows; assert 'torch' not in sys.modules and 'timm' not in sys.modules"
+def test_importing_the_package_and_the_scripts_is_cheap():
+    """`print_config`, `help` and plans of tables need no torch."""
+    code = (
+        "import sys, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper\n"
+        "assert not {'torch', 'timm', 'torchvision', 'pytorch_lightning'} & set(sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -59,7 +59,9 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     """
     p, family = config.predict, context.family
     check_place(p.scheduler, p.workers, p.jobs)
-    loaded = loaded or load_network(context, config, classes=blocks is None)  # before hours of preparation
+    loaded = loaded or load_network(
+        context, config, classes=blocks is None, use="give logits" if blocks is None else None
+    )  # before hours of preparation
     settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
     settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
     found = context.find_tracks(("predict",), config=config)

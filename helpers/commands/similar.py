@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import ConfigError
+from models.untrained import untrained
 
+from ..prediction.predict import RANDOM
 from ..prediction.predict import predict as tag_audio
 from ..prediction.similar import Collection, name_among, print_similar, tokens_of
 from .context import Context
@@ -39,7 +41,7 @@ def similar(context: Context) -> list[str]:
     tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded))
     found = collection.nearest(collection.of_tokens(tokens), p.top, left_out)
     print_similar(query, found, p.center)
-    if p.html and loaded.network.has_classes:
+    if p.html and loaded.network.has_classes and not untrained(loaded.network) and loaded.weights != RANDOM:
         note = "Nearest recordings are by the cosine of the block's embeddings" + (
             ", the collection's mean taken off." if p.center else "."
         )

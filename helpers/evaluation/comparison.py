@@ -18,23 +18,15 @@ from models.errors import ConfigError, GroundtruthError
 from ..extraction.embeddings import has_tokens
 from ..extraction.origin import origin_of
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import get_task
 from ..probe.inputs import Inputs, check_tracks, read_split
 from ..probe.protocol import Protocol
 from ..probe.run import LogCurve, ProbeResult, ProbeSettings, Split, run_probe
 from .baselines import mel_frames, mel_statistics, run_linear_model
 from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
 from .frame_guesses import guesses
+from .system_names import mel_name
 
 log = logging.getLogger(__name__)
-MEL_STATISTICS = "mel statistics + logistic regression"
-
-
-def mel_name(task: str) -> str:
-    """What mel statistics under the linear model of a task are called."""
-    if get_task(task).frames is not None:
-        return "mel statistics of frames + linear head"
-    return MEL_STATISTICS if not get_task(task).numeric else "mel statistics + ridge regression"
 
 
 def compare_systems(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from datasets.store.track_store import TrackStore
 from models.encoder import AudioEncoder
+from models.untrained import check_trained
 
 from .frames import FrameJob
 from .job import Extraction, Job
@@ -80,6 +81,7 @@ def extract_logits(
 
     A network with separated heads gives the logits of the mean of both heads' probabilities. Everything else as `extract_embeddings`.
     """
+    check_trained(network, "give logits")
     job = Job(network, source, settings or ExtractionSettings(), names, shard)
     labels = network.label_names
 

@@ -26,7 +26,7 @@ from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.registry import family_of, get_card
 from models.weights.cards import load_labels
-from models.weights.checkpoints import FAMILY, read_settings, weight_file
+from models.weights.checkpoints import FAMILY, check_own_settings, read_settings, weight_file
 from models.weights.locate import find_weights
 
 from ..runtime.devices import resolve_accelerator
@@ -182,6 +182,7 @@ class Family(abc.ABC):
         settings = read_settings(path)
         # a file that says nothing is judged by who builds a network of it
         found = settings.get(FAMILY) or (family_of(path) if settings else self.name)
+        check_own_settings(settings, found, str(path))
         if found != self.name:
             raise WeightsError(
                 f"{path} holds a network of the family {found}, {self.name} is wanted: use the command file whose config has a section {found}."
@@ -226,8 +227,8 @@ class Family(abc.ABC):
         section = self.section(config)
         path = checkpoint or section.checkpoint
         found = dict(self.settings_of(path))
-        if not found and path is None and section.pretrained and (labels := get_card(section.arch).labels) is not None:
-            path, found = section.arch, {"labels": list(load_labels(labels))}
+        if not found and path is None and section.pretrained:
+            return self.match_card(section.arch, truth)
         if not found:
             return truth
         names = found.get("labels")
@@ -236,17 +237,17 @@ class Family(abc.ABC):
             raise ConfigError(
                 f"{path} was trained without labels: it has no classes to score. Its embeddings are scored by a probe."
             )
-        if names is not None and sorted(names) == sorted(truth.labels):
-            return truth.with_labels(names)
-        unnamed = names is None or all(label.isdigit() for label in truth.labels)
-        if n == truth.n_labels and unnamed:
+        return _match_names(str(path), names, n, truth)
+
+    def match_card(self, name: str, truth: Groundtruth) -> Groundtruth:
+        """Return the groundtruth with its labels in the order of a published model's classes, where its card names them.
+
+        Raises ConfigError for other labels.
+        """
+        labels = get_card(name).labels
+        if labels is None:
             return truth
-        other = sorted(set(names or ()) ^ set(truth.labels))
-        raise ConfigError(
-            f"{path} was trained on {n} classes, the groundtruth has {truth.n_labels}"
-            + (f"; only one of the two has {listed(other, 5)}" if other and names is not None else "")
-            + ". Name the groundtruth that it was trained with."
-        )
+        return _match_names(name, load_labels(labels), len(load_labels(labels)), truth)
 
     # ---- what can be refused before hours of work
     def check(self, config: Config, purpose: Purpose) -> None:
@@ -283,3 +284,18 @@ class Family(abc.ABC):
 
     def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:  # noqa: B027
         """Log where the training has not taught anything. metrics: of the last epoch."""
+
+
+def _match_names(source: str, names: Sequence[str] | None, n: int, truth: Groundtruth) -> Groundtruth:
+    """Return the groundtruth in the order of a network's n classes. Raises ConfigError where they are not the data's."""
+    if names is not None and sorted(names) == sorted(truth.labels):
+        return truth.with_labels(list(names))
+    unnamed = names is None or all(label.isdigit() for label in truth.labels)
+    if n == truth.n_labels and unnamed:
+        return truth
+    other = sorted(set(names or ()) ^ set(truth.labels))
+    raise ConfigError(
+        f"{source} was trained on {n} classes, the groundtruth has {truth.n_labels}"
+        + (f"; only one of the two has {listed(other, 5)}" if other and names is not None else "")
+        + ". Name the groundtruth that it was trained with."
+    )

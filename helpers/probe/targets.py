@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,21 @@ from ..metrics.tasks import get_task
 from .label_column import MOST_STEPS, check_labels, column_of, cure
 
 
+@dataclass(frozen=True)
+class TableReading:
+    """How a table is read beside its label column: the column of groups, and what parts labels in a cell; None: found out."""
+
+    group_column: str | None = None
+    separator: str | None = None
+
+
 def read_targets(
     task: str,
     groundtruth: str | None,
     metadata_dir: str | None,
     label_column: str | None,
     split_seed: int,
-    group_column: str | None = None,
+    reading: TableReading | None = None,
     folds: int = 0,
     out_dir: Path | None = None,
 ) -> dict[str, Any]:
@@ -39,17 +48,18 @@ def read_targets(
 
     Raises GroundtruthError or ConfigError for what is not there or does not fit.
     """
+    reading = reading or TableReading()
     if (groundtruth is None) == (metadata_dir is None):
         raise ConfigError(
             "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
         )
     files = label_files(metadata_dir) if metadata_dir else {}
     if task == ORDINAL.name:
-        if group_column is not None:
+        if reading.group_column is not None:
             raise ConfigError("Groups are for labels: leave data.group_column out where grades are predicted.")
         return _read_grades(groundtruth, files, label_column, split_seed, folds)
     if get_task(task).numeric:
-        if group_column is not None:
+        if reading.group_column is not None:
             raise ConfigError("Groups are for labels: leave data.group_column out where numbers are predicted.")
         return _read_values(groundtruth, files, metadata_dir, label_column, folds)
     order = Path(metadata_dir or "") / "labels.txt"
@@ -58,7 +68,9 @@ def read_targets(
     first = str(groundtruth or files["train"])
     column = column_of(task, first, label_column)
     try:
-        truths = read_truths(LabelFiles(groundtruth, files, column, group_column, split_seed, names), splits, out_dir)
+        truths = read_truths(
+            LabelFiles(groundtruth, files, column, reading.group_column, split_seed, names, reading.separator), splits, out_dir
+        )
     except GroundtruthError as error:
         raise GroundtruthError(f"{error}{cure(error, first)}") from None
     check_labels(task, truths, str(groundtruth or metadata_dir), column)

@@ -13,13 +13,20 @@ from typing import Any
 
 from ..errors import WeightsError, WeightsNotFoundError
 from ..weights.cards import ModelCard, did_you_mean, get_card, has_card, register
-from ..weights.checkpoints import network_settings, read_state, register_config_reader
+from ..weights.checkpoints import (
+    check_own_settings,
+    network_settings,
+    read_state,
+    register_config_reader,
+    register_settings_check,
+)
 from ..weights.locate import find_weights
-from . import ast, convert
+from . import ast, convert, hashes, sizes
 from .labels import default_labels
 from .network import MAEST
 
 register_config_reader(ast.MODEL_TYPE, ast.settings_of)
+register_settings_check("maest", sizes.check)
 log = logging.getLogger(__name__)
 FRAMES = {5: 312, 10: 625, 20: 1250, 30: 1875}  # floor(seconds * 16000 / 256)
 HEAD_WIDTH = 64  # channels per attention head of the published networks; a state dict does not tell their number
@@ -34,6 +41,7 @@ class Arch:
     input_f: int
     input_t: int
     n_classes: int
+    distilled: bool = True
 
 
 ARCHS: dict[str, Arch] = {}
@@ -43,10 +51,12 @@ def _add(seconds: int, run: str, labels: int, *aliases: str) -> None:
     name = f"discogs-maest-{seconds}s-{run}"
     ARCHS[name] = Arch(96, FRAMES[seconds], labels)
     file = f"{name}-swa.ckpt"
+    sha256, size, source = hashes.known(file)
     register(
         ModelCard(
             name, "maest", file, _MAEST_RELEASE + file, "maest", labels, 16000, "maest-essentia", float(seconds), _MAEST_LICENCE,
             labels=f"discogs_{labels}", hub=f"mtg-upf/{name}", aliases=aliases, default="maest_30s" in aliases,
+            sha256=sha256, size=size, hashes_from=source,
         )
     )  # fmt: skip
 
@@ -61,23 +71,35 @@ _add(30, "pw-129e", 400, "maest_30s")
 _add(30, "pw-73e-ts", 400, "maest_30s_ts")
 _add(30, "pw-129e-519l", 519, "maest_30s_519l")
 
-# Training starts: the geometry of a start is that of the network it begins, 10 s of 96 bands unless asked otherwise.
-ARCHS["passt_s_swa_p16_128_ap476"] = Arch(96, FRAMES[10], 400)
-register(
-    ModelCard(
-        "passt_s_swa_p16_128_ap476", "maest", "passt-s-f128-p16-s10-ap.476-swa.pt",
-        "https://github.com/kkoutini/PaSST/releases/download/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
-        "passt", 527, 32000, "passt", 10.0, "Apache-2.0", note="training start: tables are resized, the 527-class heads start fresh",
-    )
+
+def _add_start(name: str, url: str, form: str, classes: int, rate: int, note: str, distilled: bool = True, **more: Any) -> None:
+    """A training start: the geometry is that of the network it begins, 10 s of 96 bands unless asked otherwise."""
+    ARCHS[name] = Arch(96, FRAMES[10], 400, distilled)
+    file = url.rsplit("/", 1)[-1]
+    sha256, size, source = hashes.known(file)
+    known = {"sha256": sha256, "size": size, "hashes_from": source} if sha256 else {}
+    front_end = "passt" if form == "passt" else "image"
+    register(
+        ModelCard(
+            name, "maest", file, url, form, classes, rate, front_end, 10.0, "Apache-2.0", note=f"training start{note}", **{**known, **more}
+        )
+    )  # fmt: skip
+
+
+_PASST = "https://github.com/kkoutini/PaSST/releases/download/v0.0.1-audioset/"
+_DEIT = "https://dl.fbaipublicfiles.com/deit/"
+_add_start(
+    "passt_s_swa_p16_128_ap476", f"{_PASST}passt-s-f128-p16-s10-ap.476-swa.pt", "passt", 527, 32000,
+    ": tables are resized, the 527-class heads start fresh",
 )  # fmt: skip
-ARCHS["passt_deit_bd_p16_384"] = Arch(96, FRAMES[10], 400)
-register(
-    ModelCard(
-        "passt_deit_bd_p16_384", "maest", "deit_base_distilled_patch16_384-d0272ac0.pth",
-        "https://dl.fbaipublicfiles.com/deit/deit_base_distilled_patch16_384-d0272ac0.pth",
-        "deit", 1000, 16000, "image", 10.0, "Apache-2.0", sha256="d0272ac0", hub="timm/deit_base_distilled_patch16_384.fb_in1k",
-        note="training start from ImageNet: the 1000-class heads start fresh",
-    )
+_add_start(
+    "passt_deit_bd_p16_384", f"{_DEIT}deit_base_distilled_patch16_384-d0272ac0.pth", "deit", 1000, 16000,
+    " from ImageNet: the 1000-class heads start fresh", sha256="d0272ac0", hub="timm/deit_base_distilled_patch16_384.fb_in1k",
+    hashes_from="the file's own name (its first digits)",
+)  # fmt: skip
+_add_start(
+    "deit_base_patch16_384", f"{_DEIT}deit_base_patch16_384-8de9b5d1.pth", "deit", 1000, 16000,
+    " from ImageNet, without a DIST token (distilled=False): the 1000-class head starts fresh", distilled=False,
 )  # fmt: skip
 
 
@@ -109,24 +131,30 @@ def get_maest(
     """
     card = get_card(arch, "maest")
     geometry = ARCHS[card.name]
-    settings: dict[str, Any] = {"input_f": geometry.input_f, "input_t": geometry.input_t, **kwargs}
+    shape = {"input_f": geometry.input_f, "input_t": geometry.input_t, "distilled": geometry.distilled}
+    settings: dict[str, Any] = {**shape, **kwargs}
     own = network_settings(checkpoint) if checkpoint is not None else {}
+    check_own_settings(own, "maest", str(checkpoint))
     for name in ("norm_mean", "norm_std"):  # what the weights were trained on
         if name in own:
             settings.setdefault(name, own[name])
     if n_classes is None:
         n_classes = own.get("n_classes", geometry.n_classes)
-        if settings.get("labels") is None:
-            settings["labels"] = own.get("labels")
+    if settings.get("labels") is None and n_classes == own.get("n_classes"):
+        settings["labels"] = own.get("labels")
     settings["n_classes"] = n_classes
     if settings.get("labels") is None:
         settings["labels"] = default_labels(settings["n_classes"])
-    model = MAEST(distilled_type=distilled_type, s_patchout_t=s_patchout_t, **settings)
+    settings |= {"distilled_type": distilled_type, "s_patchout_t": s_patchout_t}
     if checkpoint is None and not pretrained:
-        return model
+        return MAEST(**settings)
     path = Path(checkpoint) if checkpoint is not None else find_weights(card)
     state = read_state(path, averaged=checkpoint_swa_weights)
     source = path.name if checkpoint is not None else card.name  # a hub folder's own name is a commit's number
+    if own:
+        sizes.compare(own, state, source, said=True)
+    sizes.compare({"embed_dim": 768, "depth": 12, **settings}, state, source)
+    model = MAEST(**settings)
     convert.load(model, state, card.format, source=source, discard_head=checkpoint_discard_head)
     if checkpoint is None:
         model.card = card
@@ -152,7 +180,11 @@ def load_maest(source: str | Path, averaged: bool = True, **kwargs: Any) -> MAES
             f"There is no file or folder '{source}', and no model of that name.{did_you_mean(str(source))}"
         )
     state = read_state(path, averaged)
-    settings = {**_shapes(state, path), **network_settings(path), **kwargs}
+    own = network_settings(path)
+    check_own_settings(own, "maest", str(path))
+    sizes.compare(own, state, path.name, said=True)
+    settings = {**_shapes(state, path), **own, **kwargs}
+    sizes.compare(settings, state, path.name)
     model = MAEST(**settings)
     convert.load(model, state, "maest", source=path.name)
     return model.eval()

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..encoder import PIECE_BATCH, AudioEncoder, Piece
+from ..encoder import PIECE_BATCH, Piece
 from ..errors import ConfigError
-from ..frontend import MaestMel, MelSettings, mel_blocks, normalise
+from ..frontend import mel_blocks
+from ..mel_encoder import MelEncoder
 from ..windows import left_padding
 from .patchout import PATCH, Patchout
 
@@ -23,7 +24,7 @@ _BLOCK = 1 << 19  # samples whose mel is computed at once
 FEATURES = -1  # in place of a block: the features behind the final norm
 
 
-class StoredMels(AudioEncoder):
+class StoredMels(MelEncoder):
     """MAEST without its blocks: windows of mels, stores of raw log-mels [frames, bands]. Blocks are layers; -1 stands for the features."""
 
     input_f: int
@@ -33,7 +34,6 @@ class StoredMels(AudioEncoder):
     num_heads: int
     distilled: bool
     distilled_type: str
-    melspectrogram: MaestMel
     patchout: Patchout
     cls_token: nn.Parameter
     new_pos_embed: nn.Parameter
@@ -52,6 +52,11 @@ class StoredMels(AudioEncoder):
     @abc.abstractmethod
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits and features of tokens [W, 3, C]."""
+
+    @property
+    def unused_heads(self) -> tuple[str, ...]:
+        """Prefixes of parameters that no answer uses: DIST's head, unless the heads are separated."""
+        return () if self.distilled_type == "separated" else ("head_dist.",)
 
     # ---- geometry
     def grid(self, frames: int) -> tuple[int, int]:
@@ -75,30 +80,8 @@ class StoredMels(AudioEncoder):
         return (np.stack([starts, starts + PATCH], axis=1) * self.hop / self.sample_rate).astype(np.float32)
 
     @property
-    def units_per_second(self) -> float:
-        return self.sample_rate / self.hop
-
-    @property
-    def mel_settings(self) -> MelSettings:
-        return self.melspectrogram.settings
-
-    @property
     def window_length(self) -> int:
         return self.input_t
-
-    @property
-    def silence(self) -> float:
-        settings = self.melspectrogram.settings
-        return -settings.mean / settings.std_divisor  # a raw log-mel of 0, normalised
-
-    @property
-    def least_tail(self) -> int:
-        return 2  # frames: the front end's partial and last ones stand for no sound of their own
-
-    def window_blocks(self, blocks: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-        front_end = self.melspectrogram
-        waves = (torch.from_numpy(block).to(self.device) for block in blocks)
-        return (mel.cpu().numpy() for mel in mel_blocks(front_end, waves))
 
     def pieces(self, audio: Tensor, layer: int, scene: bool) -> Iterator[Piece]:
         """As many time columns as the network takes at once, then what is left: the columns of all pieces lie on one even grid.
@@ -124,15 +107,6 @@ class StoredMels(AudioEncoder):
 
     # ---- stores
     @property
-    def stored(self) -> dict[str, Any]:
-        s = self.melspectrogram.settings
-        return {"kind": "mel", "front_end": s.name, "sample_rate": s.sample_rate, "hop": s.hop}
-
-    @property
-    def stored_item(self) -> tuple[int, ...]:
-        return (self.input_f,)
-
-    @property
     def window_range(self) -> tuple[int, int]:
         return 1, self.max_frames
 
@@ -145,10 +119,6 @@ class StoredMels(AudioEncoder):
             "norm_mean": s.mean,
             "norm_divisor": s.std_divisor,
         }
-
-    def from_stored(self, windows: Tensor) -> Tensor:
-        """Stored raw log-mels [W, M, F] -> normalised mels [W, F, M]."""
-        return normalise(windows.float().transpose(1, 2), self.melspectrogram.settings)
 
     def summary_shapes(self, layers: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """[3, C] (undistilled: [2, C]) of a block, [C] of the features. Raises ConfigError for blocks that the network has not."""
@@ -189,7 +159,7 @@ class StoredMels(AudioEncoder):
     def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
         """Normalised mel windows [W, F, M] -> [L, W, C], or [L, W, 3C] for pool "stack"."""
         if pool == "dist" and not self.distilled:
-            raise ValueError("pool 'dist' needs the DIST token; this network has none.")
+            raise ConfigError("pool 'dist' needs the DIST token; this network has none.")
         x = self.embed_blocks(windows, layers)
         return x.flatten(2) if pool == "stack" else x[:, :, {"cls": 0, "dist": 1, "mean": -1}[pool]]
 

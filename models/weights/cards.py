@@ -1,22 +1,36 @@
-"""Model cards by name, and lists of labels. Knows no family: each registers its cards when its `archs` module is imported.
+"""Model cards by name, and lists of labels. Names no family: each is a folder of models/ with a module `archs`, which registers its cards.
 
-models/registry.py imports every family first, so that its look-ups see all cards; here are those that have been registered so far.
+Look-ups see the cards that have been registered so far; `load_all` has every family register its own.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import importlib
+import sys
 from functools import cache
 from pathlib import Path
 
 from ..card import ModelCard
 from ..errors import ConfigError, nearest
 
-__all__ = ["LABELS", "ModelCard", "default_card", "get_card", "has_card", "list_cards", "load_labels", "register"]
+__all__ = [
+    "LABELS",
+    "ModelCard",
+    "default_card",
+    "get_card",
+    "has_card",
+    "list_cards",
+    "load_all",
+    "load_labels",
+    "offered_card",
+    "register",
+]
 
 LABELS = Path(__file__).parents[1] / "labels"
 _CARDS: dict[str, ModelCard] = {}
 _ALIASES: dict[str, str] = {}
+_MODELS = __name__.rpartition(".weights")[0]  # the package, under the name that it was imported by
 
 
 def register(card: ModelCard) -> ModelCard:
@@ -65,6 +79,24 @@ def did_you_mean(name: str) -> str:
 def default_card() -> ModelCard | None:
     """The card that is taken where none is named; None where none is registered as that."""
     return next((card for card in _CARDS.values() if card.default), None)
+
+
+def find_families() -> tuple[str, ...]:
+    """Names of the folders of models/ (and of those that MAEST_FAMILIES names) that have a module `archs`, sorted."""
+    found = {path.parent.name for folder in sys.modules[_MODELS].__path__ for path in Path(folder).glob("*/archs.py")}
+    return tuple(sorted(found))
+
+
+def load_all() -> None:
+    """Import every family: its cards are registered then."""
+    for family in find_families():
+        importlib.import_module(f"{_MODELS}.{family}.archs")
+
+
+def offered_card() -> ModelCard | None:
+    """A model with named classes whose weights any package index serves: for whoever lacks another's. None where none is registered."""
+    load_all()
+    return next((card for card in _CARDS.values() if card.package and card.labels), None)
 
 
 @cache

@@ -14,8 +14,8 @@ from datasets.groundtruth.values import Values
 from datasets.store.track_store import TrackStore
 from helpers.data.find import Tracks
 from helpers.evaluation import study as studies
-from helpers.evaluation.comparison import mel_name
 from helpers.evaluation.study import TRAINED, UNTRAINED, ProbeSetup, folds_study, split_study
+from helpers.evaluation.system_names import mel_name
 from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import TASKS, get_task
 from helpers.probe.protocol import Protocol

@@ -128,7 +128,9 @@ def test_damaged_files_are_named(tracks):
 def test_a_folder_above_the_store_is_told_from_an_empty_one(tmp_path):
     store = tmp_path / "emb" / "5sec" / "2" / "embeddings.h5"
     store.parent.mkdir(parents=True)
-    with pytest.raises(StoreError, match=r"5sec holds no store of embeddings, and no files .*command extract_embeddings writes them"):
+    with pytest.raises(
+        StoreError, match=r"5sec holds no store of embeddings, and no files .*command extract_embeddings writes them"
+    ):
         load_embeddings(store.parents[1], ["a"])
     with TrackStore.create(store, (3, C), "float32", {"kind": "embeddings"}) as writer:
         writer.append("a", np.zeros((1, 3, C), np.float32))

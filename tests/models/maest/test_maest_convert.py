@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from models.errors import WeightsError, WeightsNotFoundError
 from models.maest import MAEST, get_maest, remap_deit, remap_passt
 from models.maest.convert import HEADS
+from models.weights import cards
 
 SIZE = dict(input_f=96, input_t=312, n_classes=400, embed_dim=32, depth=3, num_heads=4)
 
@@ -119,6 +121,26 @@ def test_weights_are_found_in_the_named_folder(tmp_path, monkeypatch):
     model = MAEST(**SIZE)
     torch.save(model.state_dict(), tmp_path / "discogs-maest-5s-pw-129e-swa.ckpt")
     monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"its sha256 is [0-9a-f]{64}, wanted cc626ee9"):
+        get_maest("discogs-maest-5s-pw-129e", **SIZE)
+    card = replace(cards.get_card("discogs-maest-5s-pw-129e"), sha256=None, size=None)
+    monkeypatch.setitem(cards._CARDS, card.name, card)
     again = get_maest("discogs-maest-5s-pw-129e", **SIZE)
     assert torch.equal(again.norm.weight, model.norm.weight)
     assert again.card.licence.startswith("CC BY-NC-SA 4.0")
+
+
+def test_an_undistilled_deit_begins_an_undistilled_network(fixtures):
+    state = foreign(fixtures, "deit")
+    plain = {k: v for k, v in state.items() if "dist" not in k} | {"pos_embed": state["pos_embed"][:, 1:]}
+    net = MAEST(**SIZE, distilled=False)
+    new = remap_deit(plain, net)
+    assert new["new_pos_embed"].shape == (1, 1, 32)
+    both = remap_deit(state, MAEST(**SIZE))
+    for name in ("freq_new_pos_embed", "time_new_pos_embed", "patch_embed.proj.weight"):
+        torch.testing.assert_close(new[name], both[name])
+    with pytest.raises(WeightsError, match="distilled=True takes the other kind"):
+        remap_deit(state, net)
+    with pytest.raises(WeightsError, match="distilled=False takes the other kind"):
+        remap_deit(plain, MAEST(**SIZE))
+    assert not get_maest("deit_base_patch16_384", pretrained=False, embed_dim=32, depth=1, num_heads=2).distilled
