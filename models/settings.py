@@ -26,7 +26,7 @@ class Number:
     def holds(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
             return False
-        return bool(self.low <= value <= self.high)  # a NaN is in no interval
+        return bool(self.low <= value <= self.high)  # type: ignore[operator]  # a NaN is in no interval
 
     @property
     def words(self) -> str:

@@ -23,7 +23,7 @@ FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
-        "errors card settings windows randomness untrained prefetch _torchvision _alias _outside", "frontend", "audio",
+        "errors card settings bounded_files windows randomness untrained prefetch _torchvision _alias _outside", "frontend", "audio",
         "heads objective encoder mel_encoder vectors tagging overview onnx_file formats", "weights",
         " ".join(FAMILIES), "registry", "export finetune hear",
     ),
@@ -185,16 +185,19 @@ print("installed")
     assert done.stdout.strip() == "installed"
 
 
+@pytest.mark.parametrize(
+    ("package", "name"), [("audio.decoding", "Source"), pytest.param("maest.patchout", "Patchout", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("first", "second"), [("models", "maest"), ("maest", "models")])
-def test_both_names_are_the_same_modules(first, second):
+def test_both_names_are_the_same_modules(first, second, package, name):
     code = f"""
 import sys
 import {first}, {second}
-import {second}.errors, {first}.errors, {first}.maest.patchout
-from {second}.maest.patchout import Patchout
+import {second}.errors, {first}.errors, {first}.{package}
+from {second}.{package} import {name}
 assert {first} is {second}
 assert {first}.errors is {second}.errors and {first}.errors.AudioError is {second}.errors.AudioError
-assert Patchout is {first}.maest.patchout.Patchout
+assert {name} is {first}.{package}.{name}
 assert {first}.errors.__spec__.name.startswith({first!r}), {first}.errors.__spec__
 names = {{m.split('.', 1)[1] for m in sys.modules if m.startswith(('models.', 'maest.'))}}
 for n in names:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.audio import find_audio
+from models.bounded_files import check_regular
 from models.errors import GroundtruthError, LabelColumnError, listed
 
 from ..utils.names import repeats
@@ -21,6 +22,7 @@ from .tables import Table, read_table
 
 log = logging.getLogger(__name__)
 TABLES = (".csv", ".tsv", ".txt")
+MOST_TABLE, MOST_OTHER, MOST_NAMES = 64 << 30, 8 << 30, 64 << 20  # bytes of a table, of json and pickles, of a list of labels
 
 
 def read(
@@ -50,8 +52,10 @@ def read(
     Raises GroundtruthError saying which file, what is wrong with it, and what to choose.
     """
     path = Path(path)
-    if not path.exists():
-        raise GroundtruthError(f"There is no groundtruth at {path}.")
+    if "\0" in str(path) or not path.exists():
+        raise GroundtruthError(f"There is no groundtruth at {path!s}.")
+    if not path.is_dir():
+        check_regular(path, GroundtruthError, MOST_TABLE if path.suffix.lower() in TABLES else MOST_OTHER)
     columns = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
     try:
         names = _label_names(labels)
@@ -97,6 +101,7 @@ def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
     if labels is None:
         return None
     if isinstance(labels, str | Path):
+        check_regular(labels, GroundtruthError, MOST_NAMES)
         return [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip()]
     return [str(label) for label in labels]
 
@@ -117,10 +122,17 @@ def _read_json(
 ) -> Groundtruth:
     try:
         found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins)
-    except json.JSONDecodeError as error:
+    except UnicodeDecodeError:
+        raise
+    except RecursionError:
+        raise GroundtruthError("this is json nested too deeply to be labels.") from None
+    except ValueError as error:  # a JSONDecodeError, or a whole number of too many digits
         raise GroundtruthError(f"this is not json ({error}).") from None
     if isinstance(found, dict) and set(found) == {"labels", "tracks"}:
-        labels = labels if labels is not None else _label_names(found["labels"])
+        named = found["labels"]  # content, never the name of another file
+        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+            raise GroundtruthError(f'its "labels" are a {type(named).__name__}; a list of the labels\' names is wanted.')
+        labels = labels if labels is not None else named
         found = found["tracks"]
     if isinstance(found, dict):
         return _from_mapping(dict(zip(found, _parted(list(found.values()), separator, labels))), labels)

@@ -13,16 +13,18 @@ import numpy as np
 
 from models.errors import GroundtruthError, LabelColumnError, listed
 
-from ..utils.names import NamesBuilder
+from ..utils.names import NamesBuilder, repeats
 from . import arrow as groundtruth_arrow
-from .columns import PATH_COLUMNS, Columns
-from .groundtruth import Groundtruth
+from .columns import PATH_COLUMNS, Columns, some
+from .groundtruth import Groundtruth, check_size
 from .label_cells import Parting, Survey
 from .lines import delimiter_of, records, refuse_break
 
 log = logging.getLogger(__name__)
 ARROW_FROM = 16 << 20  # bytes of a table from which it is worth it
-LINES = 16384  # handled at a time
+LINES = 16384  # handled at a time, and fewer of a wide table:
+CELLS = 4 << 20
+DENSE = 64 << 20  # truth values that are spread out at a time
 ODD_SHARE = 0.1  # of a column's cells: with more that are no mark it is none of marks
 
 
@@ -34,25 +36,26 @@ def read_table(
     if key is None:
         raise GroundtruthError(
             f"no column is known to hold the track's path: rename it to {' or '.join(PATH_COLUMNS[:4])} (in Python: path_column=). "
-            f"The columns are {', '.join(header)}."
+            f"The columns are {some(header)}."
         )
     others = columns.others
     if label is None and not others:
         raise GroundtruthError(
-            f"there is no column of labels: the columns are {', '.join(header)}. A column named labels (or tags, genre; cells as rock|guitar), or a "
+            f"there is no column of labels: the columns are {some(header)}. A column named labels (or tags, genre; cells as rock|guitar), or a "
             "column of 0 and 1 for each label, is wanted."
         )
     large = label is not None and table.large
     parting = Parting(separator or "")
     if label is not None and separator is None:
         parting = _survey(table, label, labels, large)
-    place = header.index(key)
+    places = {name: number for number, name in enumerate(header)}
+    place = places[key]
     texts = [name for name in (key, split, group, label) if name is not None]
 
     def begin() -> tuple[NamesBuilder, _Repeated, _Repeated, _Listed | _Marked]:
         values: _Listed | _Marked
         if label is None:
-            values = _Marked([header.index(o) for o in others], others)
+            values = _Marked([places[o] for o in others], others)
         else:
             values = _Listed(header.index(label), len(header), label == header[-1], parting, labels)
         return NamesBuilder(), _Repeated(header, split), _Repeated(header, group), values
@@ -78,7 +81,7 @@ def read_table(
         groups.add(rows)
         values.add(rows, table.lines)
     if not len(names):
-        raise GroundtruthError(f"there is a header ({', '.join(header)}) but no track.")
+        raise GroundtruthError(f"there is a header ({some(header)}) but no track.")
     found_labels, packed = values.finish(labels)
     return Groundtruth(names.names(), found_labels, packed, splits.values, groups.values, faulty=faulty)
 
@@ -112,7 +115,7 @@ class Table:
             raise GroundtruthError("the file is empty; a header line and a line per track are wanted.")
         self.header = [cell.strip() for cell in header[1]]
         if len(set(self.header)) != len(self.header):
-            raise GroundtruthError(f"a column's name stands twice in the header: {', '.join(self.header)}.")
+            raise GroundtruthError(f"a column's name stands twice in the header: {listed(sorted(repeats(self.header)))}.")
 
     @property
     def large(self) -> bool:
@@ -128,6 +131,7 @@ class Table:
     def chunks(self) -> Iterator[list[list[str]]]:
         """Yield all rows but the header, many at a time. Raises GroundtruthError for a line with too few cells."""
         rows, n = records(self.path, self.delimiter), len(self.header)
+        most = max(min(LINES, CELLS // n), 1)
         next(rows)
         chunk: list[list[str]] = []
         lines: list[int] = []
@@ -136,7 +140,7 @@ class Table:
                 raise GroundtruthError(f"line {number} has {len(row)} cells, the header has {n}.")
             chunk.append(row)
             lines.append(number)
-            if len(chunk) == LINES:
+            if len(chunk) == most:
                 self.lines = lines
                 yield chunk
                 chunk, lines = [], []
@@ -219,14 +223,15 @@ class _Listed:
         place = np.array([column[name] for name in seen], dtype=np.int64)
         counts = np.frombuffer(self._counts, dtype=np.uint16)
         numbers = np.frombuffer(self._set, dtype=np.uint32) if self._set else np.zeros(0, np.uint32)
+        check_size(len(counts), len(names))
         packed = np.zeros((len(counts), (len(names) + 7) // 8), dtype=np.uint8)
-        at = 0
-        for begin in range(0, len(counts), LINES):
-            part = counts[begin : begin + LINES].astype(np.int64)
+        at, step = 0, max(min(LINES, DENSE // max(len(names), 1)), 1)
+        for begin in range(0, len(counts), step):
+            part = counts[begin : begin + step].astype(np.int64)
             dense = np.zeros((len(part), len(names)), dtype=bool)
             end = at + int(part.sum())
             dense[np.repeat(np.arange(len(part)), part), place[numbers[at:end]]] = True
-            packed[begin : begin + LINES] = np.packbits(dense, axis=1)
+            packed[begin : begin + step] = np.packbits(dense, axis=1)
             at = end
         return names, packed
 
@@ -317,7 +322,7 @@ class _Marked:
             usable = labels
         if not usable:
             raise LabelColumnError(
-                f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {', '.join(self._names)}."
+                f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {some(self._names)}."
             )
         parts = []
         for i, n in enumerate(self._lengths):

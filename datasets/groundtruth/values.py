@@ -78,7 +78,7 @@ class Values:
         """
         path = Path(path)
         if not path.is_file():
-            raise GroundtruthError(f"There is no table of values at {path}.")
+            raise GroundtruthError(f"There is no table of values at {path} (or it is no regular file).")
         found = records(path, delimiter_of(path))
         columns = [cell.strip() for cell in next(found, (0, []))[1]]
         place = next((name for name in PATHS if name in columns), None)
@@ -120,7 +120,8 @@ def _of_numbers(names: Sequence[str], rows: Sequence[dict[str, str]], path: Path
     found = [name for name in names if 2 * sum(_is_number(row[name]) for row in rows) > len(rows)]
     if rows and not found:
         raise GroundtruthError(f"{path} has no column of numbers: {listed(names)} hold none. Values are wanted, a column each.")
-    left = [name for name in names if name not in found] if found else []
+    taken = set(found)
+    left = [name for name in names if name not in taken] if found else []
     log.info("%s: values: %s%s.", path, listed(found or names), f"; not used: {listed(left)}" if left else "")
     return found or list(names)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from datasets.loading.batching import Batching
+from datasets.loading.datamodule import TrackDataModule
+from datasets.utils.files import write_whole
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, nearest
 from models.objective import Objective
@@ -18,6 +22,7 @@ from models.omar_rq import OmarRQ, build, read_gin
 from models.omar_rq.archs import ARCHS, CQT_24, ENCODEC, MEL_24, PRETRAINING
 from models.omar_rq.objective import COLLAPSED, MaskedTokenObjective
 from models.omar_rq.settings import FSQ, Masking, OmarSettings, settings_of
+from models.omar_rq.statistics import feature_statistics, read_statistics
 from models.omar_rq.targets import make_targets
 from models.weights.cards import get_card
 from models.weights.checkpoints import network_settings
@@ -28,6 +33,25 @@ log = logging.getLogger(__name__)
 LEARNED = 1.1  # x the majority token's accuracy from which on something was learned
 TARGETS: dict[str, Mapping[str, Any]] = {"mel": MEL_24, "cqt": CQT_24, "encodec": ENCODEC}
 ROWS = {"mel": 96, "cqt": 188, "encodec": 128, "waveform": 1}
+
+
+def compute_norm_stats(context: Any) -> dict[str, dict[str, float]]:
+    """Mean and deviation of input and targets over one crop of each training track, as omar_rq.statistics takes them: statistics.json."""
+    config, family = context.config, context.family
+    found = context.find_tracks(("train",))
+    net = family.network(config, None, context.seed, RANDOM)
+    targets, _ = make_targets(_targets(config, net), _masking(config))
+    representations = {type(one).__name__: one for one in (net.representation, *targets)}
+    sizes = {"batch_size_train": config.datamodule.batch_size_train, "drop_last": False}
+    data = TrackDataModule(found.store, found.truths, replace(family.batching(config, net), **sizes), seed=context.seed)
+    limit = config.trainer.limit_train_batches
+    batches = islice(data.train_dataloader(), limit if isinstance(limit, int) else None)
+    stats = feature_statistics(representations, (net.wave(batch["x"].float()) for batch in batches))
+    path = context.folder / "statistics.json"
+    write_whole(path, json.dumps(stats, indent=2) + "\n")
+    context.print(*(f"{name}: mean {one['mean']:.6f}, std {one['std']:.6f}" for name, one in stats.items()))
+    context.print(f"As config: omar_rq.statistics={path}")
+    return stats
 
 
 class OmarRq(Family):
@@ -123,11 +147,21 @@ def _arguments(config: Config) -> dict[str, Any]:
         found = {**gin.conformer, "input": dict(gin.input), "max_seconds": gin.seconds}
     said = {key: getattr(c, key) for key in ("embed_dim", "depth", "num_heads", "dropout", "max_seconds", "audio_rate")}
     found |= {key: value for key, value in said.items() if value is not None}
+    stats = {} if c.statistics is None else read_statistics(c.statistics)
+    found["input"] = _normalised(dict(found["input"]), stats)
+    norms = {"norm_mean": c.norm_mean, "norm_std": c.norm_std}
+    found["input"] |= {key: value for key, value in norms.items() if value is not None}
     if c.depth is not None and gin is None:  # DeepNorm's constants go with the depth
         found |= {"alpha_deepnorm": None, "beta_deepnorm": None}
     if not c.deepnorm:
         found["use_deepnorm"] = False
     return found
+
+
+def _normalised(settings: dict[str, Any], stats: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return a representation's settings with the measured statistics, where there are any of it."""
+    one = stats.get(settings["name"])
+    return settings if one is None else {**settings, "norm_mean": one["mean"], "norm_std": one["std"]}
 
 
 def _targets(config: Config, net: OmarRQ) -> list[dict[str, Any]]:
@@ -143,7 +177,14 @@ def _targets(config: Config, net: OmarRQ) -> list[dict[str, Any]]:
     for one in found:
         if one["name"] == "EnCodec" and c.encodec is not None:
             one["weights_path"] = c.encodec
-    return [own if one["name"] == own["name"] and c.targets is None and gin is None else one for one in found]
+    stats = {} if c.statistics is None else read_statistics(c.statistics)
+    return [dict(own) if _same(one, own) else _normalised(one, stats) for one in found]
+
+
+def _same(one: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Return whether a target is the input itself: of its class, and as fine."""
+    sizes = ("name", "sr", "hop_len", "patch_size")
+    return [one.get(key) for key in sizes] == [own.get(key) for key in sizes]
 
 
 def _target(name: str, net: OmarRQ) -> dict[str, Any]:

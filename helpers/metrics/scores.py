@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +21,7 @@ import numpy as np
 
 from datasets.utils.files import atomic
 from datasets.utils.ragged import Ragged, equal
+from models.bounded_files import check_zip
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
@@ -213,6 +215,8 @@ class SystemScores:
         """Read what `save` wrote. warn: say again which classes have no score."""
         folder = Path(folder)
         about = json.loads((folder / "scores.json").read_text())
+        with zipfile.ZipFile(folder / "scores.npz") as archive:
+            check_zip(archive, folder / "scores.npz", error=ConfigError)
         with np.load(folder / "scores.npz", allow_pickle=False) as arrays:
             history = {name.removeprefix("history_"): arrays[name] for name in arrays.files if name.startswith("history_")}
             return cls(

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import check_zip
 from models.errors import ConfigError, WeightsError
 from models.weights.checkpoints import check_finite
 
@@ -101,6 +102,7 @@ def _read_whole(path: Path, *_identity: int) -> Saved:
 
     try:
         with zipfile.ZipFile(path) as file:
+            check_zip(file, path)
             damaged = file.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"its part {damaged} is damaged")

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..weights.cards import ModelCard, register
+from ..weights.checkpoints import register_settings_check
+from .network import check
 
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial)"
 TASKS = ("tagging mAP", "difficulty MSE", "pitch accuracy", "chord accuracy", "beat F1", "structure accuracy")
@@ -98,3 +100,4 @@ def _add(name: str) -> None:
 
 for _name in ARCHS:
     _add(_name)
+register_settings_check("omar_rq", check)

@@ -104,7 +104,8 @@ class EnCodec(Representation):
     """EnCodec's latents [B, 128, ceil(N / 320)] of audio at `orig_sr` Hz, z-normalised.
 
     weights_path: folder of the model (None, or one that is not there: see `find_encodec`). norm_type: one mean and deviation, or one per row.
-    stats_path: json file of them; None: the published ones. orig_sr: Hz of the audio; resampled where it is not 24 000.
+    stats_path: json file of them; None: the published ones. norm_mean, norm_std: in its place.
+    orig_sr: Hz of the audio; resampled where it is not 24 000.
     """
 
     default_patch = (128, 5)
@@ -116,8 +117,12 @@ class EnCodec(Representation):
         stats_path: str | Path | None = None,
         orig_sr: int = RATE,
         patch_size: Sequence[int] | None = None,
+        norm_mean: float | None = None,
+        norm_std: float | None = None,
     ) -> None:
-        self.rows_mean, self.rows_std = _statistics(norm_type, stats_path)
+        measured = norm_mean is not None and norm_std is not None and norm_type == "global"
+        found: tuple[Any, Any] = (norm_mean, norm_std) if measured else _statistics(norm_type, stats_path)
+        self.rows_mean, self.rows_std = found
         one = norm_type == "global"
         super().__init__(RATE, HOP, ROWS, patch_size, self.rows_mean if one else None, self.rows_std if one else None)
         self.orig_sr = int(orig_sr)

@@ -54,7 +54,7 @@ def get_model(
     """An OMAR-RQ model in eval mode, as the published package gives it.
 
     Args:
-        model_id: "mtg-upf/omar-rq-base" or another repository of the Hugging Face hub in that layout, or a local folder.
+        model_id: "mtg-upf/omar-rq-base" or another repository of the Hugging Face hub in that layout, or a local folder or config.gin.
         config_file: config.gin of a model; its weights stand beside it, under the base name of `build_module.ckpt_path`.
         device: of the network.
         quantization_targets: build target representations, quantisers and the prediction layer too (OmarRQWithTargets); else only what inference
@@ -71,6 +71,8 @@ def get_model(
         raise ConfigError(
             f"get_model takes a model_id ('mtg-upf/omar-rq-base', or a folder) or a config_file (path of a config.gin); got {came}."
         )
+    if config_file is None and Path(str(model_id)).is_file():  # the published examples give a config first too
+        model_id, config_file = None, model_id
     if config_file is not None:
         config = Path(config_file)
     else:

@@ -16,15 +16,36 @@ from torch import Tensor, nn
 
 from ..encoder import AudioEncoder
 from ..errors import AudioError, ConfigError
+from ..settings import FLAG, LABELS, Maybe, Number, Rules, check_settings, check_size
 from .conformer import Conformer
 from .representations import Draws, Representation, check_audio
 from .resampling import resample, resampled_length
-from .settings import make_representation
+from .settings import check_representation, make_representation
 
 log = logging.getLogger(__name__)
 TRANSFER_LAYER = 6  # of the authors' probes
 MEL_INPUT: Mapping[str, Any] = {"name": "MelSpectrogram"}
 _LONGER = 1.1  # x max_seconds from which on a clip is said to be longer than any that was trained on
+
+
+_AMOUNT = Number(1e-6, 1e6, whole=False)
+RULES: Rules = {
+    "embed_dim": Number(1, 65_536), "depth": Number(1, 1000), "num_heads": Number(1, 4096), "mlp_ratio": Number(0.01, 64, whole=False),
+    "mlp_residual_factor": Number(-1000, 1000, whole=False), "dropout": Number(0, 0.999, whole=False),
+    "input_dropout": Number(0, 0.999, whole=False), "alpha_deepnorm": Maybe(_AMOUNT), "beta_deepnorm": Maybe(_AMOUNT), "use_deepnorm": FLAG,
+    "use_rope": FLAG, "max_seconds": Number(0.001, 100_000, whole=False), "audio_rate": Maybe(Number(100, 768_000)),
+    "out_dim": Maybe(Number(1, 100_000)), "labels": LABELS, "exclusive": FLAG,
+}  # fmt: skip
+
+
+def check(settings: Mapping[str, Any], what: str = "This OmarRQ", error: type[ValueError] = ConfigError) -> None:
+    """Raise `error` for settings, given as far as they are known, that are no OmarRQ's, or one's that is too large to be built."""
+    own = {name: value for name, value in settings.items() if name not in ("input", "targets", "masking")}
+    check_settings(own, RULES, what, error)
+    if "input" in settings:
+        check_representation(settings["input"], what, error)
+    width, depth = settings.get("embed_dim", 1024), settings.get("depth", 24)
+    check_size(depth * width * (4 * width * settings.get("mlp_ratio", 4.0) + 7 * width), what, error)
 
 
 class OmarRQ(AudioEncoder):
@@ -66,6 +87,7 @@ class OmarRQ(AudioEncoder):
         exclusive: bool = False,
     ) -> None:
         super().__init__()
+        check({name: value for name, value in locals().items() if name in (*RULES, "input")})
         conformer: dict[str, Any] = {
             "embed_dim": embed_dim,
             "depth": depth,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import ConfigError, nearest
+from ..settings import FLAG, Choice, Maybe, Number, Numbers, Rules, check_settings, shown
 from .conformer import KERNEL, Conformer
 from .cqt import CQT
 from .encodec import EnCodec
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 REPRESENTATIONS: dict[str, type[Representation]] = {kind.__name__: kind for kind in (MelSpectrogram, CQT, Waveform, EnCodec)}
 RANDOM_CODEBOOK, FSQ = "random_codebook", "finite_scalar_quantizer"
 NAME = "name"  # of a representation's settings: its class
-_PLACED = ("weights_path", "stats_path")  # of a cluster's files
 # bindings of a training that say nothing of the network: read as they are, by whoever trains
 TRAINING = (
     "AudioDataset",
@@ -112,6 +112,24 @@ class OmarSettings:
         if not {"num_frames", "orig_freq"} <= set(frames):
             return 30.0
         return float(frames["num_frames"] / frames["orig_freq"])
+
+
+_INPUTS = ("MelSpectrogram", "CQT", "Waveform")
+_RULES: Rules = {
+    "sr": Number(100, 768_000), "win_len": Number(2, 65_536), "hop_len": Number(1, 65_536), "power": Number(0.01, 100, whole=False),
+    "n_mel": Number(1, 4096), "norm": Maybe(Choice(("slaney",))), "mel_scale": Choice(("slaney", "htk")),
+    "norm_mean": Maybe(Number(-1e9, 1e9, whole=False)), "norm_std": Maybe(Number(1e-9, 1e9, whole=False)),
+    "patch_size": Maybe(Numbers(Number(1, 1_000_000), 2, 2)), "stretch_factor": Number(0.01, 100, whole=False),
+    "freq_mask_param": Number(0, 65_536), "time_mask_param": Number(0, 65_536), "bins_per_octave": Number(1, 1000), "n_bins": Number(2, 4096),
+    "f_min": Number(0.1, 100_000, whole=False), "magnitude": FLAG, "logC": FLAG,
+}  # fmt: skip
+
+
+def check_representation(settings: Any, what: str, error: type[ValueError] = ConfigError) -> None:
+    """Raise `error` for settings of an input representation that cannot be. EnCodec's latents are targets only: they need files of their own."""
+    if not isinstance(settings, Mapping) or settings.get(NAME) not in _INPUTS:
+        raise error(f"{what}: input is {shown(settings)}; wanted settings with a name, {', '.join(_INPUTS)}.")
+    check_settings({key: value for key, value in settings.items() if key != NAME}, _RULES, f"{what}, its input", error)
 
 
 def make_representation(settings: Mapping[str, Any]) -> Representation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import re
 import zipfile
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..bounded_files import check_regular, check_zip
 from ..errors import WeightsError, WeightsNotFoundError
 from ..settings import shown
 
@@ -66,8 +68,12 @@ def weight_file(path: str | Path) -> Path:
     """
     path = Path(path)
     if not path.is_dir():
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise WeightsNotFoundError(f"There is no weight file {path}.")
+        if path.exists():
+            check_regular(path, WeightsNotFoundError)
+        else:
+            raise WeightsNotFoundError(f"There is no weight file {path}: it is a link to nothing.")
         return path
     there = [path / name for name in _FOLDER_FILES if (path / name).is_file()] or sorted(path.glob("*.safetensors"))
     if not there or (there[0].name not in _FOLDER_FILES and len(there) > 1):
@@ -182,8 +188,7 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
 
 
 def _small(config: Path) -> bytes:
-    if (size := config.stat().st_size) > MOST_SETTINGS:
-        raise WeightsError(f"{config} has {size / 1e6:.0f} MB: settings of a network are smaller. Is it the right file?")
+    check_regular(config, WeightsError, MOST_SETTINGS)
     return config.read_bytes()
 
 
@@ -274,6 +279,7 @@ def _archived(path: Path) -> bytes | None:
         return None
     try:
         with zipfile.ZipFile(path) as archive:
+            check_zip(archive, path)
             files = [m for m in archive.infolist() if not m.is_dir()]
             if any(m.filename.endswith("data.pkl") for m in files):
                 return None

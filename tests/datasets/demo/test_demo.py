@@ -58,8 +58,13 @@ def test_every_label_is_in_every_split_and_never_rare_or_near_constant():
             assert share * n >= 20
 
 
-def test_families_are_independent_of_one_another():
-    values = [plan_track(0, "train", i).values for i in range(3000)]
+@pytest.fixture(scope="module")
+def plans() -> list[TrackPlan]:
+    return [plan_track(0, "train", i) for i in range(3000)]
+
+
+def test_families_are_independent_of_one_another(plans):
+    values = [plan.values for plan in plans]
     families = list(FAMILIES)
     for i, one in enumerate(families):
         for other in families[:i]:
@@ -70,8 +75,7 @@ def test_families_are_independent_of_one_another():
                     assert both == pytest.approx(share, abs=0.025)
 
 
-def test_length_and_format_give_no_label_away():
-    plans = [plan_track(0, "train", i) for i in range(3000)]
+def test_length_and_format_give_no_label_away(plans):
     targets = np.array([[label in plan.labels for label in LABELS] for plan in plans])
     for feature in ("seconds", "sample_rate", "channels"):
         scores = np.array([getattr(plan, feature) for plan in plans])

@@ -59,7 +59,7 @@ def no_fsync(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(content=tracks, cuts=st.data())
 def test_cut_anywhere_it_resumes_to_the_same_store(no_fsync, content, cuts):
     data = {name: np.array(values, dtype=np.int16) for name, values in content.items()}

@@ -27,7 +27,14 @@ KEYS = ["C major", "G major", "A minor"]
 NETWORK = SimpleNamespace(embed_dim=C)
 
 
-@pytest.fixture(params=sorted(name for name, task in TASKS.items() if task.frames is None))
+OF_TRACKS = sorted(name for name, task in TASKS.items() if task.frames is None)
+
+
+def some_slow(*quick: str):
+    return [task if task in quick else pytest.param(task, marks=pytest.mark.slow) for task in OF_TRACKS]
+
+
+@pytest.fixture
 def found(request, tmp_path, monkeypatch):
     """Tracks whose targets their embeddings hold, the trained network's better; in place of networks stores of what they would say."""
     task, rng = request.param, np.random.default_rng(0)
@@ -65,10 +72,11 @@ def found(request, tmp_path, monkeypatch):
 
 
 def setup(task: str) -> ProbeSetup:
-    settings = ProbeSettings(task=task, hidden=16, max_epochs=25, batch_size=16, max_lr=1e-2, warmup_epochs=1, max_lr_epochs=10)
+    settings = ProbeSettings(task=task, hidden=16, max_epochs=12, batch_size=16, max_lr=2e-2, warmup_epochs=1, max_lr_epochs=6)
     return ProbeSetup(Protocol(settings, seeds=(0, 1)), layer=3, batch_size=4)
 
 
+@pytest.mark.parametrize("found", some_slow("multi-label", "key"), indirect=True)
 def test_on_a_split(found):
     task, tracks, folder = found
     truths = {part: truth for part, truth in tracks.truths.items() if part != "all"}
@@ -90,6 +98,7 @@ def test_on_a_split(found):
     assert ("Confusion matrix of pre-trained" in page) == get_task(task).one_class
 
 
+@pytest.mark.parametrize("found", some_slow("regression", "single-label"), indirect=True)
 def test_by_cross_validation(found):
     task, tracks, folder = found
     made: list[Path] = []

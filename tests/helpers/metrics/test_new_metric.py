@@ -48,7 +48,7 @@ def per_output(data: Predictions) -> np.ndarray:
     return np.where(np.arange(len(share)) < len(share) - 1, share, np.nan)
 
 
-@pytest.fixture(params=OF_TRACKS)
+@pytest.fixture(params=[t if t in ("multi-label", "regression") else pytest.param(t, marks=pytest.mark.slow) for t in OF_TRACKS])
 def toy(request):
     task = get_task(request.param)
     kept = dict(task._metrics)
