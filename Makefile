@@ -26,8 +26,9 @@ demo: setup
 	$(PY) ex_maest.py report with demo report.path=exp_out/demo/report.html
 	@echo "Real music, published weights: make tag AUDIO=FILE_OR_DIR"
 
+# A file's tests stay in one worker: what they share is made once.
 test: setup
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist loadfile
 
 test-all: setup
 	$(PY) -m pytest -n 2 -m "slow or not slow"

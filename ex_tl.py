@@ -6,6 +6,7 @@ python ex_tl.py with data.base_dir=EMBEDDINGS data.groundtruth=labels.csv data.t
 python ex_tl.py with target_mtt_tl marble                  another field's protocol: maest_tl, clmr_linear, clmr_mlp, marble, omar
 python ex_tl.py sweep with target_mtt_tl data.base_dir=outputs/embeddings/mtt/30sec/      a score per block and kind of token
 python ex_tl.py few_label with target_mtt_tl               score versus the share of training labels
+python ex_tl.py with beats data.base_dir=FRAMES data.annotations=BEATS    frame-level: beats, chords, structure (docs/probes.md)
 """
 
 from __future__ import annotations
@@ -52,15 +53,20 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
     embedded: whether the command reads embeddings.
     """
     from helpers.evaluation.few_label import drawn
-    from helpers.probe.targets import read_targets
+    from helpers.metrics.tasks import get_task
+    from helpers.probe.targets import TableReading, read_frame_targets, read_targets
     from models.errors import ConfigError, GroundtruthError
 
     d = config.data
     if d.base_dir is None and embedded:
         raise ConfigError("No embeddings: give data.base_dir, what the command extract_embeddings of pre-training wrote.")
-    found = read_targets(
-        d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, d.group_column, folds=d.folds, out_dir=out_dir
-    )
+    if get_task(d.task).frames is not None:
+        found = read_frame_targets(d.task, d.annotations, d.groundtruth, d.metadata_dir, d.split_seed, d.skip_missing)
+    else:
+        reading = TableReading(d.group_column, d.label_separator)
+        found = read_targets(
+            d.task, d.groundtruth, d.metadata_dir, d.label_column, d.split_seed, reading, folds=d.folds, out_dir=out_dir
+        )
     n = next(iter(found.values())).n_labels
     if d.n_classes not in (None, n):
         raise GroundtruthError(
@@ -76,9 +82,10 @@ def targets(config: ExTl, out_dir: Path, embedded: bool = True) -> dict[str, Any
 def protocol(config: ExTl) -> Protocol:
     """Return settings and inputs of the probe, the seeds, and the data set's name."""
     from helpers.probe.protocol import Protocol
-    from helpers.probe.sections import probe_inputs, probe_settings
+    from helpers.probe.sections import check_frame_settings, probe_inputs, probe_settings
 
     c, d = config, config.data
+    check_frame_settings(d)
     return Protocol(
         settings=probe_settings(c.trainer, c.optimizer, c.model, d.batch_size, d.standardise, d, d.task),
         inputs=probe_inputs(d),
@@ -124,7 +131,8 @@ def check_repetitions(config: ExTl) -> None:
 
 def data_name(config: ExTl) -> str:
     """Return the data set's name, which its scores carry."""
-    return Path(config.data.groundtruth or config.data.metadata_dir or "").resolve().with_suffix("").name
+    d = config.data
+    return Path(d.groundtruth or d.metadata_dir or d.annotations or "").resolve().with_suffix("").name
 
 
 def summary(run: Run, scores: Any) -> dict[str, float]:
@@ -133,6 +141,18 @@ def summary(run: Run, scores: Any) -> dict[str, float]:
     for name, value in found.items():
         run.log_scalar(name, value, 0)
     return found
+
+
+def print_guesses(scores: Any, found: Mapping[str, Any], how: Protocol, folder: Path) -> None:
+    """Of a frame-level task, print and save what a constant and a random guess score, beside one result of the probe."""
+    from helpers.evaluation.frame_guesses import guesses_beside
+    from helpers.reports.tables import print_scores
+
+    beside = guesses_beside(scores.settings["embeddings"], found, how)
+    for one in beside:
+        one.save(folder / one.name.replace(" ", "_"))
+    if beside:
+        print_scores([scores, *beside])
 
 
 # ---- commands
@@ -177,10 +197,10 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     folder, s = run_folder(_run, config.out_dir), config.sweep
     if config.data.folds:
         raise ConfigError("A sweep is over a split: leave data.folds out.")
-    how = protocol(config)
+    how, found = protocol(config), targets(config, folder)
     cells = run_sweep(
         str(config.data.base_dir),
-        targets(config, folder),
+        found,
         how,
         layers=s.layers,
         types=[kind.strip() for kind in s.types.split(",")],
@@ -191,6 +211,7 @@ def sweep(_run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     print_sweep(cells, s.metric)
     print(f"Figure, table and page: {', '.join(map(str, written))}")
     best = best_by_validation(cells)
+    print_guesses(best.scores, found, how, folder)
     for cell in cells:
         _run.log_scalar(f"test_{cell.scores.spec.main.name}.{cell.types}", cell.scores.mean(), cell.block)
     return {"block": best.block, "types": best.types, f"test_{best.scores.spec.main.name}": best.scores.mean()}
@@ -208,24 +229,29 @@ def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     folder, f = run_folder(_run, config.out_dir), config.few_label
     if config.data.folds or config.data.train_share != 1:
         raise ConfigError("few_label draws its shares from the training split itself: leave data.folds and data.train_share out.")
-    how = protocol(config)
-    points = run_few_label(str(config.data.base_dir), targets(config, folder), how, **vars(f))
+    how, found = protocol(config), targets(config, folder)
+    points = run_few_label(str(config.data.base_dir), found, how, **vars(f))
     save_points(points, folder)
     written = report_few_label(points, folder)
     print_few_label(points)
     print(f"Figure, table and page: {', '.join(map(str, written))}")
+    print_guesses(points[-1].scores, found, how, folder)
     return {f"test_{p.scores.spec.main.name}.{100 * p.share:g}%.{p.draw}": p.scores.mean() for p in points}
 
 
 @ex.command
 def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train the encoder finetune.model itself on the target, whole or its last blocks; epoch by validation, test once, the probe's table."""
-    from helpers.evaluation.finetune import FineTuneProtocol, FineTuneSettings, finetune
-    from helpers.reports.tables import print_scores
-    from models import load_model
+    from helpers.metrics.tasks import get_task
     from models.errors import ConfigError
 
     config = typed(_config)
+    if get_task(config.data.task).frames is not None:
+        raise ConfigError(f"Fine-tuning is for tracks: the task {config.data.task} is probed on vectors in time (main).")
+    from helpers.evaluation.finetune import FineTuneProtocol, FineTuneSettings, finetune
+    from helpers.reports.tables import print_scores
+    from models import load_model
+
     d, m, f = config.data, config.model, dict(vars(config.finetune))
     model, store = f.pop("model"), f.pop("store")
     if model is None or store is None:

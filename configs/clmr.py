@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .naming import DEMO, INFERENCE, PARTS, Catalogue, Config, FamilyConfigs, Named, merged
 from .naming import TARGETS as TARGETS_GROUP
-from .options import opt
+from .options import SAMPLE_RATE, SHARE, opt
 from .probe import PROBE
 from .targets import TARGETS, Target
 
@@ -29,16 +29,20 @@ class Clmr:
         True, "take the averaged weights of a training checkpoint, where it holds any", affects="inputs"
     )
     channels: list[int] = opt(
-        [128] * 3 + [256] * 6 + [512] * 2, "width of each block, two more than there are strides", affects="network"
+        [128] * 3 + [256] * 6 + [512] * 2,
+        "width of each block, two more than there are strides",
+        affects="network",
+        bounds="[1, 65536]",
     )
     strides: list[int] = opt(
         [3] * 9,
         "kernel and pooling of the blocks between first and last; a crop has 3 x their product samples (59049)",
         affects="network",
+        bounds="[1, 1000]",
     )
-    sample_rate: int = opt(22050, "sample rate of the waveforms, Hz", affects="network")
-    projection_dim: int = opt(64, "width of the projection that the loss compares", affects="network")
-    temperature: float = opt(0.5, "temperature of NT-Xent, above 0", affects="training")
+    sample_rate: int = opt(22050, "sample rate of the waveforms, Hz", affects="network", bounds=SAMPLE_RATE)
+    projection_dim: int = opt(64, "width of the projection that the loss compares", affects="network", bounds="[1, 65536]")
+    temperature: float = opt(0.5, "temperature of NT-Xent, above 0", affects="training", bounds="(0, 1000]")
     supervised: bool = opt(
         False, "train on labels instead: dropout, a head of the labels' number, one crop per track", affects="network"
     )
@@ -56,22 +60,32 @@ class Augment:
     """CLMR's chain (models/clmr/augment.py): probability of each step, and ranges. Published configuration; `library_readme` has others."""
 
     do: bool = opt(True, "augment each view; false: crops only", affects="training")
-    polarity: float = opt(0.8, "probability that the sign is turned", affects="training")
-    noise: float = opt(0.01, "probability of white noise", affects="training")
-    noise_min: float = opt(1e-4, "least amplitude of the noise, as a share of the crop's standard deviation", affects="training")
+    polarity: float = opt(0.8, "probability that the sign is turned", affects="training", bounds=SHARE)
+    noise: float = opt(0.01, "probability of white noise", affects="training", bounds=SHARE)
+    noise_min: float = opt(
+        1e-4, "least amplitude of the noise, as a share of the crop's standard deviation", affects="training", bounds="[0, 1000]"
+    )
     noise_max: float = opt(
-        1e-2, "largest amplitude of the noise, as a share of the crop's standard deviation", affects="training"
+        1e-2,
+        "largest amplitude of the noise, as a share of the crop's standard deviation",
+        affects="training",
+        bounds="[0, 1000]",
     )
-    gain: float = opt(0.3, "probability of a lower gain, after which samples are clamped to [-1, 1]", affects="training")
-    gain_min: float = opt(-20.0, "lowest gain, dB", affects="training")
-    gain_max: float = opt(-1.0, "highest gain, dB", affects="training")
+    gain: float = opt(
+        0.3, "probability of a lower gain, after which samples are clamped to [-1, 1]", affects="training", bounds=SHARE
+    )
+    gain_min: float = opt(-20.0, "lowest gain, dB", affects="training", bounds="[-200, 200]")
+    gain_max: float = opt(-1.0, "highest gain, dB", affects="training", bounds="[-200, 200]")
     filters: float = opt(
-        0.8, "probability of a filter: high-pass at 200 to 1200 Hz or low-pass at 2200 to 4000 Hz", affects="training"
+        0.8,
+        "probability of a filter: high-pass at 200 to 1200 Hz or low-pass at 2200 to 4000 Hz",
+        affects="training",
+        bounds=SHARE,
     )
-    delay: float = opt(0.3, "probability of an echo 200 to 450 ms behind", affects="training")
-    pitch: float = opt(0.6, "probability of a pitch shift that keeps the tempo", affects="training")
-    pitch_cents: int = opt(700, "largest pitch shift either way, cents", affects="training")
-    reverb: float = opt(0.6, "probability of reverberation", affects="training")
+    delay: float = opt(0.3, "probability of an echo 200 to 450 ms behind", affects="training", bounds=SHARE)
+    pitch: float = opt(0.6, "probability of a pitch shift that keeps the tempo", affects="training", bounds=SHARE)
+    pitch_cents: int = opt(700, "largest pitch shift either way, cents", affects="training", bounds="[0, 4800]")
+    reverb: float = opt(0.6, "probability of reverberation", affects="training", bounds=SHARE)
 
 
 @dataclass
@@ -80,7 +94,7 @@ class Hear:
 
     audio: str | None = opt(None, "audio file to augment; none: a track of the demo data", affects="hear_augmentations")
     out: str | None = opt(None, "folder that files are written to; none: the run's", affects="hear_augmentations")
-    examples: int = opt(4, "number of views by the whole chain", affects="hear_augmentations")
+    examples: int = opt(4, "number of views by the whole chain", affects="hear_augmentations", bounds="[0, 1000]")
 
 
 NARROW: Config = {"channels": [8] * 3 + [16] * 6 + [32] * 2}

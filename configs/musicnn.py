@@ -27,11 +27,11 @@ class Musicnn:
     checkpoint_swa_weights: bool = opt(
         True, "take the averaged weights of a training checkpoint, where it holds any", affects="inputs"
     )
-    input_t: int = opt(187, "mel frames of a window (62.5 per second)", affects="network")
-    timbral: int = opt(204, "channels of each of the two timbral filter banks", affects="network")
-    temporal: int = opt(51, "channels of each of the three temporal filter banks", affects="network")
-    middle: int = opt(64, "channels of the three convolutions behind them", affects="network")
-    hidden: int = opt(200, "width of the hidden layer, the last embedding", affects="network")
+    input_t: int = opt(187, "mel frames of a window (62.5 per second)", affects="network", bounds="[1, 65536]")
+    timbral: int = opt(204, "channels of each of the two timbral filter banks", affects="network", bounds="[1, 65536]")
+    temporal: int = opt(51, "channels of each of the three temporal filter banks", affects="network", bounds="[1, 65536]")
+    middle: int = opt(64, "channels of the three convolutions behind them", affects="network", bounds="[1, 65536]")
+    hidden: int = opt(200, "width of the hidden layer, the last embedding", affects="network", bounds="[1, 65536]")
     task: str = opt(
         "multilabel",
         "loss of training: binary cross-entropy, or cross-entropy of one label per track",

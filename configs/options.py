@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import Field, asdict, field, fields, is_dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
+from functools import partial
 from typing import Any
 
 # What `affects` may say; or the name of the one command whose output a key changes ("sweep", "export").
@@ -30,13 +32,66 @@ RESUMED = {
 }
 
 
-def opt(default: Any, doc: str, choices: tuple[Any, ...] | None = None, *, affects: str) -> Any:
+# Bounds that many keys share, as intervals: [a, b] with its ends, (a, b) without them.
+COUNT, FROM_0 = "[1, 1e6]", "[0, 1e6]"
+BATCH = "[1, 1e5]"
+RATE = "(0, 1000]"  # learning rate
+SHARE = "[0, 1]"
+SEED = "[0, 4294967295]"
+SAMPLE_RATE = "[100, 768000]"  # Hz
+ANY_NUMBER = "[-1e12, 1e12]"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval of numbers. Infinite numbers and NaN are in none."""
+
+    low: float
+    high: float
+    open_low: bool = False
+    open_high: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Interval:
+        """Return the interval of its notation, `[0, 1)`. Raises ValueError for another text, and for an empty interval."""
+        found = re.fullmatch(r"([\[(])([^,]+), ([^,]+)([\])])", text)
+        if not found or not float(found[2]) <= float(found[3]):
+            raise ValueError(
+                f"{text!r} is no interval: wanted [low, high], with a parenthesis at an end that does not belong to it."
+            )
+        return cls(float(found[2]), float(found[3]), found[1] == "(", found[4] == ")")
+
+    def __contains__(self, number: float) -> bool:
+        above = number > self.low if self.open_low else number >= self.low
+        return above and (number < self.high if self.open_high else number <= self.high)
+
+    @property
+    def words(self) -> str:
+        """Return it as a phrase: `above 0, 1 or less`."""
+        if self.low == self.high:
+            return f"{self.low:.10g}"
+        low = f"above {self.low:.10g}" if self.open_low else f"{self.low:.10g} or more"
+        return f"{low}, {f'below {self.high:.10g}' if self.open_high else f'{self.high:.10g} or less'}"
+
+
+Bounds = str | Mapping[type, str]  # one interval, or one for whole numbers and one for others
+
+
+def interval_of(bounds: Bounds | None, number: float) -> Interval:
+    """Return the interval that a number of a key with `bounds` lies in."""
+    if bounds is None:
+        return Interval.read(ANY_NUMBER)
+    return Interval.read(bounds if isinstance(bounds, str) else bounds[int if isinstance(number, int) else float])
+
+
+def opt(default: Any, doc: str, choices: tuple[Any, ...] | None = None, *, affects: str, bounds: Bounds | None = None) -> Any:
     """A field with its meaning, the only values it may take, and what depends on it.
 
     affects: one of "nothing", "checkpoint", "inputs", "training inputs", "numerics", "course", "duration", "training", "network", "extraction",
     "embeddings", "probe", "tables" (EFFECTS tells them apart), or the one command whose output the key changes.
+    bounds: the interval of its numbers, `"[1, 1e6]"` or `"(0, 1]"`; of a list: of each of them. Without it any finite number is taken.
     """
-    metadata = {"doc": doc, "choices": choices, "affects": affects}
+    metadata = {"doc": doc, "choices": choices, "affects": affects, "bounds": bounds, "interval": partial(interval_of, bounds)}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .naming import Catalogue, Config
+from .naming import Catalogue, Config, merged
 
 PROBE = Catalogue()
 
@@ -122,3 +122,91 @@ def small_data() -> Config:
         "data": {"folds": 5, "repeats": 3, "types": "cdt", "reduce": "stack", "standardise": True},
         "optimizer": {"max_lr": 1e-3},  # MAEST's 1e-4 takes too few steps on so little
     }
+
+
+# ---- tasks in time: vectors that extract_embeddings with predict.frames=True wrote, and a folder of annotations
+@PROBE.add()
+def beats() -> Config:
+    """Beats as OMAR-RQ's side branch trains them: a head on every vector in time, 1 at the one nearest to a beat.
+
+    MLP of 512, ReLU, no dropout; binary cross-entropy; AdamW 1e-2, decay .01; batch 64 vectors (there chunks); 5000 steps, of them 1000 of warm-up,
+    then cosine. F-measure within 70 ms, of a small DBN's beats and of peaks.
+
+    python ex_tl.py with beats data.base_dir=EMBEDDINGS/frames/6 data.annotations=FOLDER data.groundtruth=TRACKS.csv
+    """
+    return {
+        "trainer": {"max_steps": 5000},
+        "optimizer": {
+            "name": "adamw", "max_lr": 1e-2, "weight_decay": 0.01, "scheduler": "warmup_cosine", "warmup_steps": 1000, "base_lr": 1e-7,
+        },
+        "model": {"hidden_units": 512, "num_layers": 2, "drop_out": 0.0, "input_drop_out": 0.0, "loss": "auto"},
+        "data": {"task": "beats", "batch_size": 64},
+    }  # fmt: skip
+
+
+@PROBE.add()
+def chords() -> Config:
+    """Chords: major, minor and none (25 classes) of every vector in time; weighted accuracy. The protocol is this suite's own.
+
+    MLP of 512, ReLU, dropout .2; cross-entropy; AdamW 1e-3, decay .01; batch 256 vectors; 20 000 steps, of them 2000 of warm-up, then cosine.
+
+    python ex_tl.py with chords data.base_dir=EMBEDDINGS/frames/6 data.annotations=FOLDER data.groundtruth=TRACKS.csv
+    """
+    return {
+        "trainer": {"max_steps": 20000},
+        "optimizer": {
+            "name": "adamw", "max_lr": 1e-3, "weight_decay": 0.01, "scheduler": "warmup_cosine", "warmup_steps": 2000, "base_lr": 1e-7,
+        },
+        "model": {"hidden_units": 512, "num_layers": 2, "drop_out": 0.2, "input_drop_out": 0.2, "loss": "auto"},
+        "data": {"task": "chords", "batch_size": 256},
+    }  # fmt: skip
+
+
+@PROBE.add()
+def structure() -> Config:
+    """Sections and their boundaries as OMAR-RQ's side branch trains them (Harmonix, 7 sections), on means of three vectors in time.
+
+    MLP of 512, ReLU, dropout .001; binary cross-entropy, a tenth on the sections and nine on the boundary; AdamW 1e-4, decay 1e-3; batch 128;
+    50 000 steps, of them 2000 of warm-up, then cosine. Frame accuracy, and hit rates of boundaries at 0.5 and 3 s.
+
+    python ex_tl.py with structure data.base_dir=EMBEDDINGS/frames/6 data.annotations=FOLDER data.groundtruth=TRACKS.csv
+    """
+    return {
+        "trainer": {"max_steps": 50000},
+        "optimizer": {
+            "name": "adamw", "max_lr": 1e-4, "weight_decay": 1e-3, "scheduler": "warmup_cosine", "warmup_steps": 2000, "base_lr": 1e-7,
+        },
+        "model": {"hidden_units": 512, "num_layers": 2, "drop_out": 0.001, "input_drop_out": 0.001, "loss": "auto"},
+        "data": {"task": "structure", "batch_size": 128, "frame_pool": 3},
+    }  # fmt: skip
+
+
+# ---- tasks of tracks as OMAR-RQ probes them
+@PROBE.add()
+def pitch() -> Config:
+    """Pitch as OMAR-RQ probes it (NSynth, 128 classes): its protocol without dropout, at 1e-3, a hundred thousand steps of 32; accuracy.
+
+    python ex_tl.py with target_nsynth_pitch_tl pitch data.base_dir=EMBEDDINGS
+    """
+    return merged(
+        omar(),
+        {
+            "trainer": {"max_steps": 100000},
+            "optimizer": {"max_lr": 1e-3, "monitor": "auto"},
+            "model": {"drop_out": 0.0, "input_drop_out": 0.0},
+            "data": {"task": "single-label", "batch_size": 32},
+        },
+    )
+
+
+@PROBE.add()
+def difficulty() -> Config:
+    """Difficulty as ordered grades (Piano Syllabus): an output per step, the mean squared error in grades. The protocol is this suite's own.
+
+    OMAR-RQ's schedule and head, the windows' mean of a track, the epoch of the lowest validation MSE. As squared error of z-scored values instead:
+    data.task=regression model.loss=auto.
+
+    python ex_tl.py with difficulty data.base_dir=EMBEDDINGS data.groundtruth=GRADES.csv data.label_column=grade
+    """
+    windows = {"train_windows": "mean", "val_windows": "mean", "test_windows": "mean"}
+    return merged(omar(), {"optimizer": {"monitor": "auto"}, "data": {"task": "ordinal", **windows}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .options import opt, section
+from .options import BATCH, COUNT, SEED, opt, section
 from .schema_probe import ProbeModel, ProbeOptimizer, ProbeTrainer
 
 
@@ -16,6 +16,7 @@ class Predict:
         11,
         "block whose tokens are stored, or as [5,6,7] several in one pass; -1: the features after the last norm",
         affects="embeddings",
+        bounds="[-1, 1000]",
     )
     out_dir: str = opt("exp_out/", "folder that output goes to, below it <clip>sec/<patchout tag>/<block>/", affects="nothing")
     format: str = opt(
@@ -30,23 +31,38 @@ class Predict:
         ("none", "mean"),
         affects="embeddings",
     )
+    frames: bool = opt(
+        False,
+        "store every vector in time, at the network's own rate, in place of what sums up a window; for beats, chords, sections",
+        affects="embeddings",
+    )
     dtype: str = opt("float32", "type of the stored numbers", ("float32", "float16"), affects="extraction")
     scheduler: str | None = opt(
         None,
         "dask cluster to extract on: tcp://HOST:8786, a scheduler file (NAME.json), or slurm (docs/scale.md); none: this machine",
         affects="nothing",
     )
-    workers: int | None = opt(None, "number of jobs to ask for with scheduler slurm; none: 1", affects="nothing")
+    workers: int | None = opt(
+        None, "number of jobs to ask for with scheduler slurm; none: 1", affects="nothing", bounds="[1, 10000]"
+    )
     jobs: int | None = opt(
         None,
         "number of processes of this machine to extract in, in shards; none: this process alone, into one store",
         affects="nothing",
+        bounds="[1, 1024]",
     )
-    shard_tracks: int | None = opt(None, "number of tracks in a shard; none: 1024, where shards are made", affects="nothing")
+    shard_tracks: int | None = opt(
+        None, "number of tracks in a shard; none: 1024, where shards are made", affects="nothing", bounds="[1, 1e9]"
+    )
     audio: str | None = opt(None, "audio file, or folder of them, for the commands predict and similar", affects="predict")
-    top: int = opt(10, "number of classes that predict shows, or of recordings that similar does", affects="predict")
+    top: int = opt(
+        10, "number of classes that predict shows, or of recordings that similar does", affects="predict", bounds=COUNT
+    )
     hop: float | None = opt(
-        None, "seconds between the starts of two windows of predict; none: a window's length", affects="predict"
+        None,
+        "seconds between the starts of two windows of predict; none: a window's length",
+        affects="predict",
+        bounds="(0, 86400]",
     )
     html: bool = opt(True, "write pages of predict with spectrogram, classes over time and sound", affects="predict")
     csv: bool = opt(False, "write predictions.csv and windows.csv of predict, a column per label", affects="predict")
@@ -54,7 +70,7 @@ class Predict:
     parquet: bool = opt(False, "write predictions.parquet and windows.parquet of predict", affects="predict")
     center: bool = opt(True, "take the collection's mean off before the cosine of similar", affects="predict")
     player_minutes: float = opt(
-        10.0, "longest recording, in minutes, that is part of its page, to be played there", affects="predict"
+        10.0, "longest recording, in minutes, that is part of its page, to be played there", affects="predict", bounds="[0, 1e6]"
     )
 
 
@@ -92,7 +108,7 @@ class Report:
     path: str | None = opt(None, "file that the page is written to; none: report.html in the run's folder", affects="report")
     title: str = opt("Pre-trained here", "title of the page", affects="report")
     seeds: list[int] = opt(
-        [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="report"
+        [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="report", bounds=SEED
     )
     task: str = opt(
         "multi-label",
@@ -101,10 +117,15 @@ class Report:
         affects="report",
     )
     folds: int = opt(
-        0, "k > 2 is k-fold cross-validation, pre-training included, in place of the split (small data)", affects="report"
+        0,
+        "k > 2 is k-fold cross-validation, pre-training included, in place of the split (small data)",
+        affects="report",
+        bounds="[0, 1000]",
     )
-    repeats: int = opt(2, "number of times that the cross-validation is repeated, with other folds", affects="report")
-    batch_size: int = opt(128, "number of tracks in a step of the probe", affects="report")
+    repeats: int = opt(
+        2, "number of times that the cross-validation is repeated, with other folds", affects="report", bounds="[1, 1000]"
+    )
+    batch_size: int = opt(128, "number of tracks in a step of the probe", affects="report", bounds=BATCH)
     standardise: bool = opt(False, "z-score the probe's inputs by the training tracks' statistics", affects="report")
     z_scored: bool = opt(
         False,
@@ -129,7 +150,10 @@ class Export:
     )
     out: str | None = opt(None, "folder to write to, or a file that ends in .safetensors or .onnx", affects="export")
     blocks: list[int] | None = opt(
-        None, "blocks whose embeddings are outputs of an onnx file; none: all; []: no embeddings", affects="export"
+        None,
+        "blocks whose embeddings are outputs of an onnx file; none: all; []: no embeddings",
+        affects="export",
+        bounds="[-1000, 1000]",
     )
 
 
@@ -145,4 +169,6 @@ class Check:
     new_split: bool = opt(
         False, "split anew (stratified, whole groups together) in place of the table's own splits", affects="check_data"
     )
-    jobs: int | None = opt(None, "number of processes that decode; none: one per usable core", affects="check_data")
+    jobs: int | None = opt(
+        None, "number of processes that decode; none: one per usable core", affects="check_data", bounds="[1, 1024]"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .options import opt, section
+from .options import BATCH, SAMPLE_RATE, SEED, opt, section
 
 
 @dataclass
@@ -23,15 +23,18 @@ class Scale:
         "data sets that published networks are probed on (names of configs/targets.py), the first in every table",
         affects="tables",
     )
-    tracks: int | None = opt(None, "number of tracks of the demo music; none: the whole of it", affects="tables")
+    tracks: int | None = opt(
+        None, "number of tracks of the demo music; none: the whole of it", affects="tables", bounds="[6, 1e6]"
+    )
     start_tracks: int = opt(
         240,
         "number of tracks of the demo music where networks have the published size (table_initial_weights)",
         affects="tables",
+        bounds="[6, 1e6]",
     )
-    seed: int = opt(0, "seed of pre-training and of random weights", affects="tables")
+    seed: int = opt(0, "seed of pre-training and of random weights", affects="tables", bounds=SEED)
     seeds: list[int] = opt(
-        [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="tables"
+        [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="tables", bounds=SEED
     )
     maest: list[str] = opt(
         ["demo"],
@@ -54,19 +57,23 @@ class Scale:
     mlp: list[str] = opt(
         ["clmr_mlp"], "named configs of ex_tl.py that make CLMR's evaluation with a hidden layer, of table_clmr", affects="tables"
     )
-    depth: int = opt(4, "number of blocks of a MAEST", affects="tables")
-    block: int = opt(2, "block that is probed, where one is", affects="tables")
-    lengths: list[float] = opt([1.25, 2.5, 5], "input lengths of table_sequence_length, s", affects="tables")
-    shares: list[float] = opt([0.01, 0.1, 1.0], "shares of the training labels in table_clmr", affects="tables")
-    draws: int = opt(3, "number of samples of each share below 1", affects="tables")
+    depth: int = opt(4, "number of blocks of a MAEST", affects="tables", bounds="[1, 1000]")
+    block: int = opt(2, "block that is probed, where one is", affects="tables", bounds="[0, 1000]")
+    lengths: list[float] = opt([1.25, 2.5, 5], "input lengths of table_sequence_length, s", affects="tables", bounds="(0, 3600]")
+    shares: list[float] = opt([0.01, 0.1, 1.0], "shares of the training labels in table_clmr", affects="tables", bounds="(0, 1]")
+    draws: int = opt(3, "number of samples of each share below 1", affects="tables", bounds="[1, 1000]")
 
 
 @dataclass
 class Music:
     """The command `demo_music`: the embedded music with its labels in groups, a step of the other tables."""
 
-    tracks: int | None = opt(None, "number of tracks of the demo music; none: the whole of it", affects="demo_music")
-    waveform: int | None = opt(None, "sample rate at which samples are prepared too, Hz; none: mels only", affects="demo_music")
+    tracks: int | None = opt(
+        None, "number of tracks of the demo music; none: the whole of it", affects="demo_music", bounds="[6, 1e6]"
+    )
+    waveform: int | None = opt(
+        None, "sample rate at which samples are prepared too, Hz; none: mels only", affects="demo_music", bounds=SAMPLE_RATE
+    )
 
 
 @dataclass
@@ -74,17 +81,18 @@ class PatchoutSpeed:
     """The command `patchout_speed`: how much faster a network is with patches left out at inference, a step of table_patchout_inference."""
 
     model: str | None = opt(None, "registered model, or weight file, that is timed", affects="patchout_speed")
-    seconds: float = opt(5.0, "length of a window, s", affects="patchout_speed")
+    seconds: float = opt(5.0, "length of a window, s", affects="patchout_speed", bounds="(0, 3600]")
     amounts: list[str] = opt(
         ["none", "t2"],
         "amounts of patchout: none, or as t2 f3 keeping every 2nd column of time and every 3rd row of frequency",
         affects="patchout_speed",
     )
-    batch: int = opt(16, "number of windows at once", affects="patchout_speed")
+    batch: int = opt(16, "number of windows at once", affects="patchout_speed", bounds=BATCH)
     rounds: int = opt(
         7,
         "number of rounds that time every amount once, in turns; the median of the rounds' ratios counts",
         affects="patchout_speed",
+        bounds="[1, 1000]",
     )
 
 
@@ -102,6 +110,7 @@ class ExPaper:
         2,
         "number of steps made side by side, each with its share of the cores, and as much memory as one alone (published scales: 1)",
         affects="nothing",
+        bounds="[1, 1024]",
     )
     download: bool = opt(
         False, "fetch published weights that are not on this machine, where the network allows it", affects="nothing"

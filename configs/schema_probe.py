@@ -6,15 +6,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .options import opt, section
+from .options import BATCH, COUNT, FROM_0, RATE, SEED, opt, section
 
 
 @dataclass
 class ProbeTrainer:
     """How long the probe is trained, and how precisely."""
 
-    max_epochs: int = opt(60, "number of epochs to train the probe", affects="probe")
-    max_steps: int | None = opt(None, "number of steps at which training ends, in place of max_epochs", affects="probe")
+    max_epochs: int = opt(60, "number of epochs to train the probe", affects="probe", bounds=COUNT)
+    max_steps: int | None = opt(
+        None, "number of steps at which training ends, in place of max_epochs", affects="probe", bounds="[1, 1e9]"
+    )
     precision: str | int = opt(
         "32",
         "precision of the probe's training: 32, or bf16 (matrix products in bfloat16), faster where the processor has them and many heads train",
@@ -32,13 +34,35 @@ class ProbeOptimizer:
     name: str = opt("adamw", "optimiser: adamw, or adam (weight decay as L2)", ("adamw", "adam"), affects="probe")
     monitor: str = opt(
         "auto",
-        "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2; auto_ap: val_ap of tags",
-        ("auto", "auto_ap", "val_roc", "val_ap", "val_acc", "val_balanced_acc", "val_key", "val_r2", "val_loss"),
+        "validation curve that picks the epoch; auto: val_roc of tags, val_acc of classes, val_key, val_r2, val_grade_mse, val_beat_f, "
+        "val_chord_acc, val_frame_acc; auto_ap: val_ap of tags",
+        (
+            "auto",
+            "auto_ap",
+            "val_roc",
+            "val_ap",
+            "val_acc",
+            "val_balanced_acc",
+            "val_key",
+            "val_grade_mse",
+            "val_grade_acc",
+            "val_r2",
+            "val_beat_f",
+            "val_chord_acc",
+            "val_frame_acc",
+            "val_macro_frame_acc",
+            "val_hit_rate_05",
+            "val_hit_rate_3",
+            "val_loss",
+        ),
         affects="probe",
     )
     keep: str = opt("best", "epoch that is tested: the best by the monitor, or the last", ("best", "last"), affects="probe")
     early_stopping: int = opt(
-        0, "epochs without improvement of early_monitor after which training ends; 0: it does not end early", affects="probe"
+        0,
+        "epochs without improvement of early_monitor after which training ends; 0: it does not end early",
+        affects="probe",
+        bounds=FROM_0,
     )
     early_monitor: str = opt(
         "monitor", "what early_stopping looks at: monitor, or a validation curve such as val_loss", affects="probe"
@@ -49,25 +73,29 @@ class ProbeOptimizer:
         ("exp_warmup_linear_down", "cyclic", "exponential", "plateau", "warmup_cosine", "constant"),
         affects="probe",
     )
-    max_lr: float = opt(1e-4, "highest learning rate", affects="probe")
-    max_lr_epochs: int = opt(10, "epoch at which the learning rate begins to go down", affects="probe")
-    warmup_epochs: int = opt(10, "number of epochs of warm-up", affects="probe")
-    warmup_steps: int = opt(2000, "number of steps of warm-up of scheduler warmup_cosine", affects="probe")
+    max_lr: float = opt(1e-4, "highest learning rate", affects="probe", bounds=RATE)
+    max_lr_epochs: int = opt(10, "epoch at which the learning rate begins to go down", affects="probe", bounds=FROM_0)
+    warmup_epochs: int = opt(10, "number of epochs of warm-up", affects="probe", bounds=COUNT)
+    warmup_steps: int = opt(2000, "number of steps of warm-up of scheduler warmup_cosine", affects="probe", bounds=FROM_0)
     base_lr: float = opt(
-        1e-7, "lowest learning rate; of exp_warmup_linear_down as a share of max_lr (as published)", affects="probe"
+        1e-7,
+        "lowest learning rate; of exp_warmup_linear_down as a share of max_lr (as published)",
+        affects="probe",
+        bounds="[0, 1000]",
     )
     gamma: float = opt(
         0.5,
         "factor of the learning rate: per epoch of scheduler exponential, per plateau of scheduler plateau",
         affects="probe",
+        bounds="(0, 10]",
     )
-    plateau_patience: int = opt(5, "epochs without improvement that a plateau may last", affects="probe")
+    plateau_patience: int = opt(5, "epochs without improvement that a plateau may last", affects="probe", bounds=FROM_0)
     plateau_monitor: str = opt(
         "val_loss", "what scheduler plateau looks at: monitor, or a validation curve such as val_loss", affects="probe"
     )
-    weight_decay: float = opt(1e-3, "weight decay of the optimiser", affects="probe")
+    weight_decay: float = opt(1e-3, "weight decay of the optimiser", affects="probe", bounds="[0, 1000]")
     lr_grid: list[float] = opt(
-        [], "learning rates to try in place of max_lr; each seed keeps its best by the monitor", affects="probe"
+        [], "learning rates to try in place of max_lr; each seed keeps its best by the monitor", affects="probe", bounds=RATE
     )
 
 
@@ -75,14 +103,14 @@ class ProbeOptimizer:
 class ProbeModel:
     """The probe's head."""
 
-    hidden_units: int = opt(512, "width of the hidden layer", affects="probe")
+    hidden_units: int = opt(512, "width of the hidden layer", affects="probe", bounds="[1, 65536]")
     num_layers: int = opt(2, "number of layers: 1 is a linear probe, 2 has one hidden layer", (1, 2), affects="probe")
-    drop_out: float = opt(0.5, "dropout before the last layer", affects="probe")
-    input_drop_out: float = opt(0.0, "dropout of the embeddings themselves", affects="probe")
+    drop_out: float = opt(0.5, "dropout before the last layer", affects="probe", bounds="[0, 1)")
+    input_drop_out: float = opt(0.0, "dropout of the embeddings themselves", affects="probe", bounds="[0, 1)")
     loss: str = opt(
         "auto",
-        "loss: auto is bce of tags, ce of classes, mse of values; bce may be asked for classes",
-        ("auto", "bce", "ce", "mse"),
+        "loss: auto is bce of tags, grades, beats, ce of classes and chords, mse of values, bce_boundary of structure; bce may be asked for classes",
+        ("auto", "bce", "ce", "mse", "bce_boundary"),
         affects="probe",
     )
 
@@ -114,11 +142,25 @@ class ProbeData:
         "label file of all tracks in place of metadata_dir, split by its split column, else 80/10/10 by split_seed",
         affects="probe",
     )
+    annotations: str | None = opt(
+        None,
+        "folder of annotations in time, a file per track under the track's name: .beats, .lab, .txt, .csv or .jams",
+        affects="probe",
+    )
+    frame_pool: int = opt(1, "number of consecutive vectors in time that are averaged to one", affects="probe")
     split_seed: int = opt(
-        0, "seed of that 80/10/10 split; the same as in pre-training, so that test tracks stay unseen", affects="probe"
+        0,
+        "seed of that 80/10/10 split; the same as in pre-training, so that test tracks stay unseen",
+        affects="probe",
+        bounds=SEED,
     )
     label_column: str | None = opt(
         None, "column of a table that holds the labels (or the one value); none: found by its name", affects="probe"
+    )
+    label_separator: str | None = opt(
+        None,
+        "what parts the labels in a table's cell, '' where each is one label; none: |, and ; or , only where they cannot be part of a label",
+        affects="probe",
     )
     group_column: str | None = opt(
         None,
@@ -127,13 +169,16 @@ class ProbeData:
     )
     task: str = opt(
         "multi-label",
-        "what the labels are: tags, one class of several, a musical key, or values",
-        ("multi-label", "single-label", "key", "regression"),
+        "what the labels are: tags, one class, a musical key, values, ordered grades (ordinal); or, in time, beats, chords, structure",
+        ("multi-label", "single-label", "key", "regression", "ordinal", "beats", "chords", "structure"),
         affects="probe",
     )
-    batch_size: int = opt(128, "number of tracks (or windows) in a step", affects="probe")
+    batch_size: int = opt(128, "number of tracks (or windows) in a step", affects="probe", bounds=BATCH)
     num_workers: int = opt(
-        0, "kept for published command lines: embeddings are in memory, no processes load them", affects="nothing"
+        0,
+        "kept for published command lines: embeddings are in memory, no processes load them",
+        affects="nothing",
+        bounds="[0, 1024]",
     )
     types: str = opt(
         "c",
@@ -142,10 +187,16 @@ class ProbeData:
     )
     reduce: str = opt("mean", "how several tokens are joined: by their mean, or stacked", ("mean", "stack"), affects="probe")
     token_size: int | None = opt(
-        None, "width C of the embeddings, where they do not say it; none: what they say, else 768", affects="probe"
+        None,
+        "width C of the embeddings, where they do not say it; none: what they say, else 768",
+        affects="probe",
+        bounds="[1, 65536]",
     )
     layers: list[int] | None = opt(
-        None, "blocks to take, base_dir being the folder of their sub-folders; none: base_dir is one block's", affects="probe"
+        None,
+        "blocks to take, base_dir being the folder of their sub-folders; none: base_dir is one block's",
+        affects="probe",
+        bounds="[-1, 1000]",
     )
     layer_reduce: str = opt(
         "mean",
@@ -174,22 +225,32 @@ class ProbeData:
         ("mean_prob", "mean_logit", "prob_of_mean_logit", "vote", "max_logit", "best"),
         affects="probe",
     )
-    train_share: float = opt(1.0, "share of the training tracks that is used, drawn by split_seed", affects="probe")
-    memory_gb: float = opt(8.0, "size above which embeddings stand in a memory map instead of in memory, GB", affects="nothing")
-    n_classes: int | None = opt(None, "number of labels; none: as many as the groundtruth has (published: 50)", affects="probe")
+    train_share: float = opt(
+        1.0, "share of the training tracks that is used, drawn by split_seed", affects="probe", bounds="(0, 1]"
+    )
+    memory_gb: float = opt(
+        8.0, "size above which embeddings stand in a memory map instead of in memory, GB", affects="nothing", bounds="[0, 1e6]"
+    )
+    n_classes: int | None = opt(
+        None, "number of labels; none: as many as the groundtruth has (published: 50)", affects="probe", bounds=COUNT
+    )
     standardise: bool = opt(False, "z-score the inputs by the training tracks' statistics", affects="probe")
     skip_missing: bool = opt(
         False, "leave tracks without embeddings out, and say how many, in place of refusing", affects="probe"
     )
-    folds: int = opt(0, "k > 2 is repeated k-fold cross-validation in place of the split (for small data)", affects="probe")
-    repeats: int = opt(1, "number of times that the cross-validation is repeated, with other folds", affects="probe")
+    folds: int = opt(
+        0, "k > 2 is repeated k-fold cross-validation in place of the split (for small data)", affects="probe", bounds="[0, 1000]"
+    )
+    repeats: int = opt(
+        1, "number of times that the cross-validation is repeated, with other folds", affects="probe", bounds="[1, 1000]"
+    )
 
 
 @dataclass
 class Sweep:
     """The command `sweep`: a score per block and kind of token."""
 
-    layers: list[int] | None = opt(None, "blocks to probe; none: all that base_dir has", affects="sweep")
+    layers: list[int] | None = opt(None, "blocks to probe; none: all that base_dir has", affects="sweep", bounds="[-1, 1000]")
     types: str = opt(
         "c,d,t", "kinds of tokens, a line each: c, d, t, or several such as cdt (joined by data.reduce)", affects="sweep"
     )
@@ -203,9 +264,12 @@ class Sweep:
 class FewLabel:
     """The command `few_label`: score versus the share of training labels, as CLMR reports it."""
 
-    shares: list[float] = opt([0.01, 0.1, 1.0], "shares of the training tracks", affects="few_label")
+    shares: list[float] = opt([0.01, 0.1, 1.0], "shares of the training tracks", affects="few_label", bounds="(0, 1]")
     draws: int = opt(
-        3, "number of samples of each share below 1, every one of which is probed with all seeds", affects="few_label"
+        3,
+        "number of samples of each share below 1, every one of which is probed with all seeds",
+        affects="few_label",
+        bounds="[1, 1000]",
     )
     same_steps: bool = opt(
         True, "give an epoch of a share as many steps as one of all tracks; false: one pass over the share", affects="few_label"
@@ -224,28 +288,37 @@ class FineTune:
         "store that its windows are cut from, which datasets.prepare (or pre-training) made of the audio",
         affects="finetune",
     )
-    layer: int = opt(-1, "block that the head sees, 0-based, negatives from the end", affects="finetune")
+    layer: int = opt(-1, "block that the head sees, 0-based, negatives from the end", affects="finetune", bounds="[-1000, 1000]")
     blocks: int | None = opt(
-        None, "number of blocks up to that one which learn; none: the whole encoder; 0: the head alone", affects="finetune"
+        None,
+        "number of blocks up to that one which learn; none: the whole encoder; 0: the head alone",
+        affects="finetune",
+        bounds="[0, 1000]",
     )
     layer_decay: float = opt(
-        0.75, "factor of the learning rate from each block to the one before; 1: all alike", affects="finetune"
+        0.75, "factor of the learning rate from each block to the one before; 1: all alike", affects="finetune", bounds="(0, 1]"
     )
-    lr: float = opt(5e-5, "learning rate of the deepest block", affects="finetune")
-    head_lr: float = opt(1e-3, "learning rate of the head", affects="finetune")
-    weight_decay: float = opt(0.01, "weight decay of AdamW", affects="finetune")
-    max_epochs: int = opt(20, "number of epochs, each of which hears one random window of every track", affects="finetune")
+    lr: float = opt(5e-5, "learning rate of the deepest block", affects="finetune", bounds=RATE)
+    head_lr: float = opt(1e-3, "learning rate of the head", affects="finetune", bounds=RATE)
+    weight_decay: float = opt(0.01, "weight decay of AdamW", affects="finetune", bounds="[0, 1000]")
+    max_epochs: int = opt(
+        20, "number of epochs, each of which hears one random window of every track", affects="finetune", bounds=COUNT
+    )
     warmup_epochs: int = opt(
-        2, "number of epochs of warm-up, after which the learning rate goes linearly down to 1 %", affects="finetune"
+        2,
+        "number of epochs of warm-up, after which the learning rate goes linearly down to 1 %",
+        affects="finetune",
+        bounds=FROM_0,
     )
-    batch_size: int = opt(8, "number of windows in a step", affects="finetune")
-    batch_size_test: int = opt(20, "number of windows at once in validation and test", affects="finetune")
+    batch_size: int = opt(8, "number of windows in a step", affects="finetune", bounds=BATCH)
+    batch_size_test: int = opt(20, "number of windows at once in validation and test", affects="finetune", bounds=BATCH)
     accelerator: str = opt("auto", "device: auto, cpu or gpu; a gpu that is asked for must be there", affects="finetune")
     precision: str | int = opt(
         "auto",
         "precision of fine-tuning: 32, bf16-mixed, 16-mixed, or auto (bf16-mixed on a gpu or cpu that is fast at it, "
         "16-mixed on another gpu, else 32)",
         affects="finetune",
+        bounds="[16, 64]",
     )
 
 
@@ -261,7 +334,7 @@ class ExTl:
     """All of ex_tl.py."""
 
     seeds: list[int] = opt(
-        [0, 1, 2], "seeds with each of which a head is trained; scores are their mean and spread", affects="probe"
+        [0, 1, 2], "seeds with each of which a head is trained; scores are their mean and spread", affects="probe", bounds=SEED
     )
     out_dir: str = opt("exp_out/tl", "folder in which every run gets a numbered folder of results", affects="nothing")
     trainer: ProbeTrainer = section(ProbeTrainer)

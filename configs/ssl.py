@@ -6,7 +6,7 @@ from dataclasses import dataclass, make_dataclass
 
 from . import schema
 from .naming import Alias, Catalogue, FamilyConfigs, Script
-from .options import opt, section
+from .options import BATCH, FROM_0, RATE, opt, section
 from .schema_commands import Predict, Report
 
 FILE = "ex_ssl.py"
@@ -20,15 +20,23 @@ class Optimizer(schema.Optimizer):
         3e-4,
         "learning rate that the schedule multiplies; none: 0.3 x clips per step over all devices / 256, LARS's rule",
         affects="training",
+        bounds=RATE,
     )
     adamw: bool = opt(False, "optimise by AdamW; false: by Adam (of name auto)", affects="training")
-    weight_decay: float = opt(0.0, "weight decay, of biases and norms too, except under lars", affects="training")
+    weight_decay: float = opt(
+        0.0, "weight decay, of biases and norms too, except under lars", affects="training", bounds="[0, 1000]"
+    )
     schedule_mode: str = opt(
         "constant",
         "course of the learning rate: constant; cosine goes to 0 over max_epochs, per epoch; plateau goes down when val_loss does not; exp_lin is an "
-        "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles",
-        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc"),
+        "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles; warmup_cosine goes by updates: a line up over warm_up_steps, half a "
+        "cosine down to last_lr_value at total_steps",
+        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc", "warmup_cosine"),
         affects="training",
+    )
+    warm_up_steps: int = opt(30_000, "updates of warm-up of warmup_cosine", affects="training", bounds="[0, 1e9]")
+    total_steps: int = opt(
+        400_000, "update at which warmup_cosine is down; the rate stays there", affects="training", bounds="[1, 1e9]"
     )
 
 
@@ -37,11 +45,12 @@ class Module(schema.Module):
     """Training of the network."""
 
     do_swa: bool = opt(False, "keep averaged weights beside the trained ones, validate and save both", affects="training")
-    swa_epoch_start: int = opt(0, "first epoch whose weights are averaged", affects="training")
+    swa_epoch_start: int = opt(0, "first epoch whose weights are averaged", affects="training", bounds=FROM_0)
     swa_lrs: float | None = opt(
         None,
         "learning rate while averaging, in place of lr (the schedule still multiplies it); none: lr stays",
         affects="training",
+        bounds=RATE,
     )
     optimizer: Optimizer = section(Optimizer)
 
@@ -51,11 +60,17 @@ class DataModule(schema.DataModule):
     """Tracks, and labels where there are any: pre-training takes their splits only."""
 
     val_share: float = opt(
-        0.1, "share of the tracks that validates, by a hash of the name, where there are no labels", affects="network"
+        0.1,
+        "share of the tracks that validates, by a hash of the name, where there are no labels",
+        affects="network",
+        bounds="(0, 1)",
     )
-    batch_size_train: int = opt(48, "tracks that each process takes in a training step", affects="course")
+    batch_size_train: int = opt(48, "tracks that each process takes in a training step", affects="course", bounds=BATCH)
     batch_size_test: int = opt(
-        48, "crops or windows that each process takes at once in validation, test and extraction", affects="numerics"
+        48,
+        "crops or windows that each process takes at once in validation, test and extraction",
+        affects="numerics",
+        bounds=BATCH,
     )
     tail: str = opt(
         "drop",
@@ -74,6 +89,7 @@ class SslPredict(Predict):
         -1,
         "block whose output is stored, or as [5,6,7] several in one pass; -1: the last, the representation",
         affects="embeddings",
+        bounds="[-1, 1000]",
     )
     out_dir: str = opt("exp_out/ssl/", "folder that output goes to, below it <block>/", affects="nothing")
 
@@ -83,7 +99,7 @@ class SslReport(Report):
     """The command `report`: pre-train, extract, probe beside the untrained encoder and mel statistics, one page of it all."""
 
     title: str = opt("Self-supervised, pre-trained here", "title of the page", affects="report")
-    batch_size: int = opt(48, "number of tracks in a step of the probe", affects="report")
+    batch_size: int = opt(48, "number of tracks in a step of the probe", affects="report", bounds=BATCH)
 
 
 # earlier spelling -> key; the published spellings of MAEST are the common ones

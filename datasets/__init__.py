@@ -1,7 +1,7 @@
 """Audio files to batches: track stores, groundtruths, sampling, data modules; a folder per data set.
 
 Floors, each importing only those before it: utils < groundtruth < store < jobs < prepare < loading < collection < published < the data sets' folders.
-The modules merge, mirdata_adapter and __main__ are commands above them all, which nothing imports.
+The modules merge, raw_waveforms, mirdata_adapter and __main__ are commands above them all, which nothing imports.
 
 Data sets may live outside this tree: for each folder that the environment variable MAEST_DATASETS names (separated as in PATH), the packages in its
 folder datasets/ are packages of this one (docs/new_dataset.md).

@@ -100,6 +100,10 @@ def _names(value: object) -> list[str]:
     )
 
 
+def _parted(value: object, separator: str) -> object:
+    return [part.strip() for part in value.split(separator) if part.strip()] if isinstance(value, str) else value
+
+
 def _splits(source: Any) -> dict[str, str]:
     """{track id: split} where the data set has splits."""
     try:
@@ -117,13 +121,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="mirdata's name of the data set")
     parser.add_argument("--data-home", help="its folder (default: mirdata's)")
     parser.add_argument("--label", required=True, help="attribute of its tracks that is the label, or a list of labels")
+    parser.add_argument(
+        "--label-separator", metavar="MARK", help="what parts the labels in a text, such as ',' (default: a text is one label)"
+    )
     parser.add_argument("--group", help="attribute whose equal values a split keeps together, such as artist")
     parser.add_argument("--out", default="labels.csv", help="the table (default: %(default)s)")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         source = dataset(args.name, args.data_home)
-        truth, _ = from_mirdata(source, args.label, group=args.group)
+        labels: Labels = args.label
+        if args.label_separator:
+            labels = lambda track: _parted(_attribute(track, args.label), args.label_separator)  # noqa: E731
+        truth, _ = from_mirdata(source, labels, group=args.group)
         write_table(Path(args.out), truth)
     except (GroundtruthError, StoreError) as error:
         log.error("%s", error)

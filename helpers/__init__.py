@@ -10,7 +10,3 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 # A process that is gone is told in a sentence; the connections' own warnings are stack traces of C++.
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-
-from models._torchvision import ensure_torchvision
-
-ensure_torchvision()  # before Lightning or torchmetrics is imported anywhere

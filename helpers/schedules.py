@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from models.errors import ConfigError
+
 Schedule = Callable[[int], float]
 
 
@@ -22,7 +24,7 @@ def exp_warmup_linear_down(warmup: int, rampdown: int, start: int, last: float) 
     Raises ValueError for a negative length or start, or a `last` outside 0..1.
     """
     if warmup < 0 or rampdown < 0 or start < 0:
-        raise ValueError(f"warmup, rampdown and start are epochs from 0 on; got {warmup}, {rampdown} and {start}.")
+        raise ConfigError(f"warmup, rampdown and start are epochs from 0 on; got {warmup}, {rampdown} and {start}.")
     _check_share("last", last)
 
     def multiplier(epoch: float) -> float:
@@ -47,7 +49,7 @@ def cosine_cycle(cycle_len: int, ramp_down_start: int, last: float) -> Schedule:
     Raises ValueError for a cycle shorter than one epoch, a start before 1, or a `last` outside 0..1.
     """
     if cycle_len < 1 or ramp_down_start < 1:
-        raise ValueError(f"cycle_len and ramp_down_start must be 1 or more epochs; got {cycle_len} and {ramp_down_start}.")
+        raise ConfigError(f"cycle_len and ramp_down_start must be 1 or more epochs; got {cycle_len} and {ramp_down_start}.")
     _check_share("last", last)
     end = cycle_len + ((ramp_down_start - 1) // cycle_len) * cycle_len
 
@@ -62,7 +64,7 @@ def cosine_cycle(cycle_len: int, ramp_down_start: int, last: float) -> Schedule:
 def cosine_down(total: int) -> Schedule:
     """Half a cosine from 1 at 0 to 0 at `total` epochs (or updates), then 0. Raises ValueError for less than one."""
     if total < 1:
-        raise ValueError(f"A way down of {total} is impossible: it takes 1 or more.")
+        raise ConfigError(f"A way down of {total} is impossible: it takes 1 or more.")
     return lambda at: (1.0 + math.cos(math.pi * min(at / total, 1.0))) / 2.0
 
 
@@ -75,7 +77,7 @@ def warmup_cosine(step: int, warmup: int, total: int, peak: float, floor: float)
     Raises ValueError when `total` leaves no update behind the warm-up.
     """
     if warmup < 0 or total <= warmup:
-        raise ValueError(f"A schedule of {total} updates leaves none behind a warm-up of {warmup}: raise total or lower warmup.")
+        raise ConfigError(f"A schedule of {total} updates leaves none behind a warm-up of {warmup}: raise total or lower warmup.")
     if step < warmup:
         return peak * (step + 1) / warmup
     share = min((step - warmup) / (total - warmup), 1.0)
@@ -99,11 +101,11 @@ def tri_stage(
     end).
     """
     if total < 1 or min(stages) < 0 or abs(sum(stages) - 1.0) > 1e-6:
-        raise ValueError(f"The three stages are shares of at least one update and sum to 1; got {stages} of {total}.")
+        raise ConfigError(f"The three stages are shares of at least one update and sum to 1; got {stages} of {total}.")
     _check_share("start_share", start_share)
     _check_share("last_share", last_share)
     if last_share == 0:
-        raise ValueError("last_share must be above 0: an exponential decay never reaches 0.")
+        raise ConfigError("last_share must be above 0: an exponential decay never reaches 0.")
     # whole updates, and what rounding leaves over belongs to the last stage
     up, hold = (int(share * total + 1e-9) for share in stages[:2])
     if step < up:
@@ -122,4 +124,4 @@ def as_multiplier(rate: Callable[..., float], peak: float, **settings: float) ->
 
 def _check_share(name: str, value: float) -> None:
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name} is a share of the learning rate, 0 to 1; got {value}.")
+        raise ConfigError(f"{name} is a share of the learning rate, 0 to 1; got {value}.")

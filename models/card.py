@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class ModelCard:
         encoder: of a head's weights: the card of the encoder that they belong to.
         aliases: short names, which mean this card wherever a name is given (torch.hub's and timm's names are these).
         default: the model that is taken where none is named; one card at most.
+        parts: names of the files that it consists of, where these are several: a folder named as the card, or the hub's repository.
+        embedding_rate: vectors per second; None where a pass gives one. depth: number of layers. scores: published, by task and metric.
     """
 
     name: str
@@ -41,6 +44,10 @@ class ModelCard:
     encoder: str | None = None
     aliases: tuple[str, ...] = ()
     default: bool = False
+    parts: tuple[str, ...] = ()
+    embedding_rate: float | None = None
+    depth: int | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
     size: int | None = None
     hashes_from: str = ""
     package: str | None = None

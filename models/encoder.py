@@ -20,7 +20,7 @@ from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
 from .prefetch import ahead
 from .tagging import Source, Tagged, tag
-from .vectors import Embedded, Piece
+from .vectors import Embedded, InTime, Piece
 from .windows import Tail, left_padding, stream_windows
 
 __all__ = ["AudioEncoder", "Embedded", "Piece"]
@@ -29,7 +29,7 @@ BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
 PIECE_BATCH = 8  # sounds per pass
 
 
-class AudioEncoder(nn.Module, ABC):
+class AudioEncoder(nn.Module, InTime, ABC):
     """Base of all networks that map audio to vectors.
 
     Subclasses set the attributes and write `settings` and `encode`; those whose input is not the raw wave also write `window_blocks` and `pooled`.
@@ -94,14 +94,14 @@ class AudioEncoder(nn.Module, ABC):
         return super().train(mode and not self._frozen)
 
     # ---- layers
-    def resolve_layers(self, layers: Iterable[int] | None) -> tuple[int, ...]:
-        """Ascending, distinct, 0-based layers; None means the last. Raises ValueError for a layer that the network has not."""
-        asked = [-1] if layers is None else [int(k) for k in layers]
+    def resolve_layers(self, layers: Iterable[int] | int | None) -> tuple[int, ...]:
+        """Ascending, distinct, 0-based layers; a number is one of them, None the last. Raises ValueError for a layer that the network has not."""
+        asked = [-1] if layers is None else [layers] if isinstance(layers, int) else [int(k) for k in layers]
         if not asked:
-            raise ValueError("No layer asked for: give at least one, or None for the last.")
+            raise ConfigError("No layer asked for: give at least one, or None for the last.")
         for k in asked:
             if not -self.depth <= k < self.depth:
-                raise ValueError(
+                raise ConfigError(
                     f"Layer {k} asked for; this network has {self.depth} layers: 0..{self.depth - 1} or -{self.depth}..-1."
                 )
         return tuple(sorted({k % self.depth for k in asked}))
@@ -188,7 +188,7 @@ class AudioEncoder(nn.Module, ABC):
 
     def window_logits(self, windows: Tensor) -> Tensor:
         """Windows as `pooled` takes them -> logits [W, L]. Raises ValueError for a network without classes."""
-        raise ValueError(f"This {type(self).__name__} has no classes: it gives vectors, no logits.")
+        raise ConfigError(f"This {type(self).__name__} has no classes: it gives vectors, no logits.")
 
     def window_probabilities(self, windows: Tensor) -> Tensor:
         """Windows as `pooled` takes them -> a probability of each class [W, L]."""
@@ -240,7 +240,7 @@ class AudioEncoder(nn.Module, ABC):
         """
         chosen = self.resolve_layers(layers)
         if pool not in self.pools:
-            raise ValueError(f"pool is '{pool}'; this network offers {', '.join(self.pools)}.")
+            raise ConfigError(f"pool is '{pool}'; this network offers {', '.join(self.pools)}.")
         blocks = self.audio_blocks(source, sample_rate)
         vectors: list[np.ndarray] = []
         times: list[tuple[float, float]] = []
@@ -311,7 +311,7 @@ class AudioEncoder(nn.Module, ABC):
 
         if isinstance(source, (str, Path)):
             if sample_rate is not None:
-                raise ValueError("sample_rate belongs to samples; a file knows its own. Leave it out.")
+                raise ConfigError("sample_rate belongs to samples; a file knows its own. Leave it out.")
             return iterate(source, self.sample_rate, BLOCK_SECONDS)
         if sample_rate is None:
             raise AudioError(

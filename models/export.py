@@ -20,6 +20,7 @@ from .errors import ConfigError, nearest
 from .formats import WEIGHTS, FolderFormat, OnnxFormat
 from .onnx_file import WAVEFORM
 from .registry import FAMILIES, family_package
+from .untrained import check_trained
 from .weights.checkpoints import CONFIG, SETTINGS, UNTRAINED
 from .weights.downloads import digest_of
 
@@ -66,7 +67,7 @@ def export_model(
     Returns: `path`. Files of the same names are replaced.
 
     Raises: ConfigError for a format that is unknown or not the family's, and a path that cannot be written, WeightsError for a network that the
-    format cannot express, ImportError for "onnx" without onnx, onnxscript and onnxruntime.
+    format cannot express, or whose head is untrained, ImportError for "onnx" without onnx, onnxscript and onnxruntime.
     """
     known = dict.fromkeys([SAFETENSORS, *(name for family in FAMILIES for name in _of_family(family)), ONNX])
     if format not in known:
@@ -77,6 +78,7 @@ def export_model(
         raise ConfigError(
             f"A {type(model).__name__} is no AudioEncoder: it does not say what it was built with, and cannot be exported."
         )
+    check_trained(model, "be exported")
     path = Path(path)
     if format == SAFETENSORS:
         _safetensors(model, path, untrained)

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 
 from .card import ModelCard
-from .errors import AudioError
+from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
 from .overview import make_overview
 from .prefetch import ahead
+from .untrained import check_trained
 from .windows import Tail, stream_windows
 
 SEPARATOR = "---"  # between genre and style in the published labels
@@ -148,15 +149,16 @@ def tag_many(
         on_windows: called with the number of windows behind every pass, for progress.
 
     Raises ValueError for a hop below one mel frame (of a network that reads samples: one sample), a batch below one window, or a network without
-    named classes.
+    named classes, WeightsError for one whose head is untrained.
     """
+    check_trained(model, "tag")
     labels, rate = model.label_names, model.units_per_second  # a network without classes is refused here
     hop = model.window_length if hop_seconds is None else round(hop_seconds * rate)
     if hop < 1:
         unit = "sample" if rate == model.sample_rate else "mel frame"
-        raise ValueError(f"hop_seconds is {hop_seconds}; two windows are at least one {unit} ({1 / rate:.3g} s) apart.")
+        raise ConfigError(f"hop_seconds is {hop_seconds}; two windows are at least one {unit} ({1 / rate:.3g} s) apart.")
     if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be 1 or more.")
+        raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more.")
     return _tagged(model, labels, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size, on_windows)
 
 

@@ -1,8 +1,10 @@
-"""What encoders give: embeddings of a recording, window by window, and pieces of sounds, moment by moment."""
+"""What encoders give: embeddings of a recording, window by window; pieces of sounds, and windows, moment by moment."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -34,3 +36,18 @@ class Piece:
     values: Tensor
     times: Tensor
     weight: int
+
+
+class InTime:
+    """What encoders give of every moment of their windows. Base of AudioEncoder, whose `encode` and `embedding_rate` it goes by."""
+
+    def moments(self: Any, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Windows as `pooled` takes them -> all their vectors in time: one [W, T, C] per asked layer, in their order, in one pass."""
+        chosen = self.resolve_layers(layers)
+        found = self.encode(windows, chosen)
+        return [found[chosen.index(layer % self.depth)] for layer in layers]
+
+    def moment_times(self: Any, n: int, length: int, layer: int) -> np.ndarray:
+        """Centres of the `n` vectors that a window of `length` units has in a layer, seconds from its beginning, float64 [n]."""
+        times: np.ndarray = (np.arange(n) + 0.5) / self.embedding_rate
+        return times

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from .errors import ConfigError
+
 Tail = Literal["pad", "shift", "drop"]
 MIN_TAIL = 0.1  # share of a window below which a remainder is not worth one
 
@@ -28,11 +30,11 @@ def plan_windows(n: int, length: int, hop: int | None = None, tail: Tail = "pad"
     """
     hop = length if hop is None else hop
     if n < 1 or length < 1 or hop < 1:
-        raise ValueError(
+        raise ConfigError(
             f"Windows need at least one frame, a length and a hop of 1 or more; got {n} frames, length {length}, hop {hop}."
         )
     if tail not in get_args(Tail):
-        raise ValueError(f"tail is '{tail}'; choose one of {', '.join(get_args(Tail))}.")
+        raise ConfigError(f"tail is '{tail}'; choose one of {', '.join(get_args(Tail))}.")
     if n <= length:
         return np.array([[0, n]], dtype=np.int64)
     starts = np.arange(0, n - length + 1, hop, dtype=np.int64)
@@ -75,7 +77,7 @@ def stream_windows(
         keep_from = max(first, min(start, total - length))
         held, first = held[..., keep_from - first :], keep_from
     if held is None or total < 1:
-        raise ValueError("There is no audio to cut into windows: the stream is empty.")
+        raise ConfigError("There is no audio to cut into windows: the stream is empty.")
     for begin, stop in plan_windows(total, length, hop, tail)[count_full(total, length, hop) :]:
         left = left_padding(int(stop - begin), length)
         window = np.full((*held.shape[:-1], length), silence, dtype=held.dtype)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as helpers/__init__.py: test processes share the cores
+# Before torch is imported, for this process and those that tests start. Two workers and their commands share the cores: a thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as helpers/__init__.py
+# Compiled modules are kept, whatever the shell says: each worker and each command would compile the whole suite again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

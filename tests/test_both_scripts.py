@@ -29,6 +29,9 @@ MAEST = {
 CLMR = {"clmr.channels": [4, 4, 6, 6], "clmr.strides": [3, 3], "clmr.supervised": True, "augment.do": False}
 SIZES = ("maest.embed_dim", "maest.depth", "maest.num_heads", "clmr.channels", "clmr.strides")
 SCRIPTS = {"maest": (ex_maest.ex, MAEST), "clmr": (ex_ssl.ex, CLMR)}
+# the rule is one function's: quick in one script, slow in the other
+QUICK_MAEST = ["maest", pytest.param("clmr", marks=pytest.mark.slow)]
+QUICK_CLMR = ["clmr", pytest.param("maest", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -105,20 +108,20 @@ def test_sizes_that_contradict_the_checkpoint_are_refused(run, trained, family):
         run(family, "test", ckpt_path=trained(family), **wrong)
 
 
-@pytest.mark.parametrize("family", SCRIPTS)
+@pytest.mark.parametrize("family", QUICK_CLMR)
 def test_silent_tracks_are_said_before_training(run, caplog, family):
     run(family, **{"trainer.default_root_dir": "silent"})
     assert "2 of 8 training tracks are silent" in caplog.text
 
 
-@pytest.mark.parametrize("family", SCRIPTS)
+@pytest.mark.parametrize("family", QUICK_CLMR)
 def test_training_ends_early(run, place, family):
     rate = {"module.optimizer.lr": 1e-12, "module.do_swa": False}
     run(family, **rate, **{"trainer.max_epochs": 6, "trainer.early_stopping": 2, "trainer.default_root_dir": f"early_{family}"})
     assert (place / f"early_{family}" / "1" / "history.json").read_text().count('"epoch"') < 6
 
 
-@pytest.mark.parametrize("family", SCRIPTS)
+@pytest.mark.parametrize("family", QUICK_MAEST)
 def test_neighbours_are_found(run, trained, family):
     used = {f"{family}.checkpoint": trained(family), "predict.out_dir": f"near_{family}", "predict.top": 3}
     found = run(family, "similar", sized=False, **used, **{"predict.audio": "5.wav"})
@@ -126,7 +129,7 @@ def test_neighbours_are_found(run, trained, family):
     assert "5.wav" not in found
 
 
-@pytest.mark.parametrize("family", SCRIPTS)
+@pytest.mark.parametrize("family", QUICK_MAEST)
 def test_speed_is_measured(run, family):
     assert min(run(family, "model_speed_test").values()) > 0
 

@@ -14,11 +14,13 @@ import pytest
 import torch
 
 import configs
+from helpers.data.find import demo_data
+from tests.pools import without_workers
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = [
     "trainer.check_val_every_n_epoch=1",
-    "datamodule.demo_tracks=40",
+    "datamodule.demo_tracks=18",
     "maest.embed_dim=48",
     "maest.depth=2",
     "trainer.accelerator=cpu",
@@ -30,13 +32,19 @@ SMOKES = [n for n, named in configs.MAEST.items() if n.endswith("_smoke") and no
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """One working folder for all commands of this file, so that the demo data is made once."""
-    return tmp_path_factory.mktemp("commands")
+    where = tmp_path_factory.mktemp("commands")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(where)
+        without_workers(patch)
+        demo_data(18)
+    return where
 
 
 @pytest.fixture
 def run(folder, monkeypatch):
     """run("extract_embeddings", "demo", **updates): a command in this process, in the shared folder."""
     monkeypatch.chdir(folder)
+    without_workers(monkeypatch)
     monkeypatch.setenv("TORCH_HOME", str(folder / "no_weights_here"))
     monkeypatch.delenv("MAEST_WEIGHTS", raising=False)
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -52,7 +60,7 @@ def run(folder, monkeypatch):
 
 
 def shell(folder: Path, script: str, *words: str, **environment: str) -> subprocess.CompletedProcess:
-    env = {**os.environ, "OMP_NUM_THREADS": "2", **environment}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(
         [sys.executable, str(ROOT / script), *words], cwd=folder, env=env, capture_output=True, text=True, timeout=600
     )
@@ -61,9 +69,9 @@ def shell(folder: Path, script: str, *words: str, **environment: str) -> subproc
 # ---- refusals, before any work
 def test_absent_weights_name_the_file(run):
     with pytest.raises(ValueError, match=r"passt-s-f128-p16-s10-ap.476-swa.pt"):
-        run("main", "maest_10s_from_passt_pretrain", **{"datamodule.demo_tracks": 40})
+        run("main", "maest_10s_from_passt_pretrain", **{"datamodule.demo_tracks": 18})
     with pytest.raises(ValueError, match=r"discogs-maest-30s-pw-129e-swa.ckpt"):
-        run("extract_embeddings", "maest_30s_from_passt_inference", **{"datamodule.demo_tracks": 40})
+        run("extract_embeddings", "maest_30s_from_passt_inference", **{"datamodule.demo_tracks": 18})
 
 
 @pytest.mark.parametrize(
@@ -102,7 +110,7 @@ def test_what_cannot_run_says_why(run, command, named, updates, words):
     if torch.cuda.is_available() and "accelerator" in str(updates):
         pytest.skip("there is a GPU here")
     with pytest.raises(ValueError, match=words):
-        run(command, named, **{"datamodule.demo_tracks": 40, "trainer.max_epochs": 1, **updates})
+        run(command, named, **{"datamodule.demo_tracks": 18, "trainer.max_epochs": 1, **updates})
 
 
 # ---- commands
@@ -150,7 +158,7 @@ def test_extraction_of_several_blocks_and_the_probe(trained, folder):
     from datasets.store.track_store import TrackStore
 
     store = TrackStore.open(folder / "exp_out" / "5sec" / "1")
-    assert len(store) == 40
+    assert len(store) == 18
     assert store.item_shape == (3, 48)
     again = shell(folder, "ex_maest.py", "extract_embeddings", *words)
     assert "0 of them now" in again.stdout
@@ -161,8 +169,8 @@ def test_extraction_of_several_blocks_and_the_probe(trained, folder):
     assert "weights_sha256" in refused.stderr
     assert "Traceback" not in refused.stderr
     probe = shell(
-        folder, "ex_tl.py", "with", "data.base_dir=exp_out/5sec/1", "data.groundtruth=exp_out/demo_data-40/groundtruth.csv",
-        "data.token_size=48", "data.types=tc", "data.reduce=stack", "trainer.max_epochs=3", "data.mel_dir=exp_out/demo_data-40/mels",
+        folder, "ex_tl.py", "with", "data.base_dir=exp_out/5sec/1", "data.groundtruth=exp_out/demo_data-18/groundtruth.csv",
+        "data.token_size=48", "data.types=tc", "data.reduce=stack", "trainer.max_epochs=3", "data.mel_dir=exp_out/demo_data-18/mels",
     )  # fmt: skip
     assert probe.returncode == 0, probe.stderr[-3000:]
     scores = json.loads((folder / "exp_out" / "tl" / "1" / "scores.json").read_text())
@@ -172,12 +180,12 @@ def test_extraction_of_several_blocks_and_the_probe(trained, folder):
 
 
 def test_norm_stats_are_those_of_the_training_tracks(run, trained, folder):
-    result = run("compute_norm_stats", "demo", **{"datamodule.demo_tracks": 40}).result
+    result = run("compute_norm_stats", "demo", **{"datamodule.demo_tracks": 18}).result
     from datasets.groundtruth.groundtruth import Groundtruth, match
     from datasets.store.track_store import TrackStore
 
-    store = TrackStore.open(folder / "exp_out" / "demo_data-40" / "mels")
-    keys = Groundtruth.read(folder / "exp_out" / "demo_data-40" / "groundtruth.csv").splits["train"].keys
+    store = TrackStore.open(folder / "exp_out" / "demo_data-18" / "mels")
+    keys = Groundtruth.read(folder / "exp_out" / "demo_data-18" / "groundtruth.csv").splits["train"].keys
     values = np.concatenate([store.read(int(i)).ravel() for i in match(keys, store.names).numbers]).astype(np.float64)
     assert result["norm_mean"] == pytest.approx(values.mean(), abs=1e-9)
     assert result["norm_std"] == pytest.approx(values.std(), abs=1e-9)
@@ -196,7 +204,7 @@ def test_export_of_a_trained_checkpoint_is_read_back(run, trained, folder):
 
 def test_predict_writes_pages_of_a_trained_networks_words(run, trained, folder):
     checkpoint = str(trained[0] / "checkpoints" / "best.ckpt")
-    audio = folder / "exp_out" / "demo_data-40"
+    audio = folder / "exp_out" / "demo_data-18"
     song = sorted(p for p in audio.rglob("*.flac"))[0]
     updates = {
         "maest.embed_dim": 48,
@@ -215,7 +223,7 @@ def test_predict_writes_pages_of_a_trained_networks_words(run, trained, folder):
 
 def test_similar_extracts_a_folder_of_audio_and_finds_the_file_s_neighbours(run, trained, folder):
     checkpoint = str(trained[0] / "checkpoints" / "best.ckpt")
-    audio = folder / "exp_out" / "demo_data-40" / "audio"
+    audio = folder / "exp_out" / "demo_data-18" / "audio"
     songs = sorted(p for p in audio.rglob("*.flac"))
     updates = {
         "maest.embed_dim": 48, "maest.depth": 2, "maest.checkpoint": checkpoint, "predict.transformer_block": 1, "predict.top": 3,

@@ -23,7 +23,7 @@ FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
-        "errors card windows randomness prefetch _torchvision _alias _outside", "frontend", "audio",
+        "errors card settings bounded_files windows randomness untrained prefetch _torchvision _alias _outside", "frontend", "audio",
         "heads objective encoder mel_encoder vectors tagging overview onnx_file formats", "weights",
         " ".join(FAMILIES), "registry", "export finetune hear",
     ),
@@ -185,16 +185,19 @@ print("installed")
     assert done.stdout.strip() == "installed"
 
 
+@pytest.mark.parametrize(
+    ("package", "name"), [("audio.decoding", "Source"), pytest.param("maest.patchout", "Patchout", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(("first", "second"), [("models", "maest"), ("maest", "models")])
-def test_both_names_are_the_same_modules(first, second):
+def test_both_names_are_the_same_modules(first, second, package, name):
     code = f"""
 import sys
 import {first}, {second}
-import {second}.errors, {first}.errors, {first}.maest.patchout
-from {second}.maest.patchout import Patchout
+import {second}.errors, {first}.errors, {first}.{package}
+from {second}.{package} import {name}
 assert {first} is {second}
 assert {first}.errors is {second}.errors and {first}.errors.AudioError is {second}.errors.AudioError
-assert Patchout is {first}.maest.patchout.Patchout
+assert {name} is {first}.{package}.{name}
 assert {first}.errors.__spec__.name.startswith({first!r}), {first}.errors.__spec__
 names = {{m.split('.', 1)[1] for m in sys.modules if m.startswith(('models.', 'maest.'))}}
 for n in names:
@@ -217,8 +220,12 @@ module = importlib.util.module_from_spec(spec); sys.modules['maest'] = module; s
     assert done.stdout.strip() == "same"
 
 
-def test_importing_the_package_is_cheap():
-    code = "import sys, models, models.errors, models.windows; assert 'torch' not in sys.modules and 'timm' not in sys.modules"
+def test_importing_the_package_and_the_scripts_is_cheap():
+    """`print_config`, `help` and plans of tables need no torch."""
+    code = (
+        "import sys, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper\n"
+        "assert not {'torch', 'timm', 'torchvision', 'pytorch_lightning'} & set(sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -44,7 +44,7 @@ def launched(command: str) -> str:
 
 
 ALL = [(page.name, command) for page in PAGES for command in commands(page)]
-EXPERIMENTS = [launched(command) for _, command in ALL if re.match(r"python ex_\w+\.py", launched(command))]
+EXPERIMENTS = list(dict.fromkeys(launched(command) for _, command in ALL if re.match(r"python ex_\w+\.py", launched(command))))
 
 
 def test_there_are_commands():
@@ -65,7 +65,13 @@ def test_every_command_is_known(page, command):
         assert words[0] != "python" or (ROOT / words[1]).exists()
 
 
-@pytest.mark.parametrize("command", EXPERIMENTS)
+# quick: the README's, and the first of every page
+FIRST = {launched(command) for page, command in ALL if page == "README.md"} | {
+    next((one for one in map(launched, commands(page)) if one in EXPERIMENTS), "") for page in PAGES
+}
+
+
+@pytest.mark.parametrize("command", [c if c in FIRST else pytest.param(c, marks=pytest.mark.slow) for c in EXPERIMENTS])
 def test_experiments_name_commands_configs_and_keys_that_exist(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     import ex_maest

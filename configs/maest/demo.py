@@ -65,6 +65,18 @@ def demo_teacher_student() -> Config:
 
 
 @MAEST.add(group=DEMO)
+def demo_frames() -> Config:
+    """The demo's network with columns of 64 ms in place of 256 ms, for tasks in time; `extract_embeddings` stores every vector.
+
+    python ex_maest.py with demo_frames
+    python ex_maest.py extract_embeddings with demo_frames maest.checkpoint=exp_logs/1/checkpoints/best.ckpt
+    python ex_tl.py with demo_beats                        (demo_chords, demo_structure)
+    """
+    fine: Config = {"maest": {"stride_f": 32, "stride_t": 4}, "predict": {"frames": True, "out_dir": "exp_out/demo_frames/"}}
+    return merged(SMALL, fine, {"seed": 0, "dataset": {"half_overlapped_inference": True}})
+
+
+@MAEST.add(group=DEMO)
 def folder() -> Config:
     """Anyone's audio: prepares a folder and pre-trains a small MAEST on its labels, at a size that a laptop manages.
 
@@ -78,3 +90,32 @@ def folder() -> Config:
 def demo_tl() -> Config:
     """The probe on the demo's embeddings, as `make demo` runs it."""
     return {"data": {"types": "cdt", "reduce": "stack", "token_size": 128}}
+
+
+def _in_time(task: str, folder: str, steps: int, **more: Config) -> Config:
+    """A probe on the vectors that `extract_embeddings with demo_frames` stores."""
+    data = {
+        "task": task, "base_dir": "exp_out/demo_frames/5sec/frames/2", "groundtruth": f"{DEMO_DIR}/groundtruth.csv",
+        "annotations": f"{DEMO_DIR}/annotations/{folder}", "standardise": True, "batch_size": 256,
+    }  # fmt: skip
+    optimizer = {"scheduler": "warmup_cosine", "warmup_steps": steps // 10, "weight_decay": 0.01, "max_lr": 1e-3}
+    usual: Config = {"data": data, "trainer": {"max_steps": steps}, "optimizer": optimizer, "model": {"drop_out": 0.2}}
+    return merged(usual, more)
+
+
+@PROBE.add(group=DEMO)
+def demo_beats() -> Config:
+    """Beats of the demo music, on the vectors of demo_frames: what `beats` does, in fewer steps."""
+    return _in_time("beats", "beats", 3000)
+
+
+@PROBE.add(group=DEMO)
+def demo_chords() -> Config:
+    """Chords of the demo music, on the vectors of demo_frames: what `chords` does, in fewer steps."""
+    return _in_time("chords", "chords", 4000)
+
+
+@PROBE.add(group=DEMO)
+def demo_structure() -> Config:
+    """Playing and silence in the demo music, and where they change, on the vectors of demo_frames: what `structure` does, in fewer steps."""
+    return _in_time("structure", "sections", 3000)

@@ -15,12 +15,12 @@ import numpy as np
 from models.errors import listed
 
 from ..groundtruth.groundtruth import SPLITS, Groundtruth, find, without_suffix
+from ..groundtruth.label_cells import joined
 from ..utils.files import write_whole
 from .audio_scan import ScanResult, Sound
 
 EXIT_OK, EXIT_PROBLEMS = 0, 3
 PREFERRED = ("test", "val", "train")  # of copies in several splits the one that stays: a test must not shrink
-SEPARATORS = "|;,"
 
 
 @dataclass
@@ -259,21 +259,16 @@ def torn_groups(table: Groundtruth, rows: Iterable[int] | None = None) -> dict[s
 
 
 def write_table(path: Path, table: Groundtruth) -> None:
-    """Write a csv that `Groundtruth.read` reads back as it is: path, labels (or a column for each where their names hold separators), split, group.
+    """Write a csv that `Groundtruth.read` reads back as it is: path, labels (parted at "|", or lists where their names hold marks), split, group.
 
     Raises StoreError when it cannot be written; nothing half-written is left.
     """
     rows = [np.flatnonzero(np.unpackbits(bits, count=table.n_labels)) for bits in table.packed]
-    joined = "|" if any(len(row) > 1 for row in rows) else ""
-    apart = any(mark in label for label in table.labels for mark in ("|" if joined else SEPARATORS))
-    apart = apart or any(label != label.strip() for label in table.labels)
+    cells = joined([[table.labels[c] for c in row] for row in rows])
     extra = [(name, values) for name, values in (("split", table.split), ("group", table.group)) if values is not None]
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow(["path", *(table.labels if apart else ["labels"]), *(name for name, _ in extra)])
-    for i, (key, row) in enumerate(zip(table.keys, rows)):
-        cells = (
-            np.isin(np.arange(table.n_labels), row).astype(int).tolist() if apart else ["|".join(table.labels[c] for c in row)]
-        )
-        out.writerow([key, *cells, *(values[i] for _, values in extra)])
+    out.writerow(["path", "labels", *(name for name, _ in extra)])
+    for i, (key, cell) in enumerate(zip(table.keys, cells)):
+        out.writerow([key, cell, *(values[i] for _, values in extra)])
     write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))

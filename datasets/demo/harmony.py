@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..groundtruth.chords import PITCHES
 from .synth import Notes
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
@@ -41,26 +42,37 @@ def melody(
     return Notes(times, pitches, gate, accents=rng.uniform(0.8, 1.0, len(times)))
 
 
+def chord_changes(mode: str, times: np.ndarray, pitches: np.ndarray) -> list[tuple[float, str]]:
+    """Return when each chord begins, and its name (Harte's: "Bb:min"), from the root's pitch [n] at times [n]; the first from the beginning on."""
+    first = np.flatnonzero(np.diff(pitches, prepend=np.nan) != 0)
+    names = [f"{PITCHES[int(pitches[i]) % 12]}:{mode[:3]}" for i in first]
+    return list(zip([0.0, *times[first[1:]].tolist()], names))
+
+
 def accompaniment(
     texture: str, mode: str, tonic: float, first_beat: float, beat: float, seconds: float, rng: np.random.Generator
-) -> list[Notes]:
-    """Return voices of the chords: sounding on (block chords), short on the beats (stabs), or one note after the other (arpeggio)."""
+) -> tuple[list[Notes], list[tuple[float, str]]]:
+    """Return voices of the chords: sounding on (block chords), short on the beats (stabs), or one note after the other (arpeggio).
+
+    Also when each chord begins, with its name.
+    """
     triad = np.array([0, THIRD[mode], 7])
     if texture == "_no chords":
-        return []
+        return [], []
     if texture == "arpeggio":
         step = 0.25 if beat > 0.5 else 0.5
         times = beat_times(first_beat, beat, seconds, step)
         order = rng.permutation(3)
         roots = chord_roots(times, first_beat, beat, rng)
-        return [Notes(times, tonic + roots + triad[order[np.arange(len(times)) % 3]], gate=0.9)]
+        changes = chord_changes(mode, times, tonic + roots)
+        return [Notes(times, tonic + roots + triad[order[np.arange(len(times)) % 3]], gate=0.9)], changes
     step = CHORD_BEATS if texture == "block chords" else 1.0
     times = beat_times(first_beat, beat, seconds, step)
     if texture == "block chords" and times[0] > 0:
         times = np.append(0.0, times)
     roots = chord_roots(times, first_beat, beat, rng)
     gate = 1.0 if texture == "block chords" else rng.uniform(0.25, 0.4)
-    return [Notes(times, tonic + roots + interval, gate) for interval in triad]
+    return [Notes(times, tonic + roots + interval, gate) for interval in triad], chord_changes(mode, times, tonic + roots)
 
 
 def bass(tonic: float, first_beat: float, beat: float, seconds: float, rng: np.random.Generator) -> Notes:

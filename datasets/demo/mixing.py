@@ -35,13 +35,14 @@ def level_curve(kind: str, samples: int, sample_rate: int, rng: np.random.Genera
     return np.exp(curve * np.float32(np.log(10) / 20)).astype(np.float32)
 
 
-def cut_break(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> None:
-    """Put a silence of 1.0 to 1.4 s around the middle of [N], in place."""
+def cut_break(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Put a silence of 1.0 to 1.4 s around the middle of [N], in place; return its start and end in seconds."""
     length = int(rng.uniform(1.0, 1.4) * sample_rate)
     start = int(rng.uniform(0.42, 0.58) * len(wave)) - length // 2
     fade = int(0.01 * sample_rate)
     wave[start : start + fade] *= np.linspace(1, 0, fade, dtype=np.float32)
     wave[start + fade : start + length] = 0.0
+    return start / sample_rate, (start + length) / sample_rate
 
 
 def equalise(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:

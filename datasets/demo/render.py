@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import drums, harmony, mixing
+from .events import Events
 from .labels import TrackPlan
 from .synth import Notes, Ornament, play, sweeps
 
@@ -24,7 +25,12 @@ def _voices(voices: list[Notes], timbre: str, samples: int, sample_rate: int, rn
 
 
 def render(plan: TrackPlan) -> np.ndarray:
-    """Return the track's audio, [samples] or [samples, 2] float32 in (-1, 1) at plan.sample_rate.
+    """Return the track's audio, [samples] or [samples, 2] float32 in (-1, 1) at plan.sample_rate."""
+    return perform(plan)[0]
+
+
+def perform(plan: TrackPlan) -> tuple[np.ndarray, Events]:
+    """Return the track's audio as `render` does, and what happens in it when.
 
     The melody is always there; chords where the plan has them; a bass with even odds, and always where drums are missing, since something
     must tell the beat. Levels of the layers, key, registers, equaliser and noise are drawn for each track.
@@ -44,7 +50,7 @@ def render(plan: TrackPlan) -> np.ndarray:
         rng,
     )
     layers = [play(lead_notes, values["timbre"], samples, rate, rng, _ornament(values["ornament"], rng)) * 1.3]
-    chords = harmony.accompaniment(values["texture"], values["mode"], 57 + key, first_beat, beat, plan.seconds, rng)
+    chords, changes = harmony.accompaniment(values["texture"], values["mode"], 57 + key, first_beat, beat, plan.seconds, rng)
     if chords:
         layers.append(_voices(chords, "mellow", samples, rate, rng) * 0.5)
     if values["rhythm"] == "no drums" or rng.uniform() < 0.5:
@@ -57,11 +63,11 @@ def render(plan: TrackPlan) -> np.ndarray:
     mix = np.asarray(sum(layer * np.float32(mixing.decibels(rng.uniform(-2, 2))) for layer in layers))
     mix = mixing.equalise(mix, rate, rng).astype(np.float32)
     mix *= mixing.level_curve(values["dynamics"], samples, rate, rng)
-    if values["form"] == "break":
-        mixing.cut_break(mix, rate, rng)
+    pause = mixing.cut_break(mix, rate, rng) if values["form"] == "break" else None
     noise = mixing.background(samples, rng) * (mixing.rms(mix) * mixing.decibels(rng.uniform(-46, -30)))
     wave = mixing.master(mix + noise, rng)
+    events = Events(first_beat, beat, drums.PATTERNS.get(values["rhythm"], (4,))[0], samples / rate, changes, pause)
     if plan.channels == 1:
-        return wave
+        return wave, events
     pan = np.float32(rng.uniform(0.35, 0.65))
-    return np.stack([wave * 2 * pan * np.float32(0.8), wave * 2 * (1 - pan) * np.float32(0.8)], axis=1)
+    return np.stack([wave * 2 * pan * np.float32(0.8), wave * 2 * (1 - pan) * np.float32(0.8)], axis=1), events

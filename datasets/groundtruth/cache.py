@@ -21,7 +21,7 @@ from .groundtruth import Groundtruth
 
 log = logging.getLogger(__name__)
 FROM_BYTES = 16 << 20  # smaller tables are read in no time
-VERSION = 2
+VERSION = 3
 
 
 def cached(table: Path, options: object, read: Callable[[], Groundtruth]) -> Groundtruth:

@@ -29,6 +29,7 @@ PATH_COLUMNS = (
 LABEL_COLUMNS = ("labels", "label", "tags", "tag", "classes", "class", "genres", "genre", "styles", "style", "category", "target")
 SPLIT_COLUMNS = ("split", "subset", "partition")
 GROUP_COLUMNS = ("group", "artist", "artist_id", "album", "album_id")
+MANY = 1000  # columns among which a similar name is looked for
 _CELLS = 12  # different ones beyond which a column holds no splits, whatever follows
 
 
@@ -79,7 +80,7 @@ class Columns:
         of_labels = self.label if self.label is not None else f"{len(own)} columns of 0 and 1"
         log.info(
             "%s: path: %s; labels: %s; group: %s; split: %s; not used: %s.",
-            table, self.path, of_labels, self.group or "none", self.split or "none", ", ".join(unused) or "none",
+            table, self.path, of_labels, self.group or "none", self.split or "none", some(unused),
         )  # fmt: skip
         if self.by_cells:
             log.warning(
@@ -93,12 +94,19 @@ class Columns:
             )  # fmt: skip
 
 
+def some(names: Sequence[str], shown: int = 20) -> str:
+    """Return names for a message, the first of them where there are many."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more or "none"
+
+
 def _split_columns(header: list[str], names: list[str], rows: Iterable[Sequence[Sequence[object]]]) -> list[str]:
     """Those of `names` whose cells, empty ones aside, are all names of splits, training among several."""
     seen: dict[str, set[str]] = {name: set() for name in names}
+    places = {name: place for place, name in enumerate(header)}
     for some in rows if names else ():
         for name in list(seen):
-            place = header.index(name)
+            place = places[name]
             seen[name].update(str(row[place]).strip() for row in some)
             if len(seen[name]) > _CELLS or not are_splits(seen[name], whole=False):
                 del seen[name]
@@ -114,7 +122,7 @@ def choose(
     if chosen is not None:
         if chosen not in header:
             raise GroundtruthError(
-                f"there is no column {chosen!r} for {what}; there are {', '.join(header)}.{nearest(chosen, header)}"
+                f"there is no column {chosen!r} for {what}; there are {some(header)}.{nearest(chosen, header[:MANY])}"
             )
         return chosen
     found = [name for name in header if name.lower() in usual]

@@ -22,6 +22,7 @@ from ..utils.names import Names, chosen, compact, finder, positions
 from .split_names import CHECK, SPLITS, split_names
 
 MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
+MOST_MATRIX = 1 << 30  # bytes of the packed matrix: ten million tracks with 800 labels
 BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).astype(
     np.int64
 )  # which labels a packed byte holds [256, 8]
@@ -179,7 +180,8 @@ class Groundtruth:
         if sorted(labels) != sorted(self.labels):
             other = sorted(set(labels) ^ set(self.labels))
             raise GroundtruthError(f"These are other labels than the groundtruth's: only one of the two has {listed(other)}.")
-        order = [self.labels.index(label) for label in labels]
+        place = {label: i for i, label in enumerate(self.labels)}
+        order = [place[label] for label in labels]
         packed = np.packbits(self._unpack(self.packed)[:, order], axis=-1)
         return Groundtruth(self.keys, labels, packed, self.split, self.group, checked=True)
 
@@ -210,16 +212,22 @@ def _are_vectors(values: list, labels: list[str] | None) -> bool:
     return all(len(value) == first and all(isinstance(x, plain) and x in (0, 1) for x in value) for value in values)
 
 
-def _check_count(n: int) -> None:
+def check_size(tracks: int, n: int) -> None:
+    """Raise GroundtruthError for more labels than MOST_LABELS, and for a matrix of tracks and labels that would fill the memory."""
     if n > MOST_LABELS:
         raise GroundtruthError(
             f"There would be {n} labels; {MOST_LABELS:,} are the most that are taken. Are these label numbers?"
+        )
+    if (size := tracks * ((n + 7) // 8)) > MOST_MATRIX:
+        raise GroundtruthError(
+            f"{tracks:,} tracks x {n:,} labels would take {size / 1e9:.1f} GB; {MOST_MATRIX / 1e9:.1f} GB are the most that are taken. Are these "
+            "label numbers, or a name for each track?"
         )
 
 
 def _pack_vectors(keys: Sequence[str], values: list, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
     n = len(labels) if labels is not None else int(np.size(values[0]))
-    _check_count(n)
+    check_size(len(keys), n)
     packed = np.zeros((len(keys), (n + 7) // 8), dtype=np.uint8)
     for i, value in enumerate(values):
         vector = np.asarray(value)
@@ -250,7 +258,7 @@ def _pack_lists(keys: Sequence[str], values: list, labels: list[str] | None) -> 
         )
     if kinds == {int}:
         top = max(max(value, default=-1) for value in values)
-        _check_count(top + 1)
+        check_size(len(values), top + 1)
         labels = labels if labels is not None else [str(i) for i in range(top + 1)]
         column: dict = {i: i for i in range(len(labels))}
     else:
@@ -261,6 +269,7 @@ def _pack_lists(keys: Sequence[str], values: list, labels: list[str] | None) -> 
         raise GroundtruthError(
             f"{len(unknown)} labels of the tracks are not among the {len(labels)} that are named: {listed(unknown)}."
         )
+    check_size(len(keys), len(labels))
     packed = np.zeros((len(keys), (len(labels) + 7) // 8), dtype=np.uint8)
     for i, value in enumerate(values):
         for x in value:

@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.audio import find_audio
+from models.bounded_files import check_regular
 from models.errors import GroundtruthError, LabelColumnError, listed
 
 from ..utils.names import repeats
 from .cache import cached
 from .columns import Columns
 from .groundtruth import Groundtruth
+from .label_cells import Parting, Survey
 from .safe_pickle import load as load_pickle
-from .tables import Table, part, read_table
+from .tables import Table, read_table
 
 log = logging.getLogger(__name__)
 TABLES = (".csv", ".tsv", ".txt")
+MOST_TABLE, MOST_OTHER, MOST_NAMES = 64 << 30, 8 << 30, 64 << 20  # bytes of a table, of json and pickles, of a list of labels
 
 
 def read(
@@ -36,10 +39,10 @@ def read(
     """Read a groundtruth from a file or folder; the kind is told by the suffix.
 
     csv, tsv: a header line; a column with the path and one with the labels, or a column of 0/1 per label; columns are recognised
-    by their names where these are usual, and chosen by `..._column`. `separator` parts the labels in a cell ("|", ";" or ","; ""
-    when each cell is one label); by default the first of these that occurs. json: {path: labels}, or a list of objects with the
-    same names as the columns, or {"labels": [...], "tracks": {path: labels}}. pk, pkl, pickle: a dict path -> labels; only plain
-    data and numpy arrays are admitted. A folder: one sub-folder per class.
+    by their names where these are usual, and chosen by `..._column`. `separator` parts the labels in a cell, "" when each cell is one
+    label; None: "|", or what label_cells.py finds out without altering a label; cells that are lists are read as such. json: {path:
+    labels}, or a list of objects with the same names as the columns, or {"labels": [...], "tracks": {path: labels}}. pk, pkl, pickle: a
+    dict path -> labels; only plain data and numpy arrays are admitted. A folder: one sub-folder per class.
 
     faulty: rows that stand twice, and splits that are none, are left as they are (datasets/collection finds them); of a json dict and a pickle, whose
     names are unique, they are errors still.
@@ -49,8 +52,10 @@ def read(
     Raises GroundtruthError saying which file, what is wrong with it, and what to choose.
     """
     path = Path(path)
-    if not path.exists():
-        raise GroundtruthError(f"There is no groundtruth at {path}.")
+    if "\0" in str(path) or not path.exists():
+        raise GroundtruthError(f"There is no groundtruth at {path!s}.")
+    if not path.is_dir():
+        check_regular(path, GroundtruthError, MOST_TABLE if path.suffix.lower() in TABLES else MOST_OTHER)
     columns = {"path": path_column, "label": label_column, "split": split_column, "group": group_column}
     try:
         names = _label_names(labels)
@@ -96,6 +101,7 @@ def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
     if labels is None:
         return None
     if isinstance(labels, str | Path):
+        check_regular(labels, GroundtruthError, MOST_NAMES)
         return [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip()]
     return [str(label) for label in labels]
 
@@ -116,13 +122,20 @@ def _read_json(
 ) -> Groundtruth:
     try:
         found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins)
-    except json.JSONDecodeError as error:
+    except UnicodeDecodeError:
+        raise
+    except RecursionError:
+        raise GroundtruthError("this is json nested too deeply to be labels.") from None
+    except ValueError as error:  # a JSONDecodeError, or a whole number of too many digits
         raise GroundtruthError(f"this is not json ({error}).") from None
     if isinstance(found, dict) and set(found) == {"labels", "tracks"}:
-        labels = labels if labels is not None else _label_names(found["labels"])
+        named = found["labels"]  # content, never the name of another file
+        if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+            raise GroundtruthError(f'its "labels" are a {type(named).__name__}; a list of the labels\' names is wanted.')
+        labels = labels if labels is not None else named
         found = found["tracks"]
     if isinstance(found, dict):
-        return _from_mapping(dict(zip(found, _parted(list(found.values()), separator))), labels)
+        return _from_mapping(dict(zip(found, _parted(list(found.values()), separator, labels))), labels)
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         raise GroundtruthError("a dict path -> labels, or a list of objects, is wanted.")
     if not found:
@@ -137,7 +150,7 @@ def _read_json(
     for number, row in enumerate(found):
         if any(name not in row for name in wanted):
             raise GroundtruthError(f"object {number} lacks one of {', '.join(wanted)}.")
-    values = _parted([row[label] for row in found], separator)
+    values = _parted([row[label] for row in found], separator, labels)
 
     def cells_of(name: str | None) -> list[str] | None:
         return None if name is None else [str(row[name]) for row in found]
@@ -148,11 +161,16 @@ def _read_json(
     return truth
 
 
-def _parted(values: list[object], separator: str | None) -> list[object]:
+def _parted(values: list[object], separator: str | None, names: list[str] | None) -> list[object]:
     """Texts parted as a table's cells are, and no empty names in lists; anything else as it is."""
-    texts = iter(part([value for value in values if isinstance(value, str)], separator))
+    parting = Parting(separator or "")
+    if separator is None:
+        survey = Survey(names, "entry")
+        texts = [(value, i) for i, value in enumerate(values, start=1) if isinstance(value, str)]
+        survey.add((text for text, _ in texts), (i for _, i in texts))
+        parting = survey.parting("json")
     return [
-        next(texts)
+        parting.labels(value)
         if isinstance(value, str)
         else [x for x in value if not isinstance(x, str) or x.strip()]
         if isinstance(value, list)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import csv
+import functools
 import itertools
 import logging
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from models.errors import GroundtruthError, LabelColumnError, listed
 
-from ..utils.names import NamesBuilder
+from ..utils.names import NamesBuilder, repeats
 from . import arrow as groundtruth_arrow
-from .columns import PATH_COLUMNS, Columns
-from .groundtruth import Groundtruth
+from .columns import PATH_COLUMNS, Columns, some
+from .groundtruth import Groundtruth, check_size
+from .label_cells import Parting, Survey
+from .lines import delimiter_of, records, refuse_break
 
 log = logging.getLogger(__name__)
-SEPARATORS = ("|", ";", ",")
-
-
 ARROW_FROM = 16 << 20  # bytes of a table from which it is worth it
-LINES = 16384  # handled at a time
-ONES, ZEROS = frozenset({"1", "1.0", "True", "true"}), frozenset({"0", "0.0", "False", "false"})
+LINES = 16384  # handled at a time, and fewer of a wide table:
+CELLS = 4 << 20
+DENSE = 64 << 20  # truth values that are spread out at a time
+ODD_SHARE = 0.1  # of a column's cells: with more that are no mark it is none of marks
 
 
 def read_table(
@@ -35,30 +36,32 @@ def read_table(
     if key is None:
         raise GroundtruthError(
             f"no column is known to hold the track's path: rename it to {' or '.join(PATH_COLUMNS[:4])} (in Python: path_column=). "
-            f"The columns are {', '.join(header)}."
+            f"The columns are {some(header)}."
         )
     others = columns.others
     if label is None and not others:
         raise GroundtruthError(
-            f"there is no column of labels: the columns are {', '.join(header)}. A column named labels (or tags, genre; cells as rock|guitar), or a "
+            f"there is no column of labels: the columns are {some(header)}. A column named labels (or tags, genre; cells as rock|guitar), or a "
             "column of 0 and 1 for each label, is wanted."
         )
+    large = label is not None and table.large
+    parting = Parting(separator or "")
     if label is not None and separator is None:
-        separator = table.separator(header.index(label))
-    place = header.index(key)
+        parting = _survey(table, label, labels, large)
+    places = {name: number for number, name in enumerate(header)}
+    place = places[key]
     texts = [name for name in (key, split, group, label) if name is not None]
 
     def begin() -> tuple[NamesBuilder, _Repeated, _Repeated, _Listed | _Marked]:
         values: _Listed | _Marked
         if label is None:
-            values = _Marked([header.index(o) for o in others], others)
+            values = _Marked([places[o] for o in others], others)
         else:
-            values = _Listed(header.index(label), len(header), label == header[-1], str(separator), labels)
+            values = _Listed(header.index(label), len(header), label == header[-1], parting, labels)
         return NamesBuilder(), _Repeated(header, split), _Repeated(header, group), values
 
     names, splits, groups, values = begin()
-    large = label is not None and table.large
-    found = groundtruth_arrow.batches(table.path, table.delimiter, header, texts) if large else None
+    found = groundtruth_arrow.batches(table.path, table.delimiter, header, texts) if large and not parting.lists else None
     try:
         for batch in found or ():
             groundtruth_arrow.add_names(names, batch[key])
@@ -70,14 +73,34 @@ def read_table(
         found = None
         names, splits, groups, values = begin()
     for rows in table.chunks() if found is None else ():
+        if isinstance(values, _Listed) and not parting.lists:
+            for row, line in zip(rows, table.lines):
+                refuse_break(row[values.column], line, "the label")
         names.extend([row[place].strip() for row in rows])
         splits.add(rows)
         groups.add(rows)
-        values.add(rows)
+        values.add(rows, table.lines)
     if not len(names):
-        raise GroundtruthError(f"there is a header ({', '.join(header)}) but no track.")
+        raise GroundtruthError(f"there is a header ({some(header)}) but no track.")
     found_labels, packed = values.finish(labels)
     return Groundtruth(names.names(), found_labels, packed, splits.values, groups.values, faulty=faulty)
+
+
+def _survey(table: Table, label: str, labels: list[str] | None, large: bool) -> Parting:
+    """How the cells of the label column are parted."""
+    column = table.header.index(label)
+    if large and (found := groundtruth_arrow.batches(table.path, table.delimiter, table.header, [label])) is not None:
+        survey = Survey(labels)
+        try:
+            for batch in found:
+                survey.add(groundtruth_arrow.distinct(batch[label])[0], itertools.repeat("-"))
+            return survey.parting(table.path)
+        except (groundtruth_arrow.Uneven, GroundtruthError):  # line by line, to say where
+            pass
+    survey = Survey(labels)
+    for rows in table.chunks():
+        survey.add((row[column] for row in rows), table.lines)
+    return survey.parting(table.path)
 
 
 class Table:
@@ -85,15 +108,14 @@ class Table:
 
     def __init__(self, path: Path):
         self.path = path
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-        self.delimiter = "\t" if path.suffix.lower() == ".tsv" else max((",", "\t", ";"), key=first.count)
-        header = next(self._rows(), None)
+        self.delimiter = delimiter_of(path)
+        self.lines: list[int] = []  # on which the rows of the last chunk begin
+        header = next(records(path, self.delimiter), None)
         if header is None:
             raise GroundtruthError("the file is empty; a header line and a line per track are wanted.")
-        self.header = [cell.strip() for cell in header]
+        self.header = [cell.strip() for cell in header[1]]
         if len(set(self.header)) != len(self.header):
-            raise GroundtruthError(f"a column's name stands twice in the header: {', '.join(self.header)}.")
+            raise GroundtruthError(f"a column's name stands twice in the header: {listed(sorted(repeats(self.header)))}.")
 
     @property
     def large(self) -> bool:
@@ -106,40 +128,25 @@ class Table:
         """
         return Columns.of(self.header, chosen, itertools.islice(self.chunks(), 1 if self.large else None))
 
-    def _rows(self) -> Iterator[list[str]]:
-        with open(self.path, newline="", encoding="utf-8-sig") as file:
-            for row in csv.reader(file, delimiter=self.delimiter):
-                if row and (row[0] or any(cell.strip() for cell in row)):
-                    yield row
-
     def chunks(self) -> Iterator[list[list[str]]]:
-        """Yield all lines but the header, many at a time. Raises GroundtruthError for a line with too few cells."""
-        rows, n = self._rows(), len(self.header)
+        """Yield all rows but the header, many at a time. Raises GroundtruthError for a line with too few cells."""
+        rows, n = records(self.path, self.delimiter), len(self.header)
+        most = max(min(LINES, CELLS // n), 1)
         next(rows)
         chunk: list[list[str]] = []
-        for number, row in enumerate(rows, start=2):
+        lines: list[int] = []
+        for number, row in rows:
             if len(row) < n:
                 raise GroundtruthError(f"line {number} has {len(row)} cells, the header has {n}.")
             chunk.append(row)
-            if len(chunk) == LINES:
+            lines.append(number)
+            if len(chunk) == most:
+                self.lines = lines
                 yield chunk
-                chunk = []
+                chunk, lines = [], []
         if chunk:
+            self.lines = lines
             yield chunk
-
-    def separator(self, column: int) -> str:
-        """Return what parts the labels in a column's cells: the first of SEPARATORS that occurs in any, "" when none does."""
-        occurring: set[str] = set()
-        for rows in self.chunks():
-            for mark in SEPARATORS:
-                if mark not in occurring and any(mark in row[column] for row in rows):
-                    occurring.add(mark)
-            if SEPARATORS[0] in occurring:
-                break
-        mark = next((mark for mark in SEPARATORS if mark in occurring), "")
-        if mark:
-            log.debug("Labels are parted at %r; choose another with separator.", mark)
-        return mark
 
 
 class _Repeated:
@@ -167,28 +174,30 @@ class _Repeated:
 class _Listed:
     """One column of label names; in the last one they may run on over further cells."""
 
-    def __init__(self, column: int, width: int, last: bool, separator: str, labels: list[str] | None):
-        self._column, self._width, self._last, self._separator = column, width, last, separator
+    def __init__(self, column: int, width: int, last: bool, parting: Parting, labels: list[str] | None):
+        self.column, self._width, self._last, self._parting = column, width, last, parting
         self._numbers = {name: i for i, name in enumerate(labels or ())}  # by the order in which they come
         self._counts, self._set = array("H"), array("I")
 
     def _of(self, text: str) -> list[int]:
-        parts = text.split(self._separator) if self._separator else [text]
+        if self._parting.lists:
+            return [self._numbers.setdefault(name, len(self._numbers)) for name in self._parting.labels(text)]
+        parts = text.split(self._parting.mark) if self._parting.mark else [text]
         try:
             return [self._numbers[name] for name in parts]  # nearly always: all seen before
         except KeyError:
-            stripped = [name for part in parts if (name := part.strip())]
-            return [self._numbers.setdefault(name, len(self._numbers)) for name in stripped]
+            return [self._numbers.setdefault(name, len(self._numbers)) for name in self._parting.labels(text)]
 
-    def add(self, rows: list[list[str]]) -> None:
-        column, width = self._column, self._width
-        for row in rows:
+    def add(self, rows: list[list[str]], lines: list[int]) -> None:
+        """Add the cells of rows. lines: on which they stand."""
+        column, width = self.column, self._width
+        for row, line in zip(rows, lines):
             found = self._of(row[column])
             if len(row) > width:
                 extra = [cell.strip() for cell in row[width:] if cell.strip()]
                 if extra and not self._last:
                     raise GroundtruthError(
-                        "lines have more cells than the header; only labels in the last column may run on (as MTG-Jamendo's do)."
+                        f"line {line} has more cells than the header; only labels in the last column may run on (as MTG-Jamendo's do)."
                     )
                 found += [self._numbers.setdefault(name, len(self._numbers)) for name in extra]
             self._counts.append(len(found))
@@ -196,7 +205,7 @@ class _Listed:
 
     def add_column(self, column: object) -> None:
         """Add the same of pyarrow's column."""
-        counts, texts, which = groundtruth_arrow.parted(column, self._separator)
+        counts, texts, which = groundtruth_arrow.parted(column, self._parting.mark)
         numbers = [self._numbers.setdefault(text, len(self._numbers)) for text in texts]
         self._counts.frombytes(counts.astype(np.uint16).tobytes())
         self._set.frombytes(np.array(numbers, dtype=np.uint32)[which].tobytes())
@@ -214,16 +223,77 @@ class _Listed:
         place = np.array([column[name] for name in seen], dtype=np.int64)
         counts = np.frombuffer(self._counts, dtype=np.uint16)
         numbers = np.frombuffer(self._set, dtype=np.uint32) if self._set else np.zeros(0, np.uint32)
+        check_size(len(counts), len(names))
         packed = np.zeros((len(counts), (len(names) + 7) // 8), dtype=np.uint8)
-        at = 0
-        for begin in range(0, len(counts), LINES):
-            part = counts[begin : begin + LINES].astype(np.int64)
+        at, step = 0, max(min(LINES, DENSE // max(len(names), 1)), 1)
+        for begin in range(0, len(counts), step):
+            part = counts[begin : begin + step].astype(np.int64)
             dense = np.zeros((len(part), len(names)), dtype=bool)
             end = at + int(part.sum())
             dense[np.repeat(np.arange(len(part)), part), place[numbers[at:end]]] = True
-            packed[begin : begin + LINES] = np.packbits(dense, axis=1)
+            packed[begin : begin + step] = np.packbits(dense, axis=1)
             at = end
         return names, packed
+
+
+@functools.lru_cache(1 << 16)
+def mark_of(cell: str) -> int:
+    """Return 1 or 0 for a cell that says so (1, 1.0, TRUE, yes and their opposites), -1 for any other."""
+    text = cell.strip().lower()
+    if text in ("true", "yes"):
+        return 1
+    if text in ("false", "no"):
+        return 0
+    try:
+        number = float(text)
+    except ValueError:
+        return -1
+    return int(number) if number in (0, 1) else -1
+
+
+class _Marks:
+    """The cells of one column, as marks."""
+
+    def __init__(self, column: int):
+        self.column = column
+        self.bits: list[np.ndarray] = []
+        self.counts = [0, 0]  # of zeros and ones
+        self.n_odd = 0
+        self.numbering = True  # whether all odd cells are whole numbers above 1
+        self.first_odd: tuple[int, str] | None = None
+
+    def add(self, rows: list[list[str]], lines: list[int]) -> None:
+        """Add the cells of rows."""
+        marks = np.fromiter((mark_of(row[self.column]) for row in rows), dtype=np.int8, count=len(rows))
+        for value in (0, 1):
+            self.counts[value] += int((marks == value).sum())
+        for i in np.flatnonzero(marks < 0).tolist():
+            cell = rows[i][self.column].strip()
+            self.n_odd += 1
+            self.numbering &= cell.isdigit()
+            self.first_odd = self.first_odd or (lines[i], cell)
+        self.bits.append(np.packbits(marks == 1))
+
+    @property
+    def given_up(self) -> bool:
+        """Whether so much of it is no mark that it need not be looked at further."""
+        return self.n_odd > 1000 and self.n_odd > sum(self.counts)
+
+    def are_marks(self, name: str) -> bool:
+        """Return whether the column is one of marks. Raises GroundtruthError for one with a damaged cell."""
+        if self.first_odd is None:
+            return True
+        n = sum(self.counts)
+        numbers = self.numbering and not self.counts[0]  # 1, 2, 3, ...
+        if not n or numbers or self.n_odd > max(1, ODD_SHARE * (n + self.n_odd)):
+            return False
+        line, cell = self.first_odd
+        more = f" (and {self.n_odd - 1} more of its cells)" if self.n_odd > 1 else ""
+        what = f"holds {cell!r}" if cell else "is empty"
+        raise GroundtruthError(
+            f"line {line}, column {name}: the cell {what}{more}, the others of the column 0 or 1 (FALSE or TRUE, no or yes). Mend it, or take the "
+            "column out if it is no label."
+        )
 
 
 class _Marked:
@@ -231,56 +301,31 @@ class _Marked:
 
     def __init__(self, columns: list[int], names: list[str]):
         self._names = names
-        self._columns = dict(zip(names, columns))
-        self._bits: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        self._columns = {name: _Marks(column) for name, column in zip(names, columns)}
         self._lengths: list[int] = []
 
-    def add(self, rows: list[list[str]]) -> None:
+    def add(self, rows: list[list[str]], lines: list[int]) -> None:
+        """Add the cells of rows. lines: on which they stand."""
         self._lengths.append(len(rows))
-        for name in list(self._bits):
-            place = self._columns[name]
-            cells = [row[place].strip() for row in rows]
-            if not set(cells) <= ONES | ZEROS:
-                del self._bits[name]
-                continue
-            self._bits[name].append(np.packbits(np.fromiter((cell in ONES for cell in cells), dtype=bool, count=len(cells))))
+        for name, marks in list(self._columns.items()):
+            marks.add(rows, lines)
+            if marks.given_up:
+                del self._columns[name]
 
     def finish(self, labels: list[str] | None) -> tuple[list[str], np.ndarray]:
         """Return names and the packed matrix [N, ceil(L / 8)]."""
-        usable = list(self._bits)
+        usable = [name for name, marks in self._columns.items() if marks.are_marks(name)]
         if labels is not None:
-            absent = [name for name in labels if name not in self._bits]
+            absent = [name for name in labels if name not in usable]
             if absent:
                 raise GroundtruthError(f"{len(absent)} of {len(labels)} labels are not columns of 0 and 1: {listed(absent)}.")
             usable = labels
         if not usable:
             raise LabelColumnError(
-                f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {', '.join(self._names)}."
+                f"no column is known to hold labels, and none holds 0 and 1 only; choose label_column from {some(self._names)}."
             )
         parts = []
         for i, n in enumerate(self._lengths):
-            dense = np.stack([np.unpackbits(self._bits[name][i], count=n) for name in usable], axis=1)
+            dense = np.stack([np.unpackbits(self._columns[name].bits[i], count=n) for name in usable], axis=1)
             parts.append(np.packbits(dense, axis=1))
         return usable, np.concatenate(parts) if parts else np.zeros((0, 1), np.uint8)
-
-
-def line_numbers(path: Path) -> list[int]:
-    """Return the line of a csv or tsv file, from 1, on which each track's row begins."""
-    table = Table(path)
-    numbers, before = [], 0
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter=table.delimiter)
-        for row in reader:
-            if row and (row[0] or any(cell.strip() for cell in row)):
-                numbers.append(before + 1)
-            before = reader.line_num
-    return numbers[1:]
-
-
-def part(texts: Sequence[str], separator: str | None) -> list[list[str]]:
-    """Return the labels of each cell; None: parted at the first of SEPARATORS that occurs in any."""
-    if separator is None:
-        separator = next((mark for mark in SEPARATORS if any(mark in text for text in texts)), "")
-        if separator:
-            log.debug("Labels are parted at %r; choose another with separator.", separator)
-    return [[part for part in (p.strip() for p in (text.split(separator) if separator else [text])) if part] for text in texts]

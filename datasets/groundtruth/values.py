@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 from models.errors import GroundtruthError, listed, nearest
 
 from .groundtruth import SPLITS
+from .lines import delimiter_of, records
 from .split_names import split_names
 
 log = logging.getLogger(__name__)
@@ -78,25 +78,25 @@ class Values:
         """
         path = Path(path)
         if not path.is_file():
-            raise GroundtruthError(f"There is no table of values at {path}.")
-        delimiter = "\t" if path.suffix == ".tsv" else ","
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            columns = list(reader.fieldnames or [])
-            place = next((name for name in PATHS if name in columns), None)
-            names = [name for name in columns if name != place and name not in OTHERS]
-            if place is None or not names:
-                raise GroundtruthError(
-                    f"{path} has the columns {listed(columns)}; wanted one of {', '.join(PATHS)}, and a column per value."
-                )
-            if column is not None and column not in names:
-                raise GroundtruthError(
-                    f"{path} has no column {column!r} of values; it has {listed(names)} (data.label_column=...).{nearest(column, names)}"
-                )
-            rows, lines = [], []
-            for row in reader:
-                rows.append(row)
-                lines.append(reader.line_num)
+            raise GroundtruthError(f"There is no table of values at {path} (or it is no regular file).")
+        found = records(path, delimiter_of(path))
+        columns = [cell.strip() for cell in next(found, (0, []))[1]]
+        place = next((name for name in PATHS if name in columns), None)
+        names = [name for name in columns if name != place and name not in OTHERS]
+        if place is None or not names:
+            raise GroundtruthError(
+                f"{path} has the columns {listed(columns)}; wanted one of {', '.join(PATHS)}, and a column per value."
+            )
+        if column is not None and column not in names:
+            raise GroundtruthError(
+                f"{path} has no column {column!r} of values; it has {listed(names)} (data.label_column=...).{nearest(column, names)}"
+            )
+        rows, lines = [], []
+        for line, cells in found:
+            if len(cells) < len(columns):
+                raise GroundtruthError(f"{path}, line {line} has {len(cells)} cells, the header has {len(columns)}.")
+            rows.append(dict(zip(columns, cells)))
+            lines.append(line)
         names = [column] if column is not None else _of_numbers(names, rows, path)
         numbers = np.empty((len(rows), len(names)))
         for i, row in enumerate(rows):
@@ -120,7 +120,8 @@ def _of_numbers(names: Sequence[str], rows: Sequence[dict[str, str]], path: Path
     found = [name for name in names if 2 * sum(_is_number(row[name]) for row in rows) > len(rows)]
     if rows and not found:
         raise GroundtruthError(f"{path} has no column of numbers: {listed(names)} hold none. Values are wanted, a column each.")
-    left = [name for name in names if name not in found] if found else []
+    taken = set(found)
+    left = [name for name in names if name not in taken] if found else []
     log.info("%s: values: %s%s.", path, listed(found or names), f"; not used: {listed(left)}" if left else "")
     return found or list(names)
 

@@ -19,10 +19,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from models.errors import DataSetError
 
@@ -33,6 +34,8 @@ _BLOCK = 1 << 20  # bytes read at once
 MAX_RATIO = (
     200  # a member that claims to grow by more, and beyond RATIO_FROM bytes, is taken for a bomb; audio grows by less than 2
 )
+MAX_HEADER = 1 << 20  # bytes of a long name, or of further headers, of a member of a tar
+_IN_MEMORY = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 RATIO_FROM = 64 << 20
 # of a name that is too long, of odd characters, or a file where another name needs a folder
 _NAME_ERRORS = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
@@ -198,7 +201,10 @@ def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
     files = written = total = read = 0
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    with tarfile.open(fileobj=file, mode="r|*") as archive, JobProgress(f"Unpacking {name}", size >> 20, "MB") as progress:
+    with (
+        tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as archive,
+        JobProgress(f"Unpacking {name}", size >> 20, "MB") as progress,
+    ):
         seen: set[str] = set()
         for member in archive:
             found = member.name.removeprefix("./")
@@ -217,6 +223,10 @@ def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
                 raise DataSetError(f"{name} holds {path!r} twice.")
             seen.add(path)
             files, total = files + 1, total + member.size
+            if total > RATIO_FROM and total > MAX_RATIO * size:
+                raise DataSetError(
+                    f"{name} grows more than {MAX_RATIO}-fold: {path!r} and what stands before it are {total / 1e9:.1f} GB."
+                )
             lacking = not _stands(out, path, member.size)
             _check_size(total, member.size if lacking else 0, max_bytes, out, name)
             if lacking:
@@ -227,6 +237,18 @@ def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
             progress.advance((file.tell() >> 20) - read, note=f"{files} files")
             read = file.tell() >> 20
     return Unpacked(files, written, total)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose long names and further headers, which tarfile reads into memory whole, are bounded."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: str) -> _Member:
+        """Return the member that a header describes. Raises tarfile.ReadError for a header that would fill the memory."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _IN_MEMORY and found.size > MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {found.size / 1e6:.0f} MB")
+        return found
 
 
 def check_name(path: str, archive: str) -> None:
@@ -245,7 +267,7 @@ def _check_tree(names: Sequence[str], archive: str) -> None:
     """No name twice, and no file where another name needs a folder."""
     unique = set(names)
     if len(unique) != len(names):
-        twice = next(name for name in unique if names.count(name) > 1)
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         raise DataSetError(f"{archive} holds {twice!r} twice; nothing of it was unpacked.")
     folders = {parent.as_posix() for name in unique for parent in Path(name).parents}
     if both := sorted(unique & folders):

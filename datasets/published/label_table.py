@@ -3,7 +3,7 @@
 Conventions: keys are paths of the audio files relative to the audio folder; splits are train, validation and test; a group is what must not stand
 in two splits (artist, singer, instrument), several names parted by '|'. On disk a table is a folder of
 
-* groundtruth-all.csv: path, split, group, and `labels` (parted by '|') or a column per value (regression),
+* groundtruth-all.csv: path, split, group, and `labels` (parted by '|', JSON lists where names hold marks) or a column per value (regression),
 * groundtruth-train.csv, -val.csv, -test.csv: the same rows by split (what ex_tl.py reads as data.metadata_dir),
 * labels.txt: the labels in the data set's order, which is the order of a network's outputs.
 """
@@ -24,6 +24,7 @@ import numpy as np
 from models.errors import DataSetError, listed
 
 from ..groundtruth.groundtruth import Groundtruth
+from ..groundtruth.label_cells import joined
 from ..utils.files import write_whole
 
 SPLITS = ("train", "validation", "test")
@@ -161,9 +162,10 @@ class LabelTable:
         return text.getvalue() if rows else None
 
     def _cells(self, rows: Sequence[int]) -> Iterator[list[str]]:
+        cells = None if self.labels is None else joined(self.labels)
         for i in rows:
             group = [] if self.group is None else [self.group[i]]
-            what = ["|".join(self.labels[i])] if self.labels is not None else [repr(x) for x in (self.values or [])[i]]
+            what = [cells[i]] if cells is not None else [repr(x) for x in (self.values or [])[i]]
             yield [self.keys[i], self.split[i], *group, *what]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from models.errors import StoreError, listed
 
 from ..groundtruth.groundtruth import without_suffix
+from ..utils.arrays import load_array
 from ..utils.files import atomic
 from ..utils.names import repeats
 from .track_store import TrackStore
@@ -145,10 +146,7 @@ def import_files(
 
 
 def _load(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise StoreError(f"{path} cannot be read as an array: {error}.") from None
+    array = load_array(path)
     if array.ndim < 1:
         raise StoreError(f"{path} holds a single number; an array is wanted.")
     return array

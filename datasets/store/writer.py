@@ -50,6 +50,7 @@ class StoreWriter:
         self.header = header
         self._names: dict[str, None] = {}
         self._part = self._journal = -1
+        self._under_way: tuple[str, int, int] | None = None  # a track of which parts are written: name, bytes, CRC so far
         if path.exists():
             remove_leftovers(path)
             raise StoreError(
@@ -156,12 +157,26 @@ class StoreWriter:
         Raises StoreError, and leaves the store as it was, for a name that is there already, an array that does not fit, and a
         full disk.
         """
+        self.extend(name, array, last=True)
+
+    def extend(self, name: str, array: np.ndarray, last: bool) -> None:
+        """Add the next items [n, *item_shape] of one track, for tracks that are too long to be held; the track is there once its `last` are.
+
+        Raises StoreError as `append` does, and for another track before the last part of one: what is there of a track is then taken back.
+        """
         if self._part < 0:
             raise StoreError(f"The writer of {self.path} is closed.")
-        data = self._checked(name, array)
-        raw = data.reshape(-1).view(np.uint8).data
-        crc = zlib.crc32(raw, files.track_crc(name))
-        line = files.journal_line(name, self._end, len(raw), crc)
+        began, size, crc = self._under_way or (name, 0, files.track_crc(name) if isinstance(name, str) else 0)
+        try:
+            if began != name:
+                raise StoreError(f"{self.path}: {name!r} came before the last part of {began!r}.")
+            raw = self._checked(name, array).reshape(-1).view(np.uint8).data
+        except StoreError:
+            if self._under_way:
+                self._take_back()
+            raise
+        size, crc = size + len(raw), zlib.crc32(raw, crc)
+        line = files.journal_line(name, self._end, size, crc) if last else b""
         try:
             _write_all(self._part, raw)
             _write_all(self._journal, line)
@@ -174,10 +189,12 @@ class StoreWriter:
         except BaseException:  # an interrupt between the two writes
             self._take_back()
             raise
-        self._names[name] = None
-        self._end += len(raw)
-        self._journal_end += len(line)
         self._unsynced += len(raw)
+        self._under_way = None if last else (name, size, crc)
+        if last:
+            self._names[name] = None
+            self._end += size
+            self._journal_end += len(line)
         if self._unsynced >= SYNC_BYTES:
             self._sync()
 
@@ -202,6 +219,7 @@ class StoreWriter:
 
     def _take_back(self) -> None:
         """Cut a half-written track off. Where even that fails, the next resume does it."""
+        self._under_way = None
         try:
             for handle, end in ((self._journal, self._journal_end), (self._part, self._end)):
                 os.ftruncate(handle, end)
@@ -223,6 +241,8 @@ class StoreWriter:
         """
         if self._part < 0:
             raise StoreError(f"The writer of {self.path} is closed.")
+        if self._under_way:
+            raise StoreError(f"{self.path} cannot be sealed: the last part of {self._under_way[0]!r} is lacking.")
         if not self._names:
             raise StoreError(f"{self.path} holds no track: there is nothing to seal.")
         target = self.path.with_name(self.path.name + ".sealing")

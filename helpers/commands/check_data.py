@@ -24,7 +24,7 @@ def check_data(context: Context) -> dict[str, int]:
         is_store=c.audio_dir is None and c.base_dir is not None,
         jobs=check.jobs,
         new_split=check.new_split,
-        columns=TableColumns(c.label_column, c.group_column),
+        columns=TableColumns(c.label_column, c.group_column, c.label_separator),
         split_seed=c.split_seed,
     )
     print_findings(found)

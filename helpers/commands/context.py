@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..data.find import Tracks, find_tracks
 from ..experiments.experiment import Experiment, Run
-from ..experiments.job import enter_job, run_folder, work_begins
+from ..experiments.job import run_folder, work_begins
+from ..experiments.joining import enter_job
 from ..families.base import Config, Family, Purpose
-from ..runtime.processes import is_first_process
+from ..runtime.place import is_first_process
 from ..training.same_training import ResumeRules
 from .continuing import starting_point
 

@@ -11,15 +11,14 @@ from typing import Any
 from models.errors import ConfigError
 
 from ..experiments.earlier_runs import run_of, run_to_continue, seed_of
-from ..runtime.devices import count_processes
-from ..runtime.processes import is_first_process
+from ..runtime.place import is_first_process
 from ..training.resume import CHECKPOINTS, Saved, newest, read_saved
 from ..training.same_training import BATCH, ResumeRules
 
 log = logging.getLogger(__name__)
 LAST = "last"  # of ckpt_path: the newest checkpoint of this config's newest run
 DATA_KEYS = ("audio_dir", "base_dir", "groundtruth", "groundtruth_train", "groundtruth_predict")
-TRAINS = ("main", "report", "test")  # commands that are about a config's training, which the weight file only begins
+TRAINS = ("main", "report")  # commands that are about a config's training, which the weight file only begins
 Raw = Mapping[str, Any]  # a config as Sacred hands it to its hooks
 Continues = Callable[[str, Raw, Sequence[str]], tuple[Path | None, int | None]]
 
@@ -27,7 +26,8 @@ Continues = Callable[[str, Raw, Sequence[str]], tuple[Path | None, int | None]]
 def demo_without_data(script: str, demo: str, families: Sequence[str]) -> Callable[[str, Raw, Sequence[str]], Sequence[str]]:
     """Return the rule by which a command of `script` without a named config and without data is the config `demo`'s.
 
-    A command that uses a network as its weight file says, named in the section of one of `families`, is the recipe's: the demo has sizes of its own.
+    A command that uses a network as its weight file says, named in the section of one of `families`, is the recipe's, and so is predict with audio:
+    the demo has sizes of its own.
     """
 
     def implied(command: str, updates: Raw, named: Sequence[str]) -> Sequence[str]:
@@ -37,7 +37,8 @@ def demo_without_data(script: str, demo: str, families: Sequence[str]) -> Callab
                 "`python %s` alone runs `with %s`; these are the recipe's values, on which all named configs build.", script, demo
             )
         own = command not in TRAINS and any(updates.get(family, {}).get("checkpoint") for family in families)
-        if named or own or command == "print_config" or any(key in chosen for key in DATA_KEYS):
+        heard = command == "predict" and "audio" in updates.get("predict", {})
+        if named or own or heard or command == "print_config" or any(key in chosen for key in DATA_KEYS):
             return named
         return (demo,)
 
@@ -88,6 +89,8 @@ def starting_point(config: Raw, continued: Path | None, rules: ResumeRules, warn
         where = config["trainer"]["default_root_dir"] if continued is None else continued
         log.info("There is no checkpoint of this config in %s yet: training begins.", where)
         return None
+    from ..runtime.devices import count_processes  # late: it needs torch, and only a training that goes on counts them
+
     items = config["datamodule"]["batch_size_train"] * count_processes(SimpleNamespace(**config["trainer"]))
     rules.identity(config, {BATCH: items}).check(saved, config["trainer"]["max_epochs"], warn=False)
     return saved.path

@@ -21,7 +21,7 @@ def export(context: Context) -> str:
         )
     if section.format != "onnx" and section.blocks is not None:
         raise ConfigError(f"export.blocks is for export.format=onnx; {section.format} holds the whole network.")
-    loaded = load_network(context, as_trained(context), classes=section.format == "onnx")
+    loaded = load_network(context, as_trained(context), classes=section.format == "onnx", use="be exported")
     random = loaded.weights == RANDOM
     path = export_model(loaded.network, section.out, section.format, section.blocks, untrained=random)
     context.print(*_sizes(path, section.format), *([RANDOM_WEIGHTS] if random else []))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from datasets.groundtruth.groundtruth import match
@@ -28,7 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def extract_embeddings(context: Context) -> dict[str, str]:
-    """Vectors of predict.transformer_block for every window of every track, a store per block below predict.out_dir. Resumes."""
+    """Vectors of predict.transformer_block for every window of every track, a store per block below predict.out_dir. Resumes.
+
+    With predict.frames every vector in time, into the folder frames below it.
+    """
     config = as_trained(context)
     return _listed(context, extract(context, config, asked_layers(context, config)))
 
@@ -59,11 +63,15 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     """
     p, family = config.predict, context.family
     check_place(p.scheduler, p.workers, p.jobs)
-    loaded = loaded or load_network(context, config, classes=blocks is None)  # before hours of preparation
+    loaded = loaded or load_network(
+        context, config, classes=blocks is None, use="give logits" if blocks is None else None
+    )  # before hours of preparation
     settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
+    settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
     found = context.find_tracks(("predict",), config=config)
     source, names = _tracks_to_extract(found)
-    out = family.output_folder(config) if blocks is not None else family.output_folder(config) / "logits"
+    below = "logits" if blocks is None else "frames" if settings.frames else ""
+    out = family.output_folder(config) / below
     with _drawn_anew(loaded):
         return _extract(context, config, loaded, source, names, out, blocks, settings)
 
@@ -107,6 +115,7 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
         dtype=p.dtype,
         format=p.format,
         pool=pool,
+        frames=p.frames,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
+from models.untrained import check_trained
 
 from ..families.base import Config, Family
 from ..reports.wording import RANDOM
@@ -31,19 +32,45 @@ def as_trained(context: Context) -> Config:
     return context.family.like_checkpoint(context.config, context.family.section(context.config).checkpoint)
 
 
-def load_network(context: Context, config: Config, classes: bool = False) -> Loaded:
+def load_network(context: Context, config: Config, classes: bool = False, use: str | None = None) -> Loaded:
     """Return the config's network on its device, in eval mode. Random weights are said.
 
-    classes: the command names classes. Raises ConfigError for a network that has none then, naming the key that gives it some.
+    Args:
+        context: of the command.
+        config: names the network.
+        classes: the command names classes.
+        use: what the command does with the network's head; None: nothing.
+
+    Raises ConfigError for a network without the classes that are named, naming the key that gives it some, and for random weights that nobody
+    asked for where the head is used; WeightsError for a head that its file did not fill.
     """
     net = context.family.network(config, None, context.seed)
     weights = context.family.weights_name(config)
     if classes:
         check_classes(context, config, net)
+    if use is not None:
+        check_head(context, net, weights, use)
     device = resolve_accelerator(config.trainer.accelerator)
     warn_of_random(weights)
     precision = "32" if config.trainer.precision == "auto" and device == "cpu" else str(config.trainer.precision)
     return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or RANDOM, precision)
+
+
+def check_head(context: Context, net: AudioEncoder, weights: str | None, use: str) -> None:
+    """Raise WeightsError for a head that its file did not fill, and ConfigError as `check_named`."""
+    check_named(context, weights, use)
+    check_trained(net, use)
+
+
+def check_named(context: Context, weights: str | None, use: str) -> None:
+    """Raise ConfigError for random weights that were not asked for: by <family>.pretrained=False on the command line or in a named config."""
+    family = context.family.name
+    if weights is None and not context.experiment.is_set(f"{family}.pretrained"):
+        raise ConfigError(
+            f"No weights are named, so this network cannot {use}: its answers would be random. Name trained ones by {family}.checkpoint=PATH, or a "
+            f"published network ({family}.arch=NAME {family}.pretrained=True, or a named config of such). {family}.pretrained=False says that random "
+            "ones are meant."
+        )
 
 
 def warn_of_random(weights: str | None) -> None:

@@ -18,7 +18,7 @@ def predict(context: Context) -> list[str]:
     config = as_trained(context)
     audio = asked_audio(config)
     check_audio(audio)
-    loaded = load_network(context, config, classes=True)
+    loaded = load_network(context, config, classes=True, use="predict")
     settings = settings_of(config, loaded.weights, loaded.precision)
     found = tag_audio(loaded.network, audio, Path(config.predict.out_dir) / "predictions", settings)
     print_prediction(found)

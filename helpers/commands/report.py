@@ -21,7 +21,7 @@ from ..probe.protocol import Protocol
 from ..probe.sections import probe_settings
 from ..reports.report import Example, write_report
 from ..reports.tables import print_scores
-from ..runtime.processes import is_first_process
+from ..runtime.place import is_first_process
 from .context import Context
 from .train import train
 

@@ -12,7 +12,7 @@ from ..training.fit import evaluate
 from .context import Context
 from .continuing import tested_checkpoint
 from .loading import make_data_module
-from .networks import warn_of_random
+from .networks import check_head, check_named, warn_of_random
 
 
 def test(context: Context) -> dict[str, float]:
@@ -21,12 +21,16 @@ def test(context: Context) -> dict[str, float]:
     checkpoint = tested_checkpoint({**asdict(context.config), "seed": context.seed}, context.rules)
     weights = checkpoint or family.section(context.config).checkpoint
     config = family.like_checkpoint(context.config, weights)
+    weights_name = family.weights_name(config)
+    if checkpoint is None and family.labelled(config):
+        check_named(context, weights_name, "be tested")
     job = context.enter(("test",), Purpose.TEST, config)
     truth = family.match_classes(config, checkpoint, job.tracks.truths["test"])
     found = replace(job.tracks, truths={**job.tracks.truths, "test": truth})
     net = family.network(config, truth.labels, job.seed)
     if checkpoint is None:
-        warn_of_random(family.weights_name(config))
+        check_head(context, net, weights_name, "be tested")
+        warn_of_random(weights_name)
     result = evaluate(
         family.objective(config, net),
         make_data_module(family, config, net, found, job.seed),

@@ -12,7 +12,7 @@ from ..data.silence import warn_of_silence
 from ..experiments.job import metric_logger, work_begins
 from ..families.base import Purpose
 from ..runtime.devices import count_processes
-from ..runtime.processes import is_first_process
+from ..runtime.place import is_first_process
 from ..training.fit import FitResult, fit
 from ..training.same_training import BATCH, DATA, TrainingIdentity
 from ..training.settings import TrainingSettings

@@ -14,9 +14,9 @@ import numpy as np
 from datasets.collection.audio_scan import ScanResult, Sound, scan_files, scan_store
 from datasets.collection.findings import Findings, examine, torn_groups, write_table
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.lines import line_numbers
 from datasets.groundtruth.read import TABLES
 from datasets.groundtruth.splits import stratified_split
-from datasets.groundtruth.tables import line_numbers
 from datasets.prepare.failures import failed_before
 from datasets.store.track_store import TrackStore
 from datasets.utils.files import atomic
@@ -71,10 +71,11 @@ class Checked:
 
 @dataclass(frozen=True)
 class TableColumns:
-    """Columns of a table by name; None: found by their usual ones."""
+    """Columns of a table by name, None: found by their usual ones; and what parts labels in a cell."""
 
     label: str | None = None
     group: str | None = None
+    separator: str | None = None
 
 
 def check_collection(
@@ -102,7 +103,7 @@ def check_collection(
     columns = columns or TableColumns()
     _refuse_to_overwrite(out, table)
     truth = Groundtruth.read(
-        table, label_column=columns.label, group_column=columns.group, faulty=True
+        table, label_column=columns.label, group_column=columns.group, separator=columns.separator, faulty=True
     )  # before hours of listening
     if is_store:
         store = TrackStore.open(source)

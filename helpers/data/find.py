@@ -46,6 +46,7 @@ class DataSection(Protocol):
     groundtruth_test: str | None
     groundtruth_predict: str | None
     label_column: str | None
+    label_separator: str | None
     group_column: str | None
     demo_tracks: int | None
     split_seed: int
@@ -84,7 +85,9 @@ def find_tracks(
             f"datamodule.base_dir is {data.base_dir}, and there is nothing: prepare audio into it (python -m datasets.prepare AUDIO {data.base_dir})."
         )
     bare = unlabelled is not None and data.groundtruth is None and not any(labels.values())
-    files = LabelFiles(data.groundtruth, labels, data.label_column, data.group_column, data.split_seed)
+    files = LabelFiles(
+        data.groundtruth, labels, data.label_column, data.group_column, data.split_seed, separator=data.label_separator
+    )
     truths = read_truths(files, () if bare else splits, out_dir)  # before hours of preparation
     store = prepared(data.audio_dir, data.base_dir, waveform) if data.audio_dir is not None else Path(str(data.base_dir))
     if bare:
@@ -110,6 +113,7 @@ class LabelFiles:
         by_split: split ("predict" too) -> its own file.
         label_column, group_column: of the tables; None: found by their names.
         split_seed: of a split that the one file does not give.
+        separator: what parts labels in a cell; None: as Groundtruth.read finds.
         label_names: a file of the labels in their order, a line each, for a file per split; None: those of the training file, sorted.
     """
 
@@ -119,6 +123,7 @@ class LabelFiles:
     group_column: str | None = None
     split_seed: int = 0
     label_names: Path | None = None
+    separator: str | None = None
 
 
 def read_truths(files: LabelFiles, splits: Sequence[str], out_dir: Path | None = None) -> dict[str, Groundtruth]:
@@ -137,13 +142,15 @@ def read_truths(files: LabelFiles, splits: Sequence[str], out_dir: Path | None =
     elif wanted:
         truths = _of_several_files(files, wanted)
     if "predict" in splits and files.by_split.get("predict"):
-        truths["predict"] = Groundtruth.read(str(files.by_split["predict"]), label_column=files.label_column)
+        truths["predict"] = Groundtruth.read(
+            str(files.by_split["predict"]), label_column=files.label_column, separator=files.separator
+        )
     return truths
 
 
 def _of_one_file(files: LabelFiles, wanted: Sequence[str], out_dir: Path | None) -> dict[str, Groundtruth]:
     path = str(files.groundtruth)
-    whole = Groundtruth.read(path, label_column=files.label_column, group_column=files.group_column)
+    whole = _read(files, path)
     if list(wanted) == ["all"]:
         return {"all": whole}
     if not wanted:
@@ -156,6 +163,12 @@ def _of_one_file(files: LabelFiles, wanted: Sequence[str], out_dir: Path | None)
     return {one: found[one] for one in wanted}
 
 
+def _read(files: LabelFiles, path: str, names: Sequence[str] | Path | None = None) -> Groundtruth:
+    return Groundtruth.read(
+        path, label_column=files.label_column, group_column=files.group_column, labels=names, separator=files.separator
+    )
+
+
 def _of_several_files(files: LabelFiles, wanted: Sequence[str]) -> dict[str, Groundtruth]:
     truths: dict[str, Groundtruth] = {}
     names: Sequence[str] | Path | None = files.label_names
@@ -165,7 +178,7 @@ def _of_several_files(files: LabelFiles, wanted: Sequence[str]) -> dict[str, Gro
             raise GroundtruthError(
                 f"There are no labels for {split}: give datamodule.groundtruth_{split}, or one datamodule.groundtruth for all."
             )
-        truth = Groundtruth.read(path, label_column=files.label_column, group_column=files.group_column, labels=names)
+        truth = _read(files, path, names)
         names = names or truth.labels
         truths[split] = truth
     warn_of_torn_groups(_joined(truths), str(files.by_split.get("train") or path))

@@ -52,6 +52,28 @@ def mel_statistics(
     return out
 
 
+def mel_frames(source: str | Path | TrackStore, keys: Sequence[str], times: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Mean and sd of every band over the mel frames that each vector in time stands for, float32 [R, 2 * bands].
+
+    times: [R, 2] in seconds, of the tracks' vectors one track after the other; lengths: how many each has. Raises as `mel_statistics`.
+    """
+    store = source if isinstance(source, TrackStore) else TrackStore.open(source)
+    store.require(kind="mel")
+    rate = store.attrs["sample_rate"] / store.attrs["hop"]
+    names = find_names(keys, store.names, str(store.paths[0]), "mel spectrogram")
+    out = np.empty((len(times), 2 * store.item_shape[0]), dtype=np.float32)
+    for name, first, n in zip(names, np.cumsum(lengths) - lengths, lengths):
+        mel = store.read(name).astype(np.float64)
+        starts = np.clip(np.round(times[first : first + n, 0] * rate).astype(int), 0, len(mel) - 1)
+        stops = np.clip(np.round(times[first : first + n, 1] * rate).astype(int), starts + 1, len(mel))
+        sums, squares = (np.concatenate([np.zeros((1, mel.shape[1])), np.cumsum(part, axis=0)]) for part in (mel, mel**2))
+        share = (stops - starts)[:, None]
+        mean = (sums[stops] - sums[starts]) / share
+        spread = np.sqrt(np.maximum((squares[stops] - squares[starts]) / share - mean**2, 0.0))
+        out[first : first + n] = np.concatenate([mean, spread], axis=1)
+    return out
+
+
 def run_linear_model(
     name: str,
     splits: Splits,

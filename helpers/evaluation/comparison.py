@@ -5,39 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import Groundtruth
-from datasets.groundtruth.values import Values
+from datasets.groundtruth.annotations import Truth
 from datasets.utils.progress import JobProgress
 from models.errors import ConfigError, GroundtruthError
 
 from ..extraction.embeddings import has_tokens
 from ..extraction.origin import origin_of
 from ..metrics.scores import SystemScores
-from ..metrics.tasks import get_task
 from ..probe.inputs import Inputs, check_tracks, read_split
 from ..probe.protocol import Protocol
 from ..probe.run import LogCurve, ProbeResult, ProbeSettings, Split, run_probe
-from .baselines import mel_statistics, run_linear_model
+from .baselines import mel_frames, mel_statistics, run_linear_model
 from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
+from .frame_guesses import guesses
+from .system_names import mel_name
 
 log = logging.getLogger(__name__)
-MEL_STATISTICS = "mel statistics + logistic regression"
-
-
-def mel_name(task: str) -> str:
-    """What mel statistics under the linear model of a task are called."""
-    return MEL_STATISTICS if not get_task(task).numeric else "mel statistics + ridge regression"
 
 
 def compare_systems(
     embeddings: Mapping[str, str | Path],
-    truths: Mapping[str, Groundtruth | Values],
+    truths: Mapping[str, Truth],
     protocol: Protocol | None = None,
     *,
     mels: str | Path | None = None,
@@ -73,9 +67,7 @@ def compare_systems(
         }
     if mels is not None:
         like = next(iter(loaded.values()))
-        loaded[mel_name(settings.task)] = {
-            part: Split(s.name, s.keys, mel_statistics(mels, s.keys), s.y) for part, s in like.items()
-        }
+        loaded[mel_name(settings.task)] = {part: mel_split(mels, split) for part, split in like.items()}
     _same_tracks(loaded)
     labels = next(iter(truths.values())).labels
     about = {name: {**_facts(source, inputs), "embeddings": str(source)} for name, source in embeddings.items()}
@@ -122,7 +114,7 @@ def _by_splits(
         for name, parts in loaded.items():
             splits = (parts["train"], parts["val"], parts["test"])
             if name not in about:
-                scores.append(run_linear_model(name, splits, labels, settings.task))
+                scores.append(_linear(name, splits, labels, protocol))
                 continue
             facts = {**about[name], "train_tracks": len(parts["train"].keys)}
             facts |= origin_of(str(about[name]["embeddings"]), protocol.inputs.layers)
@@ -131,7 +123,23 @@ def _by_splits(
             scores.append(results[name].scores)
             log_unfinished(scores[-1], settings)
             log_edge(scores[-1], settings)
-    return scores, results
+    first = next(iter(loaded.values()))
+    return [*scores, *guesses(first["train"], first["test"], labels, settings.task)], results
+
+
+def mel_split(mels: str | Path, like: Split) -> Split:
+    """The tracks of a split with statistics of their mels: of the whole track, or of what each vector in time stands for."""
+    if like.frames is None:
+        return Split(like.name, like.keys, mel_statistics(mels, like.keys), like.y)
+    return replace(like, x=mel_frames(mels, like.keys, like.frames.times, like.frames.lengths))
+
+
+def _linear(name: str, splits: tuple[Split, Split, Split], labels: Sequence[str], protocol: Protocol) -> SystemScores:
+    """A linear model on mel statistics; of frames a head without a hidden layer, which learns as the probe does."""
+    if splits[0].frames is None:
+        return run_linear_model(name, splits, labels, protocol.settings.task)
+    settings = replace(protocol.settings, num_layers=1, standardise=True, dropout=0.0, input_dropout=0.0)
+    return run_probe(name, splits, labels, protocol.seeds, settings, {"system": "linear head"}).scores
 
 
 @contextmanager

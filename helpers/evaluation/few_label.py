@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import Groundtruth
-from datasets.groundtruth.values import Values
+from datasets.groundtruth.annotations import Truth
 from models.errors import ConfigError, GroundtruthError
 
 from ..metrics.scores import SystemScores
@@ -45,7 +44,7 @@ def drawn(n: int, share: float, draw: int) -> np.ndarray:
 
 def run_few_label(
     source: str | Path,
-    truths: Mapping[str, Groundtruth | Values],
+    truths: Mapping[str, Truth],
     protocol: Protocol | None = None,
     *,
     shares: Sequence[float] = (0.01, 0.1, 1.0),
@@ -108,7 +107,8 @@ def subset(split: Split, tracks: np.ndarray) -> Split:
     new = np.full(len(split.keys), -1)
     new[tracks] = np.arange(len(tracks))
     rows = np.flatnonzero(new[split.track] >= 0)
-    return Split(split.name, keys, split.x[rows], split.y[tracks], new[split.track[rows]])
+    frames = None if split.frames is None else split.frames.tracks(tracks)
+    return Split(split.name, keys, split.x[rows], split.y[tracks], new[split.track[rows]], frames)
 
 
 def save_points(points: Sequence[Point], folder: Path) -> None:

@@ -23,9 +23,10 @@ from ..probe.protocol import Protocol
 from ..probe.run import ProbeResult, Split, Splits, run_probe
 from ..reports.report import Report
 from .baselines import mel_statistics
-from .comparison import compare_systems, mel_name
+from .comparison import compare_systems
 from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
 from .own_test import ITSELF, can_be_tested, own_scores, tagger_predictions
+from .system_names import mel_name
 
 log = logging.getLogger(__name__)
 TRAINED, UNTRAINED = "pre-trained", "untrained"

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import Groundtruth
-from datasets.groundtruth.values import Values
+from datasets.groundtruth.annotations import Truth
 from datasets.store.track_store import TrackStore
 from datasets.utils.files import atomic
+from datasets.utils.ragged import Ragged
 from models.errors import ConfigError
 
 from ..extraction.embeddings import has_tokens
@@ -60,7 +60,7 @@ class Cell:
 
 def run_sweep(
     source: str | Path,
-    truths: Mapping[str, Groundtruth | Values],
+    truths: Mapping[str, Truth],
     protocol: Protocol | None = None,
     *,
     layers: Sequence[int] | None = None,
@@ -145,7 +145,7 @@ def _probe(
 
 def _key(
     folder: Path,
-    truths: Mapping[str, Groundtruth | Values],
+    truths: Mapping[str, Truth],
     protocol: Protocol,
 ) -> str:
     """A name made of everything that decides a block's numbers: embeddings, labels, settings, code."""
@@ -156,7 +156,8 @@ def _key(
         digest.update(json.dumps(TrackStore.open(folder).attrs, sort_keys=True).encode())
     for part, truth in truths.items():
         digest.update("\n".join([part, *truth.keys, *truth.labels]).encode())
-        digest.update(np.ascontiguousarray(truth.matrix()).tobytes())
+        matrix = truth.matrix()
+        digest.update(matrix.tobytes() if isinstance(matrix, Ragged) else np.ascontiguousarray(matrix).tobytes())
     about = {
         "settings": asdict(protocol.settings), "inputs": {**asdict(protocol.inputs), "types": "", "memory": 0}, "seeds": list(protocol.seeds),
         "skip": protocol.skip_missing,

@@ -63,7 +63,7 @@ def docs_of(schema: type, prefix: str = "") -> dict[str, str]:
     return out
 
 
-def config_of_file(path: str, aliases: Aliases) -> DocumentedConfig:
+def config_of_file(path: str, aliases: Aliases) -> dict[str, Any]:
     """Return the config of a .json or .yaml file, such as an earlier run's config.json, with earlier spellings of keys replaced by ours.
 
     Raises ConfigError for a file of another kind, or that is no config.
@@ -77,7 +77,7 @@ def config_of_file(path: str, aliases: Aliases) -> DocumentedConfig:
         raise ConfigError(f"{path} is no config: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"{path} is no config: wanted are keys and their values, got {type(values).__name__}.")
-    return DocumentedConfig(translated(nested(values), aliases), f"The file {path}.")
+    return translated(nested(values), aliases)
 
 
 def nested(updates: Mapping[str, Any]) -> dict[str, Any]:

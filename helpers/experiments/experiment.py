@@ -30,9 +30,9 @@ from models.errors import ConfigError, JobError
 
 from ..runtime.interrupts import Interrupted, answered_by, end_at_once
 from ..runtime.logs import root_logger
-from ..runtime.processes import is_first_process, on_failure
+from ..runtime.place import is_first_process, on_failure
 from ..utils.spellings import Aliases, translated
-from ..utils.typed_config import check
+from ..utils.typed_config import check, flat
 from .command_line import check_slips, spellings, without_options
 from .config_source import DocumentedConfig, config_of_file, docs_of, nested
 from .job import FOLDER_VARIABLE, SEED_VARIABLE, START_VARIABLE, note_folder, record_failures, record_for_the_first
@@ -109,6 +109,8 @@ class Experiment(sacred.Experiment):
         self.schema, self.root, self.aliases, self.implied, self.continues = schema, root, dict(aliases or {}), implied, continues
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()
+        self._set: set[str] = set()
+        self._named_values = {name: one.values for name, one in named.items()}
         self.defaults = asdict(schema())
         self.logger: Any = root_logger()
         self.captured_out_filter: Any = apply_backspaces_and_linefeeds
@@ -148,8 +150,13 @@ class Experiment(sacred.Experiment):
         if name in self.named_configs or not Path(name).is_file():
             return name
         alias = f"file {name}".replace(".", "_")  # Sacred takes a dot for an ingredient's
-        self.named_configs[alias] = config_of_file(name, self.aliases)
+        self._named_values[alias] = config_of_file(name, self.aliases)
+        self.named_configs[alias] = DocumentedConfig(self._named_values[alias], f"The file {name}.")
         return alias
+
+    def is_set(self, key: str) -> bool:
+        """Return whether the present command's words, or its named configs, set a dotted key: whether its value is more than a default."""
+        return key in self._set
 
     def _root_of(self, config: Mapping[str, Any]) -> str:
         for part in self.root.split("."):
@@ -186,6 +193,7 @@ class Experiment(sacred.Experiment):
         except ConfigError as error:
             raise CommandError(str(error)) from error
         self._named, self.continued = named, None
+        self._set = {*flat(updates), *(key for name in named for key in flat(self._named_values.get(name, {})))}
         if not is_first_process():
             kwargs["options"] = {**kwargs.get("options", {}), "--unobserved": True}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -52,6 +53,7 @@ def packages(folder: Path) -> list[str]:
     return [f"{name}=={version}" for name in sorted(names, key=str.lower) if (version := _version(name))]
 
 
+@functools.cache  # reading a package's description takes milliseconds, and a process keeps the packages that it began with
 def _version(name: str) -> str | None:
     """Return the installed version without its local part ("+cpu" says where a wheel came from, and torch's own says it again)."""
     try:

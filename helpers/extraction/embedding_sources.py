@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.store.track_store import TrackStore
+from datasets.utils.arrays import load_array
 from models.errors import ConfigError, StoreError
 
 from .tokens import PUBLISHED_SIZE, Choice
@@ -112,9 +113,9 @@ class EmbeddingFiles:
             return self._arrays[i]
         path, size = self.folder / f"{self.names[i]}{NPY_SUFFIX}", self.size
         try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise StoreError(f"{path} cannot be read as an array: {error}. Extract it again.") from error
+            array = load_array(path)
+        except StoreError as error:
+            raise StoreError(f"{error} Extract it again.") from error
         if not np.isfinite(array).all():
             raise StoreError(f"{path} holds NaN or infinite values. Extract it again.")
         kind = _tokens(array.shape, size)

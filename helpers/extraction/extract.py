@@ -13,7 +13,9 @@ from pathlib import Path
 
 from datasets.store.track_store import TrackStore
 from models.encoder import AudioEncoder
+from models.untrained import check_trained
 
+from .frames import FrameJob
 from .job import Extraction, Job
 from .outputs import Output
 from .settings import ExtractionSettings
@@ -36,7 +38,8 @@ def extract_embeddings(
     Of a MAEST that is CLS, DIST and mean token, of others the mean over time. Writes for each block the store `<out>/<block>/embeddings.h5`,
     [windows, 3, C] per track (an undistilled MAEST: [windows, 2, C]; its block -1, the features after the final norm, and other families:
     [windows, C]) and beside it `<out>/<block>/windows/windows.h5`, [windows, 2]: start and stop frame of each window.
-    With format "npy": `<out>/<block>/<name>.embeddings.npy`.
+    With format "npy": `<out>/<block>/<name>.embeddings.npy`. With settings.frames every vector in time, [T, C] per track, and beside it
+    `<out>/<block>/times/times.h5`, [T, 2] (frames.py).
 
     Args:
         network: on the device that shall compute.
@@ -51,6 +54,9 @@ def extract_embeddings(
     or format does not have. Run again, it goes on where it was stopped, and does nothing when all is there.
     """
     chosen = list(dict.fromkeys(int(block) for block in blocks))
+    if settings is not None and settings.frames:
+        frames = FrameJob(network, source, settings, names, shard, chosen)
+        return frames.run(lambda stack: frames.open_outputs(stack, Path(out)), lambda windows: network.moments(windows, chosen))
     shapes = network.summary_shapes(chosen)
     job = Job(network, source, settings or ExtractionSettings(), names, shard)
 
@@ -75,6 +81,7 @@ def extract_logits(
 
     A network with separated heads gives the logits of the mean of both heads' probabilities. Everything else as `extract_embeddings`.
     """
+    check_trained(network, "give logits")
     job = Job(network, source, settings or ExtractionSettings(), names, shard)
     labels = network.label_names
 

@@ -74,6 +74,7 @@ class Job:
             raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {settings.precision}.")
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks.tolist()]
+        self._held: list[list[np.ndarray]] = []  # of the track that is under way, per output
         self._heard = np.zeros(len(self.names), bool)  # of each track, whether a window of it was not all zeros
         self.attrs = {
             **{key: value for key, value in network.stored.items() if key != "kind"},
@@ -119,7 +120,7 @@ class Job:
             every = [output for group in outputs.values() for output in group]
             lacking = np.array([any(name not in output.names for output in every) for name in self.names])
             counts = np.array([len(self.cut.plan(int(n))) for n in self.store.lengths[self.tracks]])
-            self._refuse_other_data(every, counts)
+            self._refuse_other_data(every)
             n_windows = self._compute(outputs, lacking, counts, compute) if lacking.any() else 0
             if silent := [self.names[i] for i in np.flatnonzero(lacking & ~self._heard)]:
                 log.warning(
@@ -132,11 +133,18 @@ class Job:
             paths = {key: written[0] for key, written in finished.items()}
         return Extraction(paths, self.names, int(lacking.sum()), n_windows, time.monotonic() - started)
 
-    def _refuse_other_data(self, outputs: Sequence[Output], counts: np.ndarray) -> None:
-        """Raises StoreError where a complete output has other numbers of windows than these tracks give: it was made of others of their names."""
+    def items_of(self, output: Output) -> np.ndarray:
+        """How many items an output has of each track: its windows."""
+        return np.array([len(self.cut.plan(int(n))) for n in self.store.lengths[self.tracks]])
+
+    def _refuse_other_data(self, outputs: Sequence[Output]) -> None:
+        """Raises StoreError where a complete output has other numbers of items than these tracks give: it was made of others of their names."""
         for output in outputs:
             held = output.windows(self.names)
-            if held is not None and (other := np.flatnonzero(held != counts)).size:
+            if held is None:
+                continue
+            counts = self.items_of(output)
+            if (other := np.flatnonzero(held != counts)).size:
                 i = int(other[0])
                 raise StoreError(
                     f"{output.path} has {held[i]} windows of {self.names[i]!r}, {self.store.paths[0]} gives {counts[i]}, and so of "
@@ -152,7 +160,6 @@ class Job:
     ) -> int:
         first = np.concatenate([[0], np.cumsum(counts)])  # number of each track's first window on the grid
         batches = self._batches(lacking, first)
-        held: list[list[np.ndarray]] = [[] for _ in outputs]  # of the track that is under way, per output
         n_computed = 0
         todo = int(counts[lacking].sum())
         with (
@@ -163,7 +170,8 @@ class Job:
             upcoming = next(batches, None)
             read = reader.submit(self._read, upcoming, first) if upcoming is not None else None
             while read is not None:
-                (tracks, found), upcoming = read.result(), next(batches, None)
+                assert upcoming is not None
+                numbers, (tracks, found), upcoming = upcoming, read.result(), next(batches, None)
                 read = reader.submit(self._read, upcoming, first) if upcoming is not None else None  # while this one computes
                 self._heard[tracks[found.reshape(len(found), -1).any(axis=1)]] = True
                 results = self._forward(found, compute)
@@ -171,12 +179,8 @@ class Job:
                 for track in np.unique(tracks):
                     rows = np.flatnonzero(tracks == track)
                     if lacking[track]:
-                        for parts, result in zip(held, results):
-                            parts.append(result[rows])
+                        self._take(int(track), numbers[rows] - first[track], [result[rows] for result in results], outputs)
                         progress.advance(len(rows))
-                        if sum(map(len, held[0])) == counts[track]:
-                            self._write(int(track), outputs, [np.concatenate(parts) for parts in held])
-                            held = [[] for _ in outputs]
         return n_computed
 
     def _batches(self, lacking: np.ndarray, first: np.ndarray) -> Iterator[np.ndarray]:
@@ -200,6 +204,15 @@ class Job:
         x = self.network.from_stored(torch.from_numpy(found).to(self.device))
         with torch.inference_mode(), autocast(self.device.type, self.precision):
             return [y.float().cpu().numpy() for y in compute(x)]
+
+    def _take(self, track: int, windows: np.ndarray, results: list[np.ndarray], outputs: dict[int | str, list[Output]]) -> None:
+        """Take what was computed of a track's next windows (their numbers in the track), per output; write the track with its last."""
+        self._held = self._held or [[] for _ in outputs]
+        for parts, result in zip(self._held, results):
+            parts.append(result)
+        if windows[-1] + 1 == len(self.cut.plan(int(self.store.lengths[self.tracks[track]]))):
+            self._write(track, outputs, [np.concatenate(parts) for parts in self._held])
+            self._held = []
 
     def _write(self, track: int, outputs: dict[int | str, list[Output]], arrays: list[np.ndarray]) -> None:
         name, windows = self.names[track], self.cut.plan(int(self.store.lengths[self.tracks[track]]))

@@ -86,6 +86,11 @@ class StoreOutput:
         store = self._sealed
         return None if store is None else store.lengths[[store.index(name) for name in names]]
 
+    def extend(self, name: str, array: np.ndarray, last: bool) -> None:
+        """Add the next items of one track, in order, for tracks that are too long to be held."""
+        assert self._writer is not None
+        self._writer.extend(name, _as_type(name, array, self.dtype), last)
+
     def finish(self) -> Path:
         """See Output."""
         if self._writer is not None:

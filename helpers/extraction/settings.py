@@ -28,6 +28,7 @@ class ExtractionSettings:
         dtype: of the stored values, float32 (as computed) or float16 (half the disk, 3 digits).
         format: "store", one track store, or "npy", a file per track.
         pool: of format "npy": "none", or "mean" over windows weighted by valid frames, [3, C].
+        frames: keep every vector in time in place of what sums up a window (frames.py).
 
     Raises ConfigError for values that do not exist or do not go together.
     """
@@ -41,6 +42,7 @@ class ExtractionSettings:
     dtype: Dtype = "float32"
     format: Format = "store"
     pool: Pool = "none"
+    frames: bool = False
 
     def __post_init__(self) -> None:
         for name, value, choices in (
@@ -53,5 +55,7 @@ class ExtractionSettings:
                 raise ConfigError(f"{name} is '{value}'; choose one of {', '.join(get_args(choices))}.")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size is {self.batch_size}; it must be 1 or more.")
+        if self.format == "npy" and self.frames:
+            raise ConfigError("Vectors in time go to track stores, which know their rate and times: leave format at store.")
         if self.format == "store" and self.pool != "none":
             raise ConfigError("pool is for format npy: a store keeps every window, and readers average.")

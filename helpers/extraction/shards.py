@@ -29,6 +29,7 @@ from ..families import get_family
 from ..families.base import Config
 from ..runtime.devices import resolve_accelerator, resolve_precision
 from .extract import Extraction, extract_embeddings, extract_logits
+from .frames import TIMES
 from .settings import ExtractionSettings
 
 SHARD_TRACKS = 1024
@@ -187,7 +188,8 @@ def extract_in_shards(
     def task(shard: Planned) -> ExtractTask:
         return ExtractTask(chosen_blocks, str(out.resolve()), shard.shard, shard.place, paths, recipe, settings)
 
-    done = {one.shard for one in plan.shards if all(_is_sealed(base, one.shard) for base in bases.values())}
+    beside = TIMES if settings.frames and blocks is not None else "windows"
+    done = {one.shard for one in plan.shards if all(_is_sealed(base, one.shard, beside) for base in bases.values())}
     if done:  # opened as if to be extracted: that refuses other weights and settings, and computes nothing
         first = plan.shards[min(done)]
         task(first).extract(first.names, out, network, source)
@@ -207,9 +209,8 @@ def _bases(blocks: Sequence[int] | None, out: Path) -> dict[int | str, Path]:
     return {block: out / str(block) / "embeddings.h5" for block in blocks}
 
 
-def _is_sealed(base: Path, shard: int) -> bool:
-    windows = base.parent / "windows" / "windows.h5"
-    return TrackStore.state(base, shard) == TrackStore.state(windows, shard) == "sealed"
+def _is_sealed(base: Path, shard: int, beside: str) -> bool:
+    return all(TrackStore.state(path, shard) == "sealed" for path in (base, base.parent / beside / f"{beside}.h5"))
 
 
 def _run(todo: list[ExtractTask], sizes: Mapping[int, int], client: Any, jobs: int | None) -> int:

@@ -26,7 +26,7 @@ from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.registry import family_of, get_card
 from models.weights.cards import load_labels
-from models.weights.checkpoints import FAMILY, is_untrained, read_settings, weight_file
+from models.weights.checkpoints import FAMILY, check_own_settings, is_untrained, read_settings, weight_file
 from models.weights.locate import find_weights
 
 from ..runtime.devices import resolve_accelerator
@@ -184,6 +184,7 @@ class Family(abc.ABC):
         settings = read_settings(path)
         # a file that says nothing is judged by who builds a network of it
         found = settings.get(FAMILY) or (family_of(path) if settings else self.name)
+        check_own_settings(settings, found, str(path))
         if found != self.name:
             raise WeightsError(
                 f"{path} holds a network of the family {found}, {self.name} is wanted: use the command file whose config has a section {found}."

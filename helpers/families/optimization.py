@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from models.errors import ConfigError
 
-from ..schedules import cosine_cycle, cosine_down, exp_warmup_linear_down
+from ..schedules import as_multiplier, cosine_cycle, cosine_down, exp_warmup_linear_down, warmup_cosine
 from ..training.averaging import AveragedWeights
 from ..training.lightning_module import Optimization
 
@@ -29,6 +29,8 @@ class OptimizerSection(Protocol):
     last_lr_value: float
     plateau_factor: float
     plateau_patience: int
+    warm_up_steps: int  # of warmup_cosine
+    total_steps: int
 
 
 class TrainerSection(Protocol):
@@ -64,13 +66,20 @@ def optimization(section: OptimizerSection, trainer: TrainerSection, batch_size:
         lr=lr,
         weight_decay=o.weight_decay,
         momentum=o.momentum,
-        schedule=_schedule(section, trainer.max_epochs),
+        schedule=_schedule(section, trainer.max_epochs, lr),
+        interval="step" if o.schedule_mode == "warmup_cosine" else "epoch",
         plateau=(o.plateau_factor, o.plateau_patience) if o.schedule_mode == "plateau" else None,
     )
 
 
-def _schedule(o: OptimizerSection, max_epochs: int) -> Callable[[int], float] | None:
-    """Return the multiplier of the rate by epoch; None: it is constant, or the plateau schedule's."""
+def _schedule(o: OptimizerSection, max_epochs: int, lr: float) -> Callable[[int], float] | None:
+    """Return the multiplier of the rate lr by epoch, or by update; None: it is constant, or the plateau schedule's."""
+    if o.schedule_mode == "warmup_cosine":
+        floor = o.last_lr_value * lr
+        try:
+            return as_multiplier(warmup_cosine, lr, warmup=o.warm_up_steps, total=o.total_steps, floor=floor)
+        except ValueError as error:
+            raise ConfigError(f"module.optimizer.warm_up_steps and total_steps: {error}") from error
     if o.schedule_mode == "exp_lin":
         return exp_warmup_linear_down(o.warm_up_len, o.ramp_down_len, o.ramp_down_start, o.last_lr_value)
     if o.schedule_mode == "cos_cyc":

@@ -101,12 +101,12 @@ def track_means(values: Any, track: Any, valid: Any | None = None) -> tuple[np.n
 
 
 def activate(loss: str, logits: np.ndarray) -> np.ndarray:
-    """Logits [..., L] as predictions, float64: probabilities of labels ("bce") or of classes ("ce"), or themselves ("mse").
+    """Logits [..., L] as predictions, float64: probabilities of labels ("bce", "bce_boundary") or of classes ("ce"), or themselves ("mse").
 
     In float32 all logits above 17 would be the same probability, 1, and tie.
     """
     logits = np.asarray(logits, dtype=np.float64)
-    if loss == "bce":
+    if loss in ("bce", "bce_boundary"):
         return sigmoid(logits)
     if loss == "ce":
         shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -18,9 +18,12 @@ T = TypeVar("T")
 
 
 class Predictions:
-    """One set of predictions and what they are judged by. targets: bool [N, L], of a regression float; values: [N, L]; labels: L names."""
+    """One set of predictions and what they are judged by. targets: bool [N, L], of a regression float; values: [N, L]; labels: L names.
 
-    def __init__(self, targets: np.ndarray, values: np.ndarray, labels: Sequence[str] = ()):
+    Of frame-level tasks both are Ragged (frames.py).
+    """
+
+    def __init__(self, targets: Any, values: Any, labels: Sequence[str] = ()):
         self.targets, self.values, self.labels = targets, values, tuple(labels)
         self._made: dict[Hashable, Any] = {}
 

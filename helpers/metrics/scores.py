@@ -10,6 +10,8 @@ import csv
 import io
 import json
 import math
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Any
 import numpy as np
 
 from datasets.utils.files import atomic
+from datasets.utils.ragged import Ragged, equal
+from models.bounded_files import check_zip
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
@@ -34,7 +38,7 @@ class SystemScores:
     labels: names of the L classes.
     keys: names of the N tracks.
     targets: bool [N, L]; of a regression float [N, L].
-    predictions: probabilities float64 [S, N, L], one set per seed; of a regression the values.
+    predictions: probabilities float64 [S, N, L], one set per seed; of a regression the values. Of frame-level tasks both are Ragged, of these shapes.
     seeds: the S seeds.
     validation: per seed what the system was chosen by: curve -> [S].
     history: curves of the training, name -> [S, epochs].
@@ -49,8 +53,8 @@ class SystemScores:
     split: str
     labels: list[str]
     keys: list[str]
-    targets: np.ndarray
-    predictions: np.ndarray
+    targets: Any  # an array or a Ragged
+    predictions: Any
     seeds: list[int]
     validation: dict[str, list[float]] = field(default_factory=dict)
     history: dict[str, np.ndarray] = field(default_factory=dict)
@@ -194,7 +198,8 @@ class SystemScores:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         arrays = {f"history_{name}": np.asarray(curve) for name, curve in self.history.items()}
-        arrays |= {"targets": self.targets, "predictions": self.predictions}
+        for name, values in (("targets", self.targets), ("predictions", self.predictions)):
+            arrays |= values.packed(name) if isinstance(values, Ragged) else {name: values}
         arrays |= {} if self.folds is None else {"folds": self.folds}
         arrays |= {"keys": np.array(self.keys), "labels": np.array(self.labels)}
         with atomic(folder / "scores.npz") as part, open(part, "wb") as file:
@@ -210,6 +215,8 @@ class SystemScores:
         """Read what `save` wrote. warn: say again which classes have no score."""
         folder = Path(folder)
         about = json.loads((folder / "scores.json").read_text())
+        with zipfile.ZipFile(folder / "scores.npz") as archive:
+            check_zip(archive, folder / "scores.npz", error=ConfigError)
         with np.load(folder / "scores.npz", allow_pickle=False) as arrays:
             history = {name.removeprefix("history_"): arrays[name] for name in arrays.files if name.startswith("history_")}
             return cls(
@@ -217,8 +224,8 @@ class SystemScores:
                 split=about["split"],
                 labels=arrays["labels"].tolist(),
                 keys=arrays["keys"].tolist(),
-                targets=arrays["targets"],
-                predictions=arrays["predictions"],
+                targets=_read("targets", arrays),
+                predictions=_read("predictions", arrays),
                 seeds=about["seeds"],
                 validation=about["validation"],
                 history=history,
@@ -228,6 +235,10 @@ class SystemScores:
                 windows=about.get("windows", {}),
                 warn=warn,
             )
+
+
+def _read(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray | Ragged:
+    return arrays[name] if name in arrays else Ragged.unpacked(name, arrays)
 
 
 @dataclass(frozen=True)
@@ -253,13 +264,7 @@ def check_comparable(a: SystemScores, b: SystemScores) -> None:
         same_folds = a.folds is b.folds
     else:
         same_folds = np.array_equal(a.folds, b.folds)
-    if (
-        not same_folds
-        or a.split != b.split
-        or a.keys != b.keys
-        or a.labels != b.labels
-        or not np.array_equal(a.targets, b.targets)
-    ):
+    if not same_folds or a.split != b.split or a.keys != b.keys or a.labels != b.labels or not equal(a.targets, b.targets):
         raise ConfigError(
             f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks, labels and folds."
         )

@@ -14,6 +14,7 @@ import numpy as np
 
 from models.errors import ConfigError, nearest
 
+from .frames import FrameRules
 from .metric import Metric, Predictions, mean_of_outputs
 
 LOSS_CURVE = "val_loss"  # every task has it
@@ -34,6 +35,8 @@ class Task:
     check: raises GroundtruthError for targets that it cannot use. monitors: names of `optimizer.monitor` that stand for a curve.
     fit_curves: the validation curves that a training of a whole network logs (beside val_loss).
     log_undefined: logs which outputs have no score. remark: what tables say of its metrics, of (outputs that count, all outputs).
+    probabilities: whether its metrics go by the probabilities themselves, and not by their order alone.
+    frames: of a task whose targets are in time: how annotations become targets of frames (frames.py).
     """
 
     name: str
@@ -46,6 +49,8 @@ class Task:
     fit_curves: tuple[str, ...] = ()
     log_undefined: Callable[[Predictions], None] | None = None
     remark: Callable[[Mapping[str, int], int], str] | None = None
+    frames: FrameRules | None = None
+    probabilities: bool = False
     _metrics: dict[str, Metric] = field(default_factory=dict)
     _outputs: dict[str, Metric] = field(default_factory=dict)
 

@@ -20,6 +20,7 @@ from torch.optim.adam import adam
 
 from models.heads import ACTIVATIONS, ProbeHead
 
+from ..metrics.losses import boundary_weights
 from ..runtime.devices import cpu_has_fast_bf16
 
 ORDER, DROPOUT = 1, 2  # what a generator is for
@@ -147,6 +148,10 @@ def _loss(name: str, z: Tensor, y: Tensor) -> tuple[float, Tensor]:
     if name == "bce":
         probability = z.sigmoid()
         return float(F.binary_cross_entropy_with_logits(z, y)), probability.sub_(y).div_(z.numel())
+    if name == "bce_boundary":
+        weights, probability = torch.from_numpy(boundary_weights(z.shape[1])), z.sigmoid()
+        loss = F.binary_cross_entropy_with_logits(z, y, reduction="none").mul_(weights).mean()
+        return float(loss), probability.sub_(y).mul_(weights).div_(z.numel())
     if name == "ce":
         logs = z.log_softmax(dim=1)
         return float(-(logs * y).sum() / len(z)), (logs.exp() - y).div_(len(z))

@@ -32,6 +32,7 @@ from ..metrics.aggregation import aggregate
 from ..metrics.losses import loss_of
 from ..metrics.metric import Predictions
 from ..metrics.tasks import LOSS_CURVE
+from .frames import Frames
 from .head_step import Draws, HeadStep, threads
 from .settings import ProbeSettings
 
@@ -54,12 +55,14 @@ class Examples:
 
     x: [R, D], or [R, K, D] for K layers; a memory map is read as it is needed. y: targets of the N tracks, bool or float [N, L].
     track: int [R], rising: the track of each row; None: row i is track i. repeat: passes over all of it that make an epoch.
+    frames: of frame-level tasks, where y holds the targets of rows, float [R, L]: what judges them.
     """
 
     x: np.ndarray
     y: np.ndarray
     track: np.ndarray | None = None
     repeat: int = 1
+    frames: Frames | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -226,13 +229,25 @@ def train_head(
 def validate(net: ProbeHead, val_x: Tensor, source: Source, settings: ProbeSettings, labels: Sequence[str]) -> dict[str, float]:
     """The next value of every validation curve: the loss (mean over rows), and the task's curves, of the tracks."""
     logits, examples = head_logits(net, val_x, source), source.validation
+    if examples.frames is not None:
+        return {
+            LOSS_CURVE: frame_loss(logits, examples, settings),
+            **settings.spec.validate(examples.frames.predictions(logits, settings, labels)),
+        }
     targets = examples.y if examples.track is None else examples.y[examples.track]
     loss = float(loss_of(settings.loss_name, torch.from_numpy(logits), torch.from_numpy(targets.astype(np.float32))))
     how = "mean_prob" if settings.aggregate == "best" else settings.aggregate
     predictions = logits  # one window each: scores are of their order, which a sigmoid leaves
-    if examples.track is not None:
+    if examples.track is not None or settings.spec.probabilities:
         predictions = aggregate(logits, examples.track, len(examples.y), how, settings.loss_name, settings.spec.one_class)
     return {LOSS_CURVE: loss, **settings.spec.validate(Predictions(examples.y, predictions, labels))}
+
+
+def frame_loss(logits: np.ndarray, examples: Examples, settings: ProbeSettings) -> float:
+    """Mean loss over the frames that count."""
+    assert examples.frames is not None
+    known = examples.frames.known
+    return float(loss_of(settings.loss_name, torch.from_numpy(logits[known]), torch.from_numpy(examples.y[known])))
 
 
 # ---- many heads

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from datasets.groundtruth.groundtruth import Groundtruth, match, without_suffix
-from datasets.groundtruth.values import Values
+from datasets.groundtruth.annotations import Annotations, Truth
+from datasets.groundtruth.groundtruth import match, without_suffix
 from models.errors import ConfigError, GroundtruthError, StoreError, listed
 
 from ..extraction.embedding_sources import NPY_SUFFIX
 from ..extraction.embeddings import MEMORY, Rows, embedding_names, load_rows
 from ..extraction.tokens import Choice
+from .frames import frames_of, pooled, read_times
 from .run import Split
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ class Inputs:
     types, reduce, token_size: tokens (extraction/embeddings.py's Choice). layers: blocks to take from a folder with a store in a sub-folder per
     block; none: the source itself. layer_reduce: several layers averaged, stacked, or mixed by weights that the head learns.
     train, val, test: windows of a track: "mean" (one vector per track), "each" (every window), "random" (train: another one each epoch; val: one,
-    drawn once), "first". seed: of that one draw. memory: bytes above which embeddings stand in a memory map.
+    drawn once), "first". seed: of that one draw. memory: bytes above which embeddings stand in a memory map. frame_pool: of frame-level tasks, whose
+    examples are vectors in time: how many consecutive ones are averaged.
     """
 
     types: str = "cdt"
@@ -45,8 +47,11 @@ class Inputs:
     test: Rows = "mean"
     seed: int = 0
     memory: float = MEMORY
+    frame_pool: int = 1
 
     def __post_init__(self) -> None:
+        if self.frame_pool < 1:
+            raise ConfigError(f"frame_pool is {self.frame_pool}; it is 1 (every vector by itself) or more.")
         Choice(self.types, self.reduce, self.token_size)
         if self.layer_reduce not in get_args(LayerReduce):
             raise ConfigError(f"layer_reduce is '{self.layer_reduce}'; choose one of {', '.join(get_args(LayerReduce))}.")
@@ -122,7 +127,7 @@ def _are_blocks(folders: Sequence[Path]) -> bool:
 
 def check_tracks(
     source: str | Path,
-    truths: Mapping[str, Groundtruth | Values],
+    truths: Mapping[str, Truth],
     inputs: Inputs | None = None,
     skip_missing: bool = False,
 ) -> None:
@@ -173,7 +178,7 @@ def refuse_shared(parts: Mapping[str, Sequence[str]]) -> None:
 def read_split(
     name: str,
     source: str | Path,
-    truth: Groundtruth | Values,
+    truth: Truth,
     inputs: Inputs | None = None,
     skip_missing: bool = False,
     data: str = "",
@@ -191,6 +196,13 @@ def read_split(
         if found.absent:
             log.warning("%s: %s They are left out.", split_name(data, name), found.message(str(source)))
             truth = truth.subset(np.flatnonzero(found.numbers >= 0))
+    if isinstance(truth, Annotations):
+        every = replace(inputs, train="each", val="each", test="each")
+        x, times, lengths = pooled(
+            every.read(source, truth.keys, name)[0], *read_times(inputs.first(source), truth.keys), inputs.frame_pool
+        )
+        owner = np.repeat(np.arange(len(truth)), lengths)
+        return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), owner, frames_of(truth, times, lengths))
     x, track = inputs.read(source, truth.keys, name)
     return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), track)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.lines import delimiter_of, records
 from models.errors import GroundtruthError, LabelColumnError, listed
 
 log = logging.getLogger(__name__)
@@ -81,11 +81,7 @@ def _rows(path: str | Path) -> tuple[list[str], list[list[str]]]:
     path = Path(path)
     if path.suffix.lower() not in TABLES or not path.is_file():
         return [], []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
-        file.seek(0)
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else max((",", "\t", ";"), key=first.count)
-        rows = [row for row in csv.reader(file, delimiter=delimiter) if row]
+    rows = [row for _, row in records(path, delimiter_of(path))]
     return ([cell.strip() for cell in rows[0]], rows[1:]) if rows else ([], [])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from datasets.utils.files import atomic
+from datasets.utils.ragged import joined
 from models.errors import ConfigError, GroundtruthError, listed
 from models.heads import ProbeHead
 from models.weights.head_origin import LAYER, LOSS, SHA
@@ -27,6 +28,7 @@ from ..metrics.aggregation import AGGREGATIONS, aggregate
 from ..metrics.metric import Predictions, mean_of_outputs
 from ..metrics.scores import SystemScores
 from ..metrics.tasks import LOSS_CURVE, get_task
+from .frames import Frames
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .settings import ProbeSettings
 
@@ -43,18 +45,29 @@ class Split:
     name: what scores on it are reported under ("train", "validation", "test").
     keys: the N tracks.
     x: embeddings float32 [N, D], or with windows [W, D]; of K layers that a head mixes [N or W, K, D].
-    y: labels, bool or 0/1 [N, L]; values of a regression, float [N, L].
+    y: labels, bool or 0/1 [N, L]; values of a regression, float [N, L]; annotations, Ragged of that shape.
     track: int [W], rising: the track (number in keys) of each window; None: row i is track i.
+    frames: of frame-level tasks, where y is a Ragged of annotations: times and targets of the rows of x.
     """
 
     name: str
     keys: list[str]
     x: np.ndarray
-    y: np.ndarray
+    y: Any
     track: np.ndarray | None = None
+    frames: Frames | None = None
+
+    def known(self) -> Split:
+        """Without the frames that count for nothing, for learning alone."""
+        if self.frames is None or self.frames.known.all():
+            return self
+        rows = np.flatnonzero(self.frames.known)
+        return replace(self, x=self.x[rows], frames=self.frames.rows(rows))
 
     def examples(self, task: str = "multi-label") -> Examples:
-        """What training takes."""
+        """What training takes; of frame-level tasks each row is an example."""
+        if self.frames is not None:
+            return Examples(self.x, self.frames.targets, None, frames=self.frames)
         return Examples(self.x, self.y if get_task(task).numeric else self.y.astype(bool), self.track)
 
 
@@ -66,7 +79,7 @@ class Targets(NamedTuple):
 
     name: str
     keys: Sequence[str]
-    y: np.ndarray
+    y: Any
 
 
 @dataclass(frozen=True)
@@ -137,7 +150,7 @@ def prepare(splits: Splits, labels: Sequence[str], seeds: Sequence[int], setting
         raise ConfigError(f"A probe needs one or more different seeds of 0 or more, not {list(seeds)}.")
     train, validation, _ = splits
     shift, scale = standardisation(train.x) if settings.standardise else (None, None)
-    return Source(train.examples(settings.task), validation.examples(settings.task), shift, scale)
+    return Source(train.known().examples(settings.task), validation.examples(settings.task), shift, scale)
 
 
 def chosen_rates(trained: Sequence[TrainedHead], settings: ProbeSettings) -> list[TrainedHead]:
@@ -179,10 +192,14 @@ def score_test(
     monitor, loss, spec = settings.monitor_name, settings.loss_name, settings.spec
     how = settings.aggregate if settings.aggregate != "best" else best_aggregation(trained, source, labels, settings)
     outputs = [head_logits(head.head, test.x, source) for head in trained]
-    targets = test.examples(settings.task).y
-    predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, spec.one_class) for z in outputs])
+    targets = test.y if test.frames is not None else test.examples(settings.task).y
+    if test.frames is not None:
+        predictions: Any = test.frames.outputs(np.stack(outputs), loss)
+        how = "vectors in time"
+    else:
+        predictions = np.stack([aggregate(z, test.track, len(test.keys), how, loss, spec.one_class) for z in outputs])
     windows: dict[str, list[float]] = {}
-    if test.track is not None:
+    if test.track is not None and test.frames is None:
         for z in outputs:
             each = aggregate(z, None, len(z), how, loss, spec.one_class)
             for metric, value in spec.score(Predictions(targets[test.track], each, labels)).items():
@@ -275,7 +292,7 @@ def check_truths(splits: Sequence[Targets], labels: Sequence[str], monitor: str 
     check_sizes(splits)
     validation = splits[1]
     spec = get_task(task)
-    spec.check(np.concatenate([split.y for split in splits]), [key for split in splits for key in split.keys], labels)
+    spec.check(joined([split.y for split in splits]), [key for split in splits for key in split.keys], labels)
     for one, other in combinations(splits, 2):
         used = set(one.keys)
         if shared := [key for key in other.keys if key in used]:
@@ -285,7 +302,7 @@ def check_truths(splits: Sequence[Targets], labels: Sequence[str], monitor: str 
     if spec.one_class:
         _check_classes(splits, labels)
     monitor = spec.monitor(monitor)
-    metric = spec.curves.get(monitor)
+    metric = spec.curves.get(monitor) if spec.frames is None else None
     if metric is not None and not metric.is_defined(validation.y, labels):
         found = (
             "" if spec.numeric else "; ".join(f"{one.name} ({len(one.keys)} tracks): {_uneven(one.y, labels)}" for one in splits)

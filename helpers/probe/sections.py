@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from models.errors import ConfigError
 
+from ..metrics.tasks import get_task
 from .inputs import Inputs
 from .run import ProbeSettings
 
@@ -116,4 +117,19 @@ def probe_inputs(data: Any) -> Inputs:
         test=data.test_windows,
         seed=data.split_seed,
         memory=data.memory_gb * 1e9,
+        frame_pool=data.frame_pool,
     )
+
+
+def check_frame_settings(data: Any) -> None:
+    """Raise ConfigError for settings of the section `data` that its task does not use: windows where vectors in time are examples, or the reverse."""
+    frames = get_task(data.task).frames is not None
+    usual = {"train_windows": "mean", "val_windows": "mean", "test_windows": "mean", "aggregate": "mean_prob", "folds": 0}
+    usual |= {"label_column": None, "group_column": None}
+    if not frames:
+        usual = {"annotations": None, "frame_pool": 1}
+    if wrong := [f"data.{key}" for key, value in usual.items() if getattr(data, key) != value]:
+        why = "every vector in time is an example, of a split" if frames else "of vectors in time"
+        raise ConfigError(
+            f"The task {data.task} does not use {', '.join(wrong)} ({why}): leave {'it' if len(wrong) == 1 else 'them'} out."
+        )

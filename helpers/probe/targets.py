@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datasets.groundtruth.annotations import read_annotations
+from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.splits import stratified_split
 from datasets.groundtruth.values import Values, z_scored
 from models.errors import ConfigError, GroundtruthError
 
 from ..data.find import LabelFiles, label_files, read_truths
+from ..metrics.ordinal import ORDINAL, step_names
 from ..metrics.tasks import get_task
-from .label_column import check_labels, column_of, cure
+from .label_column import MOST_STEPS, check_labels, column_of, cure
+
+
+@dataclass(frozen=True)
+class TableReading:
+    """How a table is read beside its label column: the column of groups, and what parts labels in a cell; None: found out."""
+
+    group_column: str | None = None
+    separator: str | None = None
 
 
 def read_targets(
@@ -22,7 +35,7 @@ def read_targets(
     metadata_dir: str | None,
     label_column: str | None,
     split_seed: int,
-    group_column: str | None = None,
+    reading: TableReading | None = None,
     folds: int = 0,
     out_dir: Path | None = None,
 ) -> dict[str, Any]:
@@ -35,13 +48,18 @@ def read_targets(
 
     Raises GroundtruthError or ConfigError for what is not there or does not fit.
     """
+    reading = reading or TableReading()
     if (groundtruth is None) == (metadata_dir is None):
         raise ConfigError(
             "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
         )
     files = label_files(metadata_dir) if metadata_dir else {}
+    if task == ORDINAL.name:
+        if reading.group_column is not None:
+            raise ConfigError("Groups are for labels: leave data.group_column out where grades are predicted.")
+        return _read_grades(groundtruth, files, label_column, split_seed, folds)
     if get_task(task).numeric:
-        if group_column is not None:
+        if reading.group_column is not None:
             raise ConfigError("Groups are for labels: leave data.group_column out where numbers are predicted.")
         return _read_values(groundtruth, files, metadata_dir, label_column, folds)
     order = Path(metadata_dir or "") / "labels.txt"
@@ -50,7 +68,9 @@ def read_targets(
     first = str(groundtruth or files["train"])
     column = column_of(task, first, label_column)
     try:
-        truths = read_truths(LabelFiles(groundtruth, files, column, group_column, split_seed, names), splits, out_dir)
+        truths = read_truths(
+            LabelFiles(groundtruth, files, column, reading.group_column, split_seed, names, reading.separator), splits, out_dir
+        )
     except GroundtruthError as error:
         raise GroundtruthError(f"{error}{cure(error, first)}") from None
     check_labels(task, truths, str(groundtruth or metadata_dir), column)
@@ -76,3 +96,58 @@ def _read_values(
             f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
         )
     return z_scored(found)
+
+
+def _read_grades(groundtruth: str | None, files: Mapping[str, str], column: str | None, seed: int, folds: int) -> dict[str, Any]:
+    """Grades as the steps that they pass, by split; a table without splits is split 80/10/10 by the seed."""
+    read = {split: Values.read(path, column) for split, path in files.items()} or {"": Values.read(str(groundtruth), column)}
+    if len(names := {name for values in read.values() for name in values.labels}) > 1:
+        raise GroundtruthError(
+            f"Grades are one column of numbers; there are {', '.join(sorted(names))}: name one, data.label_column=..."
+        )
+    keys = [key for values in read.values() for key in values.keys]
+    numbers = np.concatenate([values.numbers[:, 0] for values in read.values()])
+    grades = np.unique(numbers)
+    if not 2 <= len(grades) <= MOST_STEPS:
+        raise GroundtruthError(
+            f"Grades are 2 to {MOST_STEPS} different numbers; there are {len(grades)}. Numbers of any value: data.task=regression."
+        )
+    labels = step_names(grades.tolist())
+    split = [name for name, values in read.items() for _ in values.keys] if files else next(iter(read.values())).split
+    truth = Groundtruth(keys, labels, np.packbits(numbers[:, None] > grades[None, :-1], axis=1), split)
+    if folds:
+        return {"all": truth}
+    found = (truth if split is not None else truth.with_split(stratified_split(truth, seed))).splits
+    if absent := [part for part in ("train", "val", "test") if part not in found]:
+        raise GroundtruthError(f"{groundtruth} has no {' and no '.join(absent)} tracks: give its split column all three.")
+    return dict(found)
+
+
+def read_frame_targets(
+    task: str,
+    annotations: str | None,
+    groundtruth: str | None,
+    metadata_dir: str | None,
+    split_seed: int = 0,
+    skip_missing: bool = False,
+) -> dict[str, Any]:
+    """Annotations by split: train, val, test.
+
+    annotations: folder of a file per track (datasets/groundtruth/annotation_files.py). groundtruth: table of the tracks and their splits;
+    metadata_dir: a folder of one per split; neither: every file is a track's, split 80/10/10 by split_seed.
+
+    Raises GroundtruthError or ConfigError for what is not there or cannot be used.
+    """
+    rules = get_task(task).frames
+    assert rules is not None
+    if annotations is None:
+        raise ConfigError(f"No annotations: the task {task} wants data.annotations, a folder of a file per track.")
+    if groundtruth is not None and metadata_dir is not None:
+        raise ConfigError(
+            "The tracks stand in data.groundtruth (one table), or in data.metadata_dir (one per split); give one of the two."
+        )
+    files = label_files(metadata_dir) if metadata_dir else None
+    found = read_annotations(rules.kind, annotations, groundtruth, files, split_seed, skip_missing).splits
+    if absent := [split for split in ("train", "val", "test") if split not in found]:
+        raise GroundtruthError(f"{groundtruth or annotations} has no {' and no '.join(absent)} tracks with annotations.")
+    return dict(found)

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TextIO
 
-from .processes import is_first_process, place
+from .place import is_first_process, place
 
 
 class _CurrentStderr(logging.StreamHandler):

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.errors import ConfigError, WeightsError
+
+from ._lightning import Callback, LightningModule, Trainer
 
 Kind = Literal["swa", "ema"]
 

@@ -9,15 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from datasets.utils.files import atomic, remove_parts
 from models.errors import CheckpointError, ConfigError
 
 from ..runtime.interrupts import StopRequest
+from ._lightning import Checkpoint, ModelCheckpoint, TorchCheckpointIO, pl
 
 log = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"

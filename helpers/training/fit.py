@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.plugins.environments import SLURMEnvironment
-
 from models.objective import Objective
 from models.weights.checkpoints import AVERAGED, RAW, read_checkpoint
 
 from ..runtime.devices import Hardware, job_of, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from ..runtime.interrupts import Interrupted, StopRequest, answered_by
+from ._lightning import Callback, EarlyStopping, SLURMEnvironment, pl
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json

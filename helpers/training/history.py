@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datasets.utils.files import atomic
 
 from ..utils.json_values import plain
+from ._lightning import Callback, LightningModule, Trainer
 from .checkpointing import validated
 from .event_file import EventFile, Scalar
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +30,7 @@ from models.weights.checkpoints import AVERAGED, SETTINGS
 from ..metrics.aggregation import track_means
 from ..metrics.tagging import TAGGING, tagging_scores
 from ..schedules import Schedule
+from ._lightning import pl
 from .averaging import AveragedWeights
 from .checkpointing import validated
 from .lars import Lars, lars_groups

@@ -7,10 +7,9 @@ import math
 import time
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
-
 from datasets.utils.progress import SECONDS_BETWEEN_LINES, JobProgress
 
+from ._lightning import Callback, LightningModule, Trainer
 from .history import epoch_metrics
 
 log = logging.getLogger(__name__)

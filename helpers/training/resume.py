@@ -11,7 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import check_zip
 from models.errors import ConfigError, WeightsError
+from models.weights.checkpoints import check_finite
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"  # folder of a run folder
@@ -100,6 +102,7 @@ def _read_whole(path: Path, *_identity: int) -> Saved:
 
     try:
         with zipfile.ZipFile(path) as file:
+            check_zip(file, path)
             damaged = file.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"its part {damaged} is damaged")
@@ -112,4 +115,6 @@ def _read_whole(path: Path, *_identity: int) -> Saved:
             f"{path} holds weights, but not the state of a training: it cannot be continued. To begin with its weights, name it by the key "
             "`checkpoint` of the network's section."
         )
+    if isinstance(state := content.get("state_dict"), Mapping):
+        check_finite(state, path)
     return Saved(path, int(content["epoch"]), int(content["global_step"]), content.get("experiment", {}))

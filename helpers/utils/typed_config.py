@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from models.errors import ConfigError, nearest
+
+MOST_LETTERS = 4096  # of a text: what a path may have
+SHOWN_LETTERS = 120  # of a value in a message
 
 
 def check(schema: type, config: Mapping[str, Any], extra: Iterable[str] = (), prefix: str = "") -> None:
@@ -69,11 +72,34 @@ def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], pr
             if isinstance(value, Mapping):
                 yield from _problems(hint, value, frozenset(), f"{prefix}{key}.", paths)
             else:
-                yield f"{prefix}{key} is {value!r}; it is a section with the keys {', '.join(f.name for f in fields(hint))}."
+                yield f"{prefix}{key} is {shown(value)}; it is a section with the keys {', '.join(f.name for f in fields(hint))}."
         elif not _fits(value, hint):
-            yield f"{prefix}{key} is {value!r} ({type(value).__name__}); wanted {_words(hint)}: {known[key].metadata['doc']}."
+            yield f"{prefix}{key} is {shown(value)} ({type(value).__name__}); wanted {_words(hint)}: {known[key].metadata['doc']}."
         elif (choices := known[key].metadata.get("choices")) and value not in choices:
-            yield f"{prefix}{key} is {value!r}; choose {' or '.join(repr(c) for c in choices)}.{nearest(str(value), map(str, choices))}"
+            said = shown(value)
+            yield f"{prefix}{key} is {said}; choose {' or '.join(repr(c) for c in choices)}.{nearest(said, map(str, choices))}"
+        else:
+            for wanted in _outside(value, known[key].metadata.get("interval")):
+                yield f"{prefix}{key} is {shown(value)}; wanted {wanted}: {known[key].metadata['doc']}."
+
+
+def _outside(value: Any, interval: Callable[[float], Any] | None) -> Iterable[str]:
+    """Return what is wanted in place of the first number, or text, of a value that cannot be."""
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(one, str) and (len(one) > MOST_LETTERS or not one.isprintable()):
+            return [f"a text of at most {MOST_LETTERS} letters without control characters"]
+        if isinstance(one, (int, float)) and not isinstance(one, bool) and interval is not None and one not in interval(one):
+            return [interval(one).words]
+    return []
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: short, on one line, whatever it is."""
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deeply; a whole number of too many digits
+        return f"a {type(value).__name__} that is too large to be shown"
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}..."
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -8,6 +8,7 @@ and the reason.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import soxr
 from ..errors import AudioError
 from .decoding import Source, mix, open_source, scale
 
+log = logging.getLogger(__name__)
 _SUFFIXES = "wav wave flac ogg oga opus mp3 mp2 m4a m4b mp4 aac aif aiff aifc au caf w64 rf64 webm mka wma wv ape"
 AUDIO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
 CONTEXT = 0.1  # s of signal resampled on either side of a part: beyond it soxr HQ's filter has died away
@@ -29,19 +31,21 @@ _MAX_CHANNELS = 64
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file holds: Hz, channels, frames (samples per channel), seconds, and the format in words."""
+    """What a file holds: Hz, channels, frames (samples per channel), seconds, the format in words, and what is to be said of it (its header does not
+    tell its length, its end is missing, ...).
+    """
 
     sample_rate: int
     channels: int
     frames: int
     duration: float
     format: str
+    remarks: tuple[str, ...] = ()
 
 
 def info(path: str | os.PathLike[str]) -> AudioInfo:
-    """A file's properties, from its header where that can be trusted, else by decoding it (raw AAC, WebM).
-
-    The header of an MP3 without a length frame and constant bitrate is exact within one MPEG frame.
+    """A file's properties, from its header where that can be trusted, by counting its frames (MP3, FLAC without a length), else by decoding it (raw
+    AAC, WebM).
 
     Raises AudioError.
     """
@@ -51,7 +55,7 @@ def info(path: str | os.PathLike[str]) -> AudioInfo:
         frames = sum(len(block) for block in source.blocks(0, None, _BLOCK))
     if frames == 0:
         raise AudioError(f"{path} holds no samples.")
-    return AudioInfo(source.sample_rate, source.channels, frames, frames / source.sample_rate, source.format)
+    return AudioInfo(source.sample_rate, source.channels, frames, frames / source.sample_rate, source.format, source.remarks)
 
 
 def load(
@@ -64,9 +68,11 @@ def load(
     are resampled. WAV, FLAC and their like are sought, every other codec is decoded from its beginning (seeking in MP3 and Vorbis
     gives other samples).
 
+    What is odd about the file (AudioInfo.remarks) is logged.
+
     Raises AudioError: unreadable, damaged, cut off, empty or not finite audio, no audio stream, or a start behind the end.
     """
-    blocks = list(_resampled(open_source(path), sample_rate, start, seconds))
+    blocks = list(_resampled(_opened(path), sample_rate, start, seconds))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
@@ -82,7 +88,7 @@ def iterate(
 
     Raises AudioError like `load`, some of it only when the damage is reached.
     """
-    source = open_source(path)
+    source = _opened(path)
     size = max(1, round(block_seconds * (sample_rate or source.sample_rate)))
     held: list[np.ndarray] = []
     n_held = 0
@@ -98,6 +104,13 @@ def iterate(
         held, n_held = [joined[whole:]], n_held - whole
     if n_held:
         yield np.concatenate(held)
+
+
+def _opened(path: str | os.PathLike[str]) -> Source:
+    source = open_source(path)
+    for remark in source.remarks:
+        log.warning("%s: %s.", source.path, remark)
+    return source
 
 
 def resample(wave: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:

@@ -1,30 +1,33 @@
 """Decoders behind one face: libsndfile for what it reads faithfully, FFmpeg (PyAV) for the rest.
 
-A Source yields mono float32 blocks at the file's own rate, forwards only, and raises AudioError for damage. FFmpeg takes m4a,
-AAC, WebM and video files' sound, and MP3s whose length libsndfile would get wrong (models/containers.py). Content decides, not
-the file's suffix.
+A Source yields mono float32 blocks at the file's own rate, forwards only, and raises AudioError for damage. FFmpeg takes m4a, AAC, WebM and video
+files' sound, and what libsndfile would read at another length than was counted (containers.py). Content decides, not the file's suffix.
 """
 
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import soundfile
+import soxr
 
 from ..errors import AudioError
-from .containers import cut_off, mpeg_length
+from .containers import CutOff, layout_of
+from .segments import Joined, Link, Piece
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
 
-# s that a file may be shorter than its header says: codecs' delay and padding, a clip's partial last frame.
-TOLERANCE = 0.25
-MISMATCH = 0.1  # s by which an MP3's frames may disagree with what libsndfile would read
+TOLERANCE = 0.25  # s by which what FFmpeg decodes may be shorter than an MP4's header says: codecs' delay and padding
+_NOT_KNOWN = 1 << 62  # libsndfile's number of frames from here on is none
 # Formats in which seeking gives the very same samples.
 _SEEKABLE = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"])
 _SEEKABLE_CODINGS = frozenset(["PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"])
@@ -34,13 +37,14 @@ _DEMUXERS = "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,webm,mov,mp4,m4a,3gp
 
 @dataclass(frozen=True)
 class Source(abc.ABC):
-    """One file's sound: Hz, channels, frames (None: only decoding tells) and the format in words."""
+    """One file's sound: Hz, channels, frames (None: only decoding tells), the format in words, and remarks on the file in words."""
 
     path: str
     sample_rate: int
     channels: int
     frames: int | None
     format: str
+    remarks: tuple[str, ...] = field(default=(), kw_only=True)
 
     def blocks(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         """Frames start..stop (or as far as there are) as mono float32 pieces of at most about `size` frames.
@@ -63,12 +67,13 @@ class Source(abc.ABC):
 
     def _ended(self, at: int) -> None:
         """Called at the end of the sound, `at` frames in."""
-        if self.frames is not None and self.frames - at > TOLERANCE * self.sample_rate:
-            raise _cut(self.path, self.frames / self.sample_rate, at / self.sample_rate)
+        if self.frames is not None and self.frames - at > self._tolerance * self.sample_rate:
+            raise AudioError(
+                f"{self.path} is cut off or damaged: its header promises {self.frames / self.sample_rate:.2f} s, "
+                f"{at / self.sample_rate:.2f} s are there."
+            )
 
-
-def _cut(path: str, promised: float, there: float) -> AudioError:
-    return AudioError(f"{path} is cut off: its header promises {promised:.2f} s, {there:.2f} s are there.")
+    _tolerance: ClassVar[float] = 0.0
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
@@ -83,13 +88,17 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     try:
         if os.path.getsize(name) == 0:
             raise AudioError(f"{name} is empty (0 bytes).")
-        reason = cut_off(name)
-        if reason is not None:
-            raise AudioError(f"{name} is cut off: {reason}.")
-        source = _SndfileSource.open(name)
-        return source if source is not None else _FFmpegSource.open(name)
+        layout = layout_of(name)
+        found = tuple(_open_link(name, link) for link in layout.links or (Link(),))
+    except CutOff as error:
+        raise AudioError(f"{name} is cut off: {error}.") from None
     except OSError as error:
         raise AudioError(f"{name} cannot be read: {error.strerror or error}.") from error
+    return replace(found[0] if len(found) == 1 else Chain.of(found), remarks=layout.remarks)
+
+
+def _open_link(path: str, link: Link) -> Source:
+    return _SndfileSource.open(path, link) or _FFmpegSource.open(path, link)
 
 
 def scale(samples: np.ndarray) -> np.ndarray:
@@ -132,38 +141,36 @@ class _Forward(soundfile.SoundFile):
 @dataclass(frozen=True)
 class _SndfileSource(Source):
     seekable: bool
+    pieces: tuple[Piece, ...]
 
     @classmethod
-    def open(cls, path: str) -> _SndfileSource | None:
-        """None when libsndfile cannot read the file, or would read an MP3 at a wrong length."""
+    def open(cls, path: str, link: Link) -> _SndfileSource | None:
+        """None when libsndfile cannot read the file, or would read it at another length than was counted."""
         try:
-            with _Forward(os.path.abspath(path)) as file:
+            with _Forward(_input(path, link.pieces)) as file:
                 rate, channels, frames, form = file.samplerate, file.channels, file.frames, file.format
                 coding = file.subtype
         except (soundfile.SoundFileError, TypeError, UnicodeError):  # TypeError: it takes a suffix .raw for headerless samples
             return None
-        if form == "MP3":
-            length = mpeg_length(path)
-            if length is None:
-                return None
-            if length.counted is not None:
-                expected = frames if length.promised is None else length.promised
-                if length.promised is not None and expected - length.counted > TOLERANCE * rate:
-                    raise _cut(path, expected / rate, length.counted / rate)
-                if (length.promised is None and length.vbr) or abs(length.counted - expected) > MISMATCH * rate:
-                    return None
+        if form == "MP3" and link.frames is None:  # frames of no size that is told: its length is a guess
+            return None
+        if form in ("MP3", "FLAC") and link.frames is not None and frames != link.frames:
+            return None
+        if frames >= _NOT_KNOWN:
+            return None
         seekable = form in _SEEKABLE and coding in _SEEKABLE_CODINGS
-        return cls(path, rate, channels, frames, f"{form} {coding}", seekable)
+        return cls(path, rate, channels, frames, f"{form} {coding}", seekable, link.pieces)
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         try:
-            with _Forward(os.path.abspath(self.path)) as file:
+            with _Forward(_input(self.path, self.pieces)) as file:
                 at = 0
+                end = file.frames if stop is None else min(stop, file.frames)
                 if self.seekable and start:
                     at = file.seek(min(start, file.frames))
                 buffer = np.empty((size, self.channels), dtype=np.float32)
-                while stop is None or at < stop:
-                    frames = file.read(out=buffer[: size if stop is None else min(size, stop - at)])
+                while at < end:  # never more than the frames that there are: behind the last one may stand something else
+                    frames = file.read(out=buffer[: min(size, end - at)])
                     if len(frames) == 0:
                         self._ended(at)
                         return
@@ -174,19 +181,29 @@ class _SndfileSource(Source):
             raise AudioError(f"{self.path} is damaged or cut off: libsndfile stopped with '{error}'.") from error
 
 
-def _av_open(file: BinaryIO) -> InputContainer:
-    """FFmpeg's view of an open file. From a file object, so that no name is taken for a URL; tags in odd encodings are no concern
-    here.
-    """
+def _input(path: str, pieces: tuple[Piece, ...]) -> str | Joined:
+    return Joined(path, pieces) if pieces else os.path.abspath(path)
+
+
+@contextlib.contextmanager
+def _av_open(path: str, pieces: tuple[Piece, ...]) -> Iterator[InputContainer]:
+    """FFmpeg's view of a file. From a file object, so that no name is taken for a URL; tags in odd encodings are no concern here."""
     import av  # late: most files never need it
 
-    return av.open(file, "r", metadata_errors="ignore", options={"format_whitelist": _DEMUXERS})
+    with (
+        contextlib.closing(Joined(path, pieces)) if pieces else open(path, "rb") as file,
+        av.open(file, "r", metadata_errors="ignore", options={"format_whitelist": _DEMUXERS}) as container,
+    ):
+        yield container
 
 
 @dataclass(frozen=True)
 class _FFmpegSource(Source):
+    pieces: tuple[Piece, ...] = ()
+    _tolerance: ClassVar[float] = TOLERANCE
+
     @classmethod
-    def open(cls, path: str) -> _FFmpegSource:
+    def open(cls, path: str, link: Link) -> _FFmpegSource:
         try:
             import av
         except ImportError as error:
@@ -196,7 +213,7 @@ class _FFmpegSource(Source):
             ) from error
 
         try:
-            with open(path, "rb") as file, _av_open(file) as container:
+            with _av_open(path, link.pieces) as container:
                 if not container.streams.audio:
                     raise AudioError(f"{path} has no audio stream ({container.format.name}).")
                 stream = container.streams.audio[0]
@@ -211,14 +228,12 @@ class _FFmpegSource(Source):
                 if container.format.name.startswith("mov") and stream.duration and stream.time_base:
                     # The edit list's length: encoder delay and padding are taken off.
                     frames = round(stream.duration * stream.time_base * rate)
+                elif container.format.name == "mp3":
+                    frames = link.frames
                 words = f"{container.format.name.split(',')[0]} {codec.name}"
         except av.error.FFmpegError as error:
             raise AudioError(f"{path} is not audio that can be decoded, or is damaged: {error.strerror or error}.") from error
-        if words.startswith("mp3 "):
-            length = mpeg_length(path)
-            # With a header frame the decoder takes encoder delay and padding off, which the count does not know of.
-            frames = length.counted if length is not None and length.promised is None else None
-        return cls(path, rate, channels, frames, words)
+        return cls(path, rate, channels, frames, words, link.pieces)
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         at = 0
@@ -238,11 +253,13 @@ class _FFmpegSource(Source):
         """
         import av
 
-        damaged, begun = "", False
+        damaged, begun, surplus = "", False, 0
         try:
-            with open(self.path, "rb") as file, _av_open(file) as container:
+            with _av_open(self.path, self.pieces) as container:
                 stream = container.streams.audio[0]
                 for packet in container.demux(stream):
+                    if not begun and container.format.name.startswith("matroska"):
+                        surplus = _opus_surplus(stream, packet)
                     try:
                         frames = packet.decode()
                     except av.error.InvalidDataError as error:
@@ -258,8 +275,66 @@ class _FFmpegSource(Source):
                         begun, damaged = True, ""
                         samples = frame.to_ndarray()
                         channels = frame.layout.nb_channels
-                        yield mix(scale(samples.T if frame.format.is_planar else samples.reshape(-1, channels)))
+                        mono = mix(scale(samples.T if frame.format.is_planar else samples.reshape(-1, channels)))
+                        yield mono[surplus:]
+                        surplus = max(0, surplus - len(mono))
         except av.error.FFmpegError as error:
             raise AudioError(f"{self.path} is damaged: {error.strerror or error}.") from error
         except OSError as error:
             raise AudioError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+
+
+def _opus_surplus(stream: AudioStream, packet: Packet) -> int:
+    """Samples of Opus' lead-in that FFmpeg leaves in the first frame of a WebM: it counts them at the rate that the file names, not at 48 kHz."""
+    head = stream.codec_context.extradata or b""
+    if stream.codec_context.name not in ("opus", "libopus") or head[:8] != b"OpusHead":
+        return 0
+    skipped = [bytes(side) for side in packet.iter_sidedata() if side.data_type == "skip_samples"]
+    return max(0, int.from_bytes(head[10:12], "little") - sum(int.from_bytes(side[:4], "little") for side in skipped))
+
+
+@dataclass(frozen=True)
+class Chain(Source):
+    """Streams one behind the other (chained Ogg, joined files), at the rate of the first."""
+
+    links: tuple[Source, ...]
+
+    @classmethod
+    def of(cls, links: Sequence[Source]) -> Chain:
+        """Return the chain of these."""
+        first = links[0]
+        lengths = [None if one.frames is None else _frames_at(one.frames, one.sample_rate, first.sample_rate) for one in links]
+        frames = None if None in lengths else sum(length or 0 for length in lengths)
+        return cls(first.path, first.sample_rate, first.channels, frames, first.format, tuple(links))
+
+    def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
+        at = 0
+        for link in self.links:
+            if stop is not None and at >= stop:
+                return
+            for block in self._at_rate(link, size):
+                lower, upper = max(0, start - at), len(block) if stop is None else min(len(block), stop - at)
+                at += len(block)
+                if lower < upper:
+                    yield block[lower:upper]
+                if stop is not None and at >= stop:
+                    break
+
+    def _at_rate(self, link: Source, size: int) -> Iterator[np.ndarray]:
+        if link.sample_rate == self.sample_rate:
+            yield from link.blocks(0, None, size)
+            return
+        stream = soxr.ResampleStream(link.sample_rate, self.sample_rate, 1, dtype="float32", quality="HQ")
+        n_in = n_out = 0
+        for block in link.blocks(0, None, size):
+            n_in += len(block)
+            out = stream.resample_chunk(block, last=False)
+            n_out += len(out)
+            yield out
+        out = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
+        rest = max(0, _frames_at(n_in, link.sample_rate, self.sample_rate) - n_out)
+        yield np.pad(out, (0, max(0, rest - len(out))))[:rest]
+
+
+def _frames_at(n: int, rate: int, other: int) -> int:
+    return -(-n * other // rate)

@@ -13,11 +13,12 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..weights.cards import ModelCard, get_card, load_labels, register
-from ..weights.checkpoints import network_settings
+from ..weights.checkpoints import network_settings, register_settings_check
 from ..weights.locate import find_weights
 from .checkpoints import load_checkpoint
-from .network import SAMPLE_RATE, SampleCNN
+from .network import SAMPLE_RATE, SampleCNN, check
 
+register_settings_check("clmr", check)
 log = logging.getLogger(__name__)
 _RELEASES = "https://github.com/Spijkervet/CLMR/releases/download/"
 _LICENCE = "Apache-2.0 (the repository's; none is stated for the weights)"

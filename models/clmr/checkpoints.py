@@ -16,13 +16,15 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import WeightsError
-from ..weights.checkpoints import network_settings, read_state
+from ..untrained import note_untrained
+from ..weights.checkpoints import check_own_settings, network_settings, read_state
 from ..weights.head_origin import LOSS, check_origin, header
 from .network import SampleCNN
 
 log = logging.getLogger(__name__)
 State = dict[str, Tensor]
 _FIRST = "sequential.0.0.weight"
+MOST_BLOCKS = 64
 
 
 def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
@@ -102,10 +104,15 @@ def _probe_classes(path: Path, hidden: bool) -> dict[str, Any]:
 
 
 def sizes_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """channels, strides, out_dim and head of a network with this state, as far as shapes tell them."""
-    blocks = 1 + max(int(found[1]) for k in state if (found := re.match(r"sequential\.(\d+)\.", k)))
-    kernels = [state[f"sequential.{k}.0.weight"] for k in range(blocks)]
+    """channels, strides, out_dim and head of a network with this state, as far as shapes tell them. Raises WeightsError where they tell nothing."""
+    blocks = 1 + max(int(found[1]) for k in state if (found := re.match(r"sequential\.(\d{1,6})\.", k)))
+    names = [f"sequential.{k}.0.weight" for k in range(min(blocks, MOST_BLOCKS))]
     last = next((state[k] for k in ("fc.2.weight", "fc.weight") if k in state), None)
+    if blocks > MOST_BLOCKS or any(k not in state or state[k].ndim != 3 for k in names) or (last is not None and last.ndim != 2):
+        raise WeightsError(
+            f"These tensors are not those of a SampleCNN: each of its {blocks} blocks has a sequential.*.0.weight [out, in, kernel]."
+        )
+    kernels = [state[k] for k in names]
     return {
         "channels": [int(k.shape[0]) for k in kernels],
         "strides": [int(k.shape[2]) for k in kernels[1:-1]],
@@ -147,6 +154,7 @@ def load_checkpoint(
     path = Path(path)
     state = remap_encoder(read_state(path, averaged), str(path))
     own = {k: v for k, v in network_settings(path).items() if k != "supervised"}
+    check_own_settings(own, "clmr", str(path))
     if head is not None:
         fc = remap_head(read_state(head), str(head))
         state = {**{k: v for k, v in state.items() if not k.startswith("fc.")}, **fc}
@@ -167,6 +175,8 @@ def load_checkpoint(
         log.warning("%s has no head: its %d classes start at 0 and say nothing yet.", path, out_dim)
         state = {**state, **zeros}
     load_strictly(model, state, str(path))
+    if fresh:
+        note_untrained(model, zeros, f"its head of {out_dim} classes started at 0, {path} has none")
     return model.eval()
 
 

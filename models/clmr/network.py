@@ -7,20 +7,43 @@ Letters: B batch, N samples, C width, T vectors in time, L classes. Parameter na
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..encoder import AudioEncoder
 from ..errors import AudioError, ConfigError
+from ..settings import FLAG, LABELS, Choice, Maybe, Number, Numbers, Rules, check_settings, check_size
 
 SAMPLE_RATE = 22050  # Hz
 CHANNELS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
 STRIDES = (3,) * 9
 FIRST = 3  # kernel and stride of the first convolution
 HEADS = ("linear", "mlp")
+RULES: Rules = {
+    "channels": Numbers(Number(1, 65_536), 1, 64), "strides": Numbers(Number(1, 1000), 0, 62), "out_dim": Maybe(Number(1, 100_000)),
+    "head": Choice(HEADS), "supervised": FLAG, "labels": LABELS, "sample_rate": Number(1, 1_000_000), "exclusive": FLAG,
+}  # fmt: skip
+MOST_SAMPLES = 1 << 31  # of a window
+
+
+def check(settings: Mapping[str, Any], what: str = "This SampleCNN", error: type[ValueError] = ConfigError) -> None:
+    """Raise `error` for settings, given as far as they are known, that are no SampleCNN's, or one's that is too large to be built."""
+    check_settings(settings, RULES, what, error)
+    channels, strides = settings.get("channels", CHANNELS), settings.get("strides", STRIDES)
+    if math.prod(strides) > MOST_SAMPLES:
+        raise error(
+            f"{what} has windows of {FIRST} x the product of strides samples, {math.prod(strides):.3g}: at most {MOST_SAMPLES}."
+        )
+    kernels = (FIRST, *strides, 3)
+    check_size(
+        sum(a * b * k for a, b, k in zip((1, *channels), channels, kernels)) + channels[-1] * (settings.get("out_dim") or 0),
+        what,
+        error,
+    )
 
 
 class SampleCNN(AudioEncoder):
@@ -58,6 +81,7 @@ class SampleCNN(AudioEncoder):
         exclusive: bool = False,
     ):
         super().__init__()
+        check({name: value for name, value in locals().items() if name in RULES})
         self.channels, self.strides = tuple(map(int, channels)), tuple(map(int, strides))
         self.out_dim = None if out_dim is None else int(out_dim)
         self.head, self.supervised, self.sample_rate = head, bool(supervised), int(sample_rate)
@@ -160,7 +184,7 @@ class SampleCNN(AudioEncoder):
         found = [x.transpose(1, 2) for x in self._outputs(audio, chosen)]
         if len({tuple(x.shape) for x in found}) > 1:
             shapes = ", ".join(f"{k}: {list(x.shape[1:])}" for k, x in zip(chosen, found))
-            raise ValueError(f"These layers have vectors of unlike shape [T, C] ({shapes}): ask for one at a time.")
+            raise ConfigError(f"These layers have vectors of unlike shape [T, C] ({shapes}): ask for one at a time.")
         return torch.stack(found)
 
     def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
@@ -168,7 +192,7 @@ class SampleCNN(AudioEncoder):
         chosen = self.resolve_layers(layers)
         if len({self.channels[k] for k in chosen}) > 1:
             widths = ", ".join(f"{k}: {self.channels[k]}" for k in chosen)
-            raise ValueError(f"These layers have unlike widths ({widths}): ask for one at a time.")
+            raise ConfigError(f"These layers have unlike widths ({widths}): ask for one at a time.")
         return torch.stack([x.mean(dim=-1) for x in self._outputs(windows, chosen)])
 
     def window_logits(self, windows: Tensor) -> Tensor:
@@ -187,6 +211,17 @@ class SampleCNN(AudioEncoder):
         chosen = self.resolve_layers(layers)
         means = dict(zip(chosen, (x.mean(dim=-1) for x in self._outputs(windows, chosen))))
         return [means[layer % self.depth] for layer in layers]
+
+    def moments(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Windows [W, N] -> vectors of each asked layer in their order, [W, T, C] each with its own T and C, in one pass."""
+        chosen = self.resolve_layers(layers)
+        found = dict(zip(chosen, (x.transpose(1, 2) for x in self._outputs(windows, chosen))))
+        return [found[layer % self.depth] for layer in layers]
+
+    def moment_times(self, n: int, length: int, layer: int) -> np.ndarray:
+        """Centres in seconds, [n]: a layer's vectors lie evenly over its window."""
+        times: np.ndarray = (np.arange(n) + 0.5) * (self.window_length / self.layer_shape(layer)[0] / self.sample_rate)
+        return times
 
     def _outputs(self, audio: Tensor, chosen: Sequence[int]) -> Iterator[Tensor]:
         """Outputs [B, C, T] of the chosen blocks, ascending; stops behind the deepest."""

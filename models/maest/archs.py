@@ -13,13 +13,20 @@ from typing import Any
 
 from ..errors import WeightsError, WeightsNotFoundError
 from ..weights.cards import ModelCard, did_you_mean, get_card, has_card, register
-from ..weights.checkpoints import network_settings, read_state, register_config_reader
+from ..weights.checkpoints import (
+    check_own_settings,
+    network_settings,
+    read_state,
+    register_config_reader,
+    register_settings_check,
+)
 from ..weights.locate import find_weights
-from . import ast, convert, hashes
+from . import ast, convert, hashes, sizes
 from .labels import default_labels
 from .network import MAEST
 
 register_config_reader(ast.MODEL_TYPE, ast.settings_of)
+register_settings_check("maest", sizes.check)
 log = logging.getLogger(__name__)
 FRAMES = {5: 312, 10: 625, 20: 1250, 30: 1875}  # floor(seconds * 16000 / 256)
 HEAD_WIDTH = 64  # channels per attention head of the published networks; a state dict does not tell their number
@@ -127,22 +134,27 @@ def get_maest(
     shape = {"input_f": geometry.input_f, "input_t": geometry.input_t, "distilled": geometry.distilled}
     settings: dict[str, Any] = {**shape, **kwargs}
     own = network_settings(checkpoint) if checkpoint is not None else {}
+    check_own_settings(own, "maest", str(checkpoint))
     for name in ("norm_mean", "norm_std"):  # what the weights were trained on
         if name in own:
             settings.setdefault(name, own[name])
     if n_classes is None:
         n_classes = own.get("n_classes", geometry.n_classes)
-        if settings.get("labels") is None:
-            settings["labels"] = own.get("labels")
+    if settings.get("labels") is None and n_classes == own.get("n_classes"):
+        settings["labels"] = own.get("labels")
     settings["n_classes"] = n_classes
     if settings.get("labels") is None:
         settings["labels"] = default_labels(settings["n_classes"])
-    model = MAEST(distilled_type=distilled_type, s_patchout_t=s_patchout_t, **settings)
+    settings |= {"distilled_type": distilled_type, "s_patchout_t": s_patchout_t}
     if checkpoint is None and not pretrained:
-        return model
+        return MAEST(**settings)
     path = Path(checkpoint) if checkpoint is not None else find_weights(card)
     state = read_state(path, averaged=checkpoint_swa_weights)
     source = path.name if checkpoint is not None else card.name  # a hub folder's own name is a commit's number
+    if own:
+        sizes.compare(own, state, source, said=True)
+    sizes.compare({"embed_dim": 768, "depth": 12, **settings}, state, source)
+    model = MAEST(**settings)
     convert.load(model, state, card.format, source=source, discard_head=checkpoint_discard_head)
     if checkpoint is None:
         model.card = card
@@ -168,7 +180,11 @@ def load_maest(source: str | Path, averaged: bool = True, **kwargs: Any) -> MAES
             f"There is no file or folder '{source}', and no model of that name.{did_you_mean(str(source))}"
         )
     state = read_state(path, averaged)
-    settings = {**_shapes(state, path), **network_settings(path), **kwargs}
+    own = network_settings(path)
+    check_own_settings(own, "maest", str(path))
+    sizes.compare(own, state, path.name, said=True)
+    settings = {**_shapes(state, path), **own, **kwargs}
+    sizes.compare(settings, state, path.name)
     model = MAEST(**settings)
     convert.load(model, state, "maest", source=path.name)
     return model.eval()

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import WeightsError
-from .ast import is_ast, remap_ast
+from ..untrained import note_untrained
+from .ast import POSITIONS, PREFIX, is_ast, remap_ast
 from .network import MAEST
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ State = dict[str, Tensor]
 # buffers of the published suite's front end: constants, not weights
 IGNORED = ("melspectrogram.spec.window", "melspectrogram.mel_scale.fb")
 HEADS = ("head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias", "head_dist.weight", "head_dist.bias")
+TABLES = ("freq_new_pos_embed", "time_new_pos_embed")
 SHOWN = 5  # names in an error's text
 
 
@@ -38,7 +40,7 @@ def remap_passt(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
     """
     out = {k: v for k, v in state_dict.items() if k not in IGNORED}
     own = model.state_dict()
-    for name in ("freq_new_pos_embed", "time_new_pos_embed"):
+    for name in TABLES:
         table = out.get(name)
         if table is None or table.ndim != 4 or table.shape[1] != model.embed_dim:
             came = "is missing" if table is None else f"is {list(table.shape)}"
@@ -136,3 +138,31 @@ def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str,
     model.load_state_dict({**own, **new})
     if fresh:
         log.warning("%s: these start fresh: %s.", source, ", ".join(fresh))
+        note_untrained(model, fresh, _why_fresh(state_dict, model, source))
+    if resized := _resized(state_dict, model, form):
+        note_untrained(model, [*TABLES, *(name for name in HEADS if name in own)], f"{source} {resized}")
+
+
+def _why_fresh(state_dict: Mapping[str, Tensor], model: MAEST, source: str) -> str:
+    found = next((state_dict[name].shape[0] for name in ("head.1.weight", "classifier.dense.weight") if name in state_dict), None)
+    if found is not None and found != model.n_classes:
+        return f"its head of {model.n_classes} classes started fresh, the one in {source} has {found}"
+    return f"its head started fresh, {source} has none that was taken"
+
+
+def _resized(state_dict: Mapping[str, Tensor], model: MAEST, form: str) -> str:
+    """What is to be said where the file's position tables are of another size than the network's; "" where they fit."""
+    if form == "ast":
+        found = [(state_dict[f"{PREFIX}{POSITIONS}"].shape[1] - 2) // model.grid(model.input_t)[0]]
+        wanted = [model.time_new_pos_embed.shape[3]]
+    elif form == "deit":
+        return ""  # its heads start fresh anyway
+    else:
+        found = [state_dict[TABLES[0]].shape[2], state_dict[TABLES[1]].shape[3]]
+        wanted = [model.freq_new_pos_embed.shape[2], model.time_new_pos_embed.shape[3]]
+    if found == wanted:
+        return ""
+    return (
+        f"was trained on windows of {found[-1]} time columns{f' x {found[0]} rows' if found[0] != wanted[0] and len(found) > 1 else ''}, and this "
+        f"network has {wanted[-1]}{f' x {wanted[0]}' if found[0] != wanted[0] and len(found) > 1 else ''} ({model.max_seconds:g} s)"
+    )

@@ -22,10 +22,12 @@ ensure_torchvision()
 
 from timm.models.vision_transformer import Block  # noqa: E402
 
+from ..errors import ConfigError  # noqa: E402
 from ..frontend import MaestMel  # noqa: E402
 from ..frontend.mel_settings import MAEST as FRONT_END  # noqa: E402
 from ..frontend.mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
-from . import inputs  # noqa: E402
+from ..untrained import check_trained  # noqa: E402
+from . import inputs, sizes  # noqa: E402
 from .labels import default_labels  # noqa: E402
 from .patchout import PATCH, Patchout  # noqa: E402
 from .stored import StoredMels  # noqa: E402
@@ -86,13 +88,14 @@ class MAEST(StoredMels):
         **patchout: Any,
     ):
         super().__init__()
+        sizes.check({name: value for name, value in {**locals(), **patchout}.items() if name in sizes.RULES})
         self.input_f, self.input_t, self.n_classes = int(input_f), int(input_t), int(n_classes)
         self.embed_dim, self.depth, self.num_heads = int(embed_dim), int(depth), int(num_heads)
         self.stride = (int(stride[0]), int(stride[1]))
         self.distilled, self.distilled_type, self.mlp_ratio = bool(distilled), distilled_type, float(mlp_ratio)
         self.init_std = float(init_std)
         if not self.init_std > 0:
-            raise ValueError(f"init_std is {init_std}; it is a standard deviation, above 0.")
+            raise ConfigError(f"init_std is {init_std}; it is a standard deviation, above 0.")
         self.norm_mean, self.norm_std = float(norm_mean), float(norm_std)
         self.patchout = _patchout(patchout)
         self._check(in_channels, labels)
@@ -130,46 +133,32 @@ class MAEST(StoredMels):
 
     def _check(self, in_channels: int, labels: Sequence[str] | None) -> None:
         if in_channels != 1:
-            raise ValueError(f"in_channels={in_channels}: a mel spectrogram has one channel; leave in_channels at 1.")
+            raise ConfigError(f"in_channels={in_channels}: a mel spectrogram has one channel; leave in_channels at 1.")
         if self.distilled_type not in ("mean", "separated"):
-            raise ValueError(f"distilled_type is '{self.distilled_type}'; choose 'mean' or 'separated'.")
+            raise ConfigError(f"distilled_type is '{self.distilled_type}'; choose 'mean' or 'separated'.")
         if self.distilled_type == "separated" and not self.distilled:
-            raise ValueError("distilled_type='separated' needs the DIST token: set distilled=True, or distilled_type='mean'.")
+            raise ConfigError("distilled_type='separated' needs the DIST token: set distilled=True, or distilled_type='mean'.")
         if min(self.input_f, self.input_t) < PATCH:
-            raise ValueError(
+            raise ConfigError(
                 f"Input of {self.input_f} bands x {self.input_t} frames holds no {PATCH} x {PATCH} patch: both must be >= {PATCH}."
             )
         if min(self.stride) < 1 or min(self.n_classes, self.embed_dim, self.depth, self.num_heads) < 1:
-            raise ValueError("stride, n_classes, embed_dim, depth and num_heads must be 1 or more.")
+            raise ConfigError("stride, n_classes, embed_dim, depth and num_heads must be 1 or more.")
         if self.embed_dim % self.num_heads:
-            raise ValueError(
+            raise ConfigError(
                 f"embed_dim={self.embed_dim} does not divide by num_heads={self.num_heads}: choose heads that divide it."
             )
         if not self.norm_std > 0:
-            raise ValueError(f"norm_std is {self.norm_std}; a standard deviation is above 0.")
+            raise ConfigError(f"norm_std is {self.norm_std}; a standard deviation is above 0.")
         if labels is not None and len(labels) != self.n_classes:
-            raise ValueError(f"{len(labels)} labels for n_classes={self.n_classes}: give as many names as classes.")
+            raise ConfigError(f"{len(labels)} labels for n_classes={self.n_classes}: give as many names as classes.")
 
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins."""
-        names = (
-            "input_f",
-            "input_t",
-            "n_classes",
-            "embed_dim",
-            "depth",
-            "num_heads",
-            "distilled",
-            "distilled_type",
-            "mlp_ratio",
-            "init_std",
-            "labels",
-            "norm_mean",
-            "norm_std",
-        )
+        names = "input_f input_t n_classes embed_dim depth num_heads distilled distilled_type mlp_ratio init_std labels norm_mean norm_std"
         patchout = {k: list(v) if isinstance(v, tuple) else v for k, v in vars(self.patchout).items()}
-        return {**{name: getattr(self, name) for name in names}, "stride": list(self.stride), **patchout}
+        return {**{name: getattr(self, name) for name in names.split()}, "stride": list(self.stride), **patchout}
 
     # ---- tokens
     def tokens(self, mel: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, int]:
@@ -252,7 +241,7 @@ class MAEST(StoredMels):
         Raises ValueError (AudioError) for empty, non-finite, integer or wrong-rank input and for batches longer than the model.
         """
         if not -1 <= transformer_block < self.depth:
-            raise ValueError(
+            raise ConfigError(
                 f"transformer_block is {transformer_block}; give 0..{self.depth - 1} for a block's embeddings, -1 for logits and features."
             )
         mel, _ = inputs.as_mel(self, x, melspectrogram_input)
@@ -266,8 +255,10 @@ class MAEST(StoredMels):
     def predict_labels(self, x: Tensor | np.ndarray, melspectrogram_input: bool = False) -> tuple[np.ndarray, list[str]]:
         """Probabilities [L] of a recording (any input of `forward`), mean over windows weighted by their valid frames, and the L label names.
 
-        "separated" networks: mean of both heads' probabilities. Without label names the column numbers stand in.
+        "separated" networks: mean of both heads' probabilities. Without label names the column numbers stand in. Raises WeightsError where the
+        weights' file has left a head that answers untrained.
         """
+        check_trained(self, "predict labels")
         was_training = self.training
         self.eval()
         try:
@@ -314,7 +305,7 @@ class MAEST(StoredMels):
     def encode_mel(self, mel: Tensor, layers: Iterable[int] | None = None) -> Tensor:
         """`encode` from a normalised mel [B, F, M]. Times of the columns: `frame_times`."""
         if self.training and self.patchout.u_patchout:
-            raise ValueError(
+            raise ConfigError(
                 "u_patchout drops single patches: time columns have no fixed rows to average. Use eval mode, or u_patchout=0."
             )
         tokens, n_columns = self.tokens(mel)

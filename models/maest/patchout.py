@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import ConfigError
+
 PATCH = 16  # frames and bands of a patch
 
 
@@ -42,16 +44,16 @@ class Patchout:
         for name in ("s_patchout_t", "s_patchout_f", "u_patchout", "s_patchout_t_interleaved", "s_patchout_f_interleaved"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name} is {value!r}; it counts patches: give a whole number of 0 or more.")
+                raise ConfigError(f"{name} is {value!r}; it counts patches: give a whole number of 0 or more.")
         for axis in "tf":
             name = f"s_patchout_{axis}_indices"
             indices = tuple(int(i) for i in getattr(self, name))
             if any(i < 0 for i in indices) or len(set(indices)) < len(indices):
-                raise ValueError(f"{name} is {list(indices)}; give different positions of 0 or more.")
+                raise ConfigError(f"{name} is {list(indices)}; give different positions of 0 or more.")
             object.__setattr__(self, name, indices)
             fixed = [n for n in (name, f"s_patchout_{axis}_interleaved") if getattr(self, n)]
             if getattr(self, f"s_patchout_{axis}") and fixed:
-                raise ValueError(
+                raise ConfigError(
                     f"s_patchout_{axis}={getattr(self, f's_patchout_{axis}')} (random) and {' and '.join(fixed)} (fixed) drop patches of the same "
                     "axis: the indices would mean other patches in every batch. Set one of them to 0 or ()."
                 )
@@ -60,7 +62,7 @@ class Patchout:
         """Positions of an axis of length n that the index and interleaved drops keep, ascending."""
         dropped = set(getattr(self, f"s_patchout_{axis}_indices"))
         if dropped and max(dropped) >= n:
-            raise ValueError(
+            raise ConfigError(
                 f"s_patchout_{axis}_indices holds {max(dropped)}, but the grid has {n} patches on that axis (0..{n - 1})."
             )
         kept = [i for i in range(n) if i not in dropped]
@@ -72,12 +74,12 @@ class Patchout:
         rows, columns = len(self._fixed("f", f)) - self.s_patchout_f, len(self._fixed("t", t)) - self.s_patchout_t
         for axis, left, of, drop in (("frequency", rows, f, self.s_patchout_f), ("time", columns, t, self.s_patchout_t)):
             if left < 1:
-                raise ValueError(
+                raise ConfigError(
                     f"Patchout leaves no patch: the grid has {of} patches along {axis}, and dropping {drop or 'the listed'} of them leaves "
                     f"{max(left, 0)}. Drop fewer, or use a longer input."
                 )
         if self.u_patchout >= rows * columns:
-            raise ValueError(
+            raise ConfigError(
                 f"Patchout leaves no patch: u_patchout={self.u_patchout} of the {rows} x {columns} = {rows * columns} patches that the other "
                 "drops leave. Drop fewer."
             )
@@ -97,12 +99,14 @@ class Patchout:
             rows = _drop(rows, self.s_patchout_f, generator)
         if not len(rows) or not len(columns):
             self.check(f, t)  # this input's grid is smaller than the one checked at construction
-            raise ValueError(f"Patchout leaves no patch of a {f} x {t} grid.")
+            raise ConfigError(f"Patchout leaves no patch of a {f} x {t} grid.")
         grid = torch.cartesian_prod(rows, columns).reshape(-1, 2)
         if training and self.u_patchout:
             grid = grid[_drop(torch.arange(len(grid)), self.u_patchout, generator)]
             if not len(grid):
-                raise ValueError(f"Patchout leaves no patch: u_patchout={self.u_patchout} of {len(rows) * len(columns)} patches.")
+                raise ConfigError(
+                    f"Patchout leaves no patch: u_patchout={self.u_patchout} of {len(rows) * len(columns)} patches."
+                )
         return grid[:, 0], grid[:, 1]
 
 

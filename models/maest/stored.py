@@ -53,6 +53,11 @@ class StoredMels(MelEncoder):
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
         """Logits and features of tokens [W, 3, C]."""
 
+    @property
+    def unused_heads(self) -> tuple[str, ...]:
+        """Prefixes of parameters that no answer uses: DIST's head, unless the heads are separated."""
+        return () if self.distilled_type == "separated" else ("head_dist.",)
+
     # ---- geometry
     def grid(self, frames: int) -> tuple[int, int]:
         """Rows and columns (f, t) of the patch grid of an input of `frames` mel frames."""
@@ -137,10 +142,24 @@ class StoredMels(MelEncoder):
             pooled[FEATURES] = self.classify(pooled[self.depth - 1])[-1]
         return [pooled[block] for block in layers]
 
+    def moments(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Normalised mel [W, F, M] -> the time columns of each block in their order, [W, T, C]. Raises ConfigError for the features."""
+        if FEATURES in layers:
+            raise ConfigError("The features (-1) are one vector per window: vectors in time are of blocks, 0 and up.")
+        chosen = self.resolve_layers(layers)
+        found = self.encode_mel(windows, chosen)
+        return [found[chosen.index(layer)] for layer in layers]
+
+    def moment_times(self, n: int, length: int, layer: int) -> np.ndarray:
+        """Centres in seconds of the kept time columns of `length` mel frames, [n]; mel frame i is centred on sample i * hop."""
+        columns = self.patchout.keep(*self.grid(length), training=False)[1].unique().numpy()
+        times: np.ndarray = (columns * self.stride[1] + (PATCH - 1) / 2) * self.hop / self.sample_rate
+        return times
+
     def pooled(self, windows: Tensor, layers: Sequence[int], pool: str) -> Tensor:
         """Normalised mel windows [W, F, M] -> [L, W, C], or [L, W, 3C] for pool "stack"."""
         if pool == "dist" and not self.distilled:
-            raise ValueError("pool 'dist' needs the DIST token; this network has none.")
+            raise ConfigError("pool 'dist' needs the DIST token; this network has none.")
         x = self.embed_blocks(windows, layers)
         return x.flatten(2) if pool == "stack" else x[:, :, {"cls": 0, "dist": 1, "mean": -1}[pool]]
 

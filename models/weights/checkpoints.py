@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import re
 import zipfile
@@ -17,7 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..bounded_files import check_regular, check_zip
 from ..errors import WeightsError, WeightsNotFoundError
+from ..settings import shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,10 +33,13 @@ UNTRAINED = "untrained"  # entry of the settings of an export: its weights are r
 CONFIG = "config.json"
 MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
 _ARCHIVED = (".ckpt", ".pt", ".pth")
-_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
+_FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "model.ckpt")
+MOST_SETTINGS = 64 << 20  # bytes of a config.json
 ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
-_CONFIG_READERS: dict[str, ConfigReader] = {}
 SettingsReader = Callable[[Path], dict[str, Any]]
+SettingsCheck = Callable[[Mapping[str, Any], str, type[ValueError]], None]
+_CONFIG_READERS: dict[str, ConfigReader] = {}
+_SETTINGS_CHECKS: dict[str, SettingsCheck] = {}
 _SETTINGS_READERS: dict[str, SettingsReader] = {}
 
 
@@ -45,20 +51,30 @@ def register_config_reader(model_type: str, reader: ConfigReader) -> None:
     _CONFIG_READERS[model_type] = reader
 
 
+def register_settings_check(family: str, check: SettingsCheck) -> None:
+    """Have `read_settings` compare what a file says of a network of this family with what it may be: check(settings, source, error class)."""
+    _SETTINGS_CHECKS[family] = check
+
+
 def register_settings_reader(suffix: str, reader: SettingsReader) -> None:
     """Have `read_settings` ask `reader` about files of a foreign format, known by their suffix (".whl"). Families that read one call this."""
     _SETTINGS_READERS[suffix] = reader
 
 
 def weight_file(path: str | Path) -> Path:
-    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, or its only .safetensors.
+    """The file of weights that a path means: itself, or in a folder model.safetensors, pytorch_model.bin, model.ckpt, or its only
+    .safetensors.
 
     Raises WeightsNotFoundError for what is not there, naming what was looked for.
     """
     path = Path(path)
     if not path.is_dir():
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise WeightsNotFoundError(f"There is no weight file {path}.")
+        if path.exists():
+            check_regular(path, WeightsNotFoundError)
+        else:
+            raise WeightsNotFoundError(f"There is no weight file {path}: it is a link to nothing.")
         return path
     there = [path / name for name in _FOLDER_FILES if (path / name).is_file()] or sorted(path.glob("*.safetensors"))
     if not there or (there[0].name not in _FOLDER_FILES and len(there) > 1):
@@ -91,7 +107,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds no state dict: {len(tensors)} tensors and {len(content) - len(tensors)} other entries {other}."
         )
+    check_finite(tensors, path)
     return tensors
+
+
+def check_finite(tensors: Mapping[str, Any], path: str | Path) -> None:
+    """Raise WeightsError for weights that hold a NaN or an infinity: a training that diverged leaves such, and they answer nothing but NaN."""
+    import torch
+
+    wrong = [k for k, v in tensors.items() if isinstance(v, torch.Tensor) and v.is_floating_point() and not v.isfinite().all()]
+    if wrong:
+        raise WeightsError(
+            f"{path} holds weights that are not finite, in {len(wrong)} of {len(tensors)} tensors ({', '.join(wrong[:3])}): a training that diverged "
+            "leaves such. Take an earlier checkpoint, or train again with a lower learning rate."
+        )
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -99,20 +128,37 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
     Folders of foreign formats are read as their families say (`register_config_reader`). `network_settings` leaves the family out.
 
-    Raises as `read_checkpoint` does, and WeightsError for a config.json that cannot be read.
+    Raises as `read_checkpoint` does, and WeightsError for a config.json that cannot be read, and for settings that are no network's.
     """
     path = Path(path)
     file = weight_file(path)
     config = path / CONFIG
     if path.is_dir() and config.is_file():
-        return _of_config(_json(config.read_bytes(), config))
+        return _checked(_of_config(_json(_small(config), config), config), str(config))
     if file.suffix in _SETTINGS_READERS:
         return _SETTINGS_READERS[file.suffix](file)
     if file.suffix == ".safetensors":
-        return _of_config(_safetensors_header(file))
+        return _checked(_of_config(_safetensors_header(file), file), str(file))
     content = _read(file)
     found = content.get(SETTINGS) if isinstance(content, Mapping) else None
-    return dict(found) if isinstance(found, Mapping) else {}
+    return _checked(dict(found), str(file)) if isinstance(found, Mapping) else {}
+
+
+def _checked(settings: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return settings that the family they name finds possible; those of no family, or of one that registered nothing, as they are."""
+    family = settings.get(FAMILY)
+    if family is not None and not isinstance(family, str):
+        raise WeightsError(f"The settings in {source} name as family {shown(family)}, wanted a text.")
+    if family in _SETTINGS_CHECKS:
+        check_own_settings(settings, family, source)
+    return settings
+
+
+def check_own_settings(settings: Mapping[str, Any], family: str, source: str) -> None:
+    """Raise WeightsError for what a file says of a network where that is no network of `family`."""
+    if family in _SETTINGS_CHECKS:
+        own = {name: value for name, value in settings.items() if name not in (FAMILY, UNTRAINED)}
+        _SETTINGS_CHECKS[family](own, f"The network in {source}", WeightsError)
 
 
 def network_settings(path: str | Path) -> dict[str, Any]:
@@ -127,9 +173,13 @@ def is_untrained(path: str | Path) -> bool:
     return says and bool(read_settings(path).get(UNTRAINED, False))
 
 
-def _of_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    if (reader := _CONFIG_READERS.get(str(config.get("model_type")))) is not None:
-        return reader(config)
+def _of_config(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
+    kind = config.get("model_type")
+    if isinstance(kind, str) and (reader := _CONFIG_READERS.get(kind)) is not None:
+        try:
+            return reader(config)
+        except (ValueError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError) as error:
+            raise WeightsError(f"The settings in {source} are not those of the format {kind}: {shown(str(error))}.") from error
     found = config.get(SETTINGS)
     return dict(found) if isinstance(found, Mapping) else {}
 
@@ -145,9 +195,16 @@ def _safetensors_header(path: Path) -> dict[str, Any]:
     return {SETTINGS: _json(metadata[SETTINGS].encode(), path)} if SETTINGS in metadata else {}
 
 
+def _small(config: Path) -> bytes:
+    check_regular(config, WeightsError, MOST_SETTINGS)
+    return config.read_bytes()
+
+
 def _json(text: bytes, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(text)
+    except RecursionError:
+        raise WeightsError(f"The settings in {path} are nested too deeply to be a network's.") from None
     except ValueError as error:
         raise WeightsError(f"The settings in {path} are no readable json: {error}.") from error
     if not isinstance(content, dict):
@@ -230,6 +287,7 @@ def _archived(path: Path) -> bytes | None:
         return None
     try:
         with zipfile.ZipFile(path) as archive:
+            check_zip(archive, path)
             files = [m for m in archive.infolist() if not m.is_dir()]
             if any(m.filename.endswith("data.pkl") for m in files):
                 return None

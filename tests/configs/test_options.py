@@ -23,9 +23,10 @@ RESUME_FREE = (
     "ckpt_path", "predict.", "report.", "export.", "hear.", "trainer.max_epochs", "trainer.default_root_dir", "trainer.save_every_n_steps",
     "trainer.save_every_minutes", "trainer.keep_checkpoints", "trainer.num_sanity_val_steps", "trainer.reload_dataloaders_every_n_epochs",
     "datamodule.num_workers", "datamodule.batch_size_test", "datamodule.audio_dir", "datamodule.base_dir", "datamodule.groundtruth",
-    "datamodule.label_column", "datamodule.split_seed", "datamodule.demo_tracks", "datamodule.teacher_student.teacher_target_base_dir",
+    "datamodule.label_column", "datamodule.label_separator", "datamodule.split_seed", "datamodule.demo_tracks",
+    "datamodule.teacher_student.teacher_target_base_dir",
 )  # fmt: skip
-RESUME_FREE_ENDS = (".checkpoint", ".head_checkpoint", ".checkpoint_swa_weights")
+RESUME_FREE_ENDS = (".checkpoint", ".head_checkpoint", ".checkpoint_swa_weights", ".encodec")
 RESUME_SAID = {
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.precision", "trainer.sync_batchnorm",
     "trainer.log_every_n_steps", "trainer.check_val_every_n_epoch", "trainer.limit_val_batches", "datamodule.batch_size_train",
@@ -64,7 +65,15 @@ NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.
 NOW_IGNORED = {  # of training alone
     (command, key)
     for command in ("extract_embeddings", "extract_logits")
-    for key in ("clmr.temperature", "trainer.early_stopping")
+    for key in (
+        "clmr.temperature",
+        "trainer.early_stopping",
+        "omar_rq.dropout",
+        "omar_rq.mask_seconds",
+        "omar_rq.mask_prob",
+        "omar_rq.noise",
+        "omar_rq.encodec",
+    )
 }
 
 

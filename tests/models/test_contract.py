@@ -31,6 +31,19 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {  # family -> a name, and settin
     ),
     "musicnn": ("musicnn-mtt", dict(n_classes=3, labels=LABELS, timbral=6, temporal=4, middle=6, hidden=8)),
     "clmr": ("clmr-magnatagatune", dict(channels=[8, 8, 12, 16], strides=[3, 4], out_dim=3, labels=LABELS)),
+    "omar_rq": (
+        "omar-rq-base",
+        dict(
+            embed_dim=32,
+            depth=3,
+            num_heads=4,
+            max_seconds=0.512,
+            alpha_deepnorm=None,
+            beta_deepnorm=0.5,
+            out_dim=3,
+            labels=LABELS,
+        ),
+    ),
 }
 EXACT_IN = ("safetensors",)  # formats that give every weight back bit by bit
 

@@ -20,6 +20,9 @@ from models.maest import MAEST
 from models.maest.augment import Masking, Roll
 from models.maest.objective import SupervisedObjective, TeacherStudentObjective
 from models.objective import Objective
+from models.omar_rq import OmarRQ
+from models.omar_rq.objective import MaskedTokenObjective
+from models.omar_rq.settings import Masking as TokenMasking
 from models.randomness import Randomness
 
 ITEMS, LABELS, SEED = 8, 3, 11
@@ -65,6 +68,13 @@ def cnn(out_dim: int | None) -> SampleCNN:
     return SampleCNN([4, 4, 6, 8], [9, 9], out_dim=out_dim)
 
 
+def omar(**masking) -> MaskedTokenObjective:
+    """Samples in, two targets of samples of one length."""
+    read = {"name": "Waveform", "sr": 16000, "norm_mean": None, "patch_size": [1, 9]}
+    net = OmarRQ(16, 2, 2, dropout=0.1, input=read, max_seconds=0.02)
+    return MaskedTokenObjective(net, [read, read], TokenMasking(num_codebooks=2, mask_seconds=0.0012, **masking))
+
+
 AUGMENTED = dict(roll=Roll(do=True), masking=Masking())
 CASES: dict[str, tuple[Callable[[], Objective], Callable[[], torch.Tensor], list[float]]] = {
     "SupervisedObjective": (
@@ -91,6 +101,18 @@ CASES: dict[str, tuple[Callable[[], Objective], Callable[[], torch.Tensor], list
         lambda: WaveformSupervised(cnn(LABELS), task="multiclass"),
         lambda: waves(1),
         [1.17391515, 1.09936273, 1.021685, 0.976721585],
+    ),
+    "MaskedTokenObjective": (
+        lambda: omar(codebook_size=32),
+        lambda: waves(1),
+        [3.60083485, 3.62109089, 3.60240722, 3.61306548],
+    ),
+    "MaskedTokenObjective, finite scalars and shuffled input": (
+        lambda: omar(
+            codebook_size=27, quantizer_type="finite_scalar_quantizer", levels=(3, 3, 3), masking_noise_type="shuffled_input"
+        ),
+        lambda: waves(1),
+        [3.46158242, 3.42395234, 3.43639517, 3.42013478],
     ),
     "FineTuneObjective": (
         lambda: FineTuneObjective(FineTuned(maest(), LABELS, hidden=8), layer_decay=0.5),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...evaluation.comparison import MEL_STATISTICS
+from ...evaluation.system_names import MEL_STATISTICS
 from ..citations import Citation
 from ..families import all_systems, clmr, maest
 from ..recipes import ProbeSettings, mel_store, probe, result_folder

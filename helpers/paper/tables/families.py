@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...evaluation.comparison import MEL_STATISTICS
+from ...evaluation.system_names import MEL_STATISTICS
 from ...metrics.tasks import metric_title
 from ..families import System, all_systems, maest
 from ..label_groups import TASKS

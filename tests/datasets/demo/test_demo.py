@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from datasets.demo import writer as demo_writer
 from datasets.demo.labels import SECONDS, TrackPlan
 from datasets.demo.mixing import LOUDNESS, LOUDNESS_JITTER
 from datasets.groundtruth import read as groundtruth_files
+from datasets.groundtruth.annotations import read_annotations
+from datasets.groundtruth.chords import CHORDS
 from models.errors import GroundtruthError
 
 
@@ -55,8 +58,13 @@ def test_every_label_is_in_every_split_and_never_rare_or_near_constant():
             assert share * n >= 20
 
 
-def test_families_are_independent_of_one_another():
-    values = [plan_track(0, "train", i).values for i in range(3000)]
+@pytest.fixture(scope="module")
+def plans() -> list[TrackPlan]:
+    return [plan_track(0, "train", i) for i in range(3000)]
+
+
+def test_families_are_independent_of_one_another(plans):
+    values = [plan.values for plan in plans]
     families = list(FAMILIES)
     for i, one in enumerate(families):
         for other in families[:i]:
@@ -67,8 +75,7 @@ def test_families_are_independent_of_one_another():
                     assert both == pytest.approx(share, abs=0.025)
 
 
-def test_length_and_format_give_no_label_away():
-    plans = [plan_track(0, "train", i) for i in range(3000)]
+def test_length_and_format_give_no_label_away(plans):
     targets = np.array([[label in plan.labels for label in LABELS] for plan in plans])
     for feature in ("seconds", "sample_rate", "channels"):
         scores = np.array([getattr(plan, feature) for plan in plans])
@@ -128,7 +135,7 @@ def test_make_leaves_what_stands_and_refuses_another(tmp_path: Path):
 def test_a_broken_off_making_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     done = []
 
-    def fail_after_three(plan: TrackPlan) -> bytes:
+    def fail_after_three(plan: TrackPlan, wave: object) -> bytes:
         if len(done) == 3:
             raise OSError("disk full")
         done.append(plan)
@@ -156,3 +163,41 @@ def test_two_processes_make_the_same_bytes_as_one(tmp_path: Path):
     files = [p.relative_to(one) for p in one.rglob("*.flac")]
     assert len(files) == 40
     assert all((one / f).read_bytes() == (two / f).read_bytes() for f in files)
+
+
+def test_annotations_are_what_the_generator_did(tmp_path: Path):
+    audio, table = make(tmp_path / "demo", 12, jobs=1)
+    where = tmp_path / "demo" / "annotations"
+    for kind, labels in (("beats", ["beat"]), ("chords", list(CHORDS)), ("sections", ["inst", "silence", "boundary"])):
+        found = read_annotations(kind, where / kind, table)
+        assert len(found) == 12
+        assert found.labels == labels
+        for key, rows in zip(found.keys, found.rows):
+            split, index = key.split("/")
+            plan = plan_track(0, split, int(index.removesuffix(".flac")))
+            assert 0 <= rows[:, 0].min() <= rows[:, 1].max() <= plan.seconds + 1e-3
+            if kind == "beats":
+                np.testing.assert_allclose(np.diff(rows[:, 0]), 60 / plan.beats_per_minute, atol=2e-4)
+                continue
+            spans = rows[rows[:, 2] < len(labels) - (kind == "sections")]
+            np.testing.assert_allclose(spans[1:, 0], spans[:-1, 1], atol=1e-9)
+            assert spans[-1, 1] == pytest.approx(plan.seconds, abs=1e-3)
+            if kind == "chords":
+                modes = {CHORDS[int(k)].partition(":")[2] for k in spans[:, 2]} - {""}
+                assert modes == (set() if plan.values["texture"] == "_no chords" else {plan.values["mode"][:3]})
+            else:
+                assert (len(spans) == 3) == (plan.values["form"] == "break")
+                wave, rate = sf.read(audio / key, always_2d=True)
+                for start, end, label in spans:
+                    level = np.abs(wave[int((start + 0.02) * rate) : int((end - 0.02) * rate)]).mean()
+                    assert labels[int(label)] != "silence" or level < 0.005
+
+
+def test_annotations_of_music_that_was_made_before(tmp_path: Path):
+    audio, _ = make(tmp_path, 6, jobs=1)
+    before = {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")}
+    want = {p.relative_to(tmp_path): p.read_text() for p in (tmp_path / "annotations").rglob("*.*")}
+    shutil.rmtree(tmp_path / "annotations")
+    make(tmp_path, 6, jobs=1)
+    assert {p.relative_to(tmp_path): p.read_text() for p in (tmp_path / "annotations").rglob("*.*")} == want
+    assert {p: p.stat().st_mtime_ns for p in audio.rglob("*.flac")} == before

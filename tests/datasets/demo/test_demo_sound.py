@@ -121,7 +121,7 @@ def test_the_tempo_shows_in_the_onsets(tempo, rhythm):
 @pytest.mark.parametrize("texture", ["block chords", "stabs", "arpeggio"])
 def test_the_mode_is_the_chords_third(texture):
     for mode, third, other in (("major", 4, 3), ("minor", 3, 4)):
-        voices = accompaniment(texture, mode, 60.0, 0.0, 0.5, 2.0, rng())  # the first four beats: the tonic
+        voices, _ = accompaniment(texture, mode, 60.0, 0.0, 0.5, 2.0, rng())  # the first four beats: the tonic
         wave = sum(play(v, "mellow", 2 * RATE, RATE, rng(), Ornament()) for v in voices)
         spectrum = np.abs(np.fft.rfft(wave, 1 << 16)) ** 2
 
@@ -135,14 +135,14 @@ def test_the_mode_is_the_chords_third(texture):
 
 def test_the_textures_differ_in_time():
     def notes(texture: str) -> tuple[int, int, float]:
-        voices = accompaniment(texture, "major", 60.0, 0.0, 0.5, 8.0, rng())
+        voices, _ = accompaniment(texture, "major", 60.0, 0.0, 0.5, 8.0, rng())
         return len(voices), len(voices[0].onsets), voices[0].gate
 
     assert notes("block chords") == (3, 4, 1.0)
     assert notes("stabs")[:2] == (3, 16)
     assert notes("stabs")[2] <= 0.4
     assert notes("arpeggio")[:2] == (1, 32)
-    assert accompaniment("_no chords", "major", 60.0, 0.0, 0.5, 8.0, rng()) == []
+    assert accompaniment("_no chords", "major", 60.0, 0.0, 0.5, 8.0, rng()) == ([], [])
 
 
 @pytest.mark.parametrize("bpm", [62, 78, 98, 118, 146, 176])

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.lines import line_numbers
 from datasets.groundtruth.splits import ensure_split
-from datasets.groundtruth.tables import line_numbers
 from models.errors import GroundtruthError
 
 

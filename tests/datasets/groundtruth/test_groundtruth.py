@@ -138,8 +138,9 @@ def test_splits_and_groups_are_read(tmp_path):
 
 def test_a_separator_can_be_said(tmp_path):
     text = 'path,genre\n1,"Folk, World"\n2,Rock\n'
-    assert read(tmp_path, text).labels == ["Folk", "Rock", "World"]
-    assert read(tmp_path, text, separator="").labels == ["Folk, World", "Rock"]
+    assert read(tmp_path, text, separator=",").labels == ["Folk", "Rock", "World"]
+    for separator in (None, "", "|"):
+        assert read(tmp_path, text, separator=separator).labels == ["Folk, World", "Rock"]
 
 
 @pytest.mark.parametrize(

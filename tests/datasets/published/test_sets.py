@@ -103,7 +103,9 @@ def check(data, variant, source) -> LabelTable:
     return table
 
 
-@pytest.mark.parametrize("variant", ["genre", "instrument", "moodtheme", "top50tags"])
+@pytest.mark.parametrize(
+    "variant", ["instrument", "moodtheme", *(pytest.param(name, marks=pytest.mark.slow) for name in ("genre", "top50tags"))]
+)
 def test_jamendo(shared, tmp_path, variant):
     folder = shared / "data" / "mtg_jamendo_split0"
     summary = json.loads((folder / "summary.json").read_text())[variant]

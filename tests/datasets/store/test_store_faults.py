@@ -59,7 +59,7 @@ def no_fsync(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(content=tracks, cuts=st.data())
 def test_cut_anywhere_it_resumes_to_the_same_store(no_fsync, content, cuts):
     data = {name: np.array(values, dtype=np.int16) for name, values in content.items()}
@@ -278,3 +278,27 @@ def test_parts_left_by_a_kill_after_sealing_are_cleared(tmp_path):
         with pytest.raises(StoreError, match="sealed"):
             create(tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_a_track_that_comes_in_parts_is_there_with_its_last(tmp_path):
+    path = tmp_path / "s.h5"
+    with TrackStore.create(path, (2,), "float32", {}) as writer:
+        a = np.arange(12, dtype=np.float32).reshape(6, 2)
+        writer.append("x", a)
+        writer.extend("y", a[:2], last=False)
+        assert list(writer.names) == ["x"]
+        with pytest.raises(StoreError, match="last part of 'y' is lacking"):
+            writer.seal()
+        with pytest.raises(StoreError, match="before the last part of 'y'"):
+            writer.append("z", a)
+        writer.extend("y", a[:2], last=False)
+        writer.extend("y", a[2:], last=True)
+        with pytest.raises(StoreError, match="NaN"):
+            writer.extend("w", np.full((1, 2), np.nan, np.float32), last=False)
+        writer.extend("v", a[:1], last=False)  # and the process ends here
+    with TrackStore.create(path, (2,), "float32", {}) as writer:
+        assert list(writer.names) == ["x", "y"]
+        writer.seal()
+    store = TrackStore.open(path)
+    store.verify()
+    np.testing.assert_array_equal(store.read("y"), a)

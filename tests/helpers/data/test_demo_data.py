@@ -9,9 +9,11 @@ import pytest
 
 from helpers.data import find as data
 from helpers.data.find import demo_data
+from tests.pools import without_workers
 
 
 def test_commands_that_want_it_at_once_make_it_once(tmp_path, monkeypatch, caplog):
+    without_workers(monkeypatch)
     monkeypatch.setattr(data, "DEMO", tmp_path / "demo")
     caplog.set_level(logging.INFO)
     met, found = threading.Barrier(3), []

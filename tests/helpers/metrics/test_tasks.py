@@ -123,7 +123,14 @@ def test_unknown_names_suggest_the_nearest():
         get_task("multi-label").monitor("val_acc")
     with pytest.raises(ConfigError, match="trained with bce"):
         get_task("multi-label").loss_name("ce")
-    curves = {"multi-label": "val_ap", "single-label": "val_acc", "key": "val_key", "regression": "val_r2"}
+    curves = {
+        "multi-label": "val_ap",
+        "single-label": "val_acc",
+        "key": "val_key",
+        "regression": "val_r2",
+        "ordinal": "val_grade_mse",
+    }
+    curves |= {"beats": "val_beat_f", "chords": "val_chord_acc", "structure": "val_frame_acc"}
     assert {t: get_task(t).monitor("auto_ap") for t in TASKS} == curves
 
 

@@ -75,7 +75,7 @@ def test_a_result_that_is_cut_short_is_made_anew(tmp_path, calls, whole):
     assert (tmp_path / "table.txt").read_text() == whole
 
 
-@pytest.mark.parametrize("gone", ["runs", "out", "record"])
+@pytest.mark.parametrize("gone", ["record", *(pytest.param(name, marks=pytest.mark.slow) for name in ("runs", "out"))])
 def test_a_kill_while_a_folder_is_cleared_changes_nothing(tmp_path, calls, whole, monkeypatch, gone):
     drive(str(tmp_path))
     e, step = engine(tmp_path), plan()["extract a"]

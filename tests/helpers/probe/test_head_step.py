@@ -11,7 +11,7 @@ from helpers.probe.head_step import Draws, HeadStep, product
 from helpers.probe.head_training import initial_head
 
 
-@pytest.mark.parametrize("loss", ["bce", "ce", "mse"])
+@pytest.mark.parametrize("loss", ["bce", "ce", "mse", "bce_boundary"])
 @pytest.mark.parametrize(
     "head",
     [

@@ -27,7 +27,9 @@ def test_planted_linear_labels_are_found(result):
 
 
 def test_shuffled_labels_are_not(result):
-    scores = run_probe("shuffled", planted(n=2100, shuffled=True), LABELS, seeds=(0, 1, 2), settings=QUICK).scores
+    scores = run_probe(
+        "shuffled", planted(n=2100, shuffled=True), LABELS, seeds=(0,), settings=replace(QUICK, max_epochs=10)
+    ).scores
     assert abs(scores.mean() - 0.5) < 0.06
 
 

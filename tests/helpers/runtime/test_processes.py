@@ -8,13 +8,15 @@ import sys
 
 import pytest
 
+from helpers.runtime import place as places
 from helpers.runtime import processes
-from helpers.runtime.processes import Place, check_world, first_goes_first, is_first_process, job, place, share
+from helpers.runtime.place import Place, check_world, is_first_process, place
+from helpers.runtime.processes import first_goes_first, job, share
 from models.errors import ConfigError, JobError
 
 VARIABLES = (
     "LOCAL_RANK", "NODE_RANK", "RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "TORCHELASTIC_RUN_ID", "MASTER_ADDR",
-    "MASTER_PORT", processes.PLACE_VARIABLE,
+    "MASTER_PORT", places.PLACE_VARIABLE,
 )  # fmt: skip
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}
 SRUN = {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
@@ -40,10 +42,10 @@ def test_who_started_this_process(environment):
     assert place() is None
     environment(**SRUN)
     assert place() == Place(5, 8, "srun")
-    environment(**{processes.PLACE_VARIABLE: "1/2/77"})
+    environment(**{places.PLACE_VARIABLE: "1/2/77"})
     assert place() == Place(1, 2, "own", 77)
     assert not place().starts_others
-    environment(**{processes.PLACE_VARIABLE: "0/2/77"})
+    environment(**{places.PLACE_VARIABLE: "0/2/77"})
     assert place() == Place(0, 2, "own", None)  # who started the first one may end
     assert place().starts_others
 
@@ -110,7 +112,8 @@ def test_how_a_process_ended_is_said(monkeypatch):
 TWO = """
 import sys
 sys.path.insert(0, {root!r})
-from helpers.runtime.processes import first_goes_first, is_first_process, job, place, share
+from helpers.runtime.place import is_first_process, place
+from helpers.runtime.processes import first_goes_first, job, share
 from models.errors import JobError
 import time
 
@@ -174,6 +177,6 @@ def test_nobody_comes(environment, monkeypatch):
     from datetime import timedelta
 
     monkeypatch.setattr(processes, "MEETING", timedelta(seconds=1))
-    environment(**{processes.PLACE_VARIABLE: f"1/2/{os.getppid()}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"})
+    environment(**{places.PLACE_VARIABLE: f"1/2/{os.getppid()}", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"})
     with pytest.raises(JobError, match="did not find the first one"):
         processes.join(False)

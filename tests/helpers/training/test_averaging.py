@@ -108,7 +108,7 @@ def test_ema_moves_after_every_step(tmp_path):
     close(dict(averaging.net.state_dict()), want)
 
 
-@pytest.mark.parametrize("kind", ["swa", "ema"])
+@pytest.mark.parametrize("kind", ["swa", pytest.param("ema", marks=pytest.mark.slow)])
 def test_a_resumed_run_continues_the_average(tmp_path, kind):
     settings = dict(optimization=Optimization(lr=1e-2), **RUN)
     make = lambda: AveragedWeights(1, 1, kind=kind, decay=0.9)  # noqa: E731

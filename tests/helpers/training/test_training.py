@@ -70,7 +70,7 @@ def test_a_seed_repeats_a_run_exactly_and_another_does_not(tmp_path):
     assert runs[0].history[1]["train_loss"] != runs[2].history[1]["train_loss"]
 
 
-@pytest.mark.parametrize("interval", ["epoch", "step"])
+@pytest.mark.parametrize("interval", [pytest.param("epoch", marks=pytest.mark.slow), "step"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path, interval):
     total = 5 * 6
     schedule = (lambda s: 1 - s / (total + 1)) if interval == "step" else exp_warmup_linear_down(2, 2, 3, 0.1)

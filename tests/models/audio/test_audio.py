@@ -147,9 +147,6 @@ def test_vbr_mp3_without_a_header_has_its_full_length(tmp_path):
     frames = mp3_frames(path)
     assert b"Xing" in frames[0]
     path.write_bytes(b"".join(frames[1:]))
-    length = containers.mpeg_length(path)
-    assert length.vbr
-    assert length.promised is None
     assert abs(soundfile.info(path).duration - 6.0) > 0.2  # what libsndfile would have made of it
     assert audio.info(path).duration == pytest.approx(6.0, abs=0.06)
     assert len(audio.load(path, None)) == audio.info(path).frames
@@ -177,8 +174,7 @@ def test_tags_before_and_behind_an_mp3(tmp_path):
     frames = b"".join(mp3_frames(plain)[1:])
     tag = b"ID3\x04\x00\x00" + bytes([0, 0, 8, 0]) + bytes(1024)
     (tmp_path / "b.mp3").write_bytes(tag + frames + b"TAG" + bytes(125))
-    assert containers.mpeg_length(tmp_path / "b.mp3").counted == len(mp3_frames(plain)[1:]) * 1152
-    assert audio.load(tmp_path / "b.mp3", None).size / 44100 == pytest.approx(1.0, abs=0.07)
+    assert audio.load(tmp_path / "b.mp3", None).size == len(mp3_frames(plain)[1:]) * 1152
 
 
 def test_real_files_have_the_length_that_ffmpeg_counts(shared):

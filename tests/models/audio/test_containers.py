@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.audio.containers import cut_off, mpeg_frame, mpeg_length
+from models.audio.containers import CutOff, layout_of, mpeg_frame
+from models.audio.ogg import page_at
+from models.audio.segments import Joined, Span, View
 from tests.sound import tune, write
 
 
@@ -33,33 +37,79 @@ def test_what_is_no_frame_header(header):
 
 
 @given(st.binary(max_size=400))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 def test_any_bytes_are_survived(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("bytes") / "x"
-    for start in (b"", b"\xff\xfb\x90\x64", b"OggS\0", b"RIFF0000WAVE", b"ID3\4\0\0\0\0\0\1"):
+    for start in MAGIC:
         path.write_bytes(start + data)
-        assert mpeg_length(path) is None or mpeg_length(path).sample_rate > 0
-        assert cut_off(path) is None or isinstance(cut_off(path), str)
+        try:
+            found = layout_of(path)
+        except CutOff as error:
+            assert re.search(r"promise|ends|bytes", str(error))  # noqa: PT017
+        else:
+            assert all(len(piece) >= 0 for link in found.links for piece in link.pieces)
+
+
+MAGIC = (
+    b"", b"\xff\xfb\x90\x64", b"OggS\0\2", b"RIFF0000WAVE", b"RIFF0000WAVEfmt ", b"RF640000WAVEds64", b"FORM0000AIFFCOMM", b".snd", b"caff\0\1\0\0",
+    b"ID3\4\0\0\0\0\0\1", b"fLaC\0\0\0\x22", b"\0\0\0\x10ftyp", b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67", b"RIFF0000AVI ", b"TTA1", b"wvpk", b"MAC ",
+    bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), bytes.fromhex("726966662e91cf11a5d628db04c10000"), b"\xff\xf1\x50\x80",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("rate", [16000, 22050, 44100])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_header_frame_and_count_agree(tmp_path, rate, channels):
-    path = write(tmp_path / "a.mp3", tune(1.0, rate, channels), rate)
-    length = mpeg_length(path)
-    assert length.promised is not None
-    assert length.counted is None  # the header fits the file's size: nothing to count
-    data = path.read_bytes()
-    path.write_bytes(data + bytes(10000))  # now it does not
-    assert mpeg_length(path).counted == length.promised
-    assert length.promised >= soundfile.info(path).frames
+def test_a_good_mp3_is_read_as_it_is(tmp_path, rate, channels):
+    path = write(tmp_path / "a.mp3", tune(6.0, rate, channels), rate)
+    for behind in (b"", b"TAG" + bytes(125)):
+        path.write_bytes(path.read_bytes() + behind)
+        (link,) = layout_of(path).links
+        assert link.pieces == ()
+        assert link.frames == soundfile.info(path).frames
+    assert layout_of(path).remarks == ()
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.ogg", "a.opus", "a.aiff", "a.flac"])
 def test_whole_files_are_not_cut_off(tmp_path, name):
     path = write(tmp_path / name, tune(0.3, 48000), 48000)
-    assert cut_off(path) is None
+    assert [link.pieces for link in layout_of(path).links] == [()]
     data = path.read_bytes()
-    if name != "a.flac":
-        path.write_bytes(data[:-5])
-        assert cut_off(path) is not None
+    path.write_bytes(data[:-5])
+    with pytest.raises(CutOff):
+        layout_of(path)
+
+
+def test_joined_pieces_are_one_file(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(bytes(range(100)))
+    with Joined(str(path), (b"head", Span(10, 20), Span(90, 100))) as file:
+        assert file.read() == b"head" + bytes(range(10, 20)) + bytes(range(90, 100))
+        assert file.seek(-3, 2) == 21
+        assert file.read(10) == bytes(range(97, 100))
+        assert file.seek(2) == 2
+        assert file.read(4) == b"ad" + bytes([10, 11])
+        assert file.seek(1, 1) == 7
+        assert file.read(1) == bytes([13])
+
+
+@given(st.binary(max_size=300), st.integers(0, 50))
+@settings(deadline=None, max_examples=50)
+def test_a_view_finds_what_bytes_find(tmp_path_factory, data, start):
+    path = tmp_path_factory.mktemp("view") / "x"
+    path.write_bytes(data)
+    with open(path, "rb") as file:
+        view = View(file)
+        assert view.find(b"\0", start) == data.find(b"\0", start)
+        assert view.without_zeros(start) == max(len(data) - len(data[start:].lstrip(b"\0")), min(start, len(data)))
+        assert view.at(start, 20) == data[start : start + 20]
+
+
+def test_ogg_checksums(tmp_path):
+    data = write(tmp_path / "a.ogg", tune(0.3)).read_bytes()
+    with open(tmp_path / "a.ogg", "rb") as file:
+        page = page_at(View(file), 0)
+    assert page is not None
+    assert page.stop == data.index(b"OggS", 4)
+    (tmp_path / "a.ogg").write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
+    with open(tmp_path / "a.ogg", "rb") as file:
+        assert page_at(View(file), 0) is None

@@ -1,0 +1,50 @@
+"""Whether a file is what it should be before it is read: a regular one, of a size that fits, an archive that does not grow without end."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+from .errors import WeightsError
+
+MAX_RATIO = 200  # of an archive's content to its size: honest ones reach 20
+RATIO_FROM = 64 << 20  # bytes of content below which any ratio is taken
+_KINDS = {
+    stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
+}  # fmt: skip
+
+
+def check_regular(path: str | Path, error: type[ValueError], most: int | None = None) -> None:
+    """Raise `error` for what is no regular file, and for one of more than `most` bytes. A file that is not there raises FileNotFoundError.
+
+    Opening a named pipe waits for ever, and a device may never end: this looks without opening.
+    """
+    try:
+        found = os.stat(path)
+    except ValueError as reason:  # a NUL in the name
+        raise error(f"{str(path)!r} is no name of a file: {reason}.") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise error(f"{path} is {_KINDS.get(stat.S_IFMT(found.st_mode), 'a special file')}, where a file is wanted.")
+    if most is not None and found.st_size > most:
+        raise error(
+            f"{path} has {found.st_size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected of it. Is it the right file?"
+        )
+
+
+def check_zip(
+    archive: zipfile.ZipFile, path: str | Path, most: int | None = None, error: type[ValueError] = WeightsError
+) -> None:
+    """Raise `error` for an archive whose content is far larger than itself, or larger than `most` bytes: reading it would fill the memory.
+
+    What the archive states is looked at; zipfile reads no more of a member than that.
+    """
+    total = sum(member.file_size for member in archive.infolist())
+    size = max(os.stat(path).st_size, 1)
+    if total > RATIO_FROM and total > MAX_RATIO * size:
+        raise error(
+            f"{path} would grow {total / size:,.0f}-fold, to {total / 1e9:.1f} GB: honest files grow {MAX_RATIO}-fold at most."
+        )
+    if most is not None and total > most:
+        raise error(f"{path} would unpack to {total / 1e9:.1f} GB; at most {most / 1e9:.1f} GB are expected of it.")
