@@ -41,7 +41,7 @@ class Search:
 
 
 def write_search(network: AudioEncoder, search: Search, out: Path, settings: PredictionSettings) -> Path:
-    """Write <out>/<name of the query>/index.html, and beside it a page per recording where the network has classes. Returns the page's path.
+    """Write <out>/<name of the query>/index.html, and beside it a page per recording where the network has trained classes. Returns the page's path.
 
     A recording that cannot be used any more is named without player and page, and the log says why.
     """
@@ -70,7 +70,7 @@ def _sound(
         return Sound(name, similarity)
     try:
         audio = player(file, info(file).duration, settings.player_minutes)
-        if not network.has_classes or untrained(network):
+        if not network.has_classes or settings.weights == RANDOM or untrained(network):  # what it names would mean nothing
             return Sound(name, similarity, audio)
         # below the folder of the search whatever the name: a track's own name is relative, without steps upwards
         inner = PurePosixPath("tracks", *(part for part in PurePosixPath(name).parts[:-1] if part not in ("/", "..")))

@@ -157,7 +157,7 @@ def _checked(settings: dict[str, Any], source: str) -> dict[str, Any]:
 def check_own_settings(settings: Mapping[str, Any], family: str, source: str) -> None:
     """Raise WeightsError for what a file says of a network where that is no network of `family`."""
     if family in _SETTINGS_CHECKS:
-        own = {name: value for name, value in settings.items() if name != FAMILY}
+        own = {name: value for name, value in settings.items() if name not in (FAMILY, UNTRAINED)}
         _SETTINGS_CHECKS[family](own, f"The network in {source}", WeightsError)
 
 

@@ -122,16 +122,23 @@ def test_the_list(made):
 def test_the_page_shows_the_neighbours_first_each_with_player_and_page(net, made, tmp_path):
     audio = str(made[0])
     found = [("sub 1/1.wav", 0.9), ("sub 0/0.wav", 0.2)]
-    page = write_search(net, Search("sub 0/2.wav", found, audio, 1, True), tmp_path, PredictionSettings(weights=RANDOM))
+    page = write_search(net, Search("sub 0/2.wav", found, audio, 1, True), tmp_path, PredictionSettings())
     text = page.read_text()
     assert page == tmp_path / "2.wav" / "index.html"
-    assert text.index("RANDOM weights") < text.index("Nearest recordings") < text.index("sub 1/1.wav") < text.index("sub 0/0.wav")
+    assert text.index("Nearest recordings") < text.index("sub 1/1.wav") < text.index("sub 0/0.wav")
     assert text.index("sub 0/0.wav") < text.index("The recording itself")
     assert text.count("<audio") == 3
     for href in ("tracks/sub%201/1.wav/index.html", "tracks/sub%200/0.wav/index.html", "tracks/sub%200/2.wav/index.html"):
         assert f'href="{href}"' in text
-        own = (page.parent / href.replace("%20", " ")).read_text()
-        assert "RANDOM weights" in own
+        assert "Most probable" in (page.parent / href.replace("%20", " ")).read_text()
+
+
+def test_random_weights_are_named_and_name_nothing(net, made, tmp_path):
+    search = Search("sub 0/2.wav", [("sub 1/1.wav", 0.9)], str(made[0]), 1, True)
+    text = write_search(net, search, tmp_path, PredictionSettings(weights=RANDOM)).read_text()
+    assert text.index("RANDOM weights") < text.index("Nearest recordings")
+    assert text.count("<audio") == 2
+    assert "<a href" not in text
 
 
 def test_a_network_without_classes_has_players_and_a_collection_without_audio_names(made, tmp_path):
