@@ -69,7 +69,7 @@ class Failures:
             self.table.unlink(missing_ok=True)
             return
         rows = [[safe_cell(name), *map(safe_cell, self._rows[name])] for name in sorted(self._rows)]
-        write_whole(self.table, csv_text([HEADER, *rows]).encode("utf-8", "surrogateescape"))
+        write_whole(self.table, csv_text([HEADER, *rows]))
 
 
 def failed_before(folder: Path) -> dict[str, str]:
@@ -91,7 +91,7 @@ def why_absent(names: Sequence[str], folder: Path) -> str:
 def _read(table: Path) -> dict[str, list[str]]:
     """The rows of an earlier table by file; a table that is not there, or not one of these, says nothing."""
     try:
-        with open(table, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open(table, newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
     except (OSError, ValueError, csv.Error):
         return {}

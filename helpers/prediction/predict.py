@@ -153,7 +153,7 @@ def predict(
     root, names = audio_files(audio)
     single = not Path(audio).is_dir()
     where = Path(out) / Path(audio).resolve().name
-    claim_folder(where, Path(audio), writes=settings.html or bool(settings.tables))
+    claim_folder(where, Path(audio), writes=False)
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
     if settings.weights == RANDOM:
@@ -188,6 +188,8 @@ def predict(
             rows.append(Row(name, heard.duration, heard.top(settings.top if single else ON_SCREEN), href, remark))
             for one in opened:
                 one.write(name, heard, remark)
+            if len(rows) == 1:  # nothing is noted of a prediction that is refused
+                claim_folder(where, Path(audio), writes=settings.html or bool(settings.tables))
             if settings.html:
                 pages.write_track(name, href, heard, remark)
         if not rows:
