@@ -16,6 +16,14 @@ class StoreError(ValueError):
     """A track store that cannot be used: absent, damaged, exists already, or made by another front end."""
 
 
+class StoreMismatchError(StoreError):
+    """A track store, or a folder of arrays, that was made with other settings. differing: names of the attributes that differ."""
+
+    def __init__(self, text: str, differing: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.differing = tuple(differing)
+
+
 class StoreBusyError(StoreError):
     """A track store, or a folder of one, that another process is writing."""
 

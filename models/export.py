@@ -21,11 +21,12 @@ from .formats import WEIGHTS, FolderFormat, OnnxFormat
 from .onnx_file import WAVEFORM
 from .registry import FAMILIES, family_package
 from .untrained import check_trained
-from .weights.checkpoints import CONFIG, SETTINGS
+from .weights.checkpoints import CONFIG, SETTINGS, UNTRAINED
 from .weights.downloads import digest_of
 
 log = logging.getLogger(__name__)
 SAFETENSORS, ONNX = "safetensors", "onnx"
+RANDOM = "RANDOM"  # in place of where weights come from: nothing was learned with them
 
 
 def export_formats(model: AudioEncoder) -> tuple[str, ...]:
@@ -43,7 +44,13 @@ def _of_family(family: str) -> dict[str, FolderFormat | OnnxFormat]:
     return dict(getattr(family_package(family), "FORMATS", {}))
 
 
-def export_model(model: AudioEncoder, path: str | Path, format: str = SAFETENSORS, blocks: Sequence[int] | None = None) -> Path:
+def export_model(
+    model: AudioEncoder,
+    path: str | Path,
+    format: str = SAFETENSORS,
+    blocks: Sequence[int] | None = None,
+    untrained: bool = False,
+) -> Path:
     """Write a network for others to load.
 
     Args:
@@ -55,6 +62,7 @@ def export_model(model: AudioEncoder, path: str | Path, format: str = SAFETENSOR
             Others: as the family that brings them says (`FORMATS` of its package).
         blocks: of "onnx": the layers whose embeddings are outputs, of graphs that have several (0-based; None: all; empty: none, the smallest file to
             send to a browser).
+        untrained: the weights are random; the metadata then says so, and whoever reads them.
 
     Returns: `path`. Files of the same names are replaced.
 
@@ -73,7 +81,7 @@ def export_model(model: AudioEncoder, path: str | Path, format: str = SAFETENSOR
     check_trained(model, "be exported")
     path = Path(path)
     if format == SAFETENSORS:
-        _safetensors(model, path)
+        _safetensors(model, path, untrained)
         return path
     formats = _formats(model)
     if format not in formats:
@@ -82,15 +90,15 @@ def export_model(model: AudioEncoder, path: str | Path, format: str = SAFETENSOR
         )
     chosen = formats[format]
     if isinstance(chosen, OnnxFormat):
-        _onnx(model, path, chosen, blocks)
+        _onnx(model, path, chosen, blocks, untrained)
     else:
-        _folder(model, path, format, chosen)
+        _folder(model, path, format, chosen, untrained)
     return path
 
 
-def _safetensors(model: AudioEncoder, path: Path) -> None:
-    settings = model.saved_settings
-    about = {"model_type": type(model).__name__.lower(), SETTINGS: settings, **_about(model)}
+def _safetensors(model: AudioEncoder, path: Path, untrained: bool) -> None:
+    settings = {**model.saved_settings, **({UNTRAINED: True} if untrained else {})}
+    about = {"model_type": type(model).__name__.lower(), SETTINGS: settings, **_about(model, untrained)}
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with _staged(path, path.suffix == ".safetensors") as stage:
         file = stage / (path.name if path.suffix == ".safetensors" else WEIGHTS)
@@ -99,10 +107,10 @@ def _safetensors(model: AudioEncoder, path: Path) -> None:
             _write_json(stage / CONFIG, about)
 
 
-def _folder(model: AudioEncoder, path: Path, name: str, chosen: FolderFormat) -> None:
+def _folder(model: AudioEncoder, path: Path, name: str, chosen: FolderFormat, untrained: bool) -> None:
     if path.suffix:
         log.warning("%s looks like a file's name; the format %s is a folder, and is written as one.", path, name)
-    files = chosen.files(model, _about(model))
+    files = chosen.files(model, _about(model, untrained))
     with _staged(path, False) as stage:
         for file, content in files.items():
             if file.endswith(".safetensors"):
@@ -113,7 +121,7 @@ def _folder(model: AudioEncoder, path: Path, name: str, chosen: FolderFormat) ->
                 (stage / file).write_text(content, encoding="utf-8")
 
 
-def _onnx(model: AudioEncoder, path: Path, chosen: OnnxFormat, blocks: Sequence[int] | None) -> None:
+def _onnx(model: AudioEncoder, path: Path, chosen: OnnxFormat, blocks: Sequence[int] | None, untrained: bool) -> None:
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -129,7 +137,12 @@ def _onnx(model: AudioEncoder, path: Path, chosen: OnnxFormat, blocks: Sequence[
         schema = write(file)
         # the page in web/ refuses a file under another one's metadata: its classes would be named wrongly
         identity = {"file": {"bytes": file.stat().st_size, "sha256": digest_of(file)}}
-        _write_json(file.with_suffix(".json"), {**_essentia(model, schema, chosen), **identity})
+        said = (
+            {"weights": RANDOM, "description": f"{RANDOM} weights, nothing was learned. {chosen.description}"}
+            if untrained
+            else {}
+        )
+        _write_json(file.with_suffix(".json"), {**_essentia(model, schema, chosen), **said, **identity})
 
 
 def _essentia(model: AudioEncoder, schema: dict[str, Any], chosen: OnnxFormat) -> dict[str, Any]:
@@ -158,13 +171,15 @@ def _licence(model: AudioEncoder) -> str:
     return model.card.licence if model.card is not None else "not stated (ask whoever trained them)"
 
 
-def _about(model: AudioEncoder) -> dict[str, Any]:
+def _about(model: AudioEncoder, untrained: bool) -> dict[str, Any]:
     """What every export says of the network beside its settings."""
     about: dict[str, Any] = {"sample_rate": model.sample_rate, "weights_licence": _licence(model)}
     if model.mel_settings is not None:
         about["front_end"] = model.mel_settings.name
     if model.card is not None:
         about["weights_from"] = model.card.name
+    if untrained:
+        about["weights_from"] = RANDOM
     return about
 
 

@@ -258,6 +258,7 @@ function settle({ seconds, peak, short, dropped }) {
   result.seconds = Math.max(result.seconds, seconds);
   const window = (model.samples / model.rate).toFixed(2);
   const notices = [];
+  if (model.random) notices.push("RANDOM weights: these tags say nothing about the music.");
   if (peak < SILENCE) notices.push("This recording is silent: the tags are what the network answers to silence, and say nothing of music.");
   if (short) notices.push(`It is shorter than one window (${seconds.toFixed(2)} of ${window} s): it was set in the middle of silence.`);
   if (dropped) notices.push(`${leftOut(dropped)}, because this device is slower than the sound.`);

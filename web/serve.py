@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import stat
+import sys
 from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +68,14 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
+
+    def handle(self) -> None:
+        """Answer requests until the browser goes. One that is closed while a network of 300 MB is on its way is no error of the server's."""
+        try:
+            super().handle()
+        except (ConnectionError, TimeoutError) as error:
+            self.close_connection = True
+            log.debug("%s: the browser went away (%s).", self.client_address[0], error)
 
     def do_GET(self) -> None:
         """Answer: the list of networks as it is now, or a file."""
@@ -168,16 +177,22 @@ def _range(asked: str, size: int) -> tuple[int, int] | None:
     return (first, last) if first < size else (1, 0)
 
 
-class Server(ThreadingHTTPServer):
-    """A thread for each connection, which ends with the server."""
+class PageServer(ThreadingHTTPServer):
+    """A thread for each connection, which ends with the server. What a closed browser leaves behind is no traceback on the terminal."""
 
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong with one request, in a line: the others go on."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, (ConnectionError, TimeoutError)):
+            log.warning("A request of %s failed: %s", client_address[0], error)
 
-def server(port: int, models_folder: Path = ROOT / "models") -> Server:
+
+def server(port: int, models_folder: Path = ROOT / "models") -> PageServer:
     """The page's server on 127.0.0.1; port 0 takes a free one."""
     handler = type("PageHandler", (Handler,), {"models_folder": models_folder})
-    return Server(("127.0.0.1", port), lambda *args: handler(*args, directory=str(ROOT)))
+    return PageServer(("127.0.0.1", port), lambda *args: handler(*args, directory=str(ROOT)))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

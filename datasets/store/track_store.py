@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from models.errors import StoreError, nearest
+from models.errors import StoreError, StoreMismatchError, nearest
 
 from ..utils.names import Names, compact, finder
 from . import files
@@ -214,19 +214,16 @@ class TrackStore:
     def require(self, attrs: Mapping[str, object] | None = None, *, cure: str | None = None, **wanted: object) -> None:
         """Refuse a store that was made for something else: `store.require(kind="mel", front_end="maest-essentia")`.
 
-        Raises StoreError naming each attribute that differs, both values, and the cure.
+        Raises StoreMismatchError naming each attribute that differs, both values, and the cure.
         """
         have = self._header.attrs
         plain = json.loads(json.dumps({**(attrs or {}), **wanted}))  # tuples are lists in a store
         absent = object()
-        wrong = [
-            f"{key} is {files.short(have.get(key))}, {files.short(value)} is wanted"
-            for key, value in plain.items()
-            if have.get(key, absent) != value
-        ]
+        differing = [key for key, value in plain.items() if have.get(key, absent) != value]
+        wrong = [f"{key} is {files.short(have.get(key))}, {files.short(plain[key])} is wanted" for key in differing]
         if wrong:
             cure = cure or "Make it again for this model (`python -m datasets.prepare`), or choose the model it fits."
-            raise StoreError(f"{self._paths[0]} does not fit: {'; '.join(wrong)}. {cure}")
+            raise StoreMismatchError(f"{self._paths[0]} does not fit: {'; '.join(wrong)}. {cure}", differing)
 
     # -- reading
 

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
-from models.errors import StoreBusyError, StoreError
+from models.errors import StoreBusyError, StoreError, StoreMismatchError
 
 from ..utils.locks import try_flock
 from . import files
@@ -109,7 +109,7 @@ class StoreWriter:
             files.sync_folder(self.path.parent)
             return
         if index.header != self.header:
-            raise StoreError(_difference(self.path, index.header, self.header))
+            raise _difference(self.path, index.header, self.header)
         good = self._checked_tail(index)
         kept = index.head(good)
         self._names = dict.fromkeys(kept.names)
@@ -315,8 +315,8 @@ def remove_leftovers(path: Path) -> None:
         journal.unlink(missing_ok=True)
 
 
-def _difference(path: Path, there: files.Header, wanted: files.Header) -> str:
-    parts = []
+def _difference(path: Path, there: files.Header, wanted: files.Header) -> StoreMismatchError:
+    parts, differing = [], []
     for field in ("item_shape", "dtype"):
         if getattr(there, field) != getattr(wanted, field):
             parts.append(f"{field} is {getattr(there, field)}, now {getattr(wanted, field)}")
@@ -324,4 +324,8 @@ def _difference(path: Path, there: files.Header, wanted: files.Header) -> str:
         old, new = there.attrs.get(key, "absent"), wanted.attrs.get(key, "absent")
         if old != new:
             parts.append(f"{key} is {files.short(old)}, now {files.short(new)}")
-    return f"{path} was begun with other settings: {'; '.join(parts)}. Use the old settings to go on, or choose another output."
+            differing.append(key)
+    return StoreMismatchError(
+        f"{path} was begun with other settings: {'; '.join(parts)}. Use the old settings to go on, or choose another output.",
+        differing,
+    )

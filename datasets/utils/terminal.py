@@ -1,11 +1,13 @@
 """What people see: text of files (labels, names, run records) on a terminal or in a log, with control characters shown as escapes.
 
 A label may hold ESC sequences that clear the screen, colour what follows or turn the direction of writing: shown as they are they make a terminal say
-what the file wants.
+what the file wants. Where the terminal, or the file behind it, cannot hold a character, a replacement is printed: no error after hours of work.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -42,3 +44,12 @@ class Console(rich_console.Console):
                 yield segment
             else:
                 yield Segment(visible(segment.text), segment.style)
+
+
+def print_any_text() -> None:
+    """Have stdout and stderr print a replacement for what their encoding cannot hold (an ASCII locale, names that are no text)."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)  # not of what a test or a notebook puts there
+        if reconfigure is not None:
+            with contextlib.suppress(ValueError, OSError):
+                reconfigure(errors="backslashreplace")

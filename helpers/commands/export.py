@@ -7,6 +7,7 @@ from pathlib import Path
 from models.errors import ConfigError
 from models.export import export_model
 
+from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from .context import Context
 from .networks import as_trained, load_network
 
@@ -21,8 +22,9 @@ def export(context: Context) -> str:
     if section.format != "onnx" and section.blocks is not None:
         raise ConfigError(f"export.blocks is for export.format=onnx; {section.format} holds the whole network.")
     loaded = load_network(context, as_trained(context), classes=section.format == "onnx", use="be exported")
-    path = export_model(loaded.network, section.out, section.format, section.blocks)
-    context.print(*_sizes(path, section.format))
+    random = loaded.weights == RANDOM
+    path = export_model(loaded.network, section.out, section.format, section.blocks, untrained=random)
+    context.print(*_sizes(path, section.format), *([RANDOM_WEIGHTS] if random else []))
     return str(path)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from datasets.groundtruth.groundtruth import match
 from datasets.jobs.cluster import check_place
 from datasets.jobs.shard_plan import Plan
+from datasets.prepare.failures import why_absent
 from datasets.store.track_store import TrackStore
-from models.errors import GroundtruthError
+from models.errors import GroundtruthError, StoreMismatchError
 
 from ..data.find import Tracks
 from ..extraction.extract import Extraction, ExtractionSettings
@@ -18,6 +22,7 @@ from ..extraction.extract import extract_logits as to_logits
 from ..extraction.outputs import Pool
 from ..extraction.shards import Place, Recipe, extract_in_shards
 from ..families.base import Config
+from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from .context import Context
 from .networks import Loaded, as_trained, load_network
 
@@ -68,6 +73,16 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     source, names = _tracks_to_extract(found)
     below = "logits" if blocks is None else "frames" if settings.frames else ""
     out = family.output_folder(config) / below
+    with _drawn_anew(loaded):
+        return _extract(context, config, loaded, source, names, out, blocks, settings)
+
+
+def _extract(
+    context: Context, config: Config, loaded: Loaded, source: TrackStore, names: list[str] | None, out: Path, blocks: tuple[int, ...] | None,
+    settings: ExtractionSettings,
+) -> Extraction:  # fmt: skip
+    """Extract from a store into a folder: in this process, or in shards."""
+    p = config.predict
     if not any((p.jobs, p.scheduler, p.shard_tracks, Plan.size_of(out))):
         if blocks is None:
             return to_logits(loaded.network, source, out, settings, names=names)
@@ -77,11 +92,23 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     return extract_in_shards(loaded.network, source, out, recipe, blocks=blocks, settings=settings, names=names, place=place)
 
 
+@contextmanager
+def _drawn_anew(loaded: Loaded) -> Iterator[None]:
+    """Say, where output of another command is refused for its weights, that RANDOM ones are drawn from the seed."""
+    try:
+        yield
+    except StoreMismatchError as error:
+        if loaded.weights != RANDOM or "weights_sha256" not in error.differing:
+            raise
+        text = "This network's weights are RANDOM, drawn anew by each command: the same seed=NUMBER in both draws the same."
+        raise StoreMismatchError(f"{error} {text}", error.differing) from error
+
+
 def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
     """Return how the config has its tracks extracted. pool: of a file per track."""
     p = config.predict
     return ExtractionSettings(
-        model=context.family.section(config).arch,
+        model=context.family.section(config).arch if loaded.weights != RANDOM else f"{RANDOM} weights",
         half_overlap=config.dataset.half_overlapped_inference,
         tail=config.datamodule.tail,
         batch_size=config.datamodule.batch_size_test,
@@ -100,7 +127,8 @@ def _tracks_to_extract(found: Tracks) -> tuple[TrackStore, list[str] | None]:
         return store, None
     numbers = match(truth.keys, store.names)
     if numbers.absent:
-        raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+        why = why_absent(numbers.absent, Path(store.paths[0]).parent)
+        raise GroundtruthError(f"{numbers.message(str(found.store))}{why} Prepare them, or take them out of groundtruth_predict.")
     return store, [store.names[i] for i in numbers.numbers]
 
 
@@ -110,5 +138,6 @@ def _listed(context: Context, done: Extraction) -> dict[str, str]:
     context.print(
         f"{done.n_tracks} tracks, {done.n_new} of them now ({windows}{done.seconds:.1f} s):",
         *(f"  {path}" for path in done.paths.values()),
+        *([RANDOM_WEIGHTS] if context.family.weights_name(context.config) is None else []),
     )
     return {str(key): str(path) for key, path in done.paths.items()}

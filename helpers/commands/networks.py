@@ -11,6 +11,7 @@ from models.errors import ConfigError
 from models.untrained import check_trained
 
 from ..families.base import Config, Family
+from ..reports.wording import RANDOM
 from ..runtime.devices import resolve_accelerator
 from .context import Context
 
@@ -52,7 +53,7 @@ def load_network(context: Context, config: Config, classes: bool = False, use: s
     device = resolve_accelerator(config.trainer.accelerator)
     warn_of_random(weights)
     precision = "32" if config.trainer.precision == "auto" and device == "cpu" else str(config.trainer.precision)
-    return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or "RANDOM", precision)
+    return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or RANDOM, precision)
 
 
 def check_head(context: Context, net: AudioEncoder, weights: str | None, use: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.errors import ConfigError
-from models.untrained import untrained
 
-from ..prediction.predict import RANDOM
-from ..prediction.predict import predict as tag_audio
+from ..data.find import demo_data
+from ..families.base import Config
 from ..prediction.similar import Collection, name_among, print_similar, tokens_of
+from ..prediction.similar_pages import Search, write_search
 from .context import Context
 from .extract import asked_layers, extract, settings_of
 from .networks import as_trained, load_network
@@ -20,7 +20,8 @@ from .predict import settings_of as prediction_settings
 def similar(context: Context) -> list[str]:
     """Recordings nearest to predict.audio (a file, or the name of a track): cosine of predict.transformer_block over the config's tracks.
 
-    Tracks that are not extracted yet are, as by extract_embeddings. With predict.html a file's page shows them too, where the network has classes.
+    Tracks that are not extracted yet are, as by extract_embeddings. predict.html writes a page: the nearest recordings, each with its player and, of
+    a network with classes, a link to the page of what is heard in it.
     """
     config = as_trained(context)
     p, query = config.predict, asked_audio(config)
@@ -33,21 +34,23 @@ def similar(context: Context) -> list[str]:
     loaded = load_network(context, config)
     done = extract(context, config, layers, loaded)
     collection = Collection.open(done.paths[layer], done.names, *context.family.tokens(config), p.center)
-    left_out = [name_among(query, config.datamodule.audio_dir)]
-    if not Path(query).is_file():
-        found = collection.nearest(collection.vector(query), p.top, left_out)
-        print_similar(query, found, p.center)
-        return [name for name, _ in found]
-    tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded))
-    found = collection.nearest(collection.of_tokens(tokens), p.top, left_out)
-    print_similar(query, found, p.center)
-    if p.html and loaded.network.has_classes and not untrained(loaded.network) and loaded.weights != RANDOM:
-        note = "Nearest recordings are by the cosine of the block's embeddings" + (
-            ", the collection's mean taken off." if p.center else "."
-        )
+    if Path(query).is_file():
+        tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded))
+        vector = collection.of_tokens(tokens)
+    else:
+        vector = collection.vector(query)
+    found = collection.nearest(vector, p.top, [name_among(query, _audio_dir(config))])
+    print_similar(query, found, p.center, loaded.weights)
+    if p.html:
+        search = Search(query, found, _audio_dir(config), layer, p.center)
         settings = prediction_settings(config, loaded.weights, loaded.precision)
-        written = tag_audio(
-            loaded.network, query, Path(p.out_dir) / "similar", settings, neighbours=lambda name: found, notes=[note]
-        ).written
-        context.print(*map(str, written))
+        context.print(str(write_search(loaded.network, search, Path(p.out_dir) / "similar", settings)))
     return [name for name, _ in found]
+
+
+def _audio_dir(config: Config) -> str | None:
+    """Return the folder of the collection's audio: the config's, or that of the demo music where no data are named; None: not known."""
+    c = config.datamodule
+    if c.audio_dir is None and c.base_dir is None:
+        return str(demo_data(c.demo_tracks)[1].parent / "audio")
+    return c.audio_dir

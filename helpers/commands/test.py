@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 from ..experiments.job import metric_logger
 from ..families.base import Purpose
+from ..reports.wording import RANDOM_WEIGHTS
 from ..training.fit import evaluate
 from .context import Context
 from .continuing import tested_checkpoint
@@ -38,7 +39,8 @@ def test(context: Context) -> dict[str, float]:
         out_dir=job.folder,
         log_metric=metric_logger(context.run),
     )
-    context.print(*score_lines(result.metrics, truth.n_labels))
+    random = checkpoint is None and family.weights_name(config) is None
+    context.print(*score_lines(result.metrics, truth.n_labels), *([RANDOM_WEIGHTS] if random else []))
     return result.metrics
 
 

@@ -25,6 +25,7 @@ from ..reports.report import Report
 from .baselines import mel_statistics
 from .comparison import compare_systems
 from .crossval import cross_validate, linear_fit, probe_fit, repeated_folds
+from .own_test import ITSELF, can_be_tested, own_scores, tagger_predictions
 from .system_names import mel_name
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,8 @@ def split_study(
     for name, net in ((TRAINED, trained), (UNTRAINED, untrained)):
         stores[name] = _embed(net, found.store, folder / "embeddings" / name, name, probe)
     scores, probes = compare_systems(stores, found.truths, replace(probe.protocol, data=found.name), mels=mels)
+    if can_be_tested(trained, scores[0].labels):
+        scores = [*scores, own_scores(trained, found.store, scores[0])]
     compared = [(TRAINED, one.name) for one in scores[1:]]
     if probe.z_scored:
         named = {f"{name}, inputs z-scored": path for name, path in stores.items()}
@@ -150,6 +153,7 @@ def folds_study(
     everything = read_split("all", baseline, truth, inputs, skip_missing=True, data=found.name)
     chosen = repeated_folds(everything.y, folds, repeats)
     last: dict[str, Any] = {}
+    own: list[tuple[int, list[int], np.ndarray]] = []  # repetition, rows, predictions of each fold's tagger itself
 
     number = {key: i for i, key in enumerate(truth.keys)}
 
@@ -164,6 +168,9 @@ def folds_study(
         path = _embed(net, found.store, where / "embeddings", TRAINED, probe)
         parts = tuple(read_split(part.name, path, tracks_of(part), inputs) for part in splits)
         last[str(where)] = (net, where, test)
+        if can_be_tested(net, truth.labels):
+            rows = [everything.keys.index(key) for key in test.keys]
+            own.append((repeat, rows, tagger_predictions(net, found.store, test.keys, truth.labels)))
         return run_probe("fold", parts, truth.labels, seeds=(repeat,), settings=settings).scores.predictions[0]  # type: ignore[arg-type]
 
     about, task = {"types": inputs.types, "reduce": inputs.reduce, "block": probe.layer}, settings.task
@@ -171,6 +178,13 @@ def folds_study(
         cross_validate(TRAINED, fit, everything, truth.labels, chosen, about, task),
         cross_validate(UNTRAINED, probe_fit(truth.labels, settings), everything, truth.labels, chosen, about, task),
     ]
+    if own:
+        predictions = np.zeros_like(scores[0].predictions)
+        for repeat, rows, values in own:
+            predictions[repeat, rows] = values
+        scores.append(
+            replace(scores[0], name=ITSELF, predictions=predictions, history={}, validation={}, settings={"head": "its own"})
+        )
     if mels is not None:
         mel = Split(everything.name, everything.keys, mel_statistics(mels, everything.keys), everything.y)
         scores.append(cross_validate(mel_name(task), linear_fit(truth.labels, task), mel, truth.labels, chosen, task=task))

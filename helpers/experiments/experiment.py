@@ -26,7 +26,7 @@ from sacred.run import Run
 from sacred.stdout_capturing import CapturedStdout
 from sacred.utils import SacredError, apply_backspaces_and_linefeeds
 
-from datasets.utils.terminal import visible
+from datasets.utils.terminal import print_any_text, visible
 from models.errors import ConfigError, JobError
 
 from ..runtime.interrupts import Interrupted, answered_by, end_at_once
@@ -34,7 +34,7 @@ from ..runtime.logs import root_logger
 from ..runtime.place import is_first_process, on_failure
 from ..utils.spellings import Aliases, translated
 from ..utils.typed_config import check, flat
-from .command_line import check_slips, spellings, without_options
+from .command_line import as_texts, check_slips, spellings, without_options
 from .config_source import DocumentedConfig, config_of_file, docs_of, nested
 from .job import FOLDER_VARIABLE, SEED_VARIABLE, START_VARIABLE, note_folder, record_failures, record_for_the_first
 from .listing import NamedConfig, format_named_configs, in_colour, plain, terminal_width
@@ -237,6 +237,7 @@ class Experiment(sacred.Experiment):
 
     def run_commandline(self, argv: Sequence[str] | None = None) -> Run | None:
         """As sacred.Experiment.run_commandline; common slips of the command line are named."""
+        print_any_text()
         argv = list(sys.argv if argv is None else argv)
         if argv[1:2] == ["runs"] and "with" not in argv:
             sys.exit(list_runs(argv[2:], places=(self._root_of(self.defaults),)))
@@ -253,7 +254,7 @@ class Experiment(sacred.Experiment):
             sys.stderr.write(f"{Path(argv[0]).name}: {error}\n")
             sys.exit(1)
         try:
-            return super().run_commandline(argv)
+            return super().run_commandline([argv[0], *as_texts(words, self.schema, self.aliases)])
         except Interrupted as signal:
             sys.stderr.write(f"{Path(argv[0]).name}: {signal}\n")
             sys.exit(signal.exit_code)

@@ -26,7 +26,7 @@ from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.registry import family_of, get_card
 from models.weights.cards import load_labels
-from models.weights.checkpoints import FAMILY, check_own_settings, read_settings, weight_file
+from models.weights.checkpoints import FAMILY, check_own_settings, is_untrained, read_settings, weight_file
 from models.weights.locate import find_weights
 
 from ..runtime.devices import resolve_accelerator
@@ -168,8 +168,10 @@ class Family(abc.ABC):
 
     # ---- weights
     def weights_name(self, config: Config) -> str | None:
-        """Return where the config's weights come from; None: they are random."""
+        """Return where the config's weights come from; None: they are random (of a file too, that says so)."""
         section = self.section(config)
+        if section.checkpoint is not None and is_untrained(section.checkpoint):
+            return None
         return section.checkpoint or (section.arch if section.pretrained else None)
 
     def settings_of(self, path: str | Path | None) -> Sizes:

@@ -5,9 +5,11 @@ Memory does not grow with the number or length of the files.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from datasets.utils.files import atomic
+from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console
 from models.audio import find_audio, info
@@ -27,12 +29,12 @@ from models.tagging import Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
+from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)
 MUCH_SHORTER = 0.5  # than a window: what is heard is mostly padding
-RANDOM = "RANDOM"  # in place of the weights' name
 ON_SCREEN = 3  # classes per recording in a folder's table
 
 
@@ -71,13 +73,14 @@ class PredictionSettings:
 class Prediction:
     """What `predict` did: recordings with their most probable classes, files that could not be used and why, what was written.
 
-    unusable: the table of those files; none: there are none, or nothing was to be written.
+    unusable: the table of those files; none: there are none, or nothing was to be written. weights: the name of the network's, RANDOM for none.
     """
 
     rows: list[Row]
     failed: list[tuple[str, str]]
     written: list[Path]
     unusable: Path | None = None
+    weights: str = "own"
 
 
 def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
@@ -96,6 +99,27 @@ def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
     return path.parent, [path.name]
 
 
+def claim_folder(where: Path, audio: Path, writes: bool = True) -> None:
+    """Note beside the folder `where` that it is of this audio, in <name>.source.json: A/CD1 and B/CD1 do not share one. writes: whether anything is
+    written into it.
+
+    Raises ConfigError where it holds what was made of other audio.
+    """
+    note = where.with_name(fitting(where.name, ".source.json"))
+    own = os.path.realpath(audio)
+    try:
+        of = str(json.loads(note.read_text(encoding="utf-8"))["audio"])
+    except (OSError, ValueError, KeyError, TypeError):
+        of = own
+    if of != own and where.exists():
+        raise ConfigError(
+            f"{where} holds the predictions of {readable(of)}, and this is {readable(own)}: give each collection a predict.out_dir of "
+            "its own, or remove the old ones."
+        )
+    if writes:
+        write_whole(note, json.dumps({"audio": own}) + "\n")
+
+
 def check_audio(audio: str | Path) -> None:
     """Raise AudioError before any work for a path that is not there, a single file that is no audio, a folder without audio."""
     root, names = audio_files(audio)
@@ -108,8 +132,6 @@ def predict(
     audio: str | Path,
     out: str | Path,
     settings: PredictionSettings | None = None,
-    *,
-    neighbours: Callable[[str], Sequence[tuple[str, float]]] | None = None,
     notes: Sequence[str] = (),
 ) -> Prediction:
     """Tag an audio file, or all in a folder.
@@ -123,7 +145,6 @@ def predict(
         audio: a file, or a folder of them.
         out: folder of the outputs.
         settings: how it is tagged, and what is written.
-        neighbours: nearest recordings of a name, for its page.
         notes: lines for the pages.
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
@@ -132,15 +153,16 @@ def predict(
     root, names = audio_files(audio)
     single = not Path(audio).is_dir()
     where = Path(out) / Path(audio).resolve().name
+    claim_folder(where, Path(audio), writes=False)
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
     if settings.weights == RANDOM:
-        notes = (*notes, "RANDOM weights: these numbers say nothing about the music.")
-    pages = _Pages(where, root, settings, _about(network, settings), notes, neighbours)
+        notes = (RANDOM_WEIGHTS, *notes)
+    pages = _Pages(where, root, settings, _about(network, settings), notes)
     with ExitStack() as stack:
         opened = stack.enter_context(open_tables(where, settings.tables, network.label_names, pages.about))
         _warn_of_older(where, settings.tables)
-        total = _count(root, names, network, settings.hop_seconds)
+        total, noted = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
         stack.enter_context(autocast(network.device.type, settings.precision))
         results = tag_many(
@@ -159,11 +181,15 @@ def predict(
                 continue
             if heard.model is None:
                 heard = replace(heard, model=f"{settings.weights} ({pages.about['weights_sha256'][:12]})")
-            remark = _remark(heard, network)
-            href = "index.html" if single else f"tracks/{name}.html"
+            remark = "; ".join(
+                filter(None, [_remark(heard, network), *(f"of an odd file: {one}" for one in noted.get(name, ()))])
+            )
+            href = "index.html" if single else fitting(f"tracks/{name}", ".html")
             rows.append(Row(name, heard.duration, heard.top(settings.top if single else ON_SCREEN), href, remark))
             for one in opened:
                 one.write(name, heard, remark)
+            if len(rows) == 1:  # nothing is noted of a prediction that is refused
+                claim_folder(where, Path(audio), writes=settings.html or bool(settings.tables))
             if settings.html:
                 pages.write_track(name, href, heard, remark)
         if not rows:
@@ -175,7 +201,7 @@ def predict(
     written = [where / "index.html"] if settings.html else []
     written += table_files(where, settings.tables)
     unusable = write_unusable(where, failed) if settings.html or settings.tables else None
-    return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable)
+    return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable, settings.weights)
 
 
 @dataclass(frozen=True)
@@ -187,13 +213,11 @@ class _Pages:
     settings: PredictionSettings
     about: dict[str, Any]
     notes: Sequence[str]
-    neighbours: Callable[[str], Sequence[tuple[str, float]]] | None
 
     def write_track(self, name: str, href: str, heard: Tagged, remark: str) -> None:
         notes = (*self.notes, f"This recording is {remark}.") if remark else self.notes
-        near = self.neighbours(name) if self.neighbours is not None else ()
         sound = player(self.root / name, heard.duration, self.settings.player_minutes)
-        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes, near)
+        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes)
         with atomic(self.where / href) as part:
             part.write_text(track_page(name, heard, content), encoding="utf-8")
 
@@ -239,6 +263,8 @@ def print_prediction(found: Prediction, console: Console | None = None) -> None:
             best = ", ".join(f"{shown(label)} {p:.2f}" for label, p in row.top[:ON_SCREEN])
             table.add_row(Text(readable(row.name)), clock(row.duration), Text(best))
     console.print(table)
+    if found.weights == RANDOM:
+        console.print(RANDOM_WEIGHTS)
     for row in rows:
         if row.remark:
             console.print(Text(f"{readable(row.name)} is {row.remark}."))
@@ -258,16 +284,20 @@ def _remark(heard: Tagged, network: AudioEncoder) -> str:
     return ""
 
 
-def _count(root: Path, names: Sequence[str], network: AudioEncoder, hop_seconds: float | None) -> int:
-    """About how many windows there are, from the files' headers."""
-    total = 0
+def _count(
+    root: Path, names: Sequence[str], network: AudioEncoder, hop_seconds: float | None
+) -> tuple[int, dict[str, tuple[str, ...]]]:
+    """About how many windows there are, from the files' headers; and what is odd about files, by name."""
+    total, noted = 0, {}
     for name in names:
         try:
-            duration = info(root / name).duration
+            about = info(root / name)
         except AudioError:
             continue  # said when its turn comes
-        total += max(1, math.ceil((duration - network.max_seconds) / (hop_seconds or network.max_seconds)) + 1)
-    return total
+        total += max(1, math.ceil((about.duration - network.max_seconds) / (hop_seconds or network.max_seconds)) + 1)
+        if about.remarks:
+            noted[name] = about.remarks
+    return total, noted
 
 
 def _source(heard: Tagged) -> dict[str, str]:

@@ -5,6 +5,7 @@ Letters: N recordings, D width of the chosen tokens.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection as Names
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ..extraction.embeddings import load_embeddings
 from ..extraction.settings import ExtractionSettings
 from ..extraction.tokens import TOKENS, Reduce, check_types, select_tokens
 from ..reports.track_page import readable
+from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast
 
 
@@ -122,13 +124,21 @@ def tokens_of(network: AudioEncoder, path: str | Path, layer: int, settings: Ext
 
 def name_among(query: str, audio_dir: str | None) -> str:
     """What a file or name is called among the recordings of `audio_dir`: its path below it, else the query itself."""
-    if audio_dir is None or not Path(query).is_file() or not Path(query).resolve().is_relative_to(Path(audio_dir).resolve()):
+    if audio_dir is None or not Path(query).is_file():
         return query
-    return Path(query).resolve().relative_to(Path(audio_dir).resolve()).as_posix()
+    for path, root in (
+        (os.path.abspath(query), os.path.abspath(audio_dir)),
+        (os.path.realpath(query), os.path.realpath(audio_dir)),
+    ):
+        if Path(path).is_relative_to(root):
+            return Path(path).relative_to(root).as_posix()
+    return query
 
 
-def print_similar(name: str, found: Sequence[tuple[str, float]], center: bool, console: Console | None = None) -> None:
-    """The nearest recordings as a list. center: whether the collection's mean was taken off."""
+def print_similar(
+    name: str, found: Sequence[tuple[str, float]], center: bool, weights: str = "own", console: Console | None = None
+) -> None:
+    """The nearest recordings as a list. center: whether the collection's mean was taken off. weights: where the network's come from."""
     table = Table(
         title=Text(f"Nearest to {readable(name)}", style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
@@ -138,6 +148,8 @@ def print_similar(name: str, found: Sequence[tuple[str, float]], center: bool, c
         table.add_row(Text(readable(other)), f"{cosine:.3f}")
     console = console or Console()
     console.print(table)
+    if weights == RANDOM:
+        console.print(RANDOM_WEIGHTS)
     if center:
         console.print("The collection's mean is taken off before the cosine: 0 is as unlike as any two (predict.center).")
 

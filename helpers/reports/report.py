@@ -110,6 +110,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         Path(path),
         "report.html.j2",
         title=report.title,
+        verdict=verdict(report.pairs) if report.pairs else _headline(systems),
         intro=report.intro,
         headline=_headline(systems),
         scores=_score_table(systems),
@@ -130,6 +131,27 @@ def write_report(path: str | Path, report: Report) -> Path:
         versions=versions(),
         notes=[*_definitions(systems), *report.notes],
     )
+
+
+def verdict(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> str:
+    """One sentence: which of the others the compared system beats, loses to, or cannot be told from, by the intervals of the paired differences."""
+    first = pairs[0][0]
+    main = first.spec.main
+    sides: dict[str, list[str]] = {"beats": [], "loses to": [], "cannot be told from": []}
+    for one, other in pairs:
+        if one.name != first.name:
+            continue
+        low, high = sorted(main.sign * bound for bound in compare(one, other, main).interval)
+        side = "beats" if low > 0 else "loses to" if high < 0 else "cannot be told from"
+        sides[side].append(other.name)
+    said = [f"{side} {_and(names)}" for side, names in sides.items() if names]
+    n = len(first.keys)
+    where = f"by {main.short_title} on the {n} track{'s' if n != 1 else ''} of {first.split}"
+    return f"{_title(first.name)} {_and(said)}, {where} (95 % intervals of the paired differences)."
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _title(text: str) -> str:

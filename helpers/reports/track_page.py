@@ -66,14 +66,13 @@ def shown(label: str) -> str:
 class TrackContent:
     """What the page of a recording shows beside what was heard.
 
-    audio: its player (`player`). about: settings to list. top: classes shown. notes: sentences. neighbours: nearest recordings and their similarity.
+    audio: its player (`player`). about: settings to list. top: classes shown. notes: sentences.
     """
 
     audio: Markup = Markup()
     about: Mapping[str, Any] = field(default_factory=dict)
     top: int = 10
     notes: Sequence[str] = ()
-    neighbours: Sequence[tuple[str, float]] = ()
 
 
 def track_page(name: str, heard: Tagged, content: TrackContent | None = None) -> str:
@@ -91,11 +90,6 @@ def track_page(name: str, heard: Tagged, content: TrackContent | None = None) ->
         best=[(shown(label), p) for label, p in best],
         exclusive=ONE_OF_ALL if heard.exclusive else EACH_ITS_OWN,
         genres=genres[:8] if genres else (),
-        neighbours=TableContent(
-            ["recording", "similarity"],
-            [[readable(other), f"{similarity:.3f}"] for other, similarity in shown_too.neighbours],
-            (0,),
-        ),
         windows=_windows(heard),
         more_windows=max(windows - MAX_WINDOWS, 0),
         about=shown_too.about,

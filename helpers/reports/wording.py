@@ -10,6 +10,8 @@ from importlib import metadata
 from ..metrics.metric import Metric
 from ..metrics.scores import SystemScores
 
+RANDOM = "RANDOM"  # in place of the name of weights that nothing was learned with
+RANDOM_WEIGHTS = f"{RANDOM} weights: these numbers say nothing about the music."
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "scikit-learn", "sacred")
 
 

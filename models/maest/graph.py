@@ -6,18 +6,16 @@ runtimes lack), so that it runs wherever ONNX does. Letters as in network.py.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .. import onnx_file
-from ..errors import WeightsError
 from ..formats import OnnxFormat
+from ..frontend.graph import MelGraph
 from .network import MAEST
 
 
@@ -32,18 +30,13 @@ class Graph(nn.Module):
     N is `n_samples`: exactly one window. "separated": the logits are those of the mean of both heads' probabilities.
     """
 
-    dft: Tensor
     positions: Tensor
     kept: Tensor
 
     def __init__(self, model: MAEST, blocks: Sequence[int]):
         super().__init__()
         self.model, self.wanted = model, tuple(blocks)
-        s, window = model.melspectrogram.settings, model.melspectrogram.window
-        bins, samples = torch.arange(s.n_fft // 2 + 1), torch.arange(s.n_fft)
-        angle = 2 * math.pi * ((bins[None] * samples[:, None]) % s.n_fft).double() / s.n_fft
-        parts = torch.cat([angle.cos(), angle.sin()], dim=1) * window.double().cpu()[:, None]
-        self.register_buffer("dft", parts.float())  # [n_fft, 2 * bins], the window in it
+        self.mel = MelGraph(model.melspectrogram, model.input_t)
         f, t = model.grid(model.input_t)
         rows, columns = model.patchout.keep(f, t, training=False)
         places = (
@@ -53,23 +46,6 @@ class Graph(nn.Module):
         self.register_buffer("positions", places.T.contiguous())
         self.register_buffer("kept", rows * t + columns)
         self.whole = len(rows) == f * t
-
-    @property
-    def n_samples(self) -> int:
-        """Samples of one window: all its frames and no more."""
-        return self.model.input_t * self.model.melspectrogram.settings.hop
-
-    def mel(self, wave: Tensor) -> Tensor:
-        """Waveform [B, N] -> normalised mel [B, F, M], `MaestMel`'s to rounding."""
-        s = self.model.melspectrogram.settings
-        hops = functional.pad(wave, (s.hop, s.hop)).unflatten(1, (-1, s.hop))
-        frames = torch.cat([hops[:, :-1], hops[:, 1:]], dim=-1)[
-            :, : self.model.input_t
-        ]  # half-overlapping: n_fft is twice the hop
-        real, imaginary = (frames @ self.dft).chunk(2, dim=-1)
-        power = real * real + imaginary * imaginary
-        mel = torch.log10(1 + s.compression * (power @ self.model.melspectrogram.bank))
-        return ((mel - s.mean) / s.std_divisor).transpose(1, 2)
 
     def forward(self, wave: Tensor) -> tuple[Tensor, ...]:
         net = self.model
@@ -92,15 +68,10 @@ class Graph(nn.Module):
 def prepare(model: MAEST, blocks: Sequence[int] | None) -> Callable[[Path], dict[str, Any]]:
     """Give what writes the graph, compared with the network (onnx_file.py); the model is left as it was.
 
-    blocks: whose embeddings are outputs; None: all. Raises WeightsError for a front end that the graph cannot express.
+    blocks: whose embeddings are outputs; None: all. Raises ValueError for blocks that are not there.
     """
     wanted = range(model.depth) if blocks is None else blocks
     layers = model.resolve_layers(wanted) if len(wanted) else ()
-    settings = model.melspectrogram.settings
-    if settings.n_fft != 2 * settings.hop:
-        raise WeightsError(
-            f"The ONNX front end needs frames of two hops; this one has {settings.n_fft} and {settings.hop} samples."
-        )
     return lambda path: _write(model, path, layers)
 
 
@@ -122,7 +93,7 @@ def _write(model: MAEST, path: Path, blocks: Sequence[int]) -> dict[str, Any]:
 
     try:
         graph = Graph(model, blocks).eval()
-        return onnx_file.write(graph, path, graph.n_samples, outputs, expected)
+        return onnx_file.write(graph, path, graph.mel.n_samples, outputs, expected)
     finally:
         model.train(was_training).to(device)
 

@@ -2,6 +2,9 @@
 
 from .archs import build, load, recognise
 from .bundle import read_bundle
+from .graph import FORMAT
 from .network import MusiCNN
 
-__all__ = ["MusiCNN", "build", "load", "read_bundle", "recognise"]
+FORMATS = {"onnx": FORMAT}
+
+__all__ = ["FORMATS", "MusiCNN", "build", "load", "read_bundle", "recognise"]

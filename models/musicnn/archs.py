@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, WeightsError
+from ..untrained import note_untrained
 from ..weights.cards import ModelCard, get_card, load_labels, register
 from ..weights.checkpoints import network_settings, read_state, register_settings_reader
 from ..weights.locate import find_weights
@@ -145,4 +146,5 @@ def _with_classes(model: MusiCNN, labels: Sequence[str], source: str) -> MusiCNN
     own = MusiCNN(**{**model.settings, "n_classes": len(labels), "labels": labels})
     kept = {k: v for k, v in model.state_dict().items() if not k.startswith("head.")}
     own.load_state_dict({**own.state_dict(), **kept})
+    note_untrained(own, ["head.weight", "head.bias"], f"its last layer is fresh, since {source} has other classes")
     return own.eval()

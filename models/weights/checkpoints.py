@@ -29,6 +29,7 @@ RAW, AVERAGED = "net.", "net_swa."
 _CONTAINERS = ("state_dict", "model")
 SETTINGS = "network"  # entry of this suite's training checkpoints and exports: what the network was built with
 FAMILY = "family"  # entry of these settings: the folder of models/ that builds the network; older files may lack it
+UNTRAINED = "untrained"  # entry of the settings of an export: its weights are random, nothing was learned with them
 CONFIG = "config.json"
 MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
 _ARCHIVED = (".ckpt", ".pt", ".pth")
@@ -156,13 +157,20 @@ def _checked(settings: dict[str, Any], source: str) -> dict[str, Any]:
 def check_own_settings(settings: Mapping[str, Any], family: str, source: str) -> None:
     """Raise WeightsError for what a file says of a network where that is no network of `family`."""
     if family in _SETTINGS_CHECKS:
-        own = {name: value for name, value in settings.items() if name != FAMILY}
+        own = {name: value for name, value in settings.items() if name not in (FAMILY, UNTRAINED)}
         _SETTINGS_CHECKS[family](own, f"The network in {source}", WeightsError)
 
 
 def network_settings(path: str | Path) -> dict[str, Any]:
-    """`read_settings` without the family: the arguments of the family's network class."""
-    return {name: value for name, value in read_settings(path).items() if name != FAMILY}
+    """`read_settings` without what is not the network's: the arguments of the family's network class."""
+    return {name: value for name, value in read_settings(path).items() if name not in (FAMILY, UNTRAINED)}
+
+
+def is_untrained(path: str | Path) -> bool:
+    """Whether an export says that its weights are random. Other files do not say; they are not read for it."""
+    path = Path(path)
+    says = path.is_dir() or path.suffix == ".safetensors"
+    return says and bool(read_settings(path).get(UNTRAINED, False))
 
 
 def _of_config(config: Mapping[str, Any], source: Path) -> dict[str, Any]:

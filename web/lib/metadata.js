@@ -10,8 +10,8 @@ function need(condition, what) {
 /**
  * @param {object} metadata as parsed from the json file
  * @returns {{name: string, input: string, samples: number, rate: number, output: string, classes: string[], about: string,
- *   file: {bytes: number, sha256: string}|null}}
- *   samples: of one window; rate: Hz; output: the probabilities' name; file: the .onnx file that belongs to it, where that is said.
+ *   file: {bytes: number, sha256: string}|null, random: boolean}}
+ *   samples: of one window; rate: Hz; output: the probabilities' name; file: the .onnx file that belongs to it, where that is said; random: nothing was learned.
  */
 export function describe(metadata) {
   need(metadata && typeof metadata === "object" && !Array.isArray(metadata), "it is not a JSON object.");
@@ -36,6 +36,7 @@ export function describe(metadata) {
     "file must hold the .onnx file's bytes and sha256.",
   );
   const about = [
+    metadata.weights === "RANDOM" ? "RANDOM weights: its tags say nothing about the music" : "",
     `${classes.length} tags`,
     `windows of ${(samples / rate).toFixed(2)} s at ${rate.toLocaleString("en")} Hz`,
     metadata.licence ? `licence of the weights: ${metadata.licence}` : "",
@@ -49,6 +50,7 @@ export function describe(metadata) {
     classes: classes.map(readable),
     about: about.filter(Boolean).join("; "),
     file,
+    random: metadata.weights === "RANDOM",
   };
 }
 

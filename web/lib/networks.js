@@ -7,6 +7,8 @@ const LIST = "models/index.json";
 /** How to make a network, for who has none. */
 export const ADVICE = [
   "There is no exported network in web/models yet. Export one, and load this page again:",
+  "python ex_maest.py export with musicnn_mtt export.format=onnx export.blocks=[] export.out=web/models/musicnn.onnx",
+  "or one that was trained here:",
   "python ex_maest.py export with demo maest.checkpoint=exp_logs/1/checkpoints/best.ckpt export.format=onnx " +
     "export.blocks=[] export.out=web/models/demo.onnx",
   "or, of CLMR with a head (docs/browser.md says where HEAD comes from):",

@@ -74,7 +74,12 @@ def test_at_the_trained_scales_only_starting_weights_are_wanted(name, scale, tmp
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     plan = make_plan(Engine(tmp_path / "out", ex_paper.ROOT, KEYS), made(name, scale).steps)
     absent = {one.outcome.text for one in plan if isinstance(one.outcome, Unavailable)}
-    wanted = {"table_initial_weights": {"deit_base_distilled_patch16_384-d0272ac0.pth", "passt-s-f128-p16-s10-ap.476-swa.pt"}}
+    wheel = {"musicnn-0.1.0-py3-none-any.whl"}
+    wanted = {
+        "table_initial_weights": {"deit_base_distilled_patch16_384-d0272ac0.pth", "passt-s-f128-p16-s10-ap.476-swa.pt"},
+        "table_families": wheel,
+        "table_downstream": wheel,
+    }
     assert absent == {f"not available: place {tmp_path / file}" for file in wanted.get(name, ())}
     minutes = makespan({one.step: one.seconds for one in plan}, KEYS, 2) / 60
     assert minutes < (60 if name == "table_families" else 20)

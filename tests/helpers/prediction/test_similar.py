@@ -12,7 +12,11 @@ from rich.console import Console
 from datasets.prepare import prepare
 from datasets.store.track_store import TrackStore
 from helpers.extraction.extract import ExtractionSettings, extract_embeddings
+from helpers.prediction.predict import PredictionSettings
 from helpers.prediction.similar import Collection, name_among, print_similar, tokens_of
+from helpers.prediction.similar_pages import Search, write_search
+from helpers.reports.wording import RANDOM
+from models.clmr import SampleCNN
 from models.errors import AudioError, ConfigError
 from models.maest import MAEST
 from tests.sound import tune, write
@@ -109,6 +113,49 @@ def test_refusals(net, made, tmp_path):
 
 def test_the_list(made):
     console = Console(file=io.StringIO(), width=80)
-    print_similar("a\nb.wav", [("sub 1/1.wav", 0.51234)], True, console)
+    print_similar("a\nb.wav", [("sub 1/1.wav", 0.51234)], True, RANDOM, console)
     assert "sub 1/1.wav" in console.file.getvalue()
     assert "0.512" in console.file.getvalue()
+    assert "RANDOM weights" in console.file.getvalue()
+
+
+def test_the_page_shows_the_neighbours_first_each_with_player_and_page(net, made, tmp_path):
+    audio = str(made[0])
+    found = [("sub 1/1.wav", 0.9), ("sub 0/0.wav", 0.2)]
+    page = write_search(net, Search("sub 0/2.wav", found, audio, 1, True), tmp_path, PredictionSettings())
+    text = page.read_text()
+    assert page == tmp_path / "2.wav" / "index.html"
+    assert text.index("Nearest recordings") < text.index("sub 1/1.wav") < text.index("sub 0/0.wav")
+    assert text.index("sub 0/0.wav") < text.index("The recording itself")
+    assert text.count("<audio") == 3
+    for href in ("tracks/sub%201/1.wav/index.html", "tracks/sub%200/0.wav/index.html", "tracks/sub%200/2.wav/index.html"):
+        assert f'href="{href}"' in text
+        assert "Most probable" in (page.parent / href.replace("%20", " ")).read_text()
+
+
+def test_random_weights_are_named_and_name_nothing(net, made, tmp_path):
+    search = Search("sub 0/2.wav", [("sub 1/1.wav", 0.9)], str(made[0]), 1, True)
+    text = write_search(net, search, tmp_path, PredictionSettings(weights=RANDOM)).read_text()
+    assert text.index("RANDOM weights") < text.index("Nearest recordings")
+    assert text.count("<audio") == 2
+    assert "<a href" not in text
+
+
+def test_a_network_without_classes_has_players_and_a_collection_without_audio_names(made, tmp_path):
+    cnn = SampleCNN([4, 4, 6, 8], [9, 9], out_dim=None).eval()
+    found = [("sub 1/1.wav", 0.9)]
+    text = write_search(cnn, Search("sub 0/2.wav", found, str(made[0]), 1, False), tmp_path, PredictionSettings()).read_text()
+    assert text.count("<audio") == 2
+    assert "<a href" not in text
+    text = write_search(cnn, Search("sub 0/2.wav", found, None, 1, False), tmp_path / "names", PredictionSettings()).read_text()
+    assert "sub 1/1.wav" in text
+    assert "<audio" not in text
+
+
+def test_a_neighbour_that_is_no_audio_any_more_is_named_and_said(net, tmp_path, caplog):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "gone.wav").write_bytes(b"RIFF")
+    search = Search("x.wav", [("gone.wav", 0.5), ("../gone.wav", 0.1)], str(tmp_path / "audio"), 1, True)
+    text = write_search(net, search, tmp_path / "out", PredictionSettings()).read_text()
+    assert "gone.wav" in text
+    assert "gone.wav has neither player nor page" in caplog.text

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from helpers.reports.charts import Dots, Series, dot_plot, line_chart, ticks
 from helpers.reports.images import spectrogram
-from helpers.reports.report import Example, Report, write_report
+from helpers.reports.report import Example, Report, verdict, write_report
 from helpers.reports.tables import print_scores
 from models.errors import ConfigError
 from tests.helpers.metrics.test_scores import system
@@ -259,3 +259,22 @@ def test_terminal_tables(capsys):
     print_scores([tuned], Console(width=300, record=True, file=(out := io.StringIO())))
     assert f"each seed kept: pre-trained [x] {'0.001, ' * (n - 1)}0.0005." in " ".join(out.getvalue().split())
     assert f"{systems[1].scores('class_roc').mean(0)[1]:.3f}" in text
+
+
+def test_it_begins_with_one_sentence_of_verdict(page):
+    _, parsed, systems = page
+    text = parsed.text
+    found = verdict([(systems[0], other) for other in systems[1:]])
+    assert text.index("Does it help?") < text.index(found) < text.index("Scores")
+    assert found.startswith("Pre-trained beats untrained")
+    assert found.count(". ") == 0
+    back = verdict([(systems[1], systems[0]), (systems[1], systems[1])])
+    assert "loses to pre-trained and cannot be told from untrained" in back
+
+
+def test_on_a_phone_rows_of_wide_tables_are_blocks_whose_cells_name_their_columns(page):
+    path, parsed, _ = page
+    text = path.read_text()
+    assert '<table class="cards">' in text
+    assert 'data-label="95 % interval"' in text
+    assert not [attrs for tag, attrs in parsed.tags if tag == "td" and attrs.get("data-label") == "None"]
