@@ -99,6 +99,9 @@ def _bad(spare: Path) -> Iterator[tuple[str, object, str]]:
     mp3 = bytearray(sample(spare, "mp3").read_bytes())
     at = mp3.find(b"Xing") if b"Xing" in mp3 else mp3.find(b"Info")
     mp3[at + 8 : at + 12] = (50_000).to_bytes(4, "big")
+    mp3[at + 12 : at + 16] = (100 * len(mp3)).to_bytes(
+        4, "big"
+    )  # of bytes: with the file's own the frames would be counted and read
     yield "lies/50 000 frames.mp3", bytes(mp3), CUT
     flac = bytearray(sample(spare, "flac").read_bytes())
     flac[22:26] = (0x7FFFFFFF).to_bytes(4, "big")  # samples in all

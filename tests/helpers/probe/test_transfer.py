@@ -16,7 +16,7 @@ from helpers.extraction.tokens import Choice
 from helpers.probe.inputs import Inputs, check_tracks, layer_folders, read_split
 from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings, Split
-from helpers.probe.targets import read_targets
+from helpers.probe.targets import TableReading, read_targets
 from models.errors import ConfigError, GroundtruthError, StoreError
 
 C = 4
@@ -261,10 +261,10 @@ def test_a_folder_of_blocks_is_no_block(tmp_path):
 def test_groups_of_files_per_split_are_read_and_torn_ones_told(tmp_path, caplog):
     for part, rows in {"train": "a.mp3,x,one\nb.mp3,y,two\n", "val": "c.mp3,x,one\n", "test": "d.mp3,y,three\n"}.items():
         (tmp_path / f"groundtruth-{part}.csv").write_text("path,labels,band\n" + rows)
-    read_targets("multi-label", None, str(tmp_path), None, 0, "band")
+    read_targets("multi-label", None, str(tmp_path), None, 0, TableReading("band"))
     assert "1 of 3 groups stand in several splits ('one')" in caplog.text
     with pytest.raises(GroundtruthError, match="nope"):
-        read_targets("multi-label", None, str(tmp_path), None, 0, "nope")
+        read_targets("multi-label", None, str(tmp_path), None, 0, TableReading("nope"))
     (tmp_path / "v.csv").write_text("path,split,x\na,train,1\nb,train,3\nc,val,2\nd,test,9\n")
     with pytest.raises(ConfigError, match=r"leave data.group_column out"):
-        read_targets("regression", str(tmp_path / "v.csv"), None, None, 0, "band")
+        read_targets("regression", str(tmp_path / "v.csv"), None, None, 0, TableReading("band"))
