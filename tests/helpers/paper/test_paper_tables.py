@@ -71,6 +71,7 @@ def test_every_step_is_a_command_with_configs_and_keys_that_exist(name, scale):
 @pytest.mark.parametrize("name", NAMES)
 def test_at_the_trained_scales_only_starting_weights_are_wanted(name, scale, tmp_path, monkeypatch):
     monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     plan = make_plan(Engine(tmp_path / "out", ex_paper.ROOT, KEYS), made(name, scale).steps)
     absent = {one.outcome.text for one in plan if isinstance(one.outcome, Unavailable)}
