@@ -147,7 +147,7 @@ class ProbeData:
         "folder of annotations in time, a file per track under the track's name: .beats, .lab, .txt, .csv or .jams",
         affects="probe",
     )
-    frame_pool: int = opt(1, "number of consecutive vectors in time that are averaged to one", affects="probe")
+    frame_pool: int = opt(1, "number of consecutive vectors in time that are averaged to one", affects="probe", bounds=COUNT)
     split_seed: int = opt(
         0,
         "seed of that 80/10/10 split; the same as in pre-training, so that test tracks stay unseen",

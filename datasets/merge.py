@@ -15,6 +15,7 @@ from models.errors import StoreError
 
 from .store.track_store import TrackStore
 from .utils.progress import JobProgress
+from .utils.terminal import print_any_text
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "store", metavar="STORE", help="a store with shards (mel.h5 of mel.shard-00000.h5, ...), or a folder of stores"
     )
     parser.add_argument("out", metavar="OUT.h5", help="the one file, in another folder")
+    print_any_text()
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

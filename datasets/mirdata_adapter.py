@@ -20,6 +20,7 @@ from models.errors import GroundtruthError, StoreError, listed, nearest
 
 from .collection.findings import write_table
 from .groundtruth.groundtruth import Groundtruth
+from .utils.terminal import print_any_text
 
 log = logging.getLogger(__name__)
 Labels = str | Callable[[Any], object]
@@ -126,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--group", help="attribute whose equal values a split keeps together, such as artist")
     parser.add_argument("--out", default="labels.csv", help="the table (default: %(default)s)")
+    print_any_text()
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:

@@ -207,9 +207,21 @@ def _staged(path: Path, is_file: bool) -> Iterator[Path]:
         stage = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=target))
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from error
+    from safetensors import SafetensorError  # late: it imports numpy's whole
+
+    moved: list[str] = []
     try:
         yield stage
         for file in sorted(stage.iterdir(), key=lambda p: p.suffix in (".json", ".md")):
             os.replace(file, target / file.name)
+            moved.append(file.name)
+    except (OSError, SafetensorError) as error:
+        kept = (
+            f"{', '.join(moved)} stand there new, the others are as they were"
+            if moved
+            else "what stood there before is as it was"
+        )
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise ConfigError(f"{path} could not be written: {reason}; {kept}. Make room, or choose another export.out.") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)

@@ -271,6 +271,8 @@ def _result(model: TaggingNetwork, labels: list[str], recording: _Open) -> Tagge
     if end.error is not None:
         error: AudioError = end.error
         return error
+    if not recording.scores:
+        return AudioError("The recording is empty: it gives no window.")
     times = np.asarray(recording.spans, dtype=np.float32)
     times = np.minimum(times, np.float32(end.duration))  # the front end's last frame reaches behind the last sample
     card = model.card

@@ -175,7 +175,7 @@ def test_windows_are_no_moments(run, folder):
         ({"data.label_column": "x"}, "does not use data.label_column"),
         ({"model.loss": "mse"}, "loss is 'mse'; beats is trained with bce"),
         ({"optimizer.monitor": "val_roc"}, "monitor is 'val_roc'"),
-        ({"data.frame_pool": 0}, "frame_pool is 0"),
+        ({"data.frame_pool": 0}, "data.frame_pool"),
         ({"data.task": "multi-label"}, "does not use data.annotations"),
     ],
 )

@@ -7,17 +7,25 @@ networks in web/models/. Any other static server does too, with one thread, once
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
+import os
+import re
+import stat
 import sys
 from collections.abc import Sequence
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 log = logging.getLogger("web")
 ROOT = Path(__file__).resolve().parent
 LIST = "index.json"
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+BLOCK = 1 << 18  # bytes in memory at a time
 RUNTIME = Path("node_modules/onnxruntime-web/dist/ort.wasm.min.mjs")
 
 
@@ -26,7 +34,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
     found = []
     for onnx in sorted(folder.glob("*.onnx")):
         metadata = onnx.with_suffix(".json")
-        if metadata.is_file():
+        if metadata.is_file() and onnx.is_file():
             found.append({"name": onnx.stem, "onnx": onnx.name, "metadata": metadata.name, "bytes": onnx.stat().st_size})
         else:
             log.warning("%s has no %s beside it and is not offered.", onnx, metadata.name)
@@ -39,7 +47,10 @@ def listing(folder: Path) -> bytes:
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Files of one folder, the list of networks, and the headers that make a page "cross-origin isolated"."""
+    """Files of one folder, the list of networks, and the headers that make a page "cross-origin isolated".
+
+    Files are sent in blocks, and in part where a part is asked for (Range); only regular files are opened.
+    """
 
     extensions_map = {  # noqa: RUF012 (the base class declares it so)
         **SimpleHTTPRequestHandler.extensions_map,
@@ -49,6 +60,7 @@ class Handler(SimpleHTTPRequestHandler):
         ".onnx": "application/octet-stream",
     }
     models_folder = ROOT / "models"
+    timeout = 60.0  # s that a connection may be silent
 
     def end_headers(self) -> None:
         """Send the headers that every answer carries."""
@@ -67,29 +79,106 @@ class Handler(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer: the list of networks as it is now, or a file."""
-        path = self.path.split("?")[0]
-        if path == f"/models/{LIST}":
-            return self._send(listing(self.models_folder), "application/json")
-        if path.startswith("/models/") and self.models_folder != ROOT / "models":
-            name = path.removeprefix("/models/")
-            if name in {p.name for p in self.models_folder.iterdir()}:
-                return self._send((self.models_folder / name).read_bytes(), self.guess_type(name))
-        return super().do_GET()
+        self._answer(with_body=True)
 
-    def _send(self, content: bytes, kind: str) -> None:
-        self.send_response(200)
+    def do_HEAD(self) -> None:
+        """Answer as to GET, without the content."""
+        self._answer(with_body=False)
+
+    def _answer(self, with_body: bool) -> None:
+        if not self._is_here():
+            return self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "This server is asked for by the name of this machine only.")
+        path = unquote(self.path.split("?")[0].split("#")[0], errors="surrogateescape")
+        if "\0" in path:
+            return self._refuse(HTTPStatus.BAD_REQUEST, "A name of a file holds no NUL.")
+        try:
+            if path == f"/models/{LIST}":
+                content = listing(self.models_folder)
+                return self._send(io.BytesIO(content), len(content), "application/json", with_body)
+            file = self._file_of(path)
+            if file is None:
+                return self._refuse(HTTPStatus.NOT_FOUND, "There is no such file.")
+            # a named pipe that was put in the file's place since would wait for ever
+            with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+                state = os.fstat(opened.fileno())
+                if not stat.S_ISREG(state.st_mode):
+                    return self._refuse(HTTPStatus.NOT_FOUND, "There is no such file.")
+                self._send(opened, state.st_size, self.guess_type(str(file)), with_body)
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
+            self.close_connection = True  # the browser went, or sleeps
+        except OSError:  # a name that is too long, a file that may not be read
+            self._refuse(HTTPStatus.NOT_FOUND, "There is no such file.")
+
+    def _is_here(self) -> bool:
+        """Whether the request names this machine: a page elsewhere, whose name was pointed here (DNS rebinding), does not."""
+        host = self.headers.get("Host")
+        return host is None or host.rpartition(":")[0 if re.search(r":\d+$", host) else 2].lower() in HOSTS
+
+    def _file_of(self, path: str) -> Path | None:
+        """The regular file that a path means, below the page's folder or that of the networks; None for none."""
+        root, below = Path(self.directory), path.lstrip("/")
+        if path.startswith("/models/"):
+            root, below = self.models_folder, path.removeprefix("/models/")
+        parts = below.split("/")
+        if any(part in ("..", ".") or (part.startswith(".") and part) for part in parts):
+            return None
+        file = root.joinpath(*[part for part in parts if part])
+        if file.is_dir():
+            file /= "index.html"
+        found = file.resolve()
+        inside = any(folder.resolve() in found.parents for folder in (Path(self.directory), self.models_folder, root))
+        return file if inside and stat.S_ISREG(os.stat(file).st_mode) else None
+
+    def _send(self, content: BinaryIO, size: int, kind: str, with_body: bool) -> None:
+        asked = self.headers.get("Range")
+        part = None if asked is None else _range(asked, size)
+        if part is not None and part[0] > part[1]:
+            self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            self.send_header("Content-Range", f"bytes */{size}")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        first, last = part or (0, size - 1)
+        self.send_response(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(last - first + 1))
+        if part is not None:
+            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         self.end_headers()
-        self.wfile.write(content)
+        content.seek(first)
+        left = last - first + 1 if with_body else 0
+        while left > 0 and (block := content.read(min(BLOCK, left))):
+            self.wfile.write(block)
+            left -= len(block)
+        if left:  # the file was cut while it was sent: the browser must not take it for whole
+            self.close_connection = True
+
+    def _refuse(self, status: HTTPStatus, why: str) -> None:
+        self.send_error(status, why)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say requests in the log's finest level only."""
         log.debug(format, *args)
 
 
+def _range(asked: str, size: int) -> tuple[int, int] | None:
+    """First and last byte that a header Range asks for; None for one that is not understood or asks for several: all is sent then. A first byte
+    behind the last one: there is nothing there.
+    """
+    found = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", asked.strip())
+    if not found or not (found[1] or found[2]):
+        return None
+    if not found[1]:
+        return (max(size - int(found[2]), 0), size - 1) if int(found[2]) else (1, 0)
+    first = int(found[1])
+    last = min(int(found[2]) if found[2] else size - 1, size - 1)
+    if found[2] and int(found[2]) < first:
+        return None
+    return (first, last) if first < size else (1, 0)
+
+
 class PageServer(ThreadingHTTPServer):
-    """Threads do not keep the process alive, and what a closed browser leaves behind is no traceback on the terminal."""
+    """A thread for each connection, which ends with the server. What a closed browser leaves behind is no traceback on the terminal."""
 
     daemon_threads = True
 

@@ -1,15 +1,20 @@
 """What each file of a collection holds, found out by decoding all of it: length, level, faults of recording, and a hash of the samples.
 
-The hash finds copies: files whose samples are the same, whatever the container (WAV, FLAC, AIFF, ...), the number of bits above 16, a mono
-file and its stereo twin with two equal channels, silence of zeros before and behind. It does not find copies that went through a lossy
-codec, another rate, another gain or a cut: their samples differ.
+The hash finds copies: files whose samples are the same, whatever the container (WAV, FLAC, AIFF, ...), a mono file and its stereo twin with two
+equal channels, silence of zeros before and behind. Copies of another bit depth, rounded, truncated or dithered, are found by samples at the same
+places (`same_sound`). Copies that went through a lossy codec, another rate, another gain or a cut are not found: their samples differ.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import os
+import re
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,8 +29,21 @@ from ..prepare.features import BLOCK_SECONDS, check_length
 from ..store.track_store import TrackStore
 from ..utils.progress import JobProgress
 
-VERSION = 2  # of what is found out; older caches are made again
+VERSION = 3  # of what is found out; older caches are made again
 FULL = 0.999  # from here on a sample counts as clipped
+POINTS = 64
+_NOTE = re.compile(r"\[|warning|error|note|illegal|missing|junk|frankenstein|dequantization|big_values", re.IGNORECASE)
+_DEPTHS = {
+    "PCM_U8": 8,
+    "PCM_S8": 8,
+    "PCM_16": 16,
+    "PCM_24": 24,
+    "PCM_32": 24,
+    "FLOAT": 24,
+    "DOUBLE": 24,
+    "ALAC_16": 16,
+    "ALAC_24": 24,
+}
 QUIET = 10 ** (-70 / 20)  # peak, re full scale, below which a file is silent
 
 
@@ -34,7 +52,8 @@ class Sound:
     """One file's sound. Levels are those of the mono mix, full scale 1, and None where only a spectrogram is known.
 
     seconds, sample_rate in Hz, channels, format (words); peak; clipped: share of samples at full scale; offset: their mean;
-    digest: hash of the samples, "" for silence.
+    digest: hash of the samples, "" for silence. points: samples at POINTS places at even distances, as 16-bit integers. notes: what is to be said of
+    the file (AudioInfo.remarks), and what the decoding libraries said while it was read.
     """
 
     seconds: float
@@ -45,6 +64,8 @@ class Sound:
     clipped: float | None
     offset: float | None
     digest: str
+    points: Sequence[int] = ()
+    notes: Sequence[str] = ()
 
     @property
     def remarks(self) -> list[str]:
@@ -58,7 +79,27 @@ class Sound:
             found.append(f"clipped: {100 * self.clipped:.0f} % of its samples are at full scale")
         if self.offset is not None and abs(self.offset) > 0.05:
             found.append(f"its mean is {self.offset:+.2f}, not 0")
-        return found
+        return [*found, *self.notes]
+
+
+def bit_depth(sound: Sound) -> int | None:
+    """Return the bits of a sample of a file's coding, 24 for all above; None for lossy codings."""
+    last = sound.format.rsplit(" ", 1)[-1].upper()
+    return next((bits for name, bits in _DEPTHS.items() if last.startswith(name)), None)
+
+
+def same_sound(one: Sound, other: Sound) -> bool:
+    """Return whether one file is the other at another bit depth: as long, at the same rate, and no sample further away than rounding and dither
+    can take it. Of sound that hardly rises above that nothing is said.
+    """
+    depths = bit_depth(one), bit_depth(other)
+    if None in depths or depths[0] == depths[1] or not one.points or not other.points:
+        return False
+    away = 2.5 * 2.0 ** (
+        16 - min(depth for depth in depths if depth is not None)
+    )  # in steps of 16 bits; +-1 for the rounding of the points
+    a, b = np.asarray(one.points, dtype=np.int64), np.asarray(other.points, dtype=np.int64)
+    return bool(np.abs(a - b).max() <= away + 1 and max(np.abs(a).max(), np.abs(b).max()) > 8 * away)
 
 
 class _Digest:
@@ -95,19 +136,58 @@ class _Digest:
 
 def scan_file(path: str | os.PathLike[str]) -> Sound:
     """Decode a file whole. Raises AudioError when it cannot be, or is too short to be prepared."""
-    about = audio.info(path)
-    check_length(path, about.duration)
-    digest = _Digest()
-    peak, full, total, n = 0.0, 0, 0.0, 0
-    for block in audio.iterate(path, None, BLOCK_SECONDS):
-        digest.update(block)
-        level = np.abs(block)
-        peak = max(peak, float(level.max()))
-        full += int((level >= FULL).sum())
-        total += float(block.sum(dtype=np.float64))
-        n += len(block)
+    with library_notes() as notes:
+        about = audio.info(path)
+        check_length(path, about.duration)
+        digest = _Digest()
+        places = np.minimum((np.arange(POINTS) + 0.5) * about.frames / POINTS, about.frames - 1).astype(np.int64)
+        points: list[int] = []
+        peak, full, total, n = 0.0, 0, 0.0, 0
+        for block in _without_log(audio.iterate(path, None, BLOCK_SECONDS)):
+            digest.update(block)
+            level = np.abs(block)
+            peak = max(peak, float(level.max()))
+            full += int((level >= FULL).sum())
+            total += float(block.sum(dtype=np.float64))
+            here = places[(places >= n) & (places < n + len(block))] - n
+            points += np.clip(np.rint(block[here] * 32768), -32768, 32767).astype(int).tolist()
+            n += len(block)
     rate = about.sample_rate
-    return Sound(n / rate, rate, about.channels, about.format, peak, full / n, total / n, digest.text(rate))
+    said = [*about.remarks, *notes]
+    return Sound(n / rate, rate, about.channels, about.format, peak, full / n, total / n, digest.text(rate), points, said)
+
+
+def _without_log(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The blocks, without the log's lines on the file: they are remarks here."""
+    log = logging.getLogger("models.audio")
+    before, log.disabled = log.disabled, True
+    try:
+        yield from blocks
+    finally:
+        log.disabled = before
+
+
+@contextlib.contextmanager
+def library_notes() -> Iterator[list[str]]:
+    """Keep what C libraries write to standard error (mpg123's and FFmpeg's notes name no file); the list is filled when the block ends."""
+    notes: list[str] = []
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no standard error
+        yield notes
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield notes
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            lines = file.read(1 << 16).decode("utf-8", "replace").splitlines()
+            said = dict.fromkeys(line.strip() for line in lines if line.strip() and "\x1b" not in line and "\r" not in line)
+            notes += [f"the decoder says: {line}" for line in said if _NOTE.match(line)]
 
 
 @dataclass(frozen=True)

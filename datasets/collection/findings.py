@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
+from models.audio import AUDIO_SUFFIXES
+from models.audio.folders import is_system
 from models.errors import listed
 
 from ..groundtruth.groundtruth import SPLITS, Groundtruth, find, without_suffix
 from ..groundtruth.label_cells import joined
+from ..groundtruth.lines import csv_text
 from ..utils.files import write_whole
-from .audio_scan import ScanResult, Sound
+from .audio_scan import ScanResult, Sound, bit_depth, same_sound
 
 EXIT_OK, EXIT_PROBLEMS = 0, 3
 PREFERRED = ("test", "val", "train")  # of copies in several splits the one that stays: a test must not shrink
@@ -27,11 +28,11 @@ PREFERRED = ("test", "val", "train")  # of copies in several splits the one that
 class Findings:
     """What was found out about a collection. Rows are those of `table`; files those of `files` [N] (-1: none).
 
-    missing: rows without a file, and what may be meant. unusable: rows that several files fit. unreadable: rows and why. unsplit: rows whose split
-    is none. absolute: rows whose path is absolute, of a file that is there, and how to write it. copies: lists of rows with the same samples,
-    rows of one and the same file among them; the one that stays first. torn: group -> its splits and their numbers of tracks, of the rows that
-    are heard. unlisted: files without a row. remarks: rows and what is odd about their
-    sound. sounds: of the rows that are heard.
+    missing: rows without a file, and what may be meant. unusable: rows that several files fit, or whose file's name is no text. unreadable: rows
+    and why. unsplit: rows whose split is none. absolute: rows whose path is absolute, of a file that is there, and how to write it. copies: lists of
+    rows with the same samples, rows of one and the same file among them; the one that stays first. torn: group -> its splits and their numbers of
+    tracks, of the rows that are heard. unlisted: files without a row. remarks: rows and what is odd about their sound. sounds: of the rows that
+    are heard.
     """
 
     table: Groundtruth
@@ -157,7 +158,9 @@ class Findings:
         if (t.packed[i] != t.packed[kept]).any():
             words += ", other labels" if t.packed[i].any() else ", without its labels"
         if t.split is not None:
-            words += f" ({t.split[i]}) of a track in {t.split[kept]}"
+            this, that = ("this row", "that one") if t.keys[i] == t.keys[kept] else (t.keys[i], t.keys[kept])
+            mine, other = t.split[i] or "no split", t.split[kept] or "no split"
+            words += f": both are in {mine}" if mine == other else f": {this} is in {mine}, {that} in {other}"
         if t.group is not None and t.group[i] != t.group[kept]:
             words += f"; group {t.group[i]!r}, there {t.group[kept]!r}"
         return words
@@ -184,6 +187,8 @@ def examine(
             found.unusable[row] = f"it may mean {listed([names[i] for i in several[row]], 3)}"
         elif number < 0:
             missing.append(row)
+        elif not _is_text(names[number]):
+            found.unusable[row] = "its name is not UTF-8, which no table can hold: rename the file"
         elif (sound := heard[names[number]].sound) is None:
             found.unreadable[row] = str(heard[names[number]].error)
         else:
@@ -197,7 +202,8 @@ def examine(
                     if table.split[row]
                     else "its split is empty"
                 )
-    found.missing = _missing(table.keys, missing, names)
+    _join_depths(same, found.sounds)
+    found.missing = _missing(table.keys, missing, names, root)
     if not new_split:
         same = defaultdict(list, {sound: [i for i in rows if i not in found.unsplit] for sound, rows in same.items()})
     found.copies = [sorted(rows, key=lambda row: _rank(table, row)) for rows in same.values() if len(rows) > 1]
@@ -205,6 +211,31 @@ def examine(
     found.unlisted = [name for i, name in enumerate(names) if i not in meant]
     found.torn = torn_groups(table, found.sounds)
     return found
+
+
+def _join_depths(same: defaultdict[str | int, list[int]], sounds: Mapping[int, Sound]) -> None:
+    """Put rows of sounds that are one at several bit depths together."""
+    alike: defaultdict[tuple[int, int], list[str | int]] = defaultdict(list)
+    for sound, rows in same.items():
+        one = sounds[rows[0]]
+        if one.digest and one.points:
+            alike[one.sample_rate, round(one.seconds * one.sample_rate)].append(sound)
+    for group in alike.values():
+        if len({bit_depth(sounds[same[sound][0]]) for sound in group} - {None}) < 2:
+            continue
+        group.sort(key=lambda sound: sum(sounds[same[sound][0]].points))
+        for i, first in enumerate(group):
+            if first not in same:
+                continue
+            this = sounds[same[first][0]]
+            for second in [sound for sound in group[i + 1 :] if sound in same]:
+                other = sounds[same[second][0]]
+                if sum(other.points) - sum(this.points) > len(this.points) * (
+                    2.5 * 256 + 1
+                ):  # further away than 8 bits can take it
+                    break
+                if same_sound(this, other):
+                    same[first] = sorted(same[first] + same.pop(second))
 
 
 def _below(keys: Sequence[str], root: str | Path) -> dict[int, str]:
@@ -219,18 +250,48 @@ def _below(keys: Sequence[str], root: str | Path) -> dict[int, str]:
     return found
 
 
-def _missing(keys: Sequence[str], rows: Sequence[int], names: Sequence[str]) -> dict[int, str]:
-    """Why there is no file, and the file of that name elsewhere, where there is one: paths that begin elsewhere are the usual fault."""
+def _missing(keys: Sequence[str], rows: Sequence[int], names: Sequence[str], root: str | Path | None) -> dict[int, str]:
+    """Why there is no file, and the file of that name elsewhere, where there is one (paths that begin elsewhere are the usual fault); or why one that
+    is there is passed over.
+    """
     where: defaultdict[str, list[str]] = defaultdict(list)
     for name in names if rows else ():
         where[_last(name)].append(name)
     found = {}
     for row in rows:
+        if root is not None and (skipped := _skipped(Path(root), keys[row])):
+            found[row] = f"the file is there and is skipped because {skipped}"
+            continue
         there = where.get(_last(keys[row]), [])
         hint = f"; is {listed(there, 2)} meant?" if there else ""
         absolute = "an absolute path; " if keys[row].startswith(("/", "~")) or keys[row][1:3] in (":\\", ":/") else ""
         found[row] = f"{absolute}there is no such file{hint}"
     return found
+
+
+def _skipped(root: Path, key: str) -> str:
+    """Why a file that is there is not among the audio files; "" where it is not there."""
+    try:
+        path = root / key.replace("\\", "/")
+        if not key or not path.exists():
+            return ""
+    except (OSError, ValueError):  # a name that no file can have
+        return ""
+    if system := next((part for part in path.relative_to(root).parts if is_system(part)), None):
+        return f"{system!r} is an entry of the system"
+    if path.is_dir():
+        return "it is a folder"
+    if path.suffix.lower() not in AUDIO_SUFFIXES:
+        return f"its suffix {path.suffix!r} is not one of audio"
+    return "a link leads to it, and it is taken under its own name"
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _last(path: str) -> str:
@@ -266,9 +327,6 @@ def write_table(path: Path, table: Groundtruth) -> None:
     rows = [np.flatnonzero(np.unpackbits(bits, count=table.n_labels)) for bits in table.packed]
     cells = joined([[table.labels[c] for c in row] for row in rows])
     extra = [(name, values) for name, values in (("split", table.split), ("group", table.group)) if values is not None]
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(["path", "labels", *(name for name, _ in extra)])
-    for i, (key, cell) in enumerate(zip(table.keys, cells)):
-        out.writerow([key, cell, *(values[i] for _, values in extra)])
-    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    header = ["path", "labels", *(name for name, _ in extra)]
+    lines = [[key, cell, *(values[i] for _, values in extra)] for i, (key, cell) in enumerate(zip(table.keys, cells))]
+    write_whole(path, csv_text([header, *lines]).encode("utf-8", "surrogateescape"))

@@ -297,8 +297,10 @@ def without_suffix(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    """What two ways of writing one path have in common: no suffix, no './', forward slashes, composed accents (macOS lists them decomposed)."""
-    return without_suffix(unicodedata.normalize("NFC", name.replace("\\", "/")).removeprefix("./"))
+    """What two ways of writing one path have in common: no suffix, no './', forward slashes, composed accents (macOS lists them decomposed), no
+    white space around it (tables are read without).
+    """
+    return without_suffix(unicodedata.normalize("NFC", name.replace("\\", "/")).strip().removeprefix("./"))
 
 
 def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[int, list[int]]]:

@@ -6,8 +6,10 @@ line is a row; cells in quotes are taken for such where the table quotes its cel
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from models.errors import GroundtruthError
@@ -31,6 +33,15 @@ def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         for number, row in _tab_rows(file) if delimiter == "\t" else _quoted_rows(file, delimiter):
             if row and (row[0] or any(cell.strip() for cell in row)):
                 yield number, row
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as csv with line feeds. Cells with a carriage return are quoted, which Python's writer leaves out with these line ends."""
+    text = io.StringIO()
+    plain, quoted = (csv.writer(text, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in rows:
+        (quoted if any("\r" in cell for cell in row if isinstance(cell, str)) else plain).writerow(row)
+    return text.getvalue()
 
 
 def line_numbers(path: Path) -> list[int]:

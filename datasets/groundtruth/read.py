@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.audio import find_audio
+from models.audio.folders import is_system
 from models.bounded_files import check_regular
 from models.errors import GroundtruthError, LabelColumnError, listed
 
@@ -192,7 +193,10 @@ def _from_mapping(mapping: object, labels: list[str] | None) -> Groundtruth:
 
 
 def _read_folder(path: Path, labels: list[str] | None) -> Groundtruth:
-    files = find_audio(path)
+    found = find_audio(path)
+    files = [name for name in found if not name.endswith("/")]
+    if len(files) < len(found):
+        log.warning("%s: folders that cannot be read are left aside: %s.", path, listed([n for n in found if n.endswith("/")]))
     inside = [name for name in files if "/" in name]
     if not inside:
         raise GroundtruthError(
@@ -201,6 +205,6 @@ def _read_folder(path: Path, labels: list[str] | None) -> Groundtruth:
     if len(inside) < len(files):
         log.warning("%s: %d audio files stand in no class folder and are left aside.", path, len(files) - len(inside))
     classes = {name.split("/", 1)[0] for name in inside}
-    if empty := sorted(p.name for p in path.iterdir() if p.is_dir() and p.name not in classes and not p.name.startswith(".")):
+    if empty := sorted(p.name for p in path.iterdir() if p.is_dir() and p.name not in classes and not is_system(p.name)):
         log.warning("%s: %d folders hold no audio and are no classes: %s.", path, len(empty), listed(empty))
     return Groundtruth.from_rows(inside, [[name.split("/", 1)[0]] for name in inside], labels)

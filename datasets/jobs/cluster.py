@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from models.bounded_files import check_regular
 from models.errors import ClusterError
 
 from .parallel import Outcome, attempt, parallel_map
@@ -40,6 +41,7 @@ SLOW = 3.0  # times the median after which a task is begun a second time ...
 SLOW_SECONDS = 60.0  # ... and no sooner than this
 LOOK = 2.0  # s between two looks at who is slow and which workers there are
 TELL = 30.0  # s between two lines that say that there is no worker
+OTHERS = ("inproc", "ucx", "ucxx", "ws", "wss")  # protocols of dask that are not knocked at
 ANSWER = 15.0  # s in which a scheduler must answer ...
 KNOCK = 5.0  # ... and in which someone must listen at its address
 
@@ -144,18 +146,25 @@ def _address(scheduler: str) -> str:
     if not scheduler.endswith(".json"):
         return scheduler
     try:
-        return str(json.loads(Path(scheduler).read_bytes())["address"])
-    except (KeyError, TypeError) as error:
+        check_regular(scheduler, ClusterError, 1 << 20)
+        found = json.loads(Path(scheduler).read_bytes())["address"]
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"no scheduler's file: it lacks {error}") from None
+    if not isinstance(found, str):
+        raise ValueError("no scheduler's file: its address is no text")
+    return found
 
 
 def _knock(address: str) -> None:
     """Raise OSError when no scheduler listens there: dask itself would take half a minute to say so, or wait for ever for the first word."""
     protocol, _, place = address.rpartition("://")
     host, _, port = place.rpartition(":")
-    if protocol not in ("", "tcp", "tls"):
+    if protocol not in ("", "tcp", "tls", *OTHERS):
+        raise ValueError(f"{protocol[:40]!r} is no protocol of dask: an address is tcp://HOST:PORT")
+    if protocol in OTHERS:
         return
-    if not host or not port.isdigit():
+    whole = host and host.isprintable() and " " not in host and len(host) < 256
+    if not whole or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
         raise ValueError("an address is tcp://HOST:PORT")
     until = time.monotonic() + KNOCK
     while True:

@@ -21,6 +21,7 @@ from models.errors import ConfigError, GroundtruthError, StoreError, nearest
 
 from ..groundtruth.groundtruth import Groundtruth, match
 from ..groundtruth.split_names import CHECK
+from ..prepare.failures import why_absent
 from ..store.track_store import StoreSource, TrackStore
 from .batching import Batching
 from .clips import ClipReader, Split, Teacher, WindowRule, plan_all_windows, plan_crops, teacher_columns
@@ -163,7 +164,8 @@ class TrackDataModule(pl.LightningDataModule):
                 f"the groundtruth like {truth.keys[0]!r}. Paths are relative to the audio folder. {CHECK}"
             )
         if found.absent:
-            log.warning("%s: %s They are left out. %s", name, found.message(str(store.paths[0])), CHECK)
+            why = why_absent(found.absent, Path(store.paths[0]).parent)
+            log.warning("%s: %s%s They are left out. %s", name, found.message(str(store.paths[0])), why, CHECK)
         if self.batching.views is not None:
             index = self._long_enough(name, store, index, found.numbers)
         tracks = found.numbers[index]

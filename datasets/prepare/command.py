@@ -12,6 +12,7 @@ from models.errors import AudioError, ClusterError, StoreError
 
 from ..jobs.cluster import Cluster
 from ..utils.exit_codes import EXIT_INTERRUPTED, EXIT_STOPPED
+from ..utils.terminal import print_any_text
 from .failures import FAILED_FILE
 from .features import MAX_SECONDS
 from .preparation import prepare
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--retry", action="store_true", help="try the files of failed.csv again, also those that have not changed"
     )
+    print_any_text()
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error("--jobs is 1 or more")

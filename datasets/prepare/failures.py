@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..groundtruth.lines import csv_text
 from ..utils.files import write_whole
+from ..utils.spreadsheet import plain_cell, safe_cell
 
 log = logging.getLogger(__name__)
 FAILED_FILE = "failed.csv"
@@ -66,16 +68,24 @@ class Failures:
         if not self._rows:
             self.table.unlink(missing_ok=True)
             return
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(HEADER)
-        table.writerows([name, *self._rows[name]] for name in sorted(self._rows))
-        write_whole(self.table, text.getvalue())
+        rows = [[safe_cell(name), *map(safe_cell, self._rows[name])] for name in sorted(self._rows)]
+        write_whole(self.table, csv_text([HEADER, *rows]))
 
 
 def failed_before(folder: Path) -> dict[str, str]:
     """Return the reason of each file that a preparation into `folder` left out, as its failed.csv says; {} where there is none."""
     return {name: row[0] for name, row in _read(folder / FAILED_FILE).items()}
+
+
+def why_absent(names: Sequence[str], folder: Path) -> str:
+    """Return, as a sentence that begins with a space, which of the tracks that a store lacks were left out by the preparation into `folder`, and why;
+    "" where none was.
+    """
+    failed = failed_before(folder)
+    known = [(name, failed[name]) for name in names if name in failed]
+    if not known:
+        return ""
+    return f" {len(known)} of them are there and could not be prepared, such as {known[0][0]!r}: {known[0][1]}"
 
 
 def _read(table: Path) -> dict[str, list[str]]:
@@ -87,4 +97,4 @@ def _read(table: Path) -> dict[str, list[str]]:
         return {}
     if not rows or rows[0] != HEADER:
         return {}
-    return {row[0]: row[1:] for row in rows[1:] if len(row) == len(HEADER)}
+    return {plain_cell(row[0]): [plain_cell(cell) for cell in row[1:]] for row in rows[1:] if len(row) == len(HEADER)}

@@ -18,6 +18,7 @@ from models.errors import AudioError, ClusterError, DataSetError, StoreError
 from ..jobs.cluster import Cluster
 from ..utils.exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_BAD, EXIT_STOPPED
 from ..utils.files import write_whole
+from ..utils.terminal import print_any_text
 from .dataset import DataSet
 from .fetch import read_sums
 
@@ -54,6 +55,7 @@ def parser_for(data: DataSet) -> argparse.ArgumentParser:
 def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = parser_for(data)
+    print_any_text()
     args = parser.parse_args(argv)
     if args.jobs is not None and args.jobs < 1:
         parser.error("--jobs is 1 or more")

@@ -13,6 +13,7 @@ cannot (NUL, lone surrogates).
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from models.errors import StoreError
+from models.bounded_files import check_regular
+from models.errors import StoreError, listed
+
+from ..utils.names import repeats
+from .checks import KINDS, MOST_AXES, MOST_BYTES, MOST_LETTERS, MOST_LINE, brief, check_dataset, entry_of, is_count
 
 FORMAT = "trackstore"
 VERSION = 1
 BLOCK = 8 << 20  # bytes copied at a time
-KINDS = "fiu"  # float, int, unsigned: what the raw parts can hold without a translation
 
 
 def part_path(path: Path) -> Path:
@@ -75,17 +79,21 @@ class Header:
 
     @staticmethod
     def from_json(text: str | bytes, path: Path) -> Header:
-        """Read what to_json wrote. Raises StoreError when it is something else."""
+        """Read what to_json wrote. Raises StoreError when it is something else: a file may say anything."""
         try:
             fields = json.loads(text)
             if fields["format"] != FORMAT:
                 raise KeyError("format")
-            version = fields["version"]
-            header = Header.make(
-                tuple(fields["item_shape"]), fields["dtype"], fields["attrs"]
-            )  # checked: a file may say anything
-        except (ValueError, TypeError, KeyError) as error:
-            raise StoreError(f"{path} is not a track store (its header cannot be read: {error!r}).") from None
+            version, shape, kind = fields["version"], fields["item_shape"], fields["dtype"]
+            if not isinstance(shape, list) or len(shape) > MOST_AXES or not all(is_count(size) for size in shape):
+                raise ValueError("its item_shape is no list of sizes")
+            if not isinstance(kind, str) or len(kind) > 8 or not isinstance(fields["attrs"], dict):
+                raise ValueError("its dtype or attrs are of another kind")
+            if math.prod(shape) * np.dtype(kind).itemsize > MOST_BYTES:
+                raise ValueError("an item would have more bytes than any file")
+            header = Header.make(tuple(shape), kind, fields["attrs"])
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError, SyntaxError) as error:
+            raise StoreError(f"{path} is not a track store (its header cannot be read: {brief(error)}).") from None
         if version != VERSION:
             raise StoreError(f"{path} is a track store of version {version}; this code reads version {VERSION}. Make it again.")
         return header
@@ -126,6 +134,37 @@ class Index:
         return int(self.lengths.sum())
 
 
+def check_index(index: Index, size: int, n_items: int | None = None) -> str:
+    """Return what is wrong with an index, whatever form of store it was read from; "" for one that fits its file.
+
+    Args:
+        index: as read; of a sealed store its numbers may be of any type.
+        size: bytes of the data's file.
+        n_items: items that the data claim to be; None: as many as the index has.
+    """
+    tables = (index.offsets, index.lengths, index.crcs)
+    n = len(index.names)
+    if not all(isinstance(name, str) and 0 < len(name) <= MOST_LETTERS for name in index.names):
+        return "a name is no text"
+    if not all(table.ndim == 1 and table.dtype.kind in "iu" and len(table) == n for table in tables):
+        return "its tables are not whole numbers, one for each name"
+    if len(set(index.names)) != n:
+        return f"{listed(sorted(repeats(index.names)), 3)} stand in it twice"
+    item = index.header.item_bytes
+    most = size // item  # beyond it nothing can lie, and sums of such numbers do not overflow
+    if n and (
+        min(table.min() for table in tables) < 0 or max(t.max() for t in tables[:2]) > most or index.crcs.max() > 0xFFFFFFFF
+    ):
+        return "a place, a length or a checksum lies outside its range"
+    ends = index.offsets.astype(np.int64) + index.lengths.astype(np.int64)
+    n_items = int(ends.max(initial=0)) if n_items is None else n_items
+    if n and (index.lengths.min() < 1 or ends.max() > n_items):
+        return "a track lies outside the data"
+    if index.data_offset < 0 or index.data_offset + n_items * item > size:
+        return "the data are cut short"
+    return ""
+
+
 def track_crc(name: str) -> int:
     """Return CRC-32 of a track's name, to be continued over its data: a damaged name must show as well."""
     return zlib.crc32(name.encode("utf-8", "surrogatepass"))
@@ -143,31 +182,32 @@ def read_parts(path: Path) -> Index | None:
     Raises StoreError when the journal belongs to something else.
     """
     journal, part = journal_path(path), part_path(path)
+    for path_ in (journal, part):
+        if path_.exists():
+            check_regular(path_, StoreError)
     size = part.stat().st_size if part.exists() else 0
     names: list[str] = []
+    seen: set[str] = set()
     rows: list[tuple[int, int, int]] = []
     with open(journal, "rb") as file:
-        line = file.readline()
+        line = file.readline(MOST_LINE)
         if not line.endswith(b"\n"):
+            if len(line) == MOST_LINE:
+                raise StoreError(f"{journal} is not a track store's: its first line has no end.")
             return None
         header = Header.from_json(line, journal)
         whole = len(line)
         end = 0
-        for line in file:
-            try:
-                entry = json.loads(line)
-                name, offset, n_bytes, crc = entry["name"], entry["offset"], entry["bytes"], entry["crc"]
-                good = (
-                    line.endswith(b"\n")
-                    and offset == end
-                    and n_bytes > 0
-                    and n_bytes % header.item_bytes == 0
-                    and end + n_bytes <= size
-                )
-            except (ValueError, TypeError, KeyError):
+        while line := file.readline(MOST_LINE):
+            entry = entry_of(line)
+            if entry is None:
                 break
-            if not good:
+            name, offset, n_bytes, crc = entry
+            if offset != end or n_bytes % header.item_bytes or end + n_bytes > size:
                 break
+            if name in seen:
+                raise StoreError(f"{journal} is damaged: the name {name[:80]!r} stands in it twice. Make the store again.")
+            seen.add(name)
             names.append(name)
             rows.append((offset, n_bytes, crc))
             end += n_bytes
@@ -181,10 +221,13 @@ def read_sealed(path: Path) -> Index:
     """Return the tracks of a sealed store. Raises StoreError naming the file when it is damaged, cut short or something else."""
     import h5py
 
+    check_regular(path, StoreError)
     try:
         with h5py.File(path, "r", locking=False) as file:
             if "header" not in file:
                 raise StoreError(f"{path} is an HDF5 file but not a track store (it has no 'header').")
+            for key in ("header", "names", "offsets", "lengths", "crc", "data"):
+                check_dataset(file, key, path)
             header = Header.from_json(file["header"][:].tobytes(), path)
             names = json.loads(file["names"][:].tobytes())
             offsets, lengths, crcs = (file[key][:] for key in ("offsets", "lengths", "crc"))
@@ -192,19 +235,33 @@ def read_sealed(path: Path) -> Index:
             place, shape, dtype = data.id.get_offset(), data.shape, data.dtype
     except StoreError:
         raise
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         raise StoreError(
-            f"{path} cannot be read as a track store; it is damaged or cut short ({error}). Make it again."
+            f"{path} cannot be read as a track store; it is damaged or cut short ({brief(error)}). Make it again."
         ) from None
     if place is None:
         raise StoreError(f"The data of {path} are not contiguous (was it repacked?). Copy the original file again.")
-    ends = offsets + lengths
-    fits = len(names) == len(offsets) == len(lengths) == len(crcs) and shape[1:] == header.item_shape
-    fits = fits and dtype == header.dtype and all(isinstance(name, str) for name in names)
-    fits = fits and (offsets >= 0).all() and (lengths > 0).all() and (ends <= shape[0]).all()
-    if not fits or path.stat().st_size < place + shape[0] * header.item_bytes:
-        raise StoreError(f"{path} is damaged: its index does not fit its data. Make it again.")
-    return Index(path, header, names, offsets, lengths, crcs, path, place)
+    if (
+        not isinstance(names, list)
+        or len(shape) != 1 + len(header.item_shape)
+        or tuple(shape[1:]) != header.item_shape
+        or dtype != header.dtype
+    ):
+        raise StoreError(f"{path} is damaged: its header does not fit its data. Make it again.")
+    index = Index(path, header, names, offsets, lengths, crcs, path, place)
+    if wrong := check_index(index, path.stat().st_size, int(shape[0])):
+        raise StoreError(f"{path} is damaged: its index does not fit its data ({wrong}). Make it again.")
+    return Index(path, header, names, offsets.astype(np.int64), lengths.astype(np.int64), crcs.astype(np.uint32), path, place)
 
 
 def check_track(index: Index, i: int, file: BinaryIO, name: str) -> bool:

@@ -80,7 +80,7 @@ class StoreWriter:
         """Open the journal and lock it. The system drops the lock with the process, however that ends."""
         journal = files.journal_path(self.path)
         while True:
-            handle = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
             if not try_flock(handle, journal):
                 os.close(handle)
                 raise StoreBusyError(
@@ -95,7 +95,9 @@ class StoreWriter:
 
     def _resume(self) -> None:
         index = files.read_parts(self.path)
-        self._part = os.open(files.part_path(self.path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._part = os.open(
+            files.part_path(self.path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644
+        )
         if index is None:
             self._end, self._journal_end = 0, 0
             line = (self.header.to_json() + "\n").encode()
@@ -166,6 +168,11 @@ class StoreWriter:
         """
         if self._part < 0:
             raise StoreError(f"The writer of {self.path} is closed.")
+        if not (os.fstat(self._journal).st_nlink and os.fstat(self._part).st_nlink):
+            raise StoreError(
+                f"{self.path} was removed while it was written: of its {len(self)} tracks nothing is kept. Start the command again, and leave its "
+                "folder alone."
+            )
         began, size, crc = self._under_way or (name, 0, files.track_crc(name) if isinstance(name, str) else 0)
         try:
             if began != name:
@@ -248,6 +255,7 @@ class StoreWriter:
         target = self.path.with_name(self.path.name + ".sealing")
         try:
             self._sync()
+            target.unlink(missing_ok=True)  # of a killed process; it may be a link that leads anywhere
             index = files.read_parts(self.path)
             if index is None or len(index.names) != len(self._names):
                 raise StoreError(f"The parts of {self.path} were changed by something else while it was written.")
@@ -301,7 +309,7 @@ def remove_leftovers(path: Path) -> None:
     if not journal.exists():
         return
     parts = files.read_parts(path)
-    whole = parts is not None and parts.names == files.read_sealed(path).names
+    whole = parts is not None and list(parts.names) == files.read_sealed(path).names
     if whole or not files.part_path(path).exists():
         files.part_path(path).unlink(missing_ok=True)
         journal.unlink(missing_ok=True)

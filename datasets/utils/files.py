@@ -7,6 +7,7 @@ were cut (models/weights/downloads.py), and exports of several files at once (mo
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,21 @@ from pathlib import Path
 from models.errors import StoreError
 
 _LONGEST = 200  # bytes of the file's own name in its part's: a name of 255 would leave no room for the rest
+NAME_BYTES = 255  # of a name, at most, in all usual file systems
+
+
+def fitting(name: str, suffix: str = "") -> str:
+    """Return a file's name with a suffix: as it is where that is short enough for a file system, else its beginning and a hash of all of it.
+
+    name: may begin with folders, which are kept.
+    """
+    folder, slash, last = name.rpartition("/")
+    raw, end = os.fsencode(last), os.fsencode(suffix)
+    if len(raw) + len(end) <= NAME_BYTES:
+        return name + suffix
+    mark = "~" + hashlib.sha256(raw).hexdigest()[:16]
+    kept = raw[: NAME_BYTES - len(end) - len(mark)].decode("utf-8", "ignore")
+    return f"{folder}{slash}{kept}{mark}{suffix}"
 
 
 @contextlib.contextmanager
@@ -32,7 +48,10 @@ def atomic(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = path.name.encode("utf-8", "surrogateescape")[-_LONGEST:].decode("utf-8", "ignore")
+    raw = os.fsencode(path.name)
+    name = path.name
+    if len(raw) > _LONGEST:  # its end, which says what it is of, and a hash of all of it
+        name = hashlib.sha256(raw).hexdigest()[:16] + "~" + raw[17 - _LONGEST :].decode("utf-8", "ignore")
     part = path.with_name(f".{name}.{os.uname().nodename[:32]}-{os.getpid()}.part")
     part.unlink(missing_ok=True)  # of a killed process with the same number; it may be a link that leads anywhere
     try:

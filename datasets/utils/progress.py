@@ -6,7 +6,6 @@ import logging
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from .terminal import Console
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 30.0

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from datasets.utils.terminal import visible
+
 from ..data.find import Tracks, find_tracks
 from ..experiments.experiment import Experiment, Run
 from ..experiments.job import run_folder, work_begins
@@ -55,7 +57,7 @@ class Context:
     def print(self, *lines: str) -> None:
         """Print lines, on the first process only."""
         for line in lines if is_first_process() else ():
-            print(line)  # noqa: T201 (what a command leaves on the terminal)
+            print(visible(line))  # noqa: T201 (what a command leaves on the terminal)
 
     def find_tracks(
         self, splits: Sequence[str], purpose: Purpose = Purpose.USE, folder: Path | None = None, config: Config | None = None

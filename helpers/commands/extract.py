@@ -11,6 +11,7 @@ from pathlib import Path
 from datasets.groundtruth.groundtruth import match
 from datasets.jobs.cluster import check_place
 from datasets.jobs.shard_plan import Plan
+from datasets.prepare.failures import why_absent
 from datasets.store.track_store import TrackStore
 from models.errors import GroundtruthError, StoreMismatchError
 
@@ -126,7 +127,8 @@ def _tracks_to_extract(found: Tracks) -> tuple[TrackStore, list[str] | None]:
         return store, None
     numbers = match(truth.keys, store.names)
     if numbers.absent:
-        raise GroundtruthError(numbers.message(str(found.store)) + " Prepare them, or take them out of groundtruth_predict.")
+        why = why_absent(numbers.absent, Path(store.paths[0]).parent)
+        raise GroundtruthError(f"{numbers.message(str(found.store))}{why} Prepare them, or take them out of groundtruth_predict.")
     return store, [store.names[i] for i in numbers.numbers]
 
 

@@ -30,7 +30,8 @@ def predict(context: Context) -> list[str]:
 def asked_audio(config: Config) -> str:
     """Return predict.audio. Raises ConfigError where it is not set."""
     if config.predict.audio is None:
-        raise ConfigError("predict.audio names an audio file, or a folder of them. It is not set.")
+        named = " (What is called None here is written predict.audio=./None.)" if Path("None").exists() else ""
+        raise ConfigError(f"predict.audio names an audio file, or a folder of them. It is not set.{named}")
     return str(config.predict.audio)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from datasets.utils.terminal import Console
 from models.encoder import AudioEncoder
 
 from ..families.base import RANDOM

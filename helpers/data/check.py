@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from dataclasses import dataclass
@@ -14,12 +12,13 @@ import numpy as np
 from datasets.collection.audio_scan import ScanResult, Sound, scan_files, scan_store
 from datasets.collection.findings import Findings, examine, torn_groups, write_table
 from datasets.groundtruth.groundtruth import Groundtruth
-from datasets.groundtruth.lines import line_numbers
+from datasets.groundtruth.lines import csv_text, line_numbers
 from datasets.groundtruth.read import TABLES
 from datasets.groundtruth.splits import stratified_split
 from datasets.prepare.failures import failed_before
 from datasets.store.track_store import TrackStore
 from datasets.utils.files import atomic
+from datasets.utils.spreadsheet import safe_cell
 from models.audio import find_audio
 from models.errors import ConfigError, GroundtruthError, StoreError
 
@@ -143,14 +142,20 @@ def _refuse_to_overwrite(out: Path, table: Path) -> None:
         raise ConfigError(f"{out} holds the report of another table, {of}: choose another check.out, or remove that folder.")
 
 
+def _safe(cell: object) -> object:
+    return safe_cell(cell) if isinstance(cell, str) else cell
+
+
 def _write(checked: Checked, source: Path, table: Path) -> None:
     found, out = checked.findings, checked.folder
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["path", "problem", "detail", "line"])
     located = found.located()
     of_row = line_numbers(table) if located and table.suffix.lower() in TABLES else None
-    lines.writerows([*line, "" if of_row is None or row is None else of_row[row]] for row, line in located)
+    text = csv_text(
+        [
+            ("path", "problem", "detail", "line"),
+            *([*map(_safe, line), "" if of_row is None or row is None else of_row[row]] for row, line in located),
+        ]
+    )
     about = {"audio": str(source), "table": str(table.resolve()), **checked.counts(), "labels": _labels(found.table)}
     about["labels_kept"] = {} if checked.cleaned is None else _labels(checked.cleaned)
     about |= {what: dict(counts) for what, counts in formats(found).items()}
@@ -166,7 +171,7 @@ def _write(checked: Checked, source: Path, table: Path) -> None:
         else:
             out.mkdir(parents=True, exist_ok=True)
             write_table(out / "clean.csv", checked.cleaned)
-        for name, content in (("problems.csv", text.getvalue()), ("report.json", json.dumps(plain(about), indent=1) + "\n")):
+        for name, content in (("problems.csv", text), ("report.json", json.dumps(plain(about), indent=1) + "\n")):
             with atomic(out / name) as part:
                 part.write_bytes(content.encode("utf-8", "surrogateescape"))
     except OSError as error:

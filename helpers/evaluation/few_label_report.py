@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from datasets.utils.files import atomic
+from datasets.utils.terminal import Console
 
 from ..metrics.metric import Metric
 from ..reports.figures import Figure, FigurePage, Line, write_page, write_pictures

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.text import Text
+
+from datasets.utils.terminal import Console
 
 from ..reports.figures import Figure, FigurePage, Line, write_page, write_pictures
 from ..reports.tables import small_table

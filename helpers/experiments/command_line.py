@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import sacred
 
@@ -50,6 +53,39 @@ def check_slips(words: Sequence[str], commands: Iterable[str], named_configs: It
             raise ConfigError(
                 f"There is no named config '{word}'.{nearest(word, named_configs)} `print_named_configs` lists them."
             )
+
+
+def as_texts(words: Sequence[str], schema: type, aliases: Aliases) -> list[str]:
+    """Return the words with the values of keys that hold texts written as such: predict.audio=2020 and =1e5 are names. None stays none."""
+    texts = set(_text_keys(schema))
+    texts |= {other for other, ours in aliases.items() if (ours if isinstance(ours, str) else ours.key) in texts}
+    sections = {other: ours for other, ours in aliases.items() if isinstance(ours, str)}
+    out, behind = [], False
+    for word in words:
+        key, sign, value = word.partition("=")
+        ours = next(
+            (f"{sections[part]}{key[len(part) :]}" for part in sections if key == part or key.startswith(f"{part}.")), key
+        )
+        out.append(f"{key}={value!r}" if behind and sign and {key, ours} & texts and _is_other(value) else word)
+        behind |= word == "with"
+    return out
+
+
+def _text_keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """Dotted keys whose values are texts (or none) only."""
+    for name, hint in get_type_hints(schema).items():
+        if isinstance(hint, type) and is_dataclass(hint):
+            yield from _text_keys(hint, f"{prefix}{name}.")
+        elif str in (kinds := get_args(hint) or (hint,)) and set(kinds) <= {str, type(None)}:
+            yield prefix + name
+
+
+def _is_other(value: str) -> bool:
+    """Whether Sacred would take a value for something else than a text or none."""
+    try:
+        return not isinstance(ast.literal_eval(value), str | None)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return False
 
 
 def spellings(aliases: Aliases) -> str:

@@ -26,6 +26,7 @@ from sacred.run import Run
 from sacred.stdout_capturing import CapturedStdout
 from sacred.utils import SacredError, apply_backspaces_and_linefeeds
 
+from datasets.utils.terminal import print_any_text, visible
 from models.errors import ConfigError, JobError
 
 from ..runtime.interrupts import Interrupted, answered_by, end_at_once
@@ -33,7 +34,7 @@ from ..runtime.logs import root_logger
 from ..runtime.place import is_first_process, on_failure
 from ..utils.spellings import Aliases, translated
 from ..utils.typed_config import check, flat
-from .command_line import check_slips, spellings, without_options
+from .command_line import as_texts, check_slips, spellings, without_options
 from .config_source import DocumentedConfig, config_of_file, docs_of, nested
 from .job import FOLDER_VARIABLE, SEED_VARIABLE, START_VARIABLE, note_folder, record_failures, record_for_the_first
 from .listing import NamedConfig, format_named_configs, in_colour, plain, terminal_width
@@ -42,6 +43,13 @@ from .run_folder import REFUSALS, RunFolder
 from .runs import main as list_runs
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of what one may have of it
+GONE = "It is not there, or was removed while the command ran: name one that is there, and leave it alone."
+CLOSED = "It cannot be written to: choose a folder of your own, or have its rights changed."
+PLACES = {  # what a file or folder that cannot be used means to whoever gave the command
+    errno.ENOENT: GONE, errno.ENOTDIR: GONE, errno.EROFS: CLOSED, errno.EACCES: CLOSED, errno.EPERM: CLOSED,
+    errno.EISDIR: "It is a folder, where a file is wanted.", errno.ENAMETOOLONG: "Its name is longer than this disk takes.",
+    errno.EIO: "The disk does not answer as it should.",
+}  # fmt: skip
 LIBRARIES = {  # of Sacred's observers that are no part of the lock -> what is missing
     "sqlalchemy": "A database of runs (-s) is written with SQLAlchemy, which is not installed.",
     "pymongo": "Runs are written to MongoDB (-m) with PyMongo, which is not installed.",
@@ -58,7 +66,7 @@ class CommandError(SacredError, ValueError):
     """An error whose sentence says all: shown without a traceback."""
 
     def __init__(self, message: str):
-        super().__init__(message, print_traceback=False)
+        super().__init__(visible(message), print_traceback=False)
 
 
 CommandError.__module__ = "builtins"  # Sacred prints the class by its full path: "CommandError: ..." says enough
@@ -216,9 +224,11 @@ class Experiment(sacred.Experiment):
                 raise
             raise CommandError(f"{LIBRARIES[library]} Install it: pip install '{library}'") from error
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno in FULL:
+                raise CommandError(f"{error}. Make room and start the command again; what it had finished is kept.") from error
+            if error.errno not in PLACES or error.filename is None:
                 raise
-            raise CommandError(f"{error}. Make room and start the command again; what it had finished is kept.") from error
+            raise CommandError(f"{error}. {PLACES[error.errno]}") from error
         finally:
             self.observers = [o for o in self.observers if not isinstance(o, _OwnFolder)]
             on_failure.clear()
@@ -227,6 +237,7 @@ class Experiment(sacred.Experiment):
 
     def run_commandline(self, argv: Sequence[str] | None = None) -> Run | None:
         """As sacred.Experiment.run_commandline; common slips of the command line are named."""
+        print_any_text()
         argv = list(sys.argv if argv is None else argv)
         if argv[1:2] == ["runs"] and "with" not in argv:
             sys.exit(list_runs(argv[2:], places=(self._root_of(self.defaults),)))
@@ -243,7 +254,7 @@ class Experiment(sacred.Experiment):
             sys.stderr.write(f"{Path(argv[0]).name}: {error}\n")
             sys.exit(1)
         try:
-            return super().run_commandline(argv)
+            return super().run_commandline([argv[0], *as_texts(words, self.schema, self.aliases)])
         except Interrupted as signal:
             sys.stderr.write(f"{Path(argv[0]).name}: {signal}\n")
             sys.exit(signal.exit_code)

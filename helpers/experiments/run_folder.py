@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -75,6 +76,19 @@ class RunFolder(FolderObserver):
         self.save_json(self.run_entry, "run.json")
         self.save_json(self.config, "config.json")
         return self.continues.name
+
+    def find_or_save(self, filename: str, store_dir: Path) -> Any:
+        """Keep a file under its hash, whole or not at all, and return where; one that a full disk once cut short is replaced."""
+        source = Path(filename)
+        if not self.copy_artifacts and Path(self.basedir).resolve() in source.resolve().parents:
+            return filename
+        content = source.read_bytes()
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # as Sacred names them
+        stored = store_dir / f"{source.stem}_{digest}{source.suffix}"
+        if stored.is_symlink() or not stored.is_file() or stored.stat().st_size != len(content):
+            with atomic(stored) as part:
+                part.write_bytes(content)
+        return stored
 
     def log_metrics(self, metrics_by_name: Any, info: Any) -> None:
         """Add to metrics.json."""

@@ -6,6 +6,7 @@ Times are UTC. Nothing is written, and a run whose files are half there (its mac
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -14,10 +15,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import check_regular
 from models.errors import ConfigError
 
 from .provenance import process_is_gone
 
+MOST_BYTES = 1 << 28  # of a file of a record
 DEAD_AFTER = 120.0  # s without a heartbeat; Sacred's beats are 10 s apart
 # the first of these that a run has is its score
 SCORES = ("test_track_ap", "test_ap", "val_ap", "val_roc", "test_roc", "val_loss", "train_loss")
@@ -33,6 +36,7 @@ class Record:
     """One run. number: as its observer counts. status: Sacred's, see `state`. place: the folder or database it was found in.
 
     metrics: name -> [(step, value), ...]. result: what the command returned. Anything unknown is None or empty.
+    remark: what of the record could not be read.
     """
 
     number: str
@@ -51,6 +55,7 @@ class Record:
     failure: str = ""
     result: Any = None
     metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    remark: str = ""
 
     def state(self, dead_after: float = DEAD_AFTER, now: datetime | None = None) -> str:
         """Return the status, or DEAD for a run that says RUNNING and is not: its process is gone (known on the same machine), or where that cannot be
@@ -97,12 +102,19 @@ def read_runs(place: str | Path) -> list[Record]:
     elif path.is_dir():
         if (path / "run.json").is_file():
             return [_read_folder(path)]
-        records = [_read_folder(p) for p in path.iterdir() if p.name.isdigit() and p.is_dir()]
+        records = [
+            _read_folder(p) for p in path.iterdir() if p.is_dir() and (p.name.isdigit() or os.path.lexists(p / "run.json"))
+        ]
     else:
         raise ConfigError(
             f"There are no runs at {place}: name a folder of run folders (exp_logs) or an SQLite database (runs.db)."
         )
-    return sorted(records, key=lambda r: (not r.number.isdigit(), int(r.number) if r.number.isdigit() else 0, r.number))
+    return sorted(records, key=lambda r: (not is_number(r.number), int(r.number) if is_number(r.number) else 0, r.number))
+
+
+def is_number(name: str) -> bool:
+    """Return whether a folder's name is a run's number: plain digits (a superscript two is a digit too), as many as are counted with."""
+    return name.isascii() and name.isdigit() and len(name) < 19
 
 
 def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -122,51 +134,101 @@ def differences(records: Iterable[Record]) -> dict[str, list[Any]]:
 
 
 # ---- run folders
+class _Reading:
+    """Values of a record that are taken where they are of the wanted kind; what is not is remarked."""
+
+    def __init__(self) -> None:
+        self.remarks: list[str] = []
+
+    @property
+    def remark(self) -> str:
+        """Return the remarks as one text."""
+        return "; ".join(dict.fromkeys(self.remarks))
+
+    def file(self, path: Path, kind: type) -> Any:
+        """Return a file's content; an empty `kind` for one that is absent, torn or of another kind."""
+        if not os.path.lexists(path):
+            return kind()
+        try:
+            check_regular(path, ConfigError, MOST_BYTES)
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            self.remarks.append(f"{path.name} cannot be read")
+            return kind()
+        return self.of(found, kind, path.name)
+
+    def of(self, value: Any, kind: type, what: str) -> Any:
+        """Return a value of `kind`; an empty one for none, and, remarked, for one of another kind."""
+        if value is None or isinstance(value, kind):
+            return kind() if value is None else value
+        self.remarks.append(f"{what} is no {'text' if kind is str else 'list' if kind is list else 'table'}")
+        return kind()
+
+    def time(self, value: Any, what: str) -> datetime | None:
+        """Return a time; None for none, and, remarked, for what is no time."""
+        if value is None or value == "":
+            return None
+        try:
+            return _time(value)
+        except (ValueError, OverflowError):
+            self.remarks.append(f"{what} is no time")
+            return None
+
+
 def _read_folder(folder: Path) -> Record:
-    run, info = _json(folder / "run.json"), _json(folder / "info.json")
-    experiment = run.get("experiment", {})
+    read = _Reading()
+    run, info = read.file(folder / "run.json", dict), read.file(folder / "info.json", dict)
+    if not run:
+        read.remarks.append("no record")
+    if folder.name.isdigit() and not is_number(folder.name):
+        read.remarks.append("the name is no number")
+    experiment = read.of(run.get("experiment"), dict, "experiment")
+    trace = run.get("fail_trace")
     return Record(
         number=folder.name,
         place=folder.parent,
-        experiment=experiment.get("name", "?"),
-        command=run.get("command", "?"),
-        status=run.get("status", "?"),
+        experiment=read.of(experiment.get("name"), str, "its name") or "?",
+        command=read.of(run.get("command"), str, "command") or "?",
+        status=read.of(run.get("status"), str, "status") or "?",
         folder=folder,
-        started=_time(run.get("start_time")),
-        stopped=_time(run.get("stop_time")),
-        heartbeat=_time(run.get("heartbeat")),
-        config=_json(folder / "config.json"),
-        host=run.get("host", {}),
-        failure="".join(run.get("fail_trace") or ()).strip(),
+        started=read.time(run.get("start_time"), "start_time"),
+        stopped=read.time(run.get("stop_time"), "stop_time"),
+        heartbeat=read.time(run.get("heartbeat"), "heartbeat"),
+        config=read.file(folder / "config.json", dict),
+        host=read.of(run.get("host"), dict, "host"),
+        failure=(trace if isinstance(trace, str) else "".join(map(str, read.of(trace, list, "fail_trace")))).strip(),
         result=run.get("result", info.get("result")),
-        metrics=_metrics(folder),
-        **_commit(experiment.get("repositories", ())),
+        metrics=_metrics(folder, read),
+        **_commit(read.of(experiment.get("repositories"), list, "repositories")),
+        remark=read.remark,
     )
 
 
-def _metrics(folder: Path) -> dict[str, list[tuple[int, float]]]:
+def _metrics(folder: Path, read: _Reading) -> dict[str, list[tuple[int, float]]]:
     """Sacred's metrics, and those of history.json, which is newer where a run was killed between two heartbeats."""
-    told = _json(folder / "metrics.json")
-    found = {name: list(zip(m.get("steps", ()), m.get("values", ()))) for name, m in told.items() if isinstance(m, dict)}
-    rows = _json(folder / "history.json", [])
+    told = read.file(folder / "metrics.json", dict)
+    found: dict[str, list[tuple[Any, Any]]] = {}
+    for name, m in told.items():
+        table = read.of(m, dict, "a metric")
+        found[name] = list(zip(read.of(table.get("steps"), list, "steps"), read.of(table.get("values"), list, "values")))
+    rows = [row for row in read.file(folder / "history.json", list) if isinstance(row, dict)]
     for name in sorted({key for row in rows for key in row} - {"epoch", "step", "seconds", "lr"}):
-        curve = [(int(row["epoch"]), row[name]) for row in rows if row.get(name) is not None]
+        curve = [(row.get("epoch"), row[name]) for row in rows if row.get(name) is not None]
         if len(curve) > len(found.get(name, ())):
             found[name] = curve
-    return {name: [(int(s), float(v)) for s, v in curve if isinstance(v, (int, float))] for name, curve in found.items()}
+    return {name: [(int(s), float(v)) for s, v in curve if _is_plain(s) and _is_plain(v)] for name, curve in found.items()}
 
 
-def _commit(repositories: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a number that a float can hold; NaN is one, as a value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not (abs(value) > 1e300)
+
+
+def _commit(repositories: Iterable[Any]) -> dict[str, Any]:
     first = next(iter(repositories), None)
-    return {"commit": first["commit"], "dirty": bool(first["dirty"])} if first else {}
-
-
-def _json(path: Path, default: Any = None) -> Any:
-    """Return a file's content; the default ({}) for one that is absent or torn."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {} if default is None else default
+    if not isinstance(first, Mapping) or not isinstance(first.get("commit"), str):
+        return {}
+    return {"commit": first["commit"], "dirty": bool(first.get("dirty"))}
 
 
 # ---- databases
@@ -191,8 +253,9 @@ def _read_database(path: Path) -> list[Record]:
 
 def _database_record(path: Path, row: tuple[Any, ...], commits: list[tuple[str, int]]) -> Record:
     number, experiment, command, status, started, stopped, heartbeat, config, info, failure, result, hostname, _ = row
-    more = json.loads(info or "{}")
-    folder = Path(more["folder"]) if more.get("folder") else None
+    read = _Reading()
+    more = read.of(_parsed(info, read), dict, "info")
+    folder = Path(more["folder"]) if isinstance(more.get("folder"), str) and "\0" not in more["folder"] else None
     return Record(
         number=str(number),
         place=path,
@@ -200,16 +263,25 @@ def _database_record(path: Path, row: tuple[Any, ...], commits: list[tuple[str, 
         command=command or "?",
         status=status or "?",
         folder=folder,
-        started=_time(started),
-        stopped=_time(stopped),
-        heartbeat=_time(heartbeat),
-        config=json.loads(config or "{}"),
-        host={"hostname": hostname, **more.get("host", {})},
-        failure=(failure or "").strip(),
+        started=read.time(started, "start_time"),
+        stopped=read.time(stopped, "stop_time"),
+        heartbeat=read.time(heartbeat, "heartbeat"),
+        config=read.of(_parsed(config, read), dict, "config"),
+        host={"hostname": hostname, **read.of(more.get("host"), dict, "host")},
+        failure=str(failure or "").strip(),
         result=result if result is not None else more.get("result"),
-        metrics=_metrics(folder) if folder is not None and folder.is_dir() else {},
+        metrics=_metrics(folder, read) if folder is not None and folder.is_dir() else {},
         **_commit([{"commit": commit, "dirty": dirty} for commit, dirty in commits]),
+        remark=read.remark,
     )
+
+
+def _parsed(text: Any, read: _Reading) -> Any:
+    try:
+        return json.loads(text or "{}")
+    except (ValueError, TypeError, RecursionError):
+        read.remarks.append("a part of it cannot be read")
+        return None
 
 
 def _time(text: str | None) -> datetime | None:

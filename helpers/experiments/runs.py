@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from datasets.utils.terminal import Console
 from models.errors import ConfigError
 
-from .run_records import DEAD_AFTER, Record, differences, is_loss, read_runs
+from .run_records import DEAD_AFTER, Record, differences, is_loss, is_number, read_runs
 
 PLACES = ("exp_logs", "exp_out/tl")
 COLOURS = {"COMPLETED": "green", "RUNNING": "cyan", "FAILED": "red", "DEAD": "red", "INTERRUPTED": "yellow", "TIMEOUT": "yellow"}
@@ -39,18 +39,22 @@ def runs_table(records: Sequence[Record], score: str | None = None, dead_after: 
     table.add_column("duration", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("best score", no_wrap=True)
+    remarked = any(record.remark for record in records)
+    if remarked:
+        table.add_column("remark", overflow="fold", min_width=12)
     for place in places:
         if len(places) > 1:
             table.add_row("", Text(str(place), style="bold"))
         for r in (record for record in records if record.place == place):
             state = r.state(dead_after)
             table.add_row(
-                r.number,
+                Text(r.number),
                 Text(f"{r.experiment} {r.command}"),
                 f"{r.started:%Y-%m-%d %H:%M}" if r.started else "-",
                 duration(r.seconds()),
                 Text(state, style=COLOURS.get(state, "")),
-                best_score(r, score),
+                Text(best_score(r, score)),
+                *([Text(r.remark)] if remarked else []),
             )
     return table
 
@@ -119,7 +123,7 @@ def choose(numbers: Sequence[str], places: Sequence[str]) -> list[Record]:
     found = [record for place in places for record in read_runs(place)]
     chosen = []
     for word in numbers:
-        if not word.isdigit():
+        if not is_number(word):
             chosen += _only(word, read_runs(word), f"{word} is not one run: name its folder, or its number")
             continue
         same = [record for record in found if record.number == word]

@@ -17,6 +17,7 @@ from datasets.store.track_store import TrackStore
 from datasets.utils.arrays import load_array
 from models.errors import ConfigError, StoreError
 
+from .outputs import long_names
 from .tokens import PUBLISHED_SIZE, Choice
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,9 @@ class EmbeddingFiles:
 
     def __init__(self, folder: Path, choice: Choice):
         self.where, self.folder = str(folder), folder
-        self.names = [path.relative_to(folder).as_posix().removesuffix(NPY_SUFFIX) for path in folder.rglob(f"*{NPY_SUFFIX}")]
+        self._files, long = list(folder.rglob(f"*{NPY_SUFFIX}")), long_names(folder)
+        places = [path.relative_to(folder).as_posix() for path in self._files]
+        self.names = [long.get(place, place.removesuffix(NPY_SUFFIX)) for place in places]
         self.number = {name: i for i, name in enumerate(self.names)}
         known = None
         if (folder / "settings.json").is_file():  # of this suite's extraction
@@ -94,7 +97,7 @@ class EmbeddingFiles:
     @cached_property
     def tokens(self) -> bool:
         """Whether the arrays are of tokens; looked at when they are first read, since names alone need it not."""
-        shapes = (_shape(self.folder / f"{name}{NPY_SUFFIX}") for name in self.names)
+        shapes = (_shape(path) for path in self._files)
         telling = next(
             (kind for shape in shapes if (kind := _tokens(shape, self.size)) is not None), None
         )  # of the first file, mostly
@@ -111,7 +114,7 @@ class EmbeddingFiles:
     def _array(self, i: int) -> np.ndarray:
         if i in self._arrays:
             return self._arrays[i]
-        path, size = self.folder / f"{self.names[i]}{NPY_SUFFIX}", self.size
+        path, size = self._files[i], self.size
         try:
             array = load_array(path)
         except StoreError as error:

@@ -14,7 +14,7 @@ import numpy as np
 
 from datasets.groundtruth.groundtruth import match
 from datasets.store.track_store import TrackStore
-from models.errors import ConfigError, GroundtruthError, listed
+from models.errors import ConfigError, GroundtruthError, StoreError, listed
 
 from .embedding_sources import open_embeddings
 from .tokens import TOKENS, Choice, Reduce
@@ -66,6 +66,10 @@ def load_rows(
     there = open_embeddings(source, choice)
     numbers = np.array([there.number[name] for name in find_names(keys, there.names, there.where)], dtype=np.int64)
     lengths = there.lengths(numbers)
+    if empty := [there.names[i] for i in numbers[np.asarray(lengths) < 1]]:
+        raise StoreError(
+            f"{len(empty)} of {len(numbers)} tracks in {there.where} are empty, they have no window: {listed(empty)}. Extract them again."
+        )
     counts = lengths if rows == "each" else np.ones(len(numbers), dtype=np.int64)
     picked = (np.random.default_rng(seed).random(len(numbers)) * lengths).astype(np.int64) if rows == "random" else None
     weights = None if windows is None else _valid_frames(windows, [there.names[i] for i in numbers], lengths)

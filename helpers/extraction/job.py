@@ -75,6 +75,11 @@ class Job:
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks.tolist()]
         self._held: list[list[np.ndarray]] = []  # of the track that is under way, per output
+        if empty := [self.names[i] for i in np.flatnonzero(self.store.lengths[self.tracks] < 1)]:
+            raise StoreError(
+                f"{len(empty)} of {len(self.names)} tracks in {self.store.paths[0]} are empty, nothing of them is stored: {listed(empty)}. "
+                "Prepare them again, or leave them out (groundtruth_predict)."
+            )
         self._heard = np.zeros(len(self.names), bool)  # of each track, whether a window of it was not all zeros
         self.attrs = {
             **{key: value for key, value in network.stored.items() if key != "kind"},

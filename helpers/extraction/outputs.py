@@ -15,7 +15,7 @@ import numpy as np
 
 from datasets.store.track_store import TrackStore
 from datasets.store.writer import remove_leftovers
-from datasets.utils.files import atomic
+from datasets.utils.files import atomic, fitting
 from datasets.utils.locks import open_locked
 from models.errors import StoreBusyError, StoreError, StoreMismatchError
 
@@ -23,6 +23,7 @@ from ..utils.json_values import plain
 
 Pool = Literal["none", "mean"]
 SETTINGS = "settings.json"
+LONG_NAMES = "long_names.json"  # files whose names were shortened, and the tracks that they are of
 OTHER_DATA = "Give each collection a predict.out_dir of its own, or remove the old output."
 
 
@@ -106,18 +107,22 @@ class StoreOutput:
 class NpyOutput:
     """A file `<name>.<kind>.npy` per track in `folder`, tokens joined: [windows, 3C], or with pool "mean" [3, C], weighted by valid frames.
 
-    The settings stand beside them in settings.json. Raises StoreError for a folder with files of other settings, or of unknown ones.
+    The settings stand beside them in settings.json; names that are too long for a file with that suffix are shortened and stand in long_names.json.
+    Raises StoreError for a folder with files of other settings, or of unknown ones.
     """
 
     def __init__(self, folder: Path, kind: str, dtype: str, attrs: dict[str, Any], wanted: Sequence[str], pool: Pool = "none"):
         self.path, self.kind, self.dtype, self.pool = folder, kind, np.dtype(dtype), pool
+        self._short = {name: fitting(name, f".{kind}.npy") for name in wanted}
         unsafe = [name for name in wanted if not _stays_inside(name)]
         if unsafe:
             raise StoreError(f"{len(unsafe)} track names cannot be file names below {folder}, such as {unsafe[0]!r}.")
         settings: dict[str, Any] = plain({**attrs, "pool": pool, "dtype": str(self.dtype)})  # type: ignore[assignment]
         suffix = f".{kind}.npy"
         here = folder.rglob(f"*{suffix}") if folder.is_dir() else ()
-        self.names: Collection[str] = {path.relative_to(folder).as_posix().removesuffix(suffix) for path in here}
+        long = long_names(folder)
+        files = {path.relative_to(folder).as_posix() for path in here}
+        self.names: Collection[str] = {long.get(file, file.removesuffix(suffix)) for file in files}
         about = folder / SETTINGS
         if about.is_file():
             old = json.loads(about.read_text())
@@ -137,6 +142,9 @@ class NpyOutput:
             with _failure_named(f"begin {folder}"), atomic(about) as part:
                 part.write_text(json.dumps(settings, indent=2) + "\n")
         self._lock = _locked(about)
+        if shortened := {file: name for name, file in self._short.items() if file != name + suffix}:
+            with _failure_named(f"write {folder / LONG_NAMES}"), atomic(folder / LONG_NAMES) as part:
+                part.write_text(json.dumps({**long, **shortened}, indent=1) + "\n")
         for left in (
             *folder.rglob(f".*{suffix}.*.part"),
             *folder.glob(f".{SETTINGS}.*.part"),
@@ -149,7 +157,7 @@ class NpyOutput:
             array = np.average(array.astype(np.float64), axis=0, weights=weights)
         else:
             array = array.reshape(len(array), -1)
-        path = self.path / f"{name}.{self.kind}.npy"
+        path = self.path / self._short[name]
         with _failure_named(f"write {path}"), atomic(path) as part, open(part, "wb") as file:
             np.save(file, _as_type(name, array, self.dtype), allow_pickle=False)
 
@@ -176,6 +184,15 @@ def _locked(path: Path) -> IO[str]:
     return file
 
 
+def long_names(folder: Path) -> dict[str, str]:
+    """Return the track of each file in a folder of .npy files whose name was shortened."""
+    try:
+        found = json.loads((folder / LONG_NAMES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(file): str(name) for file, name in found.items()} if isinstance(found, dict) else {}
+
+
 @contextlib.contextmanager
 def _failure_named(what: str) -> Iterator[None]:
     """Turn what the disk says into a StoreError that names the file."""
@@ -189,7 +206,7 @@ def _failure_named(what: str) -> Iterator[None]:
 
 def _stays_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name and "\\" not in name
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _as_type(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:

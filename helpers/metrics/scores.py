@@ -21,6 +21,7 @@ import numpy as np
 
 from datasets.utils.files import atomic
 from datasets.utils.ragged import Ragged, equal
+from datasets.utils.spreadsheet import safe_cell
 from models.bounded_files import check_zip
 from models.errors import ConfigError
 
@@ -183,7 +184,7 @@ class SystemScores:
         writer.writerow(["label", *(name for name, _ in (*counts, *columns))])
         for i, label in enumerate(self.labels):
             cells = ["" if math.isnan(values[i]) else f"{values[i]:.6f}" for _, values in columns]
-            writer.writerow([label, *(int(values[i]) for _, values in counts), *cells])
+            writer.writerow([safe_cell(label), *(int(values[i]) for _, values in counts), *cells])
         return text.getvalue()
 
     def _label_columns(self, metric: Metric) -> list[tuple[str, np.ndarray]]:

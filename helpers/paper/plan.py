@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from datasets.utils.terminal import Console
 
 from .engine import Done, Engine, Failed, Outcome, Pending, Unavailable
 from .records import read_record

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rich.console import Console
 from rich.status import Status
 from rich.text import Text
+
+from datasets.utils.terminal import Console
 
 from .cells import short_path
 from .plan import Makespan, Measured, format_duration, time_factor

@@ -12,12 +12,12 @@ from pathlib import Path
 from string import ascii_lowercase
 
 from rich import box
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from datasets.utils.files import atomic
+from datasets.utils.terminal import Console
 
 from ..metrics.scores import SystemScores
 from ..metrics.tasks import metric_title

@@ -5,8 +5,10 @@ Memory does not grow with the number or length of the files.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -14,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from datasets.utils.files import atomic
+from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
+from datasets.utils.terminal import Console
 from models.audio import find_audio, info
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
@@ -97,6 +99,27 @@ def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
     return path.parent, [path.name]
 
 
+def claim_folder(where: Path, audio: Path, writes: bool = True) -> None:
+    """Note beside the folder `where` that it is of this audio, in <name>.source.json: A/CD1 and B/CD1 do not share one. writes: whether anything is
+    written into it.
+
+    Raises ConfigError where it holds what was made of other audio.
+    """
+    note = where.with_name(fitting(where.name, ".source.json"))
+    own = os.path.realpath(audio)
+    try:
+        of = str(json.loads(note.read_text(encoding="utf-8"))["audio"])
+    except (OSError, ValueError, KeyError, TypeError):
+        of = own
+    if of != own and where.exists():
+        raise ConfigError(
+            f"{where} holds the predictions of {readable(of)}, and this is {readable(own)}: give each collection a predict.out_dir of "
+            "its own, or remove the old ones."
+        )
+    if writes:
+        write_whole(note, json.dumps({"audio": own}) + "\n")
+
+
 def check_audio(audio: str | Path) -> None:
     """Raise AudioError before any work for a path that is not there, a single file that is no audio, a folder without audio."""
     root, names = audio_files(audio)
@@ -130,6 +153,7 @@ def predict(
     root, names = audio_files(audio)
     single = not Path(audio).is_dir()
     where = Path(out) / Path(audio).resolve().name
+    claim_folder(where, Path(audio), writes=False)
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []
     if settings.weights == RANDOM:
@@ -138,7 +162,7 @@ def predict(
     with ExitStack() as stack:
         opened = stack.enter_context(open_tables(where, settings.tables, network.label_names, pages.about))
         _warn_of_older(where, settings.tables)
-        total = _count(root, names, network, settings.hop_seconds)
+        total, noted = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
         stack.enter_context(autocast(network.device.type, settings.precision))
         results = tag_many(
@@ -157,11 +181,15 @@ def predict(
                 continue
             if heard.model is None:
                 heard = replace(heard, model=f"{settings.weights} ({pages.about['weights_sha256'][:12]})")
-            remark = _remark(heard, network)
-            href = "index.html" if single else f"tracks/{name}.html"
+            remark = "; ".join(
+                filter(None, [_remark(heard, network), *(f"of an odd file: {one}" for one in noted.get(name, ()))])
+            )
+            href = "index.html" if single else fitting(f"tracks/{name}", ".html")
             rows.append(Row(name, heard.duration, heard.top(settings.top if single else ON_SCREEN), href, remark))
             for one in opened:
                 one.write(name, heard, remark)
+            if len(rows) == 1:  # nothing is noted of a prediction that is refused
+                claim_folder(where, Path(audio), writes=settings.html or bool(settings.tables))
             if settings.html:
                 pages.write_track(name, href, heard, remark)
         if not rows:
@@ -256,16 +284,20 @@ def _remark(heard: Tagged, network: AudioEncoder) -> str:
     return ""
 
 
-def _count(root: Path, names: Sequence[str], network: AudioEncoder, hop_seconds: float | None) -> int:
-    """About how many windows there are, from the files' headers."""
-    total = 0
+def _count(
+    root: Path, names: Sequence[str], network: AudioEncoder, hop_seconds: float | None
+) -> tuple[int, dict[str, tuple[str, ...]]]:
+    """About how many windows there are, from the files' headers; and what is odd about files, by name."""
+    total, noted = 0, {}
     for name in names:
         try:
-            duration = info(root / name).duration
+            about = info(root / name)
         except AudioError:
             continue  # said when its turn comes
-        total += max(1, math.ceil((duration - network.max_seconds) / (hop_seconds or network.max_seconds)) + 1)
-    return total
+        total += max(1, math.ceil((about.duration - network.max_seconds) / (hop_seconds or network.max_seconds)) + 1)
+        if about.remarks:
+            noted[name] = about.remarks
+    return total, noted
 
 
 def _source(heard: Tagged) -> dict[str, str]:

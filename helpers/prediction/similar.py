@@ -5,6 +5,7 @@ Letters: N recordings, D width of the chosen tokens.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection as Names
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from datasets.store.track_store import TrackStore
+from datasets.utils.terminal import Console
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError, nearest
 
@@ -123,9 +124,15 @@ def tokens_of(network: AudioEncoder, path: str | Path, layer: int, settings: Ext
 
 def name_among(query: str, audio_dir: str | None) -> str:
     """What a file or name is called among the recordings of `audio_dir`: its path below it, else the query itself."""
-    if audio_dir is None or not Path(query).is_file() or not Path(query).resolve().is_relative_to(Path(audio_dir).resolve()):
+    if audio_dir is None or not Path(query).is_file():
         return query
-    return Path(query).resolve().relative_to(Path(audio_dir).resolve()).as_posix()
+    for path, root in (
+        (os.path.abspath(query), os.path.abspath(audio_dir)),
+        (os.path.realpath(query), os.path.realpath(audio_dir)),
+    ):
+        if Path(path).is_relative_to(root):
+            return Path(path).relative_to(root).as_posix()
+    return query
 
 
 def print_similar(

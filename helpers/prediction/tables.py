@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from datasets.utils.files import atomic
+from datasets.utils.spreadsheet import safe_cell
 from models.errors import ConfigError, nearest
 from models.tagging import Tagged
 
@@ -65,7 +66,7 @@ def write_unusable(folder: Path, failed: Sequence[tuple[str, str]]) -> Path | No
     with _text(path) as file:
         rows = csv.writer(file)
         rows.writerow(["path", "reason"])
-        rows.writerows([text_name(name), text_name(reason)] for name, reason in failed)
+        rows.writerows([safe_cell(text_name(name)), safe_cell(text_name(reason))] for name, reason in failed)
     return path
 
 
@@ -95,11 +96,12 @@ def _csv(stack: ExitStack, folder: Path, labels: Sequence[str], about: Mapping[s
 class _CsvTracks:
     def __init__(self, file: TextIO, labels: Sequence[str]):
         self._rows = csv.writer(file)
-        self._rows.writerow([*TRACKS, *labels])
+        self._rows.writerow([*TRACKS, *map(safe_cell, labels)])
 
     def write(self, name: str, heard: Tagged, remark: str = "") -> None:
         path, seconds, *rest = _track_row(name, heard, remark)
-        self._rows.writerow([path, f"{seconds:.3f}", *rest, *_digits(heard.probabilities)])
+        texts = [safe_cell(one) if isinstance(one, str) else one for one in rest]
+        self._rows.writerow([safe_cell(path), f"{seconds:.3f}", *texts, *_digits(heard.probabilities)])
 
     def close(self) -> None:
         """A csv file has no end."""
@@ -108,11 +110,11 @@ class _CsvTracks:
 class _CsvWindows:
     def __init__(self, file: TextIO, labels: Sequence[str]):
         self._rows = csv.writer(file)
-        self._rows.writerow([*WINDOWS, *labels])
+        self._rows.writerow([*WINDOWS, *map(safe_cell, labels)])
 
     def write(self, name: str, heard: Tagged, remark: str = "") -> None:
         for (path, start, end), row in _window_rows(name, heard):
-            self._rows.writerow([path, f"{start:.3f}", f"{end:.3f}", *_digits(row)])
+            self._rows.writerow([safe_cell(path), f"{start:.3f}", f"{end:.3f}", *_digits(row)])
 
     def close(self) -> None:
         """A csv file has no end."""

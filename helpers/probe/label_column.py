@@ -12,6 +12,8 @@ from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.lines import delimiter_of, records
 from models.errors import GroundtruthError, LabelColumnError, listed
 
+from ..metrics.keys import key_class
+
 log = logging.getLogger(__name__)
 MOST_STEPS = 30  # different fractional numbers that may still be classes (ratings in half steps)
 TABLES = (".csv", ".tsv", ".txt")
@@ -44,6 +46,33 @@ def cure(error: Exception, path: str | Path) -> str:
         else ""
     )
     return f"{found} The column of labels is named by data.label_column=... (datamodule.label_column=... where it is read for training)."
+
+
+def one_name_per_key(truths: Mapping[str, Groundtruth]) -> dict[str, Groundtruth]:
+    """Return groundtruths, all of the same labels, in which each key has one name, the one that most tracks have (C# major or Db major, Db:maj, ...).
+
+    Labels that are no keys stay as they are: the task refuses them.
+    """
+    first = next(iter(truths.values()))
+    try:
+        classes = [key_class(label) for label in first.labels]
+    except GroundtruthError:
+        return dict(truths)
+    if len(set(classes)) == len(classes):
+        return dict(truths)
+    counts = np.sum([truth.counts for truth in truths.values()], axis=0)
+    groups: dict[tuple[int, str], list[int]] = {}
+    for column, name in enumerate(classes):
+        groups.setdefault(name, []).append(column)
+    names = [first.labels[max(columns, key=lambda c: counts[c])] for columns in groups.values()]
+    joined = [first.labels[c] for columns in groups.values() if len(columns) > 1 for c in columns]
+    log.info("Names of one key are one class, shown by the most frequent of them: %s.", listed(joined))
+    merged = {}
+    for split, truth in truths.items():
+        matrix = truth.matrix()
+        columns = np.stack([matrix[:, which].any(axis=1) for which in groups.values()], axis=1)
+        merged[split] = Groundtruth(truth.keys, names, np.packbits(columns, axis=1), truth.split, truth.group, checked=True)
+    return merged
 
 
 def check_labels(task: str, truths: Mapping[str, Groundtruth], source: str, label_column: str | None) -> None:

@@ -18,7 +18,7 @@ from models.errors import ConfigError, GroundtruthError
 from ..data.find import LabelFiles, label_files, read_truths
 from ..metrics.ordinal import ORDINAL, step_names
 from ..metrics.tasks import get_task
-from .label_column import MOST_STEPS, check_labels, column_of, cure
+from .label_column import MOST_STEPS, check_labels, column_of, cure, one_name_per_key
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def read_targets(
         )
     except GroundtruthError as error:
         raise GroundtruthError(f"{error}{cure(error, first)}") from None
+    if task == "key":
+        truths = one_name_per_key(truths)
     check_labels(task, truths, str(groundtruth or metadata_dir), column)
     return dict(truths)
 

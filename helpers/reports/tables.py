@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from datasets.utils.files import atomic
+from datasets.utils.terminal import Console
 from models.errors import ConfigError
 
 from ..metrics.metric import Metric

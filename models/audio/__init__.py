@@ -13,17 +13,16 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soxr
 
 from ..errors import AudioError
 from .decoding import Source, mix, open_source, scale
+from .folders import AUDIO_SUFFIXES, find_audio
 
+__all__ = ["AUDIO_SUFFIXES", "AudioInfo", "find_audio", "info", "iterate", "load", "resample", "to_mono_float"]
 log = logging.getLogger(__name__)
-_SUFFIXES = "wav wave flac ogg oga opus mp3 mp2 m4a m4b mp4 aac aif aiff aifc au caf w64 rf64 webm mka wma wv ape"
-AUDIO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
 CONTEXT = 0.1  # s of signal resampled on either side of a part: beyond it soxr HQ's filter has died away
 _BLOCK = 1 << 16  # frames read at once: half a megabyte in stereo, which a core's cache holds
 _MAX_CHANNELS = 64
@@ -142,37 +141,6 @@ def to_mono_float(audio: np.ndarray) -> np.ndarray:
     if not np.isfinite(mono).all():
         raise AudioError(f"The audio holds {int((~np.isfinite(mono)).sum())} NaN or infinite samples of {len(mono)}.")
     return np.ascontiguousarray(mono, dtype=np.float32)
-
-
-def find_audio(folder: str | os.PathLike[str]) -> list[str]:
-    """Relative posix paths of all audio files under `folder` (by suffix), sorted. Hidden files and folders are left out, links
-    followed once.
-
-    Raises AudioError when `folder` is no folder, or it or one in it cannot be read.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise AudioError(f"{folder} is not a folder{'; it is a file' if root.exists() else ': it does not exist'}.")
-    found: list[str] = []
-    seen: set[tuple[int, int]] = set()
-    for where, folders, files in os.walk(root, onerror=_unreadable, followlinks=True):
-        status = os.stat(where)
-        if (status.st_dev, status.st_ino) in seen:  # a link back up
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        relative = Path(where).relative_to(root)
-        found += [
-            (relative / name).as_posix()
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in AUDIO_SUFFIXES
-        ]
-    return sorted(found)
-
-
-def _unreadable(error: OSError) -> None:
-    raise AudioError(f"The folder {error.filename} cannot be read: {error.strerror}.") from error
 
 
 def _length(n: int, rate_in: int, rate_out: int) -> int:

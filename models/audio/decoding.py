@@ -82,6 +82,11 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     Raises AudioError: no such file, empty, no audio in it, cut off, or in a format that neither decoder knows.
     """
     name = os.fspath(path)
+    if os.path.isdir(name):
+        try:
+            os.scandir(name).close()
+        except OSError as error:
+            raise AudioError(f"The folder {name} cannot be read: {error.strerror or error}.") from error
     if not os.path.isfile(name):
         what = "a folder, not a file" if os.path.isdir(name) else "no regular file" if os.path.exists(name) else "not there"
         raise AudioError(f"{name} is {what}.")

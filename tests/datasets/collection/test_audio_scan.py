@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets.collection import audio_scan
-from datasets.collection.audio_scan import ScanResult, _Digest, scan_file, scan_files, scan_store
+from datasets.collection.audio_scan import ScanResult, _Digest, library_notes, scan_file, scan_files, scan_store
+from datasets.collection.findings import examine
+from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.store.track_store import TrackStore
 from models.errors import AudioError, StoreError
 from tests.sound import folder_of, tune, write
@@ -115,3 +118,31 @@ def test_a_store_tells_lengths_and_copies(tmp_path):
         writer.seal()
     with pytest.raises(StoreError, match="holds embeddings; mels or waveforms are wanted"):
         list(scan_store(TrackStore.open(tmp_path / "e")))
+
+
+def test_copies_of_another_bit_depth_are_found(tmp_path):
+    sound = tune(1.2, 16000, 1)
+    files = {
+        "a24.wav": scan_file(write(tmp_path / "a24.wav", sound, 16000, subtype="PCM_24")),
+        "a16.wav": scan_file(write(tmp_path / "a16.wav", sound, 16000)),
+        "a8.wav": scan_file(write(tmp_path / "a8.wav", sound, 16000, subtype="PCM_U8")),
+        "truncated.wav": scan_file(write(tmp_path / "t.wav", np.floor(sound * 32768) / 32768 + 1e-9, 16000)),
+        "other.wav": scan_file(write(tmp_path / "o.wav", tune(1.2, 16000, 1, seed=5), 16000, subtype="PCM_24")),
+        "ogg.ogg": scan_file(write(tmp_path / "o.ogg", sound, 16000)),
+    }
+    truth = Groundtruth.from_rows(list(files), [["x"]] * len(files))
+    found = examine(truth, {name: ScanResult(sound, None) for name, sound in files.items()})
+    assert found.copies == [[0, 1, 2, 3]]
+
+
+def test_what_a_library_says_and_what_is_odd_stand_beside_the_file(tmp_path, caplog):
+    with library_notes() as notes:
+        os.write(2, b"[src/libmpg123/layer3.c:1] error: part2_3_length too large\nplain chatter\n")
+    assert notes == ["the decoder says: [src/libmpg123/layer3.c:1] error: part2_3_length too large"]
+    data = bytearray(write(tmp_path / "a.wav", tune(1.2, 16000, 1), 16000).read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = bytes(4)
+    (tmp_path / "a.wav").write_bytes(data)
+    (remark,) = scan_file(tmp_path / "a.wav").remarks
+    assert "does not tell its length" in remark
+    assert caplog.text == ""

@@ -76,7 +76,11 @@ def test_of_copies_across_splits_the_test_s_stays():
     assert found.copies == [[2, 1, 0]]
     assert found.leaking_copies == found.conflicting_copies == [[2, 1], [2, 0]]
     assert found.kept == [2, 3]
-    assert found.problems()[0] == ("b.wav", "leaking copy", "the same samples as c.wav, other labels (val) of a track in test")
+    assert found.problems()[0] == (
+        "b.wav",
+        "leaking copy",
+        "the same samples as c.wav, other labels: b.wav is in val, c.wav in test",
+    )
     within = examine(truth, heard(a="1", b="3", c="4", d="1"))
     assert (within.copies, within.leaking_copies) == ([[0, 3]], [])
 
@@ -90,9 +94,9 @@ def test_rows_that_stand_twice_are_a_finding():
     assert found.copied == []
     assert (found.kept, found.exit_code) == ([0, 3, 4], 3)
     assert [line for line in found.problems() if "row" in line[1]] == [
-        ("a.wav", "repeated row", "the table has this path before (train) of a track in train"),
-        ("b.wav", "leaking repeated row", "the table has this path before, other labels (train) of a track in test"),
-        ("s.wav", "repeated row", "the table has this path before (val) of a track in val"),
+        ("a.wav", "repeated row", "the table has this path before: both are in train"),
+        ("b.wav", "leaking repeated row", "the table has this path before, other labels: this row is in train, that one in test"),
+        ("s.wav", "repeated row", "the table has this path before: both are in val"),
     ]
     assert found.cleaned().keys == ["a.wav", "b.wav", "s.wav"]
 
@@ -110,7 +114,7 @@ def test_of_copies_the_labelled_one_stays():
     assert found.problems()[0] == (
         "a.wav",
         "leaking copy",
-        "the same samples as b.wav, without its labels (test) of a track in train",
+        "the same samples as b.wav, without its labels: a.wav is in test, b.wav in train",
     )
 
 

@@ -78,7 +78,10 @@ def test_everything_is_found_written_and_said(collection, tmp_path):
         assert table[int(lines[path]) - 1].startswith(path)
     assert lines["artist 2"] == lines["unlisted.wav"] == ""
     assert "not audio" in problems["broken.mp3", "unreadable"]
-    assert problems["copy.flac", "leaking copy"] == "the same samples as 2/2.mp3, other labels (train) of a track in test"
+    assert (
+        problems["copy.flac", "leaking copy"]
+        == "the same samples as 2/2.mp3, other labels: copy.flac is in train, 2/2.mp3 in test"
+    )
     assert problems["artist 2", "group in several splits"] == "1 in train, 3 in test"
     assert problems["unlisted.wav", "no row"]
     report = json.loads((tmp_path / "out/report.json").read_text())

@@ -159,8 +159,8 @@ class TestCrossValidation:
     def test_probe_and_baseline_on_the_same_folds(self):
         x, y, keys = np.concatenate([s.x for s in planted(n=210)]), np.concatenate([s.y for s in planted(n=210)]), list("x" * 210)
         data = Split("planted", [f"{k}{i}" for i, k in enumerate(keys)], x, y)
-        folds = repeated_folds(y, 3, 2)
-        settings = ProbeSettings(hidden=32, max_epochs=20, batch_size=32, max_lr=2e-2, warmup_epochs=2, max_lr_epochs=5)
+        folds = repeated_folds(y, 5, 2)
+        settings = ProbeSettings(hidden=32, max_epochs=15, batch_size=32, max_lr=1e-2, warmup_epochs=2, max_lr_epochs=5)
         for fit in (probe_fit(LABELS, settings), linear_fit(LABELS)):
             result = cross_validate("x", fit, data, LABELS, folds)
             assert result.scores("macro_roc").min() > 0.85

@@ -8,6 +8,8 @@ import logging
 import os
 import pickle
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -284,3 +286,31 @@ def test_an_observer_of_ones_own_is_the_only_one(make, tmp_path):
     ex.run()
     assert (tmp_path / "mine" / "1" / "run.json").exists()
     assert not (tmp_path / "runs").exists()
+
+
+# ---- words of the command line
+def test_texts_that_look_like_numbers_stay_texts(make, monkeypatch):
+    seen = []
+    ex = make(lambda _config: seen.append((_config["name"], _config["epochs"], _config["inner"]["kind"])))
+    for value in ("2020", "1e5", "True", "1,2", "0x10", "None", "'2020'", "a b"):
+        ex.run_commandline(["x.py", "with", f"name={value}", "epochs=2"])
+    assert [name for name, *_ in seen] == ["2020", "1e5", "True", "1,2", "0x10", None, "2020", "a b"]
+    assert {epochs for _, epochs, _ in seen} == {2}
+
+
+def test_what_a_terminal_cannot_show_is_replaced(tmp_path):
+    code = (
+        "from datasets.utils.terminal import print_any_text\n"
+        "print_any_text()\nimport logging\nlogging.basicConfig()\n"
+        "print('caf\\u00e9 \\udce9')\nlogging.warning('\\u6f22')\nprint('done')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "caf\\xe9 \\udce9\ndone\n"
+    assert "\\u6f22" in done.stderr
+    assert "Error" not in done.stderr

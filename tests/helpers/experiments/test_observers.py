@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.experiments import observers
 from helpers.experiments.job import SEED_VARIABLE
 from helpers.experiments.observers import FolderObserver
 from helpers.experiments.run_records import read_runs
@@ -109,6 +110,53 @@ def test_heartbeats_reach_the_database_while_the_run_runs_and_death_is_seen(tmp_
     both = [read_runs(tmp_path / place)[0] for place in ("runs.db", "runs")]
     assert [(r.status, r.state()) for r in both] == [("RUNNING", "DEAD")] * 2
     assert both[0].best() == both[1].best() == ("val_ap", 0.5, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("existing", [False, True])
+def test_runs_that_begin_at_once_are_all_recorded(tmp_path, existing):
+    needs("sqlalchemy")
+    start = [sys.executable, TOY, "-s", "sqlite:///runs.db", "with", "epochs=1"]
+    if existing:
+        subprocess.run(start, cwd=tmp_path, check=True, capture_output=True)
+    runs = [subprocess.Popen(start, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(6)]
+    said = [run.communicate()[0].decode() for run in runs]
+    assert [run.returncode for run in runs] == [0] * 6, said
+    rows = read_runs(tmp_path / "runs.db")
+    assert [row.status for row in rows] == ["COMPLETED"] * (6 + existing)
+    assert len({row.folder for row in rows}) == 6 + existing
+    assert len(read_runs(tmp_path / "runs")) == 6 + existing
+
+
+def test_an_entry_that_another_run_disturbs_is_made_again(command, monkeypatch):
+    needs("sqlalchemy")
+    from sacred.observers import sql_bases
+
+    original, calls = sql_bases.Experiment.get_or_create.__func__, []
+
+    def disturbed(cls, *args):
+        calls.append(1)
+        if len(calls) < 3:
+            raise sqlalchemy.exc.OperationalError("insert", {}, sqlite3.OperationalError("database is locked"))
+        return original(cls, *args)
+
+    import sqlalchemy
+
+    monkeypatch.setattr(sql_bases.Experiment, "get_or_create", classmethod(disturbed))
+    command("-s sqlite:///runs.db")
+    (row,) = read_runs("runs.db")
+    assert (row.status, len(calls)) == ("COMPLETED", 3)
+
+
+def test_a_server_that_does_not_answer_is_said_in_a_sentence(command, monkeypatch, capsys):
+    needs("pymongo")
+    monkeypatch.setattr(observers, "MONGO_PATIENCE_MS", 50)
+    with pytest.raises(SystemExit):
+        command("-m 127.0.0.1:1:suite")
+    said = capsys.readouterr().err
+    assert "The run cannot be written to MongoDB at 127.0.0.1:1: it does not answer" in said
+    assert "Traceback" not in said
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from mir_eval.key import weighted_score
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, mean_squared_error, r2_score
 
 from helpers.metrics.aggregation import activate
-from helpers.metrics.keys import key_weights
+from helpers.metrics.keys import key_class, key_weights
 from helpers.metrics.losses import loss_of
 from helpers.metrics.metric import Draws, Predictions
 from helpers.metrics.scores import SystemScores, compare
@@ -66,6 +66,20 @@ def test_the_key_score_is_mir_evals(classes):
     assert score("key", targets, predictions, KEYS)["weighted_score"] == pytest.approx(want, abs=1e-12)
     weights = key_weights(tuple(KEYS))
     assert weights[0].tolist() == [1.0, 0.5, 0.3, 0.2, 0.0, 0.0]
+
+
+def test_two_names_of_a_key_are_one_key():
+    """Pitch class and mode count, in accuracy, recall and key score alike."""
+    labels = ["C# major", "Db major", "C major", "Cb:min", "b minor"]
+    assert [key_class(label) for label in labels] == [(1, "major"), (1, "major"), (0, "major"), (11, "minor"), (11, "minor")]
+    targets = one_hot(np.array([0, 1, 3, 2]), 5)
+    predictions = one_hot(np.array([1, 0, 4, 0]), 5).astype(float)
+    found = score("key", targets, predictions, labels)
+    assert found["accuracy"] == 0.75
+    assert found["weighted_score"] == 0.75
+    np.testing.assert_array_equal(found["class_recall"], [1, 1, 0, 1, np.nan])
+    assert resampled("key", targets, predictions, labels, 3, seed=0)["accuracy"].shape == (3,)
+    assert key_weights(("C# major", "Db major"))[0].tolist() == [1.0, 1.0]
 
 
 def test_regression_scores_are_scikit_learns():

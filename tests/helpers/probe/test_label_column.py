@@ -66,3 +66,14 @@ def test_the_task_key_finds_the_column_key(tmp_path):
         "C major",
         "G major",
     ]  # there key is the path
+
+
+def test_two_names_of_a_key_are_one_class_by_the_most_frequent_name(tmp_path, caplog):
+    caplog.set_level("INFO")
+    keys = ["C# major", "Db major", "Db major", "A minor", "A:min", "A minor"] * 2
+    truths = read_targets("key", table(tmp_path / "t.csv", "key", keys), None, None, 0)
+    assert truths["train"].labels == ["A minor", "Db major"]
+    assert sum(len(truth) for truth in truths.values()) == 12
+    assert all((truth.matrix().sum(axis=1) == 1).all() for truth in truths.values())
+    assert "Names of one key are one class" in caplog.text
+    assert read_targets("single-label", table(tmp_path / "u.csv", "key", keys), None, "key", 0)["train"].n_labels == 4

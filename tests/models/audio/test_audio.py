@@ -230,14 +230,46 @@ def test_arrays_that_are_no_audio_are_named(array, message):
 # ---- folders
 
 
-def test_find_audio(tmp_path):
-    for name in ["b/2.WAV", "a/1.mp3", "z.flac", "a/notes.txt", ".hidden/x.wav", "a/._1.mp3", "ü/new\nline .ogg"]:
+def test_find_audio(tmp_path, caplog):
+    caplog.set_level("INFO")
+    music = [
+        "b/2.WAV", "a/1.mp3", "z.flac", ".hidden/x.wav", "ü/new\nline .ogg", "...And Justice.ogg", "...Trail of Dead/1.wav",
+        ".5 The Gray Chapter/a.mp3",
+        "..Bis/b.mp3", "_x.wav", "-rf.wav", "~.wav", "#1.wav",
+    ]  # fmt: skip
+    system = [
+        "a/._1.mp3",
+        "__MACOSX/1.mp3",
+        ".git/x.wav",
+        "lost+found/a.wav",
+        "@eaDir/b.wav",
+        "$RECYCLE.BIN/c.wav",
+        ".Trash-1000/d.wav",
+        ".Trashes/e.wav",
+    ]
+    for name in [*music, *system, "a/notes.txt", ".DS_Store", ".ogg"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.wav").mkdir()
     os.symlink(tmp_path, tmp_path / "b/loop")
     os.symlink(tmp_path / "nowhere", tmp_path / "broken link.wav")  # is listed, so that it is reported as a bad file
-    assert audio.find_audio(tmp_path) == ["a/1.mp3", "b/2.WAV", "broken link.wav", "z.flac", "ü/new\nline .ogg"]
+    for _ in range(2):
+        assert audio.find_audio(tmp_path) == sorted([*music, "broken link.wav"])
+    said = [one for one in caplog.messages if "skipped" in one]
+    assert len(said) == 1
+    assert "1 x ._*" in said[0]
+    assert "2 x .Trash*" in said[0]
     for wrong in (tmp_path / "nope", tmp_path / "z.flac"):
         with pytest.raises(AudioError, match="is not a folder"):
             audio.find_audio(wrong)
+
+
+def test_a_real_folder_is_not_hidden_by_a_link_to_it(tmp_path):
+    for name in ("real/a.wav", "real/deep/b.wav", "elsewhere/c.wav"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"x")
+    os.rename(tmp_path / "in/elsewhere", tmp_path / "elsewhere")
+    os.symlink(tmp_path / "in/real", tmp_path / "in/a link")
+    os.symlink(tmp_path / "in/real/deep", tmp_path / "in/another")
+    os.symlink(tmp_path / "elsewhere", tmp_path / "in/outside")
+    assert audio.find_audio(tmp_path / "in") == ["outside/c.wav", "real/a.wav", "real/deep/b.wav"]

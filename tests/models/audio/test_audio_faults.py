@@ -73,13 +73,23 @@ def test_special_files_are_not_waited_for(tmp_path):
         audio.load(tmp_path / "pipe.wav")
 
 
-def test_folders_that_cannot_be_read_are_named(tmp_path, monkeypatch):
-    def walk(root, onerror, followlinks):
-        onerror(PermissionError(13, "Permission denied", str(tmp_path / "locked")))
+def test_a_folder_that_cannot_be_read_is_listed_like_a_file(tmp_path, monkeypatch):
+    write(tmp_path / "a.wav", tune(0.1))
+    (tmp_path / "locked").mkdir()
+    scan = os.scandir
 
-    monkeypatch.setattr(os, "walk", walk)
-    with pytest.raises(AudioError, match=r"locked cannot be read: Permission denied"):
-        audio.find_audio(tmp_path)
+    def refuse(path):
+        if str(path).rstrip("/").endswith(("locked", "bare")):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert audio.find_audio(tmp_path) == ["a.wav", "locked/"]
+    with pytest.raises(AudioError, match=r"The folder .*locked cannot be read: Permission denied"):
+        audio.load(tmp_path / "locked/")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(AudioError, match=r"bare cannot be read: Permission denied"):
+        audio.find_audio(tmp_path / "bare")
 
 
 def test_tags_in_an_odd_encoding_do_no_harm(files, tmp_path):

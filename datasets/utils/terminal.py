@@ -1,0 +1,55 @@
+"""What people see: text of files (labels, names, run records) on a terminal or in a log, with control characters shown as escapes.
+
+A label may hold ESC sequences that clear the screen, colour what follows or turn the direction of writing: shown as they are they make a terminal say
+what the file wants. Where the terminal, or the file behind it, cannot hold a character, a replacement is printed: no error after hours of work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from rich import console as rich_console
+from rich.segment import Segment
+
+_KEPT = "\n\t"
+_HIDDEN = ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # direction of writing
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters (other than line feed and tab), surrogates and marks of direction as escapes."""
+    if text.isprintable():
+        return text if not _TURNING.intersection(text) else "".join(map(_shown, text))
+    return "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter not in _TURNING and (letter in _KEPT or unicodedata.category(letter) not in _HIDDEN):
+        return letter
+    number = ord(letter)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"
+
+
+class Console(rich_console.Console):
+    """rich's console, on which no text carries control characters of its own: colours come from styles alone."""
+
+    def render(self, renderable: Any, options: rich_console.ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich's."""
+        for segment in super().render(renderable, options):
+            if segment.control or (segment.text.isprintable() and segment.text.isascii()):
+                yield segment
+            else:
+                yield Segment(visible(segment.text), segment.style)
+
+
+def print_any_text() -> None:
+    """Have stdout and stderr print a replacement for what their encoding cannot hold (an ASCII locale, names that are no text)."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)  # not of what a test or a notebook puts there
+        if reconfigure is not None:
+            with contextlib.suppress(ValueError, OSError):
+                reconfigure(errors="backslashreplace")
