@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -9,6 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from models.errors import ConfigError, nearest
 
+_type_hints = functools.cache(get_type_hints)  # of a schema: what it says does not change
 MOST_LETTERS = 4096  # of a text: what a path may have
 SHOWN_LETTERS = 120  # of a value in a message
 
@@ -22,7 +24,7 @@ def check(schema: type, config: Mapping[str, Any], extra: Iterable[str] = (), pr
 
 def build(schema: type, config: Mapping[str, Any]) -> Any:
     """Return a checked nested config as an instance of its dataclass; keys that are no fields (Sacred's seed) are left out."""
-    hints = get_type_hints(schema)
+    hints = _type_hints(schema)
     values = {f.name: config[f.name] for f in fields(schema) if f.name in config}
     return schema(
         **{name: build(hints[name], value) if is_dataclass(hints[name]) else _plain(value) for name, value in values.items()}
@@ -46,7 +48,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _paths(schema: type, prefix: str) -> Iterable[str]:
     """Return the full names of all keys and sections."""
-    for name, hint in get_type_hints(schema).items():
+    for name, hint in _type_hints(schema).items():
         yield prefix + name
         if isinstance(hint, type) and is_dataclass(hint):
             yield from _paths(hint, f"{prefix}{name}.")
@@ -59,7 +61,7 @@ def _hint(key: str, known: Iterable[str], prefix: str, paths: list[str]) -> str:
 
 
 def _problems(schema: type, config: Mapping[str, Any], extra: frozenset[str], prefix: str, paths: list[str]) -> Iterable[str]:
-    hints = get_type_hints(schema)
+    hints = _type_hints(schema)
     known = {f.name: f for f in fields(schema)}
     for key, value in config.items():
         if key in extra:

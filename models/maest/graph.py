@@ -27,7 +27,7 @@ def embedding_name(block: int) -> str:
 class Graph(nn.Module):
     """The network in eval mode as ONNX holds it: waveform [B, N] -> (logits [B, L], probabilities [B, L], [B, 3, C] per asked block).
 
-    N is `n_samples`: exactly one window. "separated": the logits are those of the mean of both heads' probabilities.
+    N is `mel.n_samples`: exactly one window. "separated": the logits are those of the mean of both heads' probabilities.
     """
 
     positions: Tensor

@@ -73,7 +73,7 @@ def test_nothing_half_written_stays(net, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(models.export, "_write_json", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ConfigError, match="No space left on device; what stood there before is as it was"):
         export_model(net, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 

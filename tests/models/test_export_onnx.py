@@ -36,7 +36,7 @@ def test_the_graph_is_the_network(change):
 
     net = network(**change)
     graph = Graph(net, [0, 2]).eval()
-    wave = torch.randn(3, graph.n_samples) * torch.tensor([[0.5], [1e-3], [0.0]])
+    wave = torch.randn(3, graph.mel.n_samples) * torch.tensor([[0.5], [1e-3], [0.0]])
     with torch.no_grad():
         mel = net.melspectrogram(wave)[..., : net.input_t]
         torch.testing.assert_close(graph.mel(wave), mel, atol=1e-4, rtol=0)

@@ -67,6 +67,7 @@ def same(got: MusiCNN, want: MusiCNN) -> None:
 
 
 # ---- had
+@pytest.mark.slow  # pip itself
 def test_it_is_fetched_once_by_pip_and_then_read_offline(wheel, place, net, monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         got = load_model("musicnn-mtt")
@@ -217,7 +218,7 @@ OUTER = {  # the file is not the published one: kind -> (how it is made, what is
 
 
 @pytest.mark.parametrize("kind", OUTER)
-@pytest.mark.parametrize("where", ["cache", "weights", "path"])
+@pytest.mark.parametrize("where", ["cache", *(pytest.param(other, marks=pytest.mark.slow) for other in ("weights", "path"))])
 def test_a_file_that_is_not_the_published_one_is_refused(kind, where, wheel, place, members, monkeypatch):
     make, words = OUTER[kind]
     folder = {"cache": place / "torch/hub/checkpoints", "weights": place / "own", "path": place / "given"}[where]
