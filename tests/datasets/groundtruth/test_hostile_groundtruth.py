@@ -121,6 +121,7 @@ def test_honest_pickles_are_read(tmp_path):
     assert len(outcome(path)) == 5000
 
 
+@pytest.mark.slow
 def test_labels_that_would_fill_the_memory(tmp_path):
     tracks = {str(k): [999_999] for k in range(60_000)}
     for name, write in (
@@ -162,6 +163,7 @@ def test_only_regular_files_are_opened(tmp_path):
         Values.read(tmp_path / "pipe.csv")
 
 
+@pytest.mark.slow
 def test_wide_tables_are_read(tmp_path):
     """100 000 columns: what costs a look through all others for each would not end here."""
     n = 100_000

@@ -74,6 +74,7 @@ def outcome(folder, resume=True):
     assert set(TRACKS) <= set(done.names)
 
 
+@pytest.mark.slow
 @CASES
 @given(kind=st.sampled_from(["sealed", "parts", "parts"]), data=st.data())
 def test_bytes_changed_anywhere(stores, kind, data):
@@ -86,6 +87,7 @@ def test_bytes_changed_anywhere(stores, kind, data):
     outcome(folder)
 
 
+@pytest.mark.slow
 @CASES
 @given(
     line=st.integers(0, 5),
@@ -101,6 +103,7 @@ def test_journals_that_lie(stores, line, field, value):
     outcome(folder)
 
 
+@pytest.mark.slow
 @CASES
 @given(key=st.sampled_from(["header", "names", "offsets", "lengths", "crc", "data"]), data=st.data())
 def test_indices_that_lie(stores, key, data):
