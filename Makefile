@@ -31,7 +31,7 @@ test: setup
 	$(PY) -m pytest -n 2 --dist loadfile
 
 test-all: setup
-	$(PY) -m pytest -n 2 -m "slow or not slow"
+	$(PY) -m pytest -n 2 --dist loadfile -m "slow or not slow"
 
 # What the page in the browser needs (node and npm): onnxruntime-web, and for its tests playwright-core and axe-core.
 web: web/node_modules/.package-lock.json

@@ -44,6 +44,7 @@ def test_a_plan_makes_nothing(run, tmp_path, capsys):
     assert not (tmp_path / "exp_out" / "paper" / "steps").exists()
 
 
+@pytest.mark.slow
 def test_a_plan_leaves_no_folder(tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "ex_paper.py"), "table_tokens", "--dry"], cwd=tmp_path, capture_output=True, text=True

@@ -119,6 +119,7 @@ def test_every_data_set_has_its_probe():
         assert (values["task"], values["n_classes"]) == (target.task, target.n_classes)
 
 
+@pytest.mark.slow
 def test_sweep_finds_the_block_and_compares(run, folder):
     updates = {**SMALL, "data.base_dir": "emb", "data.groundtruth": "tags.csv", "sweep.types": "c, t", "optimizer.max_lr": 1e-2}
     result, where = run("sweep", **updates)

@@ -61,6 +61,7 @@ print("found")
 """
 
 
+@pytest.mark.slow
 def test_a_family_in_a_folder_elsewhere_is_one_of_the_families(tmp_path):
     package = tmp_path / "mine" / "models" / "toy"
     package.mkdir(parents=True)

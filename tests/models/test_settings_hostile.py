@@ -43,6 +43,7 @@ def one_sentence(error):
     assert len(text) < 1500
 
 
+@pytest.mark.slow
 @CASES
 @given(kind=st.sampled_from(["safetensors", "ast", "clmr"]), data=st.data())
 def test_config_files_with_odd_settings(exports, tmp_path_factory, kind, data):

@@ -63,6 +63,7 @@ def plans() -> list[TrackPlan]:
     return [plan_track(0, "train", i) for i in range(3000)]
 
 
+@pytest.mark.slow
 def test_families_are_independent_of_one_another(plans):
     values = [plan.values for plan in plans]
     families = list(FAMILIES)

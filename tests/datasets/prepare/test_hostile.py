@@ -79,6 +79,7 @@ def test_m4a_without_pyav_says_what_to_install(tmp_path, monkeypatch):
         audio.info(tmp_path / "b.mp3")
 
 
+@pytest.mark.slow
 def test_three_hours_cost_what_is_kept_of_them(tmp_path):
     three_hours(tmp_path / "a.flac")
     features.mel_of_file(tmp_path / "a.flac", max_seconds=2.0)

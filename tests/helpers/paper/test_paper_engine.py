@@ -94,6 +94,7 @@ def test_a_failed_step_leaves_the_others_and_is_tried_again(tmp_path, calls, who
     assert table(tmp_path, make_steps(engine(tmp_path), [steps["probe a"], steps["probe b"], steps["probe both"]])) == whole
 
 
+@pytest.mark.slow
 def test_two_drivers_at_once_make_nothing_twice(tmp_path, calls, whole):
     waited = []
     steps = plan()
@@ -135,6 +136,7 @@ def test_ctrl_c_ends_the_steps_too(tmp_path):
             os.kill(int(pid.read_text()), 0)
 
 
+@pytest.mark.slow
 def test_an_output_that_is_gone_is_made_again(tmp_path, calls, whole):
     drive(str(tmp_path))
     e, steps = engine(tmp_path), plan()

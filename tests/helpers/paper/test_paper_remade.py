@@ -33,6 +33,7 @@ def test_what_follows_from_a_step_that_was_removed_is_made_anew_too(tmp_path, ca
     assert len(calls()) == before
 
 
+@pytest.mark.slow
 def test_files_that_are_removed_to_save_disk_are_made_when_they_are_wanted(tmp_path, calls, whole):
     drive(str(tmp_path))
     e, steps = engine(tmp_path), plan()

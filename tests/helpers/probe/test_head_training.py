@@ -98,6 +98,7 @@ def test_heads_trained_side_by_side_equal_each_trained_alone(monkeypatch):
             torch.testing.assert_close(p, q, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_float32():
     settings = replace(QUICK, max_epochs=8)
     splits = planted(n=700)

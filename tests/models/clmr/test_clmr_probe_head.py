@@ -105,6 +105,7 @@ def test_the_command_writes_encoder_and_head_as_one_file(encoder, tmp_path, monk
         logging.getLogger().handlers = handlers
 
 
+@pytest.mark.slow
 def test_classes_that_exclude_each_other_add_up_to_1_at_every_door(encoder, tmp_path):
     net, path = encoder
     torch.manual_seed(5)
