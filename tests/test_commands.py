@@ -221,6 +221,7 @@ def test_predict_writes_pages_of_a_trained_networks_words(run, trained, folder):
     assert names == read_settings(checkpoint)["labels"]
 
 
+@pytest.mark.slow
 def test_similar_extracts_a_folder_of_audio_and_finds_the_file_s_neighbours(run, trained, folder):
     checkpoint = str(trained[0] / "checkpoints" / "best.ckpt")
     audio = folder / "exp_out" / "demo_data-18" / "audio"

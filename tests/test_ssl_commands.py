@@ -125,6 +125,7 @@ def test_the_supervised_baseline_trains_and_is_tested(run, audio, labels, folder
     assert Path(logits["logits"]).is_file()
 
 
+@pytest.mark.slow
 def test_a_supervised_network_predicts(run, audio, labels, folder):
     """Its checkpoint says sizes, rate and classes: nothing of the training's config is repeated."""
     updates = {"datamodule.audio_dir": str(audio), "datamodule.groundtruth": str(labels), "trainer.default_root_dir": "taught"}
@@ -145,6 +146,7 @@ def test_a_supervised_network_predicts(run, audio, labels, folder):
     np.testing.assert_allclose([float(v) for v in row[-2:]], model.tag(audio / "stereo.flac").probabilities, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_rate_and_width_needs_no_words(run, audio, labels, caplog):
     """What it was trained with decides what is prepared, in extraction and in the test."""
     from datasets.store.track_store import TrackStore

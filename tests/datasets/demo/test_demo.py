@@ -76,6 +76,7 @@ def test_families_are_independent_of_one_another(plans):
                     assert both == pytest.approx(share, abs=0.025)
 
 
+@pytest.mark.slow
 def test_length_and_format_give_no_label_away(plans):
     targets = np.array([[label in plan.labels for label in LABELS] for plan in plans])
     for feature in ("seconds", "sample_rate", "channels"):

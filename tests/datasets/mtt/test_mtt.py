@@ -70,7 +70,6 @@ def published(shared, tmp_path) -> Path:
     return target
 
 
-@pytest.mark.slow
 def test_all_variants_of_the_published_table(shared, tmp_path):
     path = published(shared, tmp_path)
     expected = json.loads((shared / "data" / "mtt" / "mtt_expected.json").read_text())

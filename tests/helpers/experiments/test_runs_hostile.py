@@ -106,6 +106,7 @@ def test_forty_broken_runs_and_a_good_one_are_41_rows(tmp_path):
     assert sum("no record" in row for row in rows) > 8
 
 
+@pytest.mark.slow
 @CASES
 @given(
     content=st.dictionaries(st.sampled_from([*GOOD, "stop_time", "heartbeat", "fail_trace", "result"]), values),

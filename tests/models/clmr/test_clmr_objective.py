@@ -54,6 +54,7 @@ def test_batch_norm_sees_one_view_at_a_time():
     assert int(objective.net.sequential[0][1].num_batches_tracked) == 2
 
 
+@pytest.mark.slow
 def test_a_few_steps_lower_the_loss_and_find_the_other_view():
     augmentation = Augmentation(pitch=0.0, filters=0.0, reverb=0.0)  # 33 ms crops of one tone: a filter would leave nothing
     objective = ContrastiveObjective(network(), temperature=0.2, augmentation=augmentation, group=12)
