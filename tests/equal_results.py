@@ -53,7 +53,7 @@ LEFT_OUT = {
 # The same of csv files, by column. Of stores: all attributes (they hold the hash of the weights); of safetensors: the header's words.
 LEFT_OUT_COLUMNS = {"seconds", "model", "licence", "path_of_model"}
 # Not the same in two runs of one machine even at the first recording: compared by their summaries alone. Key -> why.
-BY_SUMMARY: dict[str, str] = {}
+BY_SUMMARY = {"paper table_families / table.csv": "a row without its weights names the folders that were searched"}
 
 
 # ---- fingerprints

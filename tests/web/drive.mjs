@@ -28,6 +28,7 @@ const context = await chromium.launchPersistentContext(script.profile, {
 });
 const page = context.pages()[0] ?? (await context.newPage());
 const out = { out: [], errors: [], foreign: [], failed: [], console: [] };
+page.on("filechooser", () => {}); // from the start: the browser is told by a message of its own that choosers are wanted, which a key could overtake
 page.on("pageerror", (error) => out.errors.push(String(error)));
 page.on("console", (message) => ["error", "warning"].includes(message.type()) && out.console.push(message.text()));
 context.on("request", (request) => {
