@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .naming import DEMO, INFERENCE, Catalogue, Config, FamilyConfigs, Named, merged
+from .naming import DEMO, INFERENCE, Alias, Catalogue, Config, FamilyConfigs, Named, merged
 from .naming import TARGETS as TARGETS_GROUP
 from .options import SAMPLE_RATE, SEED, opt
 from .probe import PROBE
@@ -74,6 +74,29 @@ class OmarRq:
     )
     quantizer_seed: int = opt(
         0, "seed of the frozen quantisers, of which training and test must have one", affects="network", bounds=SEED
+    )
+    chunk_seconds: float | None = opt(
+        None, "length of a chunk of extract_embeddings, s; none: max_seconds", affects="extraction", bounds="(0, 100000]"
+    )
+    overlap: float | None = opt(
+        None,
+        "share of a chunk that the next one of extract_embeddings has too (published: 0.5, for sections 0.9); with it chunks follow "
+        "last_chunk_ratio in place of datamodule.tail, and a short one is padded behind. none: 0.5 where chunk_seconds is set, else windows "
+        "as everywhere (dataset.half_overlapped_inference, datamodule.tail)",
+        affects="extraction",
+        bounds="[0, 1)",
+    )
+    last_chunk_ratio: float | None = opt(
+        None,
+        "share of a chunk above which a track's rest, behind its last full one, is one more; 0: every rest is. none: 0.1",
+        affects="extraction",
+        bounds="[0, 1]",
+    )
+    chunk_pool: str = opt(
+        "mean",
+        "what extract_embeddings keeps of a chunk's vectors, where not all (predict.frames)",
+        ("mean", "max"),
+        affects="embeddings",
     )
     mask_seconds: float | None = opt(None, "length of a masked span, s", affects="training", bounds="(0, 1000]")
     mask_prob: float | None = opt(None, "probability that a span is masked", affects="training", bounds="(0, 1]")
@@ -175,11 +198,11 @@ def omar_rq_multifeature_25hz_fsq_pretrain() -> Config:
 
 @OMAR_RQ.add(smoke=merged(SMOKE, {"omar_rq": {"pretrained": False}}), group=INFERENCE)
 def omar_rq_inference() -> Config:
-    """A published encoder (omar_rq.arch, by default base), to extract from: layer 6, the authors' choice.
+    """A published encoder (omar_rq.arch, by default base), to extract from as its authors do: layer 6, chunks of 30 s that overlap by half.
 
     python ex_ssl.py extract_embeddings with omar_rq_inference target_omar_rq_mtt
     """
-    return {"family": "omar_rq", "omar_rq": {"pretrained": True}, "predict": {"transformer_block": 6}}
+    return {"family": "omar_rq", "omar_rq": {"pretrained": True, "overlap": 0.5}, "predict": {"transformer_block": 6}}
 
 
 def _probe() -> Config:
@@ -230,4 +253,5 @@ for _name, _target in TARGETS.items():
         _text += f"python -m datasets.prepare AUDIO {_values['datamodule']['base_dir']} --waveform 16000"
         OMAR_RQ.put(Named(f"target_omar_rq_{_name}", _values, _text, TARGETS_GROUP))
 
-FAMILY = FamilyConfigs("omar_rq", {"omar_rq": OmarRq}, OMAR_RQ, commands=("compute_norm_stats",))
+ALIASES = {"gin": Alias("omar_rq.gin", {"family": "omar_rq"})}
+FAMILY = FamilyConfigs("omar_rq", {"omar_rq": OmarRq}, OMAR_RQ, commands=("compute_norm_stats",), aliases=ALIASES)

@@ -21,6 +21,7 @@ import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth, listed
 from datasets.loading.batching import Batching
+from datasets.loading.clips import WindowRule
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
@@ -120,6 +121,10 @@ class Family(abc.ABC):
     @abc.abstractmethod
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """Return how tracks become the network's batches; sizes, and what the sections datamodule and dataset say, are filled in later."""
+
+    def extraction_rule(self, config: Config, net: AudioEncoder) -> WindowRule | None:
+        """Return how extraction cuts tracks into windows; None: as the sections dataset and datamodule say, like every family."""
+        return None
 
     def teacher(self, config: Config) -> str | None:
         """Return the store of a teacher's logits that batches carry; None: there is none."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from datasets.loading.batching import Batching
+from datasets.loading.clips import WindowRule
 from datasets.loading.datamodule import TrackDataModule
 from datasets.utils.files import write_whole
 from models.encoder import AudioEncoder
@@ -20,6 +23,7 @@ from models.errors import ConfigError, nearest
 from models.objective import Objective
 from models.omar_rq import OmarRQ, build, read_gin
 from models.omar_rq.archs import ARCHS, CQT_24, ENCODEC, MEL_24, PRETRAINING
+from models.omar_rq.chunks import chunk_lengths, chunk_offsets
 from models.omar_rq.objective import COLLAPSED, MaskedTokenObjective
 from models.omar_rq.settings import FSQ, Masking, OmarSettings, settings_of
 from models.omar_rq.statistics import feature_statistics, read_statistics
@@ -32,7 +36,43 @@ from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
 log = logging.getLogger(__name__)
 LEARNED = 1.1  # x the majority token's accuracy from which on something was learned
 TARGETS: dict[str, Mapping[str, Any]] = {"mel": MEL_24, "cqt": CQT_24, "encodec": ENCODEC}
+OVERLAP, LAST_CHUNK = 0.5, 0.1  # of the published extraction
 ROWS = {"mel": 96, "cqt": 188, "encodec": 128, "waveform": 1}
+
+
+@dataclass(frozen=True)
+class ChunkRule(WindowRule):
+    """The published extraction's chunks: what is left behind the last full one is one more, padded behind, where it is more than `ratio` of one."""
+
+    rate: int = 16000
+    seconds: float = 30.0
+    overlap: float = OVERLAP
+    ratio: float = LAST_CHUNK
+
+    @classmethod
+    def of_seconds(cls, rate: int, seconds: float, overlap: float = OVERLAP, ratio: float = LAST_CHUNK) -> ChunkRule:
+        """Return the rule of chunks of `seconds` at `rate` Hz. Raises ConfigError for what makes no chunks."""
+        return cls(*chunk_lengths(rate, seconds, overlap), "drop", rate, seconds, overlap, ratio)
+
+    def plan(self, n: int) -> np.ndarray:
+        """See WindowRule."""
+        return _chunks(n, self)
+
+    def left(self, valid: int) -> int:
+        """See WindowRule: none."""
+        return 0
+
+    def attrs(self) -> dict[str, Any]:
+        """See WindowRule. The tail is named so that no reader cuts such a track by the common rule."""
+        return {**super().attrs(), "tail": "chunks", "last_chunk_ratio": self.ratio}
+
+
+@lru_cache(maxsize=4096)
+def _chunks(n: int, rule: ChunkRule) -> np.ndarray:
+    starts = np.array(chunk_offsets(n, rule.rate, rule.seconds, rule.overlap, rule.ratio), dtype=np.int64)
+    windows = np.stack([starts, np.minimum(starts + rule.length, n)], axis=1)
+    windows.flags.writeable = False
+    return windows
 
 
 def compute_norm_stats(context: Any) -> dict[str, dict[str, float]]:
@@ -82,7 +122,9 @@ class OmarRq(Family):
             pretrained, checkpoint = False, None if weights is RANDOM else weights
         torch.manual_seed(seed)
         settings = {} if pretrained or checkpoint is not None else _arguments(config)
-        return build(c.arch, pretrained, checkpoint, averaged=c.checkpoint_swa_weights, **settings)
+        net = build(c.arch, pretrained, checkpoint, averaged=c.checkpoint_swa_weights, **settings)
+        net.chunk_pool = c.chunk_pool
+        return net
 
     def objective(self, config: Config, net: AudioEncoder) -> Objective:
         """See Family."""
@@ -92,6 +134,23 @@ class OmarRq(Family):
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """See Family."""
         return Batching(window=net.window_length, require=net.stored, draw="uniform", drop_last=True)
+
+    def extraction_rule(self, config: Config, net: AudioEncoder) -> WindowRule | None:
+        """See Family. Raises ConfigError for keys of chunks that no chunks are cut by, and of windows where chunks are."""
+        c = config.omar_rq
+        if c.overlap is None and c.chunk_seconds is None:
+            if c.last_chunk_ratio is not None:
+                raise ConfigError(
+                    "omar_rq.last_chunk_ratio says where chunks end: set omar_rq.overlap (0: none) or chunk_seconds too."
+                )
+            return None
+        if config.dataset.half_overlapped_inference:
+            raise ConfigError("Chunks overlap as omar_rq.overlap says: leave dataset.half_overlapped_inference at False.")
+        assert isinstance(net, OmarRQ)
+        ratio = LAST_CHUNK if c.last_chunk_ratio is None else c.last_chunk_ratio
+        return ChunkRule.of_seconds(
+            net.sample_rate, c.chunk_seconds or net.max_seconds, OVERLAP if c.overlap is None else c.overlap, ratio
+        )
 
     def check(self, config: Config, purpose: Purpose) -> None:
         """See Family. Targets and quantisers are built before a training, so that absent weights of EnCodec are found."""

@@ -227,7 +227,7 @@ def _load_strictly(model: OmarRQ, state: State, source: str, prefixes: tuple[str
             f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
         ]
         raise WeightsError(f"The weights of {source} do not fit this OMAR-RQ: {'; '.join(said)}.")
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict({**model.state_dict(), **state})
 
 
 def _some(names: Sequence[str], count: int = 4) -> str:
