@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -145,11 +146,19 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
     shown: list[Example] = []
     if net.has_classes and isinstance(study.shown, Groundtruth):
         shown = showcase.examples(net, study.store, study.shown, study.mels)
-    page = study.report(r.title, about, examples=shown, notes=[*study.notes, *_notes(context)])
+    learned = _last_validated(study.curves)
+    notes = [*study.notes, *_notes(context), *context.family.training_notes(context.config, learned)]
+    page = study.report(r.title, about, examples=shown, notes=notes)
     path = write_report(Path(r.path) if r.path else folder / "report.html", page)
     print_scores(study.scores)
     context.print(f"Report: {path}")
     return {one.name: one.mean() for one in study.scores}
+
+
+def _last_validated(history: Path) -> dict[str, float]:
+    """Return the metrics of the last epoch that was validated."""
+    rows: list[dict[str, float]] = json.loads(history.read_text())
+    return next((row for row in reversed(rows) if "val_loss" in row), {})
 
 
 def _notes(context: Context) -> list[str]:

@@ -289,6 +289,10 @@ class Family(abc.ABC):
     def before_training(self, config: Config, n_validation: int) -> None:  # noqa: B027 (most families have nothing to say)
         """Log what the curves are to be compared with. n_validation: tracks that validate."""
 
+    def training_notes(self, config: Config, metrics: Mapping[str, float]) -> list[str]:
+        """Return sentences on what a training has learned, for its report. metrics: of the last epoch."""
+        return []
+
     def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:  # noqa: B027
         """Log where the training has not taught anything. metrics: of the last epoch."""
 
