@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .naming import DEMO, INFERENCE, Alias, Catalogue, Config, FamilyConfigs, Named, merged
+from .naming import DEMO, INFERENCE, PARTS, Alias, Catalogue, Config, FamilyConfigs, Named, merged
 from .naming import TARGETS as TARGETS_GROUP
 from .options import SAMPLE_RATE, SEED, opt
 from .probe import PROBE
@@ -240,6 +240,16 @@ def omar_rq_demo() -> Config:
         "datamodule": {"batch_size_train": 8, "batch_size_test": 32},
         "predict": {"transformer_block": 2},
         "report": {"title": "Demo: OMAR-RQ pre-trained on procedural music, without its labels", **_probe()},
+    }
+
+
+@OMAR_RQ.add(group=PARTS)
+def paper_tiny_omar_rq() -> Config:
+    """Stands behind `omar_rq_demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
+    return {
+        "family": "omar_rq",
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "check_val_every_n_epoch": 1},
+        "omar_rq": {"embed_dim": 16, "num_heads": 2},
     }
 
 
