@@ -10,8 +10,10 @@ import torch
 
 import configs
 from datasets.store.track_store import TrackStore
+from helpers.data.find import find_tracks
 from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from helpers.families.omar_rq import FAMILY
+from helpers.utils.spellings import translated
 from models.errors import ConfigError
 from models.omar_rq.chunks import chunk_offsets
 
@@ -94,3 +96,56 @@ def test_without_keys_of_chunks_windows_are_the_common_ones():
     one = config()
     assert FAMILY.extraction_rule(one, FAMILY.sketch(one)) is None
     assert FAMILY.extraction_rule(config(chunk_seconds=0.2), FAMILY.sketch(one)).overlap == 0.5
+
+
+def test_a_single_recording_without_labels_is_found(tmp_path):
+    with TrackStore.create(tmp_path / "one.h5", (), "int16", {"kind": "waveform", "sample_rate": RATE}) as writer:
+        writer.append("one.wav", np.ones(100, np.int16))
+        writer.seal()
+    section = replace(config().datamodule, base_dir=str(tmp_path / "one.h5"))
+    assert find_tracks(section, ("predict",), tmp_path, waveform=RATE, unlabelled=0.1).truths == {}
+
+
+GIN = """
+build_module.representation = @MelSpectrogram
+Conformer.embed_dim = 8
+Conformer.depth = 2
+Conformer.num_heads = 2
+MaskingModel.lr = 2e-4
+MaskingModel.weight_decay = 0.03
+MaskingModel.codebook_size = 32
+CosineAnnealingCallback.warmup_steps = 4
+CosineAnnealingCallback.eta_min = 1e-6
+train.params = {"max_steps": 20}
+AudioDataset.num_frames = 16000
+AudioDataset.new_freq = 16000
+"""
+
+
+def test_a_gin_file_says_how_it_is_trained(tmp_path, caplog):
+    (tmp_path / "own.gin").write_text(GIN)
+    updates = translated({"gin": str(tmp_path / "own.gin")}, configs.EX_SSL.aliases)
+    assert updates == {"omar_rq": {"gin": str(tmp_path / "own.gin")}, "family": "omar_rq"}
+    base = configs.EX_SSL.schema(family="omar_rq")
+    one = replace(base, omar_rq=replace(base.omar_rq, **updates["omar_rq"]))
+    how = FAMILY.optimization(one)
+    assert (how.name, how.lr, how.weight_decay, how.interval) == ("adamw", 2e-4, 0.03, "step")
+    assert [how.lr * how.schedule(i) for i in (0, 3, 20, 99)] == pytest.approx([5e-5, 2e-4, 1e-6, 1e-6])
+    own = replace(one, module=replace(one.module, optimizer=replace(one.module.optimizer, lr=0.5)))
+    assert FAMILY.optimization(own).lr == 0.5  # what the config says itself counts
+    with caplog.at_level("INFO"):
+        FAMILY.before_training(one, 4)
+    assert "AudioDataset, train only the length of clips is read" in caplog.text
+    (tmp_path / "own.gin").write_text(GIN.replace("2e-4", "'fast'"))
+    with pytest.raises(ConfigError, match=r"MaskingModel\.lr"):
+        FAMILY.optimization(one)
+
+
+def test_a_collapsed_codebook_is_said_in_words():
+    metrics = {"val_accuracy": 0.5, "val_majority": 0.2, "val_perplexity_CQT_0": 1.2, "val_perplexity_CQT_1": 30.0}
+    notes = FAMILY.training_notes(config(codebook_size=64), metrics)
+    assert "50.0 % right; always naming the most frequent token is right in 20.0 %" in notes[0]
+    assert "CQT_0 1.2, CQT_1 30.0" in notes[1]
+    assert len(notes) == 3
+    assert notes[2].startswith("Codebook CQT_0 has collapsed: its tokens are spread like 1.2 of 64 codes")
+    assert FAMILY.training_notes(config(), {}) == []
