@@ -30,7 +30,8 @@ _FLOOR = 1e-3  # share of the mean energy below which a level is not followed: n
 def pitch_shift(x: Tensor, cents: Sequence[int] | np.ndarray) -> Tensor:
     """Sounds [B, N] moved by cents [B], tempo, level and length kept; an item in which that gives NaN or infinity comes back as it was.
 
-    Within 0.5 cents of what is asked for at CLMR's 59 049 samples (1 cent at a tenth of them). What would lie above half the rate is cut off, and is not part of the level that is kept.
+    Within 0.5 cents of what is asked for at CLMR's 59 049 samples (1 cent at a tenth of them). What would lie above half the rate is cut off, and
+    is not part of the level that is kept.
 
     Raises ConfigError for more than an octave.
     """
