@@ -1,12 +1,15 @@
-"""What the sizes in other containers promise: MP4, Matroska and WebM, AVI, TTA, WavPack, Monkey's Audio, Windows Media, raw AAC.
+"""What the sizes in other containers promise: MP4, Matroska and WebM, AVI, TTA, WavPack, Monkey's Audio, Windows Media, DSF, NIST
+SPHERE and 8SVX.
 
 FFmpeg reads as far as a file goes and says nothing. Each function returns what a file lacks, in words, or None.
 
-Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), the AVI, ASF, TTA1, WavPack 5 and Monkey's Audio layouts, ISO/IEC 13818-7
-(ADTS).
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), the AVI, ASF, TTA1, WavPack 5, Monkey's Audio and Sony DSF layouts,
+NIST's SPHERE headers and EA IFF 85 (8SVX).
 """
 
 from __future__ import annotations
+
+import re
 
 from .segments import View
 
@@ -32,10 +35,34 @@ def lacking(view: View, at: int) -> str | None:
         (head[:4] == b"wvpk", _wavpack),
         (head[:4] == b"MAC ", _ape),
         (head == _ASF_HEADER, _asf),
+        (head[:4] == b"DSD ", _dsf),
+        (head[:8] == b"NIST_1A\n", _nist),
+        (head[:4] == b"FORM" and head[8:12] == b"8SVX", _svx),
     ):
         if begins:
             return check(view, at)
     return None
+
+
+def is_promising(view: View, at: int) -> bool:
+    """Return whether a file of one of these kinds begins at a place."""
+    head = view.at(at, 16)
+    return (
+        head[:4] in (b"\x1a\x45\xdf\xa3", b"TTA1", b"wvpk", b"MAC ", b"DSD ")
+        or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
+        or (head[:4] == b"RIFF" and head[8:11] == b"AVI")
+        or (head[:4] == b"FORM" and head[8:12] == b"8SVX")
+        or head == _ASF_HEADER
+        or head[:8] == b"NIST_1A\n"
+    )
+
+
+def end_of_sound(view: View, at: int) -> int:
+    """Return the place behind the last block of WavPack, behind which FFmpeg stumbles over tags; of other kinds the end of the file."""
+    begin = at
+    while view.at(at, 4) == b"wvpk" and at + 32 <= view.size:
+        at += view.number(at + 4, 4, "little") + 8
+    return view.size if at == begin else min(at, view.size)
 
 
 def _short(what: str, promised: int, there: int) -> str | None:
@@ -149,20 +176,21 @@ def _asf(view: View, at: int) -> str | None:
     return None
 
 
-def adts_frame(view: View, at: int) -> int:
-    """Return the size in bytes of the frame of raw AAC at a place, 0 where there is none."""
-    head = view.at(at, 7)
-    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
-        return 0
-    size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return size if size >= 7 else 0
+def _dsf(view: View, at: int) -> str | None:
+    return _short("its header", view.number(at + 12, 8, "little"), view.size - at)
 
 
-def adts_remark(view: View, at: int) -> str | None:
-    """Return that the last frame of raw AAC is not whole, where that is so."""
-    while size := adts_frame(view, at):
-        if at + size > view.size:
-            return f"its last AAC frame is cut off ({at + size - view.size} bytes are missing) and left out"
-        at += size
-    rest = view.at(at, 7)
-    return "its last AAC frame is cut off in its header and left out" if 0 < len(rest) < 7 and rest[0] == 0xFF else None
+def _nist(view: View, at: int) -> str | None:
+    size = view.at(at + 8, 8).strip()
+    if not size.isdigit() or int(size) > 1 << 20:
+        return None
+    named = dict(re.findall(rb"(?m)^(\w+) -i (\d+)", view.at(at, int(size))))
+    try:
+        count = int(named[b"sample_count"]) * int(named[b"sample_n_bytes"]) * int(named.get(b"channel_count", 1))
+    except KeyError:
+        return None
+    return _short("its header", count, view.size - at - int(size))
+
+
+def _svx(view: View, at: int) -> str | None:
+    return _short("its form", view.number(at + 4, 4), view.size - at - 8)
