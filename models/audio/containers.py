@@ -32,10 +32,12 @@ def layout_of(path: str | os.PathLike[str]) -> Layout:
         start = skip_tags(view, lambda at: _kind(view, at) != "")
         begin, kind = start, _kind(view, start)
         if not kind:
-            begin = view.without_zeros(start)
-            kind = _kind(view, begin)
+            begin = first = view.without_zeros(start)
+            for begin in range(first, max(start, first - 4) - 1, -1):  # an MP4 begins with zeros of its own
+                if kind := _kind(view, begin):
+                    break
         if not kind:
-            begin, kind = _search(view, begin)
+            begin, kind = _search(view, first)
         return _layout(view, begin, kind, start)
 
 

@@ -254,6 +254,14 @@ def _caf(view: View, at: int) -> Layout:
                 head = view.at(at, place + 4 - at) + there.to_bytes(8, "big")
                 return Layout((Link((head, Span(place + 12, view.size))),), (_OPEN,))
             _check(there - 4, size - 4, form)
-            break
+            end = _end_of_caf(view, place + 12 + size)
+            return _as_it_is(at, view) if end == view.size else Layout((Link((Span(at, end),)),))
         place += 12 + size
     return _as_it_is(at, view)
+
+
+def _end_of_caf(view: View, at: int) -> int:
+    """The end of the chunks from a place on: FFmpeg stumbles over what is none."""
+    while at + 12 <= view.size and view.at(at, 4).isalnum() and at + 12 + view.number(at + 4, 8) <= view.size:
+        at += 12 + view.number(at + 4, 8)
+    return at

@@ -58,11 +58,17 @@ def is_promising(view: View, at: int) -> bool:
 
 
 def end_of_sound(view: View, at: int) -> int:
-    """Return the place behind the last block of WavPack, behind which FFmpeg stumbles over tags; of other kinds the end of the file."""
-    begin = at
-    while view.at(at, 4) == b"wvpk" and at + 32 <= view.size:
-        at += view.number(at + 4, 4, "little") + 8
-    return view.size if at == begin else min(at, view.size)
+    """Return the place behind the sound of WavPack, SPHERE and 8SVX, whose decoders stumble over what stands there or play it; of others the end."""
+    end, head = view.size, view.at(at, 4)
+    if head == b"wvpk":
+        end = at
+        while view.at(end, 4) == b"wvpk" and end + 32 <= view.size:
+            end += view.number(end + 4, 4, "little") + 8
+    elif head == b"NIST" and (size := _size_of_nist(view, at)):
+        end = at + size
+    elif head == b"FORM":
+        end = at + 8 + view.number(at + 4, 4)
+    return min(end, view.size)
 
 
 def _short(what: str, promised: int, there: int) -> str | None:
@@ -181,15 +187,19 @@ def _dsf(view: View, at: int) -> str | None:
 
 
 def _nist(view: View, at: int) -> str | None:
+    return _short("its header", _size_of_nist(view, at), view.size - at)
+
+
+def _size_of_nist(view: View, at: int) -> int:
+    """Bytes of a SPHERE file, 0 where its header does not say it."""
     size = view.at(at + 8, 8).strip()
     if not size.isdigit() or int(size) > 1 << 20:
-        return None
+        return 0
     named = dict(re.findall(rb"(?m)^(\w+) -i (\d+)", view.at(at, int(size))))
     try:
-        count = int(named[b"sample_count"]) * int(named[b"sample_n_bytes"]) * int(named.get(b"channel_count", 1))
+        return int(size) + int(named[b"sample_count"]) * int(named[b"sample_n_bytes"]) * int(named.get(b"channel_count", 1))
     except KeyError:
-        return None
-    return _short("its header", count, view.size - at - int(size))
+        return 0
 
 
 def _svx(view: View, at: int) -> str | None:

@@ -15,6 +15,7 @@ _AMR = {  # what a file begins with -> bytes of a frame by its type
     b"#!AMR\n": (13, 14, 16, 18, 20, 21, 27, 32, 6, *[1] * 7),
     b"#!AMR-WB\n": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, *[1] * 6),
 }
+_SYNC = {"AAC": (b"\xff", b"\x56"), "AC-3": (b"\x0b\x77",), "E-AC-3": (b"\x0b\x77",), "DTS": (b"\x7f\xfe\x80\x01",)}
 _HEAD = 8  # bytes of a header that are looked at
 _NONE = ("", 0, 0)
 Frame = tuple[str, int, int]  # kind in words, bytes, and what is another number at another rate
@@ -62,28 +63,54 @@ def raw_layout(view: View, start: int) -> Layout:
     sizes = next((found for mark, found in _AMR.items() if view.at(start, len(mark)) == mark), None)
     if sizes is not None:
         return _amr(view, start, sizes)
-    links, begin, at, rate, remarks = [], start, start, 0, []
-    kind = raw_frame(view, start)[0]
+    kind, _, rate = raw_frame(view, start)
+    links: list[Link] = []
+    spans: list[Span] = []
+    gaps: list[int] = []
+    begin, at, cut = start, start, ""
+
+    def close(stop: int) -> None:
+        if stop > begin:
+            spans.append(Span(begin, stop))
+
     while True:
         found, size, now = raw_frame(view, at)
         if found != kind:
-            break
-        if at == start:
-            rate = now
+            close(at)
+            if 0 < view.size - at < _HEAD and view.at(at, 1) == view.at(start, 1):
+                cut = f"its last {kind} frame is cut off in its header and left out"
+                break
+            further = _find(view, at, kind)
+            if further < 0:
+                break
+            if view.at(at, 3) != b"ID3" and view.without_zeros(at) < further:
+                gaps.append(at)
+            begin = at = further
+            continue
         if now != rate:
-            links.append(Link((Span(begin, at),)))
-            begin, rate = at, now
+            close(at)
+            links.append(Link(tuple(spans)))
+            spans, begin, rate = [], at, now
         if at + size > view.size:
-            remarks.append(_cut(kind, at + size - view.size))
+            close(at)
+            cut = _cut(kind, at + size - view.size)
             break
         at += size
-    rest = view.at(at, _HEAD)
-    if not remarks and 0 < len(rest) < _HEAD and rest[:1] == view.at(start, 1):
-        remarks.append(f"its last {kind} frame is cut off in its header and left out")
-    if links:
-        return Layout((*links, Link((Span(begin, at),))), tuple(remarks))
-    # behind the last frame may stand tags, junk, and further frames behind it: FFmpeg finds them
-    return Layout((Link((Span(start, at),) if remarks else ()),), tuple(remarks))
+    between = f"{len(gaps)} gaps between its {kind} frames hold something else, the first at byte {gaps[0]}" if gaps else ""
+    whole = not links and spans == [Span(0, view.size)]
+    return Layout((*links, Link(() if whole else tuple(spans))), tuple(filter(None, (between, cut))))
+
+
+def _find(view: View, at: int, kind: str) -> int:
+    """The place behind `at` where frames of a kind go on, two in a row; -1: nowhere."""
+    for mark in _SYNC[kind]:
+        place = at + 1
+        while (place := view.find(mark, place)) >= 0:
+            size = raw_frame(view, place)[1] if raw_frame(view, place)[0] == kind else 0
+            if size and raw_frame(view, place + size)[0] == kind:
+                return place
+            place += 1
+    return -1
 
 
 def _cut(kind: str, lacking: int) -> str:
