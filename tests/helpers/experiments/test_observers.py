@@ -16,6 +16,7 @@ from helpers.experiments import observers
 from helpers.experiments.job import SEED_VARIABLE
 from helpers.experiments.observers import FolderObserver
 from helpers.experiments.run_records import read_runs
+from models.errors import ConfigError
 from tests.helpers.experiments import toy_experiment
 
 TOY = str(Path(toy_experiment.__file__))
@@ -157,6 +158,13 @@ def test_a_server_that_does_not_answer_is_said_in_a_sentence(command, monkeypatc
     assert "The run cannot be written to MongoDB at 127.0.0.1:1: it does not answer" in said
     assert "Traceback" not in said
     assert not Path("runs").exists()
+    with pytest.raises(ConfigError, match=r"MongoDB at mongodb://\.\.\.@127\.0\.0\.1:1: it does not answer"):
+        observers.MongoObserver(url="mongodb://me:secret@127.0.0.1:1", db_name="x")
+    with pytest.raises(SystemExit):
+        command("-m mongodb://127.0.0.1")
+    said = capsys.readouterr().err
+    assert "-m takes HOST:PORT:DATABASE, such as localhost:27017:runs, not 'mongodb://127.0.0.1'" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(
