@@ -64,6 +64,7 @@ def good_files(folder: Path) -> dict[str, bytes]:
     write_av(folder / "slow.aac", tune(0.8, 16000, 1, seed=3), 16000, "aac", container="adts")
     write_av(folder / "a.ac3", tune(SECONDS, 48000, 2), 48000, "ac3")
     write_av(folder / "alac.caf", sound, RATE, "alac")
+    write_av(folder / "alac.m4a", sound, RATE, "alac", container="ipod", movflags="faststart")
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -232,6 +233,8 @@ def odd_files(folder: Path) -> list[Odd]:
     aac, ac3, half = g["a.aac"], g["a.ac3"], len(wav[data_at + 4 :]) // 4 * 2
     two_chunks = wav[:data_at] + half.to_bytes(4, "little") + wav[data_at + 4 :][:half]
     two_chunks += b"data" + (len(wav) - data_at - 4 - half).to_bytes(4, "little") + wav[data_at + 4 + half :]
+    open_m4a = with_bytes(g["alac.m4a"], g["alac.m4a"].index(b"mdat") - 4, bytes(4))
+    wide = with_bytes(with_bytes(wav, 28, (RATE * 8).to_bytes(4, "little")), 32, bytes([8, 0, 64]))
     last_ac3 = ac3.rindex(b"\x0b\x77")
     found += [
         # ---- frames without a container, and what stands around others
@@ -246,6 +249,9 @@ def odd_files(folder: Path) -> list[Odd]:
         Odd("id3v2 in front.wv", id3v2(300) + g["a.wv"], ("a.wv",)),
         Odd("id3v2 in front.m4a", id3v2(300) + g["a.m4a"], ("a.m4a",)),
         Odd("zeros in front.m4a", bytes(512) + g["a.m4a"], ("a.m4a",)),
+        Odd("sound that reaches to the end.m4a", open_m4a, ("alac.m4a",)),
+        Odd("sound that reaches to the end, cut.m4a", open_m4a[:-500], "cut off: its index promises"),
+        Odd("64 bit.wav", wide, "holds samples of s64: 8 to 32 bits and floating point are read"),
         Odd("junk behind.caf", g["alac.caf"] + junk, ("alac.caf",)),
         Odd("size of a pipe.aiff", with_bytes(g["a.aiff"], aiff_at, (0x7F000008).to_bytes(4, "big")), ("a.aiff",), open_),
         Odd("sound in two chunks.wav", two_chunks, ("a.wav",), "its sound stands in 2 chunks"),

@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
@@ -21,11 +21,13 @@ from .segments import Joined, Link, Piece
 from .sources import Chain, Source, mix, scale
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
 
 TOLERANCE = 0.25  # s by which what FFmpeg decodes may be shorter than an MP4's header says: codecs' delay and padding
+ROUNDING = 0.002  # s, the same of lossless codecs: an edit list counts in milliseconds
 _NOT_KNOWN = 1 << 62  # libsndfile's number of frames from here on is none
 # Formats in which seeking gives the very same samples.
 _SEEKABLE = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"])
@@ -36,6 +38,7 @@ _DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,loas,matroska
 _TELL_LENGTHS = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF", "OGG", "MP3", "NIST", "SVX"])
 _TELL_NONE = frozenset(["mpegts", "mpeg"])
 _NO_LENGTH = "files of its kind ({}) do not tell their length: whether it was cut off cannot be seen"
+_LOSSLESS = ("alac", "flac", "pcm_")
 # Codecs whose frames need not end where an MP4's header says that the sound does.
 _INEXACT_IN_MP4 = frozenset(["ac3", "eac3"])
 
@@ -143,11 +146,15 @@ def _av_open(path: str, pieces: tuple[Piece, ...]) -> Iterator[InputContainer]:
 
 @dataclass(frozen=True)
 class _FFmpegSource(Source):
-    """end: samples that an MP4's header promises, at which its sound ends."""
+    """end: samples that an MP4's header promises, at which its sound ends. exact: they are all there, of a lossless codec, or the file is cut off."""
 
     pieces: tuple[Piece, ...] = ()
     end: int | None = None
-    _tolerance: ClassVar[float] = TOLERANCE
+    exact: bool = False
+
+    @property
+    def _tolerance(self) -> float:
+        return ROUNDING if self.exact else TOLERANCE
 
     @classmethod
     def open(cls, path: str, link: Link) -> _FFmpegSource:
@@ -189,7 +196,8 @@ class _FFmpegSource(Source):
             ) from error
         except av.error.FFmpegError as error:
             raise AudioError(f"{path} is not audio that can be decoded, or is damaged: {error.strerror or error}.") from error
-        return cls(path, rate, channels, frames, words, link.pieces, end, remarks=tuple(remarks))
+        exact = form == "mov" and codec.name.startswith(_LOSSLESS)
+        return cls(path, rate, channels, frames, words, link.pieces, end, exact, remarks=tuple(remarks))
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         at = 0
@@ -233,7 +241,7 @@ class _FFmpegSource(Source):
                                 f"{self.path} changes its rate from {self.sample_rate} to {frame.sample_rate} Hz on the way."
                             )
                         begun, damaged = True, ""
-                        samples = frame.to_ndarray()
+                        samples = self._samples(frame)
                         channels = frame.layout.nb_channels
                         mono = mix(scale(samples.T if frame.format.is_planar else samples.reshape(-1, channels)))
                         yield mono[surplus:]
@@ -242,6 +250,15 @@ class _FFmpegSource(Source):
             raise AudioError(f"{self.path} is damaged: {error.strerror or error}.") from error
         except OSError as error:
             raise AudioError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+
+    def _samples(self, frame: AudioFrame) -> np.ndarray:
+        try:
+            found: np.ndarray = frame.to_ndarray()
+        except ValueError as error:
+            raise AudioError(
+                f"{self.path} holds samples of {frame.format.name}: 8 to 32 bits and floating point are read."
+            ) from error
+        return found
 
 
 def _opus_surplus(stream: AudioStream, packet: Packet) -> int:

@@ -10,12 +10,14 @@ NIST's SPHERE headers and EA IFF 85 (8SVX).
 from __future__ import annotations
 
 import re
+import struct
 
 from .segments import View
 
 _BOXES = frozenset(b"ftyp moov mdat free skip wide moof mfra sidx styp uuid udta meta pdin prft emsg ssix".split())
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+_LONGEST_INDEX = 64 << 20  # bytes
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _CLUSTER = 0x1F43B675
 _IN_SEGMENT = frozenset(
@@ -76,17 +78,32 @@ def _short(what: str, promised: int, there: int) -> str | None:
 
 
 def _boxes(view: View, at: int) -> str | None:
+    promised = 0
     while at + 8 <= view.size:
         size, name = view.number(at, 4), view.at(at + 4, 4)
-        if name not in _BOXES or size == 0:  # something behind the file; or a box that reaches to its end
+        if name == b"mdat" and size == 0:  # it reaches to the end of the file: the index tells how far that was
+            return _short("its index", promised, view.size - at - 8)
+        if name not in _BOXES or size == 0:  # something behind the file
             return None
         size = view.number(at + 8, 8) if size == 1 else size
         if size < 8:
             return None
         if at + size > view.size:
             return _short(f"its box '{name.decode()}'", size, view.size - at)
+        if name == b"moov" and size <= _LONGEST_INDEX:
+            promised = _bytes_of_samples(view.at(at, size))
         at += size
     return None
+
+
+def _bytes_of_samples(index: bytes) -> int:
+    """Of all tracks of an MP4's index."""
+    total, at = 0, -1
+    while (at := index.find(b"stsz", at + 1)) >= 0:
+        each, count = (int.from_bytes(index[at + place : at + place + 4], "big") for place in (8, 12))
+        table = index[at + 16 : at + 16 + 4 * count]
+        total += each * count if each else sum(struct.unpack(f">{len(table) // 4}I", table[: len(table) // 4 * 4]))
+    return total
 
 
 def _vint(view: View, at: int, marked: bool) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 import soxr
@@ -57,7 +56,10 @@ class Source(abc.ABC):
         """Frames that the header promises."""
         return self.frames
 
-    _tolerance: ClassVar[float] = 0.0
+    @property
+    def _tolerance(self) -> float:
+        """Seconds by which they may be too many."""
+        return 0.0
 
 
 def scale(samples: np.ndarray) -> np.ndarray:
