@@ -10,7 +10,6 @@ Columns are apart by blanks, tabs, commas or semicolons; lines that begin with #
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -19,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from models.bounded_files import parsed, read_text
 from models.errors import GroundtruthError
 
 from .chords import chord_class
@@ -36,6 +36,7 @@ OVERLAP = 0.05  # seconds by which spans may overlap, as rounding leaves it
 END = "end"  # closes the last section of a list of boundaries
 OUTSIDE_CHORD = "X"
 MOST_LINES = 1_000_000
+MOST_BYTES = 256 << 20  # of one track's annotation
 
 
 class Span(NamedTuple):
@@ -54,8 +55,8 @@ def read_annotation(path: str | Path, kind: Kind) -> list[Span]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, MOST_BYTES, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise GroundtruthError(f"{path} cannot be read: {error}.") from error
     rows = _jams(path, text, kind) if path.suffix.lower() == ".jams" else _lines(path, text, kind)
     spans = [span for _, span in rows]
@@ -129,10 +130,10 @@ def _is_number(cell: str) -> bool:
 # ---- JAMS
 def _jams(path: Path, text: str, kind: Kind) -> list[Numbered]:
     try:
-        content = json.loads(text)
+        content = parsed(text)
         annotations = content["annotations"]
         named = [(str(one["namespace"]), one["data"]) for one in annotations]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise GroundtruthError(f"{path} is no JAMS file: {type(error).__name__} {error}.") from error
     fitting = [(name, data) for name, data in named if name.split("_")[0] in _NAMESPACES[kind]]
     if not fitting:

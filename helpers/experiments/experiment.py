@@ -48,6 +48,7 @@ CLOSED = "It cannot be written to: choose a folder of your own, or have its righ
 PLACES = {  # what a file or folder that cannot be used means to whoever gave the command
     errno.ENOENT: GONE, errno.ENOTDIR: GONE, errno.EROFS: CLOSED, errno.EACCES: CLOSED, errno.EPERM: CLOSED,
     errno.EISDIR: "It is a folder, where a file is wanted.", errno.ENAMETOOLONG: "Its name is longer than this disk takes.",
+    errno.ELOOP: "It is a link, and nothing is written through one: take it away.",
     errno.EIO: "The disk does not answer as it should.",
 }  # fmt: skip
 LIBRARIES = {  # of Sacred's observers that are no part of the lock -> what is missing
@@ -225,7 +226,10 @@ class Experiment(sacred.Experiment):
             raise CommandError(f"{LIBRARIES[library]} Install it: pip install '{library}'") from error
         except OSError as error:
             if error.errno in FULL:
-                raise CommandError(f"{error}. Make room and start the command again; what it had finished is kept.") from error
+                what = error.filename or "a file"
+                raise CommandError(
+                    f"{what} could not be written: {error.strerror}. Make room and start the command again; what it had finished is kept."
+                ) from error
             if error.errno not in PLACES or error.filename is None:
                 raise
             raise CommandError(f"{error}. {PLACES[error.errno]}") from error

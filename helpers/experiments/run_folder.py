@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.files import atomic, remove_parts
+from models.bounded_files import parsed, read_json
 from models.errors import AudioError, ConfigError, DataSetError, GroundtruthError, StoreError, WeightsError
 
 from .observers import FolderObserver
@@ -63,7 +64,7 @@ class RunFolder(FolderObserver):
         self._lock = RunLock(self.continues)
         remove_parts(self.continues)
         self._before = {name: (self.continues / name).read_text(encoding="utf-8") for name in ("run.json", "config.json")}
-        before = json.loads(self._before["run.json"])
+        before = parsed(self._before["run.json"])
         ex_info["sources"] = self.save_sources(ex_info)
         _warn_of_changed_code(before["experiment"].get("sources", []), ex_info["sources"])
         kept = {k: v for k, v in before.items() if k not in ("stop_time", "fail_trace", "result")}
@@ -71,7 +72,7 @@ class RunFolder(FolderObserver):
         resumed = [*before.get("resumed", []), start_time.isoformat()]
         self.run_entry = {**kept, **now, "heartbeat": None, "resumed": resumed}
         info = self.continues / "info.json"
-        self.config, self.info = config, json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
+        self.config, self.info = config, read_json(info) if info.is_file() else {}
         self.cout, self.cout_write_cursor = "", 0  # appended to what is there
         self.save_json(self.run_entry, "run.json")
         self.save_json(self.config, "config.json")
@@ -157,7 +158,7 @@ def record_orphaned(folder: Path, why: str, patience: float = 5.0) -> bool:
     """
     until = time.monotonic() + patience
     while True:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = read_json(folder / "run.json")
         if run.get("status") != "RUNNING":
             return False
         if process_is_gone(run["host"].get("hostname"), run["host"].get("process")):

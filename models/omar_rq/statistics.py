@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..bounded_files import read_json
 from ..errors import ConfigError
 from .representations import Representation
 
@@ -37,7 +37,7 @@ def feature_statistics(representations: Mapping[str, Representation], batches: I
 def read_statistics(path: str | Path) -> dict[str, dict[str, float]]:
     """Read what `feature_statistics` gave, from a json file. Raises ConfigError for a file that is absent or holds anything else."""
     try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        content: Any = read_json(path)
         found = {str(name): {key: float(one[key]) for key in ("mean", "std")} for name, one in content.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
