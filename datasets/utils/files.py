@@ -61,8 +61,9 @@ def atomic(path: str | Path, sync: bool = True) -> Iterator[Path]:
                 os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        if error.errno is not None and (error.filename is None or Path(str(error.filename)) == part):
-            error.filename, error.filename2 = str(path), None  # a write says no name, and the part's name says nothing to anybody
+        if type(error).__module__ == "builtins" and error.errno is not None and error.filename in (None, str(part), part):
+            # a write says no name, and the part's name says nothing to anybody
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         part.unlink(missing_ok=True)

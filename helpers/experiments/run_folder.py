@@ -59,7 +59,12 @@ class RunFolder(FolderObserver):
     ) -> Any:
         """Make the folder, or take it up again. Raises ConfigError where another process works in it."""
         if self.continues is None:
-            return super().started_event(ex_info, command, host_info, start_time, config, meta_info, _id)
+            try:
+                return super().started_event(ex_info, command, host_info, start_time, config, meta_info, _id)
+            except OSError:  # a full disk: a folder with a part of the record is no run
+                self._release()
+                self.discard_unless_begun()
+                raise
         self.dir = str(self.continues)
         self._lock = RunLock(self.continues)
         remove_parts(self.continues)
@@ -111,7 +116,7 @@ class RunFolder(FolderObserver):
         try:
             write()
         except OSError as error:  # Sacred would never call this observer again
-            log.warning("%s cannot be written: %s. It is tried again.", self.dir, error)
+            log.warning("%s cannot be written: %s. It is tried again.", error.filename or self.dir, error.strerror or error)
 
     def completed_event(self, stop_time: datetime, result: Any) -> None:
         """The run has ended well."""

@@ -92,7 +92,7 @@ def _statistics(norm_type: str, stats_path: str | Path | None) -> tuple[Any, Any
     try:
         content = read_json(str(stats_path))
         mean, std = (np.asarray(content[name], dtype=np.float64) for name in names)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{stats_path} holds no {' and '.join(names)}: {error!r}.") from error
     shape = () if norm_type == "global" else (ROWS,)
     if mean.shape != shape or std.shape != shape or not (std > 0).all() or not np.isfinite([mean, std]).all():

@@ -39,7 +39,7 @@ def read_statistics(path: str | Path) -> dict[str, dict[str, float]]:
     try:
         content: Any = read_json(path)
         found = {str(name): {key: float(one[key]) for key in ("mean", "std")} for name, one in content.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ConfigError(
             f'{path} holds no statistics: {{"MelSpectrogram": {{"mean": 2.07, "std": 1.27}}}} and the like are wanted ({error!r}).'
         ) from error
