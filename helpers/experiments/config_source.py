@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,26 @@ from ..utils.spellings import Aliases, translated
 
 MOST_CONFIG = 16 << 20  # bytes
 MOST_VALUES = 200_000  # the names of all classes of a large data set among them
-_READERS = {".json": json.loads, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values alone; merges (<<) of merges do not grow without end."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """As yaml's."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_VALUES:
+            raise yaml.YAMLError(f"it merges more than {MOST_VALUES:,} values")
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {".json": json.loads, ".yaml": _yaml, ".yml": _yaml}
 HANDLER_BY_EXT.pop(".pickle", None)
 for _ending, _reader in _READERS.items():  # Sacred's own readers of config files would run what a file says
-    HANDLER_BY_EXT[_ending].load = _reader
+    HANDLER_BY_EXT[_ending].load = lambda file, reader=_reader: reader(file.read())
 
 
 class DocumentedConfig(ConfigDict):
@@ -97,4 +113,7 @@ def _check_count(values: Any, path: str) -> None:
 
 def nested(updates: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested updates: {"a.b": 1} -> {"a": {"b": 1}}, as Sacred reads a command line's words."""
-    return dict(convert_to_nested_dict(dict(updates)))
+    try:
+        return dict(convert_to_nested_dict(dict(updates)))
+    except (TypeError, AttributeError, KeyError):
+        raise ConfigError("This config cannot run: a key stands in it both with a value and with keys below it.") from None

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _KEY = re.compile(r"[A-Za-z_][\w./]*\Z")
 _MACRO, _REFERENCE = "__macro__", "__reference__"
 _DEEPEST = 50  # macros that stand for macros
-MOST_LETTERS = 1 << 20  # of a file; the published ones have 5000
+MOST_LETTERS = 256 << 10  # of a file; the published ones have 5000
 MOST_LINES = 5000  # of one value
 _MOST_VALUES = 200_000  # that all bindings come to, with macros in place
 
@@ -99,36 +99,47 @@ def _statements(text: str, source: str) -> Iterator[tuple[int, str]]:
     lines = text.replace("\r\n", "\n").split("\n")
     at = 0
     while at < len(lines):
-        first, statement = at + 1, ""
+        first, parts, state = at + 1, [""], _State()
         while True:
             line, _ = _uncommented(lines[at])
             at += 1
             continued = line.endswith("\\")
-            statement = f"{statement} {line.rstrip(chr(92)).strip()}".strip()
-            if not continued and _uncommented(statement)[1] <= 0:
+            parts.append(line.rstrip(chr(92)).strip())
+            _uncommented(f" {parts[-1]}", state)
+            statement = " ".join(parts).strip() if not continued and state.depth <= 0 else ""
+            if not continued and state.depth <= 0:
                 break
             if at == len(lines) or at - first > MOST_LINES:
-                raise ConfigError(f"{source}, line {first}: the value has no end: '{_short(statement)}'.")
+                raise ConfigError(f"{source}, line {first}: the value has no end: '{_short(' '.join(parts[:80]).strip())}'.")
         if statement:
             yield first, statement
 
 
-def _uncommented(line: str) -> tuple[str, int]:
-    """A line without its comment, and how many brackets it leaves open; both outside of strings."""
-    quote, depth, skip = "", 0, False
+@dataclass
+class _State:
+    """Where a scan of a statement is: in which quote, behind a backslash, in how many brackets."""
+
+    quote: str = ""
+    skip: bool = False
+    depth: int = 0
+
+
+def _uncommented(line: str, state: _State | None = None) -> tuple[str, int]:
+    """A line without its comment, and how many brackets it leaves open; both outside of strings. state: of the lines before it, which it changes."""
+    at = _State() if state is None else state
     for i, letter in enumerate(line):
-        if skip:
-            skip = False
-        elif quote:
-            skip = letter == "\\"
-            quote = "" if letter == quote else quote
+        if at.skip:
+            at.skip = False
+        elif at.quote:
+            at.skip = letter == "\\"
+            at.quote = "" if letter == at.quote else at.quote
         elif letter in "'\"":
-            quote = letter
+            at.quote = letter
         elif letter == "#":
-            return line[:i].rstrip(), depth
+            return line[:i].rstrip(), at.depth
         else:
-            depth += (letter in "([{") - (letter in ")]}")
-    return line.rstrip(), depth
+            at.depth += (letter in "([{") - (letter in ")]}")
+    return line.rstrip(), at.depth
 
 
 def _expression(value: str, where: str) -> ast.expr:
@@ -188,7 +199,9 @@ def _evaluate(node: ast.expr, macros: Mapping[str, ast.expr], source: str, left:
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"{source}: '{_said(node)}' is no value: a number, string, list, %macro or @Class is wanted.") from error
+        raise ConfigError(
+            f"{source}: '{_said(node)}' is no value: a number, string, list, %macro or @Class is wanted."
+        ) from error
 
 
 def _said(node: ast.expr) -> str:

@@ -85,7 +85,9 @@ def get_model(
         model = _from_settings(settings, targets)
     else:
         path = _weights_beside(config, settings.checkpoint)
-        model = _load_published(lambda: _from_settings(settings, targets), read_checkpoint(path), str(path), tuple(ignore_prefixes))
+        model = _load_published(
+            lambda: _from_settings(settings, targets), read_checkpoint(path), str(path), tuple(ignore_prefixes)
+        )
         if model_id is not None and has_card(str(model_id)):
             model.card = get_card(str(model_id), "omar_rq")
             log.info("Weights: %s (%s).", path, model.card.licence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ def read_statistics(path: str | Path) -> dict[str, dict[str, float]]:
     try:
         content: Any = read_json(path)
         found = {str(name): {key: float(one[key]) for key in ("mean", "std")} for name, one in content.items()}
+        if not all(math.isfinite(one["mean"]) and math.isfinite(one["std"]) and one["std"] > 0 for one in found.values()):
+            raise ValueError("a mean that is not finite, or a deviation that is not above 0")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ConfigError(
             f'{path} holds no statistics: {{"MelSpectrogram": {{"mean": 2.07, "std": 1.27}}}} and the like are wanted ({error!r}).'
