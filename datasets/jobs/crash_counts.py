@@ -42,7 +42,9 @@ class CrashCounts:
             text = os.read(self._handle, 1 << 22)
             self._length = len(text)
             there = parsed(text)
-            self._counts = there["deaths"]
+            if not all(isinstance(one, int) for one in dict(there["deaths"]).values()):
+                raise ValueError("counts of another kind")
+            self._counts = dict(there["deaths"])
             at = there["at"]
             if at is not None and there.get("alone", True):
                 self._counts[at] = self._counts.get(at, 0) + 1
@@ -80,5 +82,5 @@ class CrashCounts:
         try:
             there = read_json(path)
             return sum(there["deaths"].values()) + (there["at"] is not None and there.get("alone", True))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return 0

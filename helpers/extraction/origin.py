@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.store.track_store import TrackStore
@@ -24,7 +24,7 @@ def origin_of(embeddings: str | Path, layers: Sequence[int] = ()) -> dict[str, s
             attrs = TrackStore.open(source).attrs
     except (OSError, ValueError):  # what cannot be read says nothing here; reading the embeddings says why
         return {}
-    if "weights_sha256" not in attrs:
+    if not isinstance(attrs, Mapping) or "weights_sha256" not in attrs:
         return {}
     layer = ",".join(map(str, layers)) if layers else str(attrs.get("block", ""))
     return {SHA: str(attrs["weights_sha256"]), **({LAYER: layer} if layer else {})}

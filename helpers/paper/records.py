@@ -69,9 +69,9 @@ def read_record(folder: Path) -> Done | None:
             return None
         outputs = {name: Path(os.path.normpath(folder / path)) for name, path in content["outputs"].items()}
         known = {name: content[name] for name in ("result", "seconds", "megabytes", "commit", "about")}
+        sizes = {folder / name: size for name, size in dict(content.get("sizes", {})).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    sizes = {folder / name: size for name, size in dict(content.get("sizes", {})).items()}
     whole = all(path.exists() for path in outputs.values()) and all(_size(path) == size for path, size in sizes.items())
     return Done(folder, outputs, **known, build=str(content.get("made", ""))) if whole else None
 

@@ -133,6 +133,7 @@ def test_bombs(tmp_path, monkeypatch):
                 first.compress_size,
                 first.file_size,
             )
+            info.header_offset = first.header_offset
             archive.filelist.append(info)
             archive._didModify = True
     (tmp_path / "over.zip").write_bytes(out.getvalue())
