@@ -33,7 +33,7 @@ from ..runtime.interrupts import Interrupted, answered_by, end_at_once
 from ..runtime.logs import root_logger
 from ..runtime.place import is_first_process, on_failure
 from ..utils.spellings import Aliases, translated
-from ..utils.typed_config import check, flat
+from ..utils.typed_config import check, flat, shown
 from .command_line import as_texts, check_slips, spellings, without_options
 from .config_source import DocumentedConfig, config_of_file, docs_of, nested
 from .job import FOLDER_VARIABLE, SEED_VARIABLE, START_VARIABLE, note_folder, record_failures, record_for_the_first
@@ -42,6 +42,7 @@ from .provenance import git_state, lock_state, packages, process_state
 from .run_folder import REFUSALS, RunFolder
 from .runs import main as list_runs
 
+MOST_SEED = (1 << 32) - 1  # numpy takes no more
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of what one may have of it
 GONE = "It is not there, or was removed while the command ran: name one that is there, and leave it alone."
 CLOSED = "It cannot be written to: choose a folder of your own, or have its rights changed."
@@ -199,6 +200,8 @@ class Experiment(sacred.Experiment):
             named = tuple(self.implied(command, updates, named))
         try:
             named = tuple(map(self._named_or_file, named))
+            for values in (updates, *(self._named_values.get(name, {}) for name in named)):
+                _check_seed(values.get("seed"))
         except ConfigError as error:
             raise CommandError(str(error)) from error
         self._named, self.continued = named, None
@@ -272,6 +275,12 @@ class Experiment(sacred.Experiment):
         if handled and args["COMMAND"] is None and self.aliases:
             print(f"Other spellings of keys and sections that are taken, and this script's own:\n{spellings(self.aliases)}")  # noqa: T201
         return handled
+
+
+def _check_seed(seed: Any) -> None:
+    """Raise ConfigError for a seed that is none: Sacred draws by it before any config is compared with its schema."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED):
+        raise ConfigError(f"seed is {shown(seed)}; wanted a whole number, 0 or more and at most {MOST_SEED}.")
 
 
 def _listing_command(named: Mapping[str, NamedConfig]) -> Callable[[], None]:
