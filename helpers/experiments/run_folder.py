@@ -112,11 +112,11 @@ class RunFolder(FolderObserver):
         beat = super().heartbeat_event
         self._unless_full(lambda: beat({**(self.info or {}), **info}, captured_out, beat_time, result))
 
-    def _unless_full(self, write: Any) -> None:
+    def _unless_full(self, write: Any, hope: str = " It is tried again.") -> None:
         try:
             write()
         except OSError as error:  # Sacred would never call this observer again
-            log.warning("%s cannot be written: %s. It is tried again.", error.filename or self.dir, error.strerror or error)
+            log.warning("%s cannot be written: %s.%s", error.filename or self.dir, error.strerror or error, hope)
 
     def completed_event(self, stop_time: datetime, result: Any) -> None:
         """The run has ended well."""
@@ -125,14 +125,14 @@ class RunFolder(FolderObserver):
 
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
         """The run was ended."""
-        if not self._restored():
-            super().interrupted_event(interrupt_time, status)
+        ended = super().interrupted_event
+        self._unless_full(lambda: self._restored() or ended(interrupt_time, status), "")
         self._release()
 
     def failed_event(self, fail_time: datetime, fail_trace: Any) -> None:
         """The run has failed."""
-        if not self._restored() and self.run_entry is not None:  # none: another process works in the folder
-            super().failed_event(fail_time, fail_trace)
+        failed, ours = super().failed_event, self.run_entry is not None  # else another process works in the folder
+        self._unless_full(lambda: self._restored() or (ours and failed(fail_time, fail_trace)), "")
         self._release()
 
     def discard_unless_begun(self) -> None:

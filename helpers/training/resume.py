@@ -125,4 +125,4 @@ def _read_whole(path: Path, *_identity: int) -> Saved:
         raise WeightsError(
             f"{path} says that it is of epoch {shown(said[0])}, step {shown(said[1])}: it was not written by a training."
         )
-    return Saved(path, *said, experiment)
+    return Saved(path, said[0], said[1], experiment)

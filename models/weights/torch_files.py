@@ -161,7 +161,7 @@ class _Claims(pickle._Unpickler):
             return self._bytes
         made = type(name if name.isidentifier() else "x", (_Stand,), {})
         if module.startswith("torch") and _REBUILD.fullmatch(name):  # may be named, as a storage's kind is; is not called
-            made.__new__ = self._refuse_call(name)  # type: ignore[method-assign,assignment]
+            made.__new__ = self._refuse_call(name)  # type: ignore[method-assign]
         return made
 
     def _tensor(self, storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Any:
