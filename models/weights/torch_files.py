@@ -22,10 +22,7 @@ from ..errors import WeightsError
 from ..pickle_bounds import Clamped, check_pickle
 from ..settings import shown
 
-FAULTS = (
-    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError,
-    MemoryError, ImportError, zipfile.BadZipFile, NotImplementedError,
-)  # fmt: skip
+FAULTS = (Exception,)  # torch's readers raise what comes: AssertionError, struct.error, UnicodeDecodeError, ...
 MOST_BITS = 4096  # of whole numbers: states of random generators have 128, torch's magic number 77
 MOST_PICKLE = 256 << 20  # bytes of the part that names tensors
 MOST_SHARED = 4  # times that tensors may show the file's bytes again: tied weights do
