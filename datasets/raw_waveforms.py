@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from models.bounded_files import read_text
 from models.errors import StoreError, listed
 
 from .store.layouts import MMAP, safe_path
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 SampleType = Literal["float16", "int16"]
 TYPES: dict[str, np.dtype] = {"float16": np.dtype("<f2"), "int16": np.dtype("<i2")}
 FULL_SCALE = 32768
+BLOCK = 32 << 20  # bytes that are read at a time
+RATES = (100, 768_000)  # Hz
 LOUDEST = 100.0  # amplitude from which on float16 samples are said not to be such
 
 
@@ -33,8 +36,8 @@ def read_filelists(paths: Sequence[str | Path]) -> list[str]:
     found: dict[str, None] = {}
     for path in paths:
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = read_text(path).splitlines()
+        except (OSError, ValueError) as error:
             raise StoreError(f"The file list {path} cannot be read: {error}.") from error
         found.update(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if paths and not found:
@@ -64,6 +67,8 @@ def import_waveforms(
     folder = Path(folder)
     if kind not in TYPES:
         raise StoreError(f"Raw samples are {' or '.join(TYPES)}, not {kind}.")
+    if not RATES[0] <= sample_rate <= RATES[1]:
+        raise StoreError(f"The rate of the samples is {sample_rate} Hz; {RATES[0]} to {RATES[1]} are wanted.")
     names = read_filelists(filelists) if filelists else sorted(p.relative_to(folder).as_posix() for p in folder.rglob(f"*{MMAP}"))
     if not names:
         raise StoreError(f"There are no *{MMAP} files in {folder}.")
@@ -77,21 +82,24 @@ def import_waveforms(
         with JobProgress("Importing", len(names), "files", done=len(writer)) as progress:
             for name, path in files.items():
                 if name not in writer:
-                    writer.append(name, _samples(path, kind))
+                    for samples, last in _samples(path, kind):
+                        writer.extend(name, samples, last)
                     progress.advance()
         return writer.seal()
 
 
-def _samples(path: Path, kind: SampleType) -> np.ndarray:
+def _samples(path: Path, kind: SampleType) -> Iterator[tuple[np.ndarray, bool]]:
+    """The samples of a file block by block, and whether one is the last."""
     size = path.stat().st_size
     if size == 0 or size % 2:
         raise StoreError(f"{path} has {size} bytes: raw samples of 2 bytes each are wanted, 1 or more.")
-    samples = np.fromfile(path, dtype=TYPES[kind])
-    if kind == "float16" and not (np.isfinite(samples).all() and np.abs(samples).max() < LOUDEST):
-        raise StoreError(
-            f"{path} holds no float16 samples: some are not finite, or beyond {LOUDEST:g}. Are they int16 (--type int16)?"
-        )
-    return samples
+    for start in range(0, size, BLOCK):
+        samples = np.fromfile(path, dtype=TYPES[kind], count=BLOCK // 2, offset=start)
+        if kind == "float16" and not (np.isfinite(samples).all() and np.abs(samples).max() < LOUDEST):
+            raise StoreError(
+                f"{path} holds no float16 samples: some are not finite, or beyond {LOUDEST:g}. Are they int16 (--type int16)?"
+            )
+        yield samples, start + BLOCK >= size
 
 
 def main(argv: Sequence[str] | None = None) -> int:

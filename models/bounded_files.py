@@ -1,16 +1,21 @@
-"""Whether a file is what it should be before it is read: a regular one, of a size that fits, an archive that does not grow without end."""
+"""Whether a file is what it should be before it is read: a regular one, of a size that fits, json no deeper than can be read, an archive that does
+not grow without end. And whether a file that is written in place is one's own.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from .errors import WeightsError
 
 MAX_RATIO = 200  # of an archive's content to its size: honest ones reach 20
 RATIO_FROM = 64 << 20  # bytes of content below which any ratio is taken
+MOST_TEXT = 256 << 20  # bytes of a text that says something about data: settings, lists, records
 _KINDS = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
 }  # fmt: skip
@@ -31,6 +36,33 @@ def check_regular(path: str | Path, error: type[ValueError], most: int | None = 
         raise error(
             f"{path} has {found.st_size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are expected of it. Is it the right file?"
         )
+
+
+def read_text(path: str | Path, most: int = MOST_TEXT, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """Return the text of a regular file of at most `most` bytes. Raises OSError, and ValueError for any other file."""
+    check_regular(path, ValueError, most)
+    return Path(path).read_text(encoding=encoding, errors=errors)
+
+
+def parsed(text: str | bytes, **options: Any) -> Any:
+    """Return what a json text says. Raises ValueError where it is none, nesting that cannot be read included.
+
+    options: of json.loads.
+    """
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("its json is nested too deeply") from None
+
+
+def read_json(path: str | Path, most: int = MOST_TEXT, errors: str = "strict") -> Any:
+    """Return what a json file says: `parsed` of `read_text`, with their errors."""
+    return parsed(read_text(path, most, errors=errors))
+
+
+def never_through_a_link(path: str, flags: int) -> int:
+    """An `opener` of files that are written in place: a link that somebody planted under their name is refused (OSError), a pipe not waited for."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
 
 
 def check_zip(

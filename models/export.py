@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -215,12 +216,17 @@ def _staged(path: Path, is_file: bool) -> Iterator[Path]:
         for file in sorted(stage.iterdir(), key=lambda p: p.suffix in (".json", ".md")):
             os.replace(file, target / file.name)
             moved.append(file.name)
+        if lost := [name for name in moved if not (target / name).is_file()]:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), lost[0])
     except (OSError, SafetensorError) as error:
-        kept = (
-            f"{', '.join(moved)} stand there new, the others are as they were"
-            if moved
-            else "what stood there before is as it was"
-        )
+        new = [name for name in moved if (target / name).is_file()]
+        if not stage.is_dir():  # as rmtree, or somebody else, leaves it
+            left = f"of it {', '.join(new)} stand there" if new else "nothing of it is there"
+            raise ConfigError(
+                f"{path} could not be written: {target} or files in it were removed while the command ran; {left}. Leave the folder alone, and give "
+                "the command again."
+            ) from error
+        kept = f"{', '.join(new)} stand there new, the others are as they were" if new else "what stood there before is as it was"
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ConfigError(f"{path} could not be written: {reason}; {kept}. Make room, or choose another export.out.") from error
     finally:

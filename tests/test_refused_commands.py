@@ -21,6 +21,10 @@ SCRIPTS = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl
         ("ex_maest.py test with demo ckpt_path=last", "has left a checkpoint"),
         ("ex_maest.py extract_embeddings with demo datamodule.base_dir=absent", "absent"),
         ("ex_maest.py report with demo report.folds=3 ckpt_path=absent.ckpt", "absent.ckpt"),
+        ("ex_maest.py report with demo report.path=.", "a folder: name the file of the page"),
+        ("ex_maest.py report with demo report.path=labels.csv/page.html", "is a file, where a folder is wanted"),
+        ("ex_maest.py with demo seed=-1", "seed"),
+        ("ex_maest.py with deep.json", "deep.json is no config"),
         ("ex_ssl.py with clmr_demo datamodule.base_dir=absent", "absent"),
         ("ex_ssl.py test with clmr_demo", "trained on labels"),
         ("ex_ssl.py extract_logits with clmr_demo", "no head"),
@@ -37,6 +41,7 @@ def test_a_refused_command_leaves_no_run_folder(command, words, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     rows = [f"{i}.wav,{'rock' if i % 2 else 'jazz'}" for i in range(60)]  # without splits: one is written into the run's folder
     (tmp_path / "labels.csv").write_text("\n".join(["path,labels", *rows]))
+    (tmp_path / "deep.json").write_text('{"maest": ' + "[" * 100_000)
     handlers = logging.getLogger().handlers
     try:
         with pytest.raises(SystemExit) as ended:

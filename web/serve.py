@@ -206,7 +206,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not chosen.models.is_dir():
         parser.error(f"{chosen.models} is not a folder.")
     if chosen.list:
-        (chosen.models / LIST).write_bytes(listing(chosen.models))
+        with open(chosen.models / LIST, "wb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW)) as file:
+            file.write(listing(chosen.models))
         log.info("%s: %d networks", chosen.models / LIST, len(models(chosen.models)))
         return
     if not (ROOT / RUNTIME).is_file():

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from models import audio
+from models.bounded_files import never_through_a_link, parsed, read_text
 from models.errors import StoreError
 
 from ..jobs.parallel import parallel_map
@@ -32,6 +33,7 @@ from ..utils.progress import JobProgress
 VERSION = 3  # of what is found out; older caches are made again
 FULL = 0.999  # from here on a sample counts as clipped
 POINTS = 64
+MOST_CACHE = 4 << 30  # bytes
 _NOTE = re.compile(r"\[|warning|error|note|illegal|missing|junk|frankenstein|dequantization|big_values", re.IGNORECASE)
 _DEPTHS = {
     "PCM_U8": 8,
@@ -216,7 +218,7 @@ def scan_files(
     if cache is not None:
         cache.parent.mkdir(parents=True, exist_ok=True)
     with (
-        open(cache or os.devnull, "a", encoding="utf-8", errors="surrogateescape") as file,
+        open(cache or os.devnull, "a", encoding="utf-8", errors="surrogateescape", opener=never_through_a_link) as file,
         JobProgress("Scanning", len(names), "files", done=len(heard)) as progress,
     ):
         file.write("\n")  # ends a torn line
@@ -244,9 +246,9 @@ def _read_cache(cache: Path) -> dict[str, tuple[list[int], ScanResult]]:
     found: dict[str, tuple[list[int], ScanResult]] = {}
     if not cache.is_file():
         return found
-    for line in cache.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    for line in read_text(cache, MOST_CACHE, errors="surrogateescape").splitlines():
         try:
-            entry = json.loads(line)
+            entry = parsed(line)
             if entry["v"] == VERSION:
                 sound = None if entry["sound"] is None else Sound(**entry["sound"])
                 found[entry["file"]] = entry["state"], ScanResult(sound, entry["error"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from models.bounded_files import read_json
 from models.errors import AudioError, GroundtruthError
 
 from ..jobs.parallel import parallel_map
@@ -75,7 +76,11 @@ def make(folder: str | Path, n_tracks: int | None = None, seed: int = 0, jobs: i
     about = {"version": VERSION, "seed": seed, "tracks": counts, "labels": list(LABELS)}
     heard = seal.exists()
     if heard:
-        if json.loads(seal.read_text()) != about:
+        try:
+            same = read_json(seal) == about
+        except (OSError, ValueError):
+            same = False
+        if not same:
             raise GroundtruthError(
                 f"{folder} holds a demo data set of another size, seed or version: remove it, or choose another folder."
             )

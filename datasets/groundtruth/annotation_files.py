@@ -10,16 +10,17 @@ Columns are apart by blanks, tabs, commas or semicolons; lines that begin with #
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from models.errors import GroundtruthError
+from models.bounded_files import parsed, read_text
+from models.errors import GroundtruthError, listed
+from models.settings import shown
 
 from .chords import chord_class
 
@@ -35,7 +36,9 @@ _NAMESPACES = {"beats": ("beat",), "chords": ("chord",), "sections": ("segment",
 OVERLAP = 0.05  # seconds by which spans may overlap, as rounding leaves it
 END = "end"  # closes the last section of a list of boundaries
 OUTSIDE_CHORD = "X"
-MOST_LINES = 1_000_000
+MOST_LINES = 200_000  # the beats of a day of music
+MOST_LETTERS = 10_000  # of a line
+MOST_BYTES = 256 << 20  # of one track's annotation
 
 
 class Span(NamedTuple):
@@ -54,8 +57,8 @@ def read_annotation(path: str | Path, kind: Kind) -> list[Span]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path, MOST_BYTES, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
         raise GroundtruthError(f"{path} cannot be read: {error}.") from error
     rows = _jams(path, text, kind) if path.suffix.lower() == ".jams" else _lines(path, text, kind)
     spans = [span for _, span in rows]
@@ -68,13 +71,14 @@ Numbered = tuple[str, Span]  # where it stands ("line 3"), and what
 
 def _lines(path: Path, text: str, kind: Kind) -> list[Numbered]:
     cells: list[tuple[str, list[str]]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
+    for number, line in enumerate(_few(path, text.splitlines(), "lines"), 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
             continue
-        if number > MOST_LINES:
-            raise GroundtruthError(f"{path} has more than {MOST_LINES:,} lines: it is no annotation of a track.")
-        apart = r"\s*[,;\t]\s*" if re.search(r"[,;\t]", line) else r"\s+"
-        cells.append((f"line {number}", [cell.strip().strip('"') for cell in re.split(apart, line.strip(), maxsplit=2)]))
+        if len(line) > MOST_LETTERS:
+            raise GroundtruthError(f"{path}, line {number} has {len(line):,} letters: it is no annotation of a track.")
+        parts = re.split(r"[,;\t]", line, maxsplit=2) if re.search(r"[,;\t]", line) else line.split(maxsplit=2)
+        cells.append((f"line {number}", [cell.strip().strip('"') for cell in parts]))
     if kind == "beats":
         return [_beat(path, where, row) for where, row in cells]
     listed_times = kind == "sections" and bool(cells) and not any(_is_number(row[1]) for _, row in cells if len(row) > 1)
@@ -93,7 +97,7 @@ def _beat(path: Path, where: str, row: Sequence[str]) -> Numbered:
     time = _time(path, where, row[0])
     number = row[1] if len(row) > 1 else ""
     if number and not (_is_number(number) and math.isfinite(float(number)) and float(number) >= 0):
-        raise GroundtruthError(f"{path}, {where}: behind its time a beat has its number in the bar, not {number!r}.")
+        raise GroundtruthError(f"{path}, {where}: behind its time a beat has its number in the bar, not {shown(number)}.")
     return where, Span(time, time, number)
 
 
@@ -112,9 +116,9 @@ def _time(path: Path, where: str, cell: Any) -> float:
     try:
         time = float(cell)
     except (TypeError, ValueError):
-        raise GroundtruthError(f"{path}, {where}: a time in seconds is wanted, not {cell!r}.") from None
+        raise GroundtruthError(f"{path}, {where}: a time in seconds is wanted, not {shown(cell)}.") from None
     if not math.isfinite(time) or time < 0:
-        raise GroundtruthError(f"{path}, {where}: a time is a finite number of seconds, 0 or more, not {cell!r}.")
+        raise GroundtruthError(f"{path}, {where}: a time is a finite number of seconds, 0 or more, not {shown(cell)}.")
     return time
 
 
@@ -129,36 +133,42 @@ def _is_number(cell: str) -> bool:
 # ---- JAMS
 def _jams(path: Path, text: str, kind: Kind) -> list[Numbered]:
     try:
-        content = json.loads(text)
+        content = parsed(text)
         annotations = content["annotations"]
         named = [(str(one["namespace"]), one["data"]) for one in annotations]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise GroundtruthError(f"{path} is no JAMS file: {type(error).__name__} {error}.") from error
     fitting = [(name, data) for name, data in named if name.split("_")[0] in _NAMESPACES[kind]]
     if not fitting:
-        there = ", ".join(sorted({name for name, _ in named})) or "none"
+        there = listed(sorted({name[:60] for name, _ in named})) or "none"
         raise GroundtruthError(f"{path} has no annotation of {kind}; those that are there: {there}.")
     if len(fitting) > 1:
         log.info("%s has %d annotations of %s: the first is taken.", path, len(fitting), kind)
     found = []
-    for number, one in enumerate(_observations(path, fitting[0][1]), 1):
+    for number, one in enumerate(_few(path, _observations(path, fitting[0][1]), "observations"), 1):
         where = f"observation {number}"
         try:
             time, duration, value = one["time"], one.get("duration") or 0.0, one.get("value")
         except (KeyError, AttributeError, TypeError):
-            raise GroundtruthError(f"{path}, {where}: time, duration and value are wanted, not {one!r}.") from None
+            raise GroundtruthError(f"{path}, {where}: time, duration and value are wanted, not {shown(one)}.") from None
         start, length = _time(path, where, time), _time(path, where, duration)
         if kind == "beats":
             found.append(_beat(path, where, [str(start), "" if value is None else str(value)]))
         else:
             label = value.get("label") if isinstance(value, dict) else value
-            if not isinstance(label, str) or not label.strip():
-                raise GroundtruthError(f"{path}, {where}: a label is wanted, not {value!r}.")
+            if not isinstance(label, str) or not label.strip() or len(label) > MOST_LETTERS:
+                raise GroundtruthError(f"{path}, {where}: a label is wanted, not {shown(value)}.")
             found.append((where, Span(start, start + length, label.strip())))
     return sorted(found, key=lambda row: row[1].start)  # JAMS does not promise an order
 
 
-def _observations(path: Path, data: Any) -> Iterable[Any]:
+def _few(path: Path, rows: list[Any], what: str) -> list[Any]:
+    if len(rows) > MOST_LINES:
+        raise GroundtruthError(f"{path} has {len(rows):,} {what}, more than {MOST_LINES:,}: it is no annotation of a track.")
+    return rows
+
+
+def _observations(path: Path, data: Any) -> list[Any]:
     """The observations of an annotation, which older files hold column by column."""
     if isinstance(data, list):
         return data

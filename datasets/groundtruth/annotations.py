@@ -141,13 +141,16 @@ def _read_paths(path: str | Path) -> tuple[list[str], list[str] | None]:
     if path.suffix.lower() not in (".csv", ".tsv"):
         truth = Groundtruth.read(str(path))
         return list(truth.keys), truth.split
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-        columns = list(reader.fieldnames or [])
-        place = next((name for name in columns if name.lower() in PATHS), None)
-        if place is None:
-            raise GroundtruthError(f"{path} has the columns {listed(columns)}; wanted is one of {', '.join(PATHS)}.")
-        rows: list[dict[str, Any]] = list(reader)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            columns = list(reader.fieldnames or [])
+            rows: list[dict[str, Any]] = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise GroundtruthError(f"{path} cannot be read as a table: {error}.") from None
+    place = next((name for name in columns if name.lower() in PATHS), None)
+    if place is None:
+        raise GroundtruthError(f"{path} has the columns {listed(columns)}; wanted is one of {', '.join(PATHS)}.")
     keys = [str(row[place]) for row in rows]
     return keys, split_names([row["split"] for row in rows], keys) if "split" in columns else None
 

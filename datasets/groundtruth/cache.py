@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from models.bounded_files import parsed
+
 from ..utils.files import atomic
 from ..utils.names import Names
 from .groundtruth import Groundtruth
@@ -62,7 +64,7 @@ def _load(path: Path, wanted: str) -> Groundtruth | None:
                 return None
             ends, packed = file["ends"][:], file["packed"][:]
             blob = file["keys"][:].tobytes()
-            labels = json.loads(file["labels"][:].tobytes())
+            labels = parsed(file["labels"][:].tobytes())
             split, group = (_repeated(file, name) for name in ("split", "group"))
             if len(ends) != len(packed) or (len(ends) and ends[-1] != len(blob)) or (np.diff(ends) < 0).any():
                 raise ValueError("its parts do not fit one another")
@@ -75,7 +77,7 @@ def _load(path: Path, wanted: str) -> Groundtruth | None:
 def _repeated(file: Mapping[str, Any], name: str) -> list[str] | None:
     if name not in file:
         return None
-    known = json.loads(file[f"{name} names"][:].tobytes())
+    known = parsed(file[f"{name} names"][:].tobytes())
     return [known[i] for i in file[name][:].tolist()]
 
 

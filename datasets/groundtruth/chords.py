@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from models.errors import GroundtruthError
+from models.settings import shown
 
 PITCHES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 NO_CHORD = "N"
@@ -26,7 +27,7 @@ def chord_class(label: str) -> int:
     try:
         root, semitones, _ = encode(label)
     except InvalidChordException:
-        raise GroundtruthError(f"'{label}' is no chord label: wanted is one such as C:maj, A:min7, G:7/3, N or X.") from None
+        raise GroundtruthError(f"{shown(label)} is no chord label: wanted is one such as C:maj, A:min7, G:7/3, N or X.") from None
     lower = tuple(np.asarray(semitones)[:8].astype(int))
     if root < 0:
         return len(CHORDS) - 1 if not any(semitones) else OUTSIDE

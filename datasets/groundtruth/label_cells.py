@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from models.bounded_files import parsed
 from models.errors import GroundtruthError
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def parsed_list(cell: str) -> list[str] | None:
         return None
     if text[0] == "[":
         try:
-            found = json.loads(text)
+            found = parsed(text)
             if all(isinstance(item, str | int) and not isinstance(item, bool) for item in found):
                 return [
                     item if isinstance(item, str) else str(item) for item in found if not isinstance(item, str) or item.strip()

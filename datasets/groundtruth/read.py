@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from models.audio import find_audio
 from models.audio.folders import is_system
-from models.bounded_files import check_regular
+from models.bounded_files import check_regular, parsed
 from models.errors import GroundtruthError, LabelColumnError, listed
 
 from ..utils.names import repeats
@@ -103,7 +102,10 @@ def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
         return None
     if isinstance(labels, str | Path):
         check_regular(labels, GroundtruthError, MOST_NAMES)
-        return [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip()]
+        try:
+            return [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip()]
+        except UnicodeDecodeError as error:
+            raise GroundtruthError(f"its labels' names, {labels}, are not UTF-8: {error.reason}. Save them as UTF-8.") from None
     return [str(label) for label in labels]
 
 
@@ -122,11 +124,9 @@ def _read_json(
     path: Path, labels: list[str] | None, columns: dict[str, str | None], separator: str | None, faulty: bool
 ) -> Groundtruth:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins)
-    except UnicodeDecodeError:
+        found = parsed(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins)
+    except (UnicodeDecodeError, GroundtruthError):
         raise
-    except RecursionError:
-        raise GroundtruthError("this is json nested too deeply to be labels.") from None
     except ValueError as error:  # a JSONDecodeError, or a whole number of too many digits
         raise GroundtruthError(f"this is not json ({error}).") from None
     if isinstance(found, dict) and set(found) == {"labels", "tracks"}:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from models.errors import GroundtruthError
-
-from .pickle_bounds import Clamped as _Clamped
-from .pickle_bounds import check_pickle
+from models.pickle_bounds import Clamped as _Clamped
+from models.pickle_bounds import check_pickle
 
 KINDS = "biuf"  # truth values, integers, floating point: what labels are kept in
 _ORDERS = ("<", ">", "=", "|")
@@ -31,7 +30,7 @@ def load(path: str | Path) -> object:
     with open(path, "rb") as opened:
         file = _Clamped(opened)
         try:
-            check_pickle(file)
+            check_pickle(file, GroundtruthError)
             file.seek(0)
             return _plain(_Unpickler(file).load())
         except GroundtruthError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import logging
 import pickle
 import queue
@@ -24,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from models.bounded_files import check_regular
+from models.bounded_files import read_json
 from models.errors import ClusterError
 
 from .parallel import Outcome, attempt, parallel_map
@@ -146,9 +145,8 @@ def _address(scheduler: str) -> str:
     if not scheduler.endswith(".json"):
         return scheduler
     try:
-        check_regular(scheduler, ClusterError, 1 << 20)
-        found = json.loads(Path(scheduler).read_bytes())["address"]
-    except (KeyError, TypeError, RecursionError) as error:
+        found = read_json(scheduler, 1 << 20)["address"]
+    except (KeyError, TypeError) as error:
         raise ValueError(f"no scheduler's file: it lacks {error}") from None
     if not isinstance(found, str):
         raise ValueError("no scheduler's file: its address is no text")

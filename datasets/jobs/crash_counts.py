@@ -11,6 +11,8 @@ import json
 import os
 from pathlib import Path
 
+from models.bounded_files import parsed, read_json
+
 MAX_CRASHES = 3  # times that a file may end its process before it is given up
 SUFFIX = ".deaths"  # of the file's name, which preparations under way have beside their shards
 
@@ -35,12 +37,14 @@ class CrashCounts:
         self._length = 0
 
     def __enter__(self) -> CrashCounts:
-        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
         with contextlib.suppress(ValueError, TypeError, KeyError):  # torn, or new
             text = os.read(self._handle, 1 << 22)
             self._length = len(text)
-            there = json.loads(text)
-            self._counts = there["deaths"]
+            there = parsed(text)
+            if not all(isinstance(one, int) for one in dict(there["deaths"]).values()):
+                raise ValueError("counts of another kind")
+            self._counts = dict(there["deaths"])
             at = there["at"]
             if at is not None and there.get("alone", True):
                 self._counts[at] = self._counts.get(at, 0) + 1
@@ -76,7 +80,7 @@ class CrashCounts:
     def total(path: Path) -> int:
         """Return all crashes so far of a shard that is not done."""
         try:
-            there = json.loads(path.read_bytes())
+            there = read_json(path)
             return sum(there["deaths"].values()) + (there["at"] is not None and there.get("alone", True))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return 0

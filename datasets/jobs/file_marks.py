@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from models.bounded_files import read_json
 from models.errors import StoreError, listed
 
 from ..utils.files import write_whole
@@ -52,7 +53,7 @@ def read_marks(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        return {str(name): str(mark) for name, mark in json.loads(path.read_bytes()).items()}
+        return {str(name): str(mark) for name, mark in read_json(path).items()}
     except (ValueError, AttributeError) as error:
         raise StoreError(f"{path} is damaged ({error}). Remove it: changed files are then not noticed.") from None
 

@@ -28,6 +28,7 @@ UNDER_WAY = (
     2  # items handed out per worker; no more than its executor's queue takes, which ends cleanly only when none wait before it
 )
 WAITING = 6  # items under way or done and waiting for their turn, per worker: one long item does not stop the others at once
+WATCHED = 15.0  # seconds
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
@@ -53,6 +54,7 @@ def parallel_map(
     jobs: int | None = None,
     ordered: bool = True,
     alone: Callable[[Item], Item] | None = None,
+    watch: Callable[[], object] = lambda: None,
 ) -> Generator[Outcome[Item, Value], None, None]:
     """Run `function` of every item, in `jobs` processes (None: one per usable core), one Outcome per item.
 
@@ -62,6 +64,9 @@ def parallel_map(
 
     alone: makes of an item that is done again alone, after some worker died, the one that says so: where a worker dies all are ended, and only
     of an item alone in its process is it known that the death was its own (with jobs=1 each is; it is applied to none).
+
+    watch: called before each item is handed on, and every WATCHED seconds while none is done (with jobs=1 only between items); what it raises ends
+    the work: somebody may have removed what all this is for.
 
     `function` must be importable in a worker (a module's function, or functools.partial of one); what it needs that is heavy it
     should import itself. Closing the iterator ends the workers.
@@ -73,8 +78,17 @@ def parallel_map(
         raise ValueError(f"jobs is {jobs}; it is the number of worker processes, 1 or more.")
     numbered = enumerate(items)
     if jobs == 1:
-        return (_outcome(index, item, attempt(function, item)) for index, item in numbered)
-    return _Pool(function, jobs, alone).run(numbered, ordered)
+        return _one_by_one(function, numbered, watch)
+    return _Pool(function, jobs, alone, watch).run(numbered, ordered)
+
+
+def _one_by_one(
+    function: Callable, numbered: Iterable[tuple[int, Item]], watch: Callable[[], object]
+) -> Generator[Outcome[Item, Value], None, None]:
+    for index, item in numbered:
+        answer = attempt(function, item)
+        watch()
+        yield _outcome(index, item, answer)
 
 
 Answer = tuple[Any, str | None, bool]  # value, error in words, whether the error is lasting
@@ -109,8 +123,8 @@ def _begin_worker(parent: int) -> None:
 class _Pool:
     """The worker processes of one parallel_map and what to do when one of them dies."""
 
-    def __init__(self, function: Callable, jobs: int, alone: Callable | None = None):
-        self.function, self.jobs, self.alone = function, jobs, alone
+    def __init__(self, function: Callable, jobs: int, alone: Callable | None = None, watch: Callable[[], object] = lambda: None):
+        self.function, self.jobs, self.alone, self.watch = function, jobs, alone, watch
         self._executor: ProcessPoolExecutor | None = None
 
     def _start(self, jobs: int) -> ProcessPoolExecutor:
@@ -136,12 +150,14 @@ class _Pool:
                 first = next(iter(under_way))
                 done = [first] if ordered else [future for future in under_way if future.done()]
                 if not (done and done[0].done()):
-                    wait(busy, return_when=FIRST_COMPLETED)
+                    wait(busy, WATCHED, return_when=FIRST_COMPLETED)
+                    self.watch()
                     continue
                 if any(isinstance(future.exception(), BrokenProcessPool) for future in done):
                     yield from self._recover(under_way)
                     under_way.clear()
                     continue
+                self.watch()
                 for future in done:
                     yield _outcome(*under_way.pop(future), self._answer(future))
         finally:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import parsed, read_json
 from models.errors import StoreError
 
 from ..store import files as store_files
@@ -115,7 +116,7 @@ class Plan:
 
 def _entry(path: Path, line: bytes, number: int) -> dict:
     try:
-        entry = json.loads(line)
+        entry = parsed(line)
         if entry["shard"] != number or not isinstance(entry["of"], int) or not isinstance(entry["names"], list):
             raise ValueError("another shard's line")
         if not isinstance(entry.get("marks", ""), str) or len(entry.get("marks", "")) not in (0, SIZE * len(entry["names"])):
@@ -162,7 +163,7 @@ def read_record(base: Path, shard: int) -> Record | None:
     if not path.is_file():
         return None
     try:
-        entry = json.loads(path.read_bytes())
+        entry = read_json(path)
         record = Record(int(entry["tracks"]), {name: (why, bool(lasting)) for name, (why, lasting) in entry["failed"].items()})
     except (ValueError, TypeError, KeyError) as error:
         raise StoreError(f"{path} is damaged ({error}). Remove it: the shard's files are then looked at again.") from None

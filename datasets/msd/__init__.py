@@ -8,11 +8,11 @@ msd_id_to_tag_vector.cP, 50tagList.txt), through the reader that runs nothing.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.bounded_files import parsed
 from models.errors import DataSetError, GroundtruthError
 
 from ..groundtruth import safe_pickle
@@ -89,8 +89,12 @@ def _lines(path: Path) -> Iterator[tuple[str, object]]:
                 key, tab, text = line.rstrip("\n").partition("\t")
                 if not tab:
                     raise DataSetError(f"{path}, line {number}: `msd_id TAB json` is wanted.")
-                yield key, json.loads(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+                try:
+                    value = parsed(text)
+                except ValueError as error:
+                    raise DataSetError(f"{path}, line {number}: {error}.") from None
+                yield key, value
+    except (OSError, UnicodeDecodeError) as error:
         raise DataSetError(f"{path} cannot be read: {error}.") from None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from models.bounded_files import read_json
 from models.errors import DataSetError
 
 from ..published.dataset import DataSet, Variant
@@ -73,7 +73,7 @@ class NSynth(DataSet):
 
 def _examples(path: Path) -> dict[str, dict]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, 4 << 30)
     except (OSError, ValueError) as error:
         raise DataSetError(f"{path} cannot be read ({error}). {SET.get_it}") from None
     if not isinstance(found, dict) or not all(isinstance(about, dict) for about in found.values()):

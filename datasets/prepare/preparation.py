@@ -22,6 +22,7 @@ from pathlib import Path
 from joblib import cpu_count
 
 from models.audio import AUDIO_SUFFIXES, find_audio
+from models.bounded_files import read_json
 from models.errors import AudioError, StoreBusyError, StoreError
 
 from ..jobs.cluster import LOCAL, Cluster, check_place
@@ -167,7 +168,7 @@ def _settle(out: Path, settings: dict) -> None:
         write_whole(file, json.dumps(settings, indent=1) + "\n")
         return
     try:
-        there = json.loads(file.read_text(encoding="utf-8", errors="surrogateescape"))
+        there = read_json(file, errors="surrogateescape")
         items = dict(there).items()
     except (ValueError, TypeError) as error:
         raise StoreError(f"{file} is not readable as settings ({error}). Restore it, or choose another OUT.") from error
@@ -216,7 +217,7 @@ def _fill(
     if jobs is None:
         jobs = max(2, min(cpu_count(), len(todo)))  # never 1 by itself: a decoder's crash must be a worker's
     with (
-        contextlib.closing(parallel_map(function, (root / name for name in todo), jobs)) as outcomes,
+        contextlib.closing(parallel_map(function, (root / name for name in todo), jobs, watch=writer.check_there)) as outcomes,
         JobProgress("Preparing", total, "files", done=total - len(todo)) as progress,
     ):
         for name, outcome in zip(todo, outcomes):

@@ -107,6 +107,7 @@ def _make(task: ShardTask, names: list[str], writer: StoreWriter, target: Path |
             if error is None and value is not None:
                 writer.append(name, value)
             else:
+                writer.check_there()
                 failed[name] = error or "no result", lasting
         made = len(writer) - before
         Record(len(writer), failed).write(Path(task.base), task.shard)

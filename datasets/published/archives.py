@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from models.errors import DataSetError
+from models.settings import shown
 
 from ..utils.files import atomic, remove_parts
 from ..utils.progress import JobProgress
@@ -37,7 +39,11 @@ MAX_RATIO = (
 MAX_HEADER = 1 << 20  # bytes of a long name, or of further headers, of a member of a tar
 _IN_MEMORY = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 RATIO_FROM = 64 << 20
+MOST_NAMES = 5_000_000  # of one archive; the largest data sets have a tenth of that
 # of a name that is too long, of odd characters, or a file where another name needs a folder
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, IndexError, OverflowError, struct.error,
+)  # fmt: skip
 _NAME_ERRORS = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -150,9 +156,11 @@ def unpack(
                 return _unpack_zip(file, out, name, max_bytes, rename)
             file.seek(0)
             return _unpack_tar(file, out, name, max_bytes, rename)
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+        except DataSetError:
+            raise
+        except _DAMAGE as error:  # RecursionError: headers upon headers
             raise DataSetError(
-                f"{name} cannot be unpacked: {error or type(error).__name__}. Remove it (all its parts) and download it again."
+                f"{name} cannot be unpacked: {_words(error)}. Remove it (all its parts) and download it again."
             ) from error
         except OSError as error:
             if error.errno not in _NAME_ERRORS:
@@ -160,6 +168,11 @@ def unpack(
             raise DataSetError(
                 f"{name} holds a name that cannot be a file here: {str(error.filename)[-60:]!r} ({error.strerror})."
             ) from error
+
+
+def _words(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text if text.isprintable() else shown(text)
 
 
 def _unpack_zip(file: IO[bytes], out: Path, name: str, max_bytes: int | None, rename: Callable[[str], str | None]) -> Unpacked:
@@ -185,8 +198,14 @@ def _unpack_zip(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
                 raise DataSetError(
                     f"{name}: {info.filename!r} claims to grow {info.file_size / max(info.compress_size, 1):.0f}-fold."
                 )
-        lacking = [(info, target) for info, target in members if not _stands(out, target, info.file_size)]
         total = sum(info.file_size for info, _ in members)
+        size = file.seek(0, os.SEEK_END)
+        packed = sum(info.compress_size for info, _ in members)
+        if packed > size or (total > RATIO_FROM and total > MAX_RATIO * size):  # members that lie over one another are a bomb
+            raise DataSetError(
+                f"{name} claims to grow to {total / 1e9:.1f} GB out of {size / 1e9:.3f} GB; nothing of it was unpacked."
+            )
+        lacking = [(info, target) for info, target in members if not _stands(out, target, info.file_size)]
         _check_size(total, sum(info.file_size for info, _ in lacking), max_bytes, out, name)
         if lacking:
             with JobProgress(f"Unpacking {name}", len(members), "files", done=len(members) - len(lacking)) as progress:
@@ -198,7 +217,7 @@ def _unpack_zip(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
 
 
 def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, rename: Callable[[str], str | None]) -> Unpacked:
-    files = written = total = read = 0
+    files = written = total = read = seen_bytes = count = 0
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     with (
@@ -208,6 +227,16 @@ def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
         seen: set[str] = set()
         for member in archive:
             found = member.name.removeprefix("./")
+            count += 1
+            if count > MOST_NAMES:
+                raise DataSetError(
+                    f"{name} holds more than {MOST_NAMES:,} names; what stands before {member.name!r} was unpacked."
+                )
+            seen_bytes += member.size + tarfile.BLOCKSIZE  # folders, files that are left out and bare names are read, too
+            if seen_bytes > RATIO_FROM and seen_bytes > MAX_RATIO * size:
+                raise DataSetError(
+                    f"{name} grows more than {MAX_RATIO}-fold, up to {member.name!r}; what stands before it was unpacked."
+                )
             if member.isdir():
                 if found not in ("", "."):
                     check_name(found.rstrip("/"), name)
@@ -223,10 +252,6 @@ def _unpack_tar(file: IO[bytes], out: Path, name: str, max_bytes: int | None, re
                 raise DataSetError(f"{name} holds {path!r} twice.")
             seen.add(path)
             files, total = files + 1, total + member.size
-            if total > RATIO_FROM and total > MAX_RATIO * size:
-                raise DataSetError(
-                    f"{name} grows more than {MAX_RATIO}-fold: {path!r} and what stands before it are {total / 1e9:.1f} GB."
-                )
             lacking = not _stands(out, path, member.size)
             _check_size(total, member.size if lacking else 0, max_bytes, out, name)
             if lacking:

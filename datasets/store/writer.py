@@ -67,9 +67,8 @@ class StoreWriter:
             self._resume()
         except OSError as error:
             self._close_files()
-            raise StoreError(
-                f"Could not begin, or go on with, {path}: {_reason(error)} What stood there before is untouched."
-            ) from error
+            kept = "Its folder was removed meanwhile." if _is_gone(error) else "What stood there before is untouched."
+            raise StoreError(f"Could not begin, or go on with, {path}: {_reason(error)} {kept}") from error
         except BaseException:
             self._close_files()
             raise
@@ -168,11 +167,7 @@ class StoreWriter:
         """
         if self._part < 0:
             raise StoreError(f"The writer of {self.path} is closed.")
-        if not (os.fstat(self._journal).st_nlink and os.fstat(self._part).st_nlink):
-            raise StoreError(
-                f"{self.path} was removed while it was written: of its {len(self)} tracks nothing is kept. Start the command again, and leave its "
-                "folder alone."
-            )
+        self.check_there()
         began, size, crc = self._under_way or (name, 0, files.track_crc(name) if isinstance(name, str) else 0)
         try:
             if began != name:
@@ -204,6 +199,17 @@ class StoreWriter:
             self._journal_end += len(line)
         if self._unsynced >= SYNC_BYTES:
             self._sync()
+
+    def check_there(self) -> None:
+        """Raise StoreError where the files that are written to no longer stand under their names: what is added to them is lost."""
+        for handle, place in ((self._journal, files.journal_path(self.path)), (self._part, files.part_path(self.path))):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                if os.path.samestat(os.stat(place), os.fstat(handle)):
+                    continue
+            kept = "they stand where it was moved" if os.fstat(handle).st_nlink else "nothing is kept"
+            raise StoreError(
+                f"{self.path} was removed while it was written: of its {len(self)} tracks {kept}. Start again, and leave its folder alone."
+            )
 
     def _checked(self, name: str, array: np.ndarray) -> np.ndarray:
         if not isinstance(name, str) or not name:
@@ -266,6 +272,7 @@ class StoreWriter:
             with contextlib.suppress(OSError):
                 target.unlink(missing_ok=True)
             if isinstance(error, StoreError | OSError):
+                self.check_there()
                 reason = _reason(error) if isinstance(error, OSError) else str(error)
                 raise StoreError(
                     f"Could not seal {self.path}: {reason} The parts beside it are untouched and readable."
@@ -295,6 +302,10 @@ class StoreWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _is_gone(error: OSError) -> bool:
+    return isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
 def _reason(error: OSError) -> str:

@@ -1,15 +1,19 @@
-"""Reading numpy's files of one array: what the header claims is compared with the file before anything of that size is made."""
+"""Reading numpy's files of one array or several: what the header claims is compared with the file before anything of that size is made."""
 
 from __future__ import annotations
 
 import math
 import tokenize
+import zipfile
+import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from models.bounded_files import check_regular
+from models.bounded_files import check_regular, check_zip
 from models.errors import StoreError
+from models.settings import shown
 
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _FAULTS = (OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, OverflowError, RecursionError, tokenize.TokenError)
@@ -20,15 +24,44 @@ def load_array(path: str | Path) -> np.ndarray:
     check_regular(path, StoreError)
     try:
         with open(path, "rb") as file:
-            reader = _READERS.get(np.lib.format.read_magic(file))
-            if reader is None:
-                raise ValueError("its version is unknown")
-            shape, _, kind = reader(file)
-            held = Path(path).stat().st_size - file.tell()
-        wanted = math.prod(shape) * kind.itemsize  # Python's integers: no overflow
-        if min(shape, default=0) < 0 or kind.hasobject or wanted != held:
-            raise ValueError(f"it claims {list(shape)} of {kind}, and holds {held} bytes")
+            _check_claim(file, Path(path).stat().st_size)
         found: np.ndarray = np.load(path, allow_pickle=False)
     except _FAULTS as error:
-        raise StoreError(f"{path} cannot be read as an array: {' '.join(str(error).split())[:200]}.") from None
+        raise StoreError(f"{path} cannot be read as an array: {_brief(error)}.") from None
     return found
+
+
+def load_arrays(path: str | Path, error: type[ValueError] = StoreError) -> dict[str, np.ndarray]:
+    """Return the arrays of a .npz file by name. Raises `error` for another file, one of Python objects, one cut short, or that grows too much."""
+    check_regular(path, error)
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_zip(archive, path, error=error)
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    _check_claim(file, member.file_size)
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                found[name] = arrays[name]
+    except (*_FAULTS, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as reason:
+        if isinstance(reason, error):
+            raise
+        raise error(f"{path} cannot be read as arrays: {_brief(reason)}.") from None
+    return found
+
+
+def _check_claim(file: IO[bytes], size: int) -> None:
+    """Raise ValueError for a header that claims another number of bytes than follow it, and for one of Python objects."""
+    reader = _READERS.get(np.lib.format.read_magic(file))
+    if reader is None:
+        raise ValueError("its version is unknown")
+    shape, _, kind = reader(file)
+    held = size - file.tell()
+    wanted = math.prod(shape) * kind.itemsize  # Python's integers: no overflow
+    if min(shape, default=0) < 0 or kind.hasobject or wanted != held:
+        raise ValueError(f"it claims {shown(list(shape))} of {kind}, and holds {held} bytes")
+
+
+def _brief(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

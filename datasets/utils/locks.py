@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from models.bounded_files import never_through_a_link
+
 log = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ def open_locked(path: Path, mode: str = "a+") -> IO[str] | None:
     """Open a file and lock it until it is closed or the process ends; None where another holds it. Modes that write make its folder."""
     if mode != "r":
         path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, mode)  # noqa: SIM115  the caller holds it
+    file = open(path, mode, opener=never_through_a_link)  # noqa: SIM115  the caller holds it
     if not try_flock(file, path):
         file.close()
         return None
@@ -41,7 +43,7 @@ def wait_for_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(path, "a+"))
+            file = stack.enter_context(open(path, "a+", opener=never_through_a_link))
         except OSError as error:
             _warn(path, error)
         else:

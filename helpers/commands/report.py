@@ -10,6 +10,7 @@ from pathlib import Path
 
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.values import Values
+from datasets.utils.files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
@@ -34,6 +35,7 @@ def report(context: Context) -> dict[str, float]:
     """
     config = context.config
     _check_folds(config)
+    _check_path(config.report.path)
     _probe(context, context.family.sketch(config))  # layer and settings, refused before the training
     if config.report.folds:
         folder, study = context.folder, _folds_study(context)
@@ -52,6 +54,15 @@ def report(context: Context) -> dict[str, float]:
     for name, score in scores.items():
         context.run.log_scalar(f"test_{main.log_name or main.name}.{name}", score, 0)
     return scores
+
+
+def _check_path(path: str | None) -> None:
+    """Raise ConfigError where the page could not be written."""
+    if path is None:
+        return
+    if Path(path).is_dir():
+        raise ConfigError(f"report.path is {path}, a folder: name the file of the page, such as {Path(path) / 'report.html'}.")
+    check_writable(Path(path).parent, ConfigError, "report.path")
 
 
 def _check_folds(config: Config) -> None:

@@ -20,6 +20,7 @@ from datasets.store.track_store import TrackStore
 from datasets.utils.files import atomic
 from datasets.utils.spreadsheet import safe_cell
 from models.audio import find_audio
+from models.bounded_files import read_json
 from models.errors import ConfigError, GroundtruthError, StoreError
 
 from ..utils.json_values import plain
@@ -133,7 +134,7 @@ def _refuse_to_overwrite(out: Path, table: Path) -> None:
     if not there:
         return
     try:
-        of = str(json.loads((out / "report.json").read_text(encoding="utf-8"))["table"])
+        of = str(read_json(out / "report.json")["table"])
     except (OSError, ValueError, KeyError, TypeError):
         raise ConfigError(
             f"{out} holds {', '.join(there)}, and no report.json that says of which table: choose another check.out, or remove them."

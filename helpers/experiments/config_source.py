@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,33 @@ from sacred.config.config_dict import ConfigDict
 from sacred.config.config_files import HANDLER_BY_EXT
 from sacred.utils import convert_to_nested_dict
 
+from models.bounded_files import read_text
 from models.errors import ConfigError
 
 from ..utils.spellings import Aliases, translated
 
-_READERS = {".json": json.load, ".yaml": yaml.safe_load, ".yml": yaml.safe_load}
+MOST_CONFIG = 16 << 20  # bytes
+MOST_VALUES = 200_000  # the names of all classes of a large data set among them
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values alone; merges (<<) of merges do not grow without end."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """As yaml's."""
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_VALUES:
+            raise yaml.YAMLError(f"it merges more than {MOST_VALUES:,} values")
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
+_READERS: dict[str, Callable[[str], Any]] = {".json": json.loads, ".yaml": _yaml, ".yml": _yaml}
 HANDLER_BY_EXT.pop(".pickle", None)
 for _ending, _reader in _READERS.items():  # Sacred's own readers of config files would run what a file says
-    HANDLER_BY_EXT[_ending].load = _reader
+    HANDLER_BY_EXT[_ending].load = lambda file, reader=_reader: reader(file.read())
 
 
 class DocumentedConfig(ConfigDict):
@@ -71,15 +90,30 @@ def config_of_file(path: str, aliases: Aliases) -> dict[str, Any]:
     if Path(path).suffix not in _READERS:
         raise ConfigError(f"{path} is no config: wanted is a .json or .yaml file.")
     try:
-        with open(path, encoding="utf-8") as file:
-            values = _READERS[Path(path).suffix](file)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        values = _READERS[Path(path).suffix](read_text(path, MOST_CONFIG))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is no config: {' '.join(str(error).split())}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"{path} is no config: wanted are keys and their values, got {type(values).__name__}.")
+    _check_count(values, path)
     return translated(nested(values), aliases)
+
+
+def _check_count(values: Any, path: str) -> None:
+    """Raise ConfigError for more values than any config has: yaml's aliases make billions of a few lines, or a list that holds itself."""
+    waiting, left = [values], MOST_VALUES
+    while waiting:
+        one = waiting.pop()
+        inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else []
+        left -= len(inner)
+        if left < 0:
+            raise ConfigError(f"{path} is no config: it holds more than {MOST_VALUES:,} values.")
+        waiting += inner
 
 
 def nested(updates: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested updates: {"a.b": 1} -> {"a": {"b": 1}}, as Sacred reads a command line's words."""
-    return dict(convert_to_nested_dict(dict(updates)))
+    try:
+        return dict(convert_to_nested_dict(dict(updates)))
+    except (TypeError, AttributeError, KeyError):
+        raise ConfigError("This config cannot run: a key stands in it both with a value and with keys below it.") from None

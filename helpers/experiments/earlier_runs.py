@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..training.resume import CHECKPOINTS, whole_and_torn
@@ -74,7 +74,7 @@ class _Known:
 
 def _known(folder: Path) -> _Known | None:
     try:
-        run, config = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("run.json", "config.json"))
+        run, config = (read_json(folder / name) for name in ("run.json", "config.json"))
         return _Known(run["command"], list(run["meta"].get("named_configs", [])), config)
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -33,7 +33,7 @@ from ..runtime.interrupts import Interrupted, answered_by, end_at_once
 from ..runtime.logs import root_logger
 from ..runtime.place import is_first_process, on_failure
 from ..utils.spellings import Aliases, translated
-from ..utils.typed_config import check, flat
+from ..utils.typed_config import check, flat, shown
 from .command_line import as_texts, check_slips, spellings, without_options
 from .config_source import DocumentedConfig, config_of_file, docs_of, nested
 from .job import FOLDER_VARIABLE, SEED_VARIABLE, START_VARIABLE, note_folder, record_failures, record_for_the_first
@@ -42,12 +42,14 @@ from .provenance import git_state, lock_state, packages, process_state
 from .run_folder import REFUSALS, RunFolder
 from .runs import main as list_runs
 
+MOST_SEED = (1 << 32) - 1  # numpy takes no more
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of the disk, or of what one may have of it
 GONE = "It is not there, or was removed while the command ran: name one that is there, and leave it alone."
 CLOSED = "It cannot be written to: choose a folder of your own, or have its rights changed."
 PLACES = {  # what a file or folder that cannot be used means to whoever gave the command
     errno.ENOENT: GONE, errno.ENOTDIR: GONE, errno.EROFS: CLOSED, errno.EACCES: CLOSED, errno.EPERM: CLOSED,
     errno.EISDIR: "It is a folder, where a file is wanted.", errno.ENAMETOOLONG: "Its name is longer than this disk takes.",
+    errno.ELOOP: "It is a link, and nothing is written through one: take it away.",
     errno.EIO: "The disk does not answer as it should.",
 }  # fmt: skip
 LIBRARIES = {  # of Sacred's observers that are no part of the lock -> what is missing
@@ -198,6 +200,8 @@ class Experiment(sacred.Experiment):
             named = tuple(self.implied(command, updates, named))
         try:
             named = tuple(map(self._named_or_file, named))
+            for values in (updates, *(self._named_values.get(name, {}) for name in named)):
+                _check_seed(values.get("seed"))
         except ConfigError as error:
             raise CommandError(str(error)) from error
         self._named, self.continued = named, None
@@ -225,7 +229,10 @@ class Experiment(sacred.Experiment):
             raise CommandError(f"{LIBRARIES[library]} Install it: pip install '{library}'") from error
         except OSError as error:
             if error.errno in FULL:
-                raise CommandError(f"{error}. Make room and start the command again; what it had finished is kept.") from error
+                what = error.filename or "a file"
+                raise CommandError(
+                    f"{what} could not be written: {error.strerror}. Make room and start the command again; what it had finished is kept."
+                ) from error
             if error.errno not in PLACES or error.filename is None:
                 raise
             raise CommandError(f"{error}. {PLACES[error.errno]}") from error
@@ -268,6 +275,12 @@ class Experiment(sacred.Experiment):
         if handled and args["COMMAND"] is None and self.aliases:
             print(f"Other spellings of keys and sections that are taken, and this script's own:\n{spellings(self.aliases)}")  # noqa: T201
         return handled
+
+
+def _check_seed(seed: Any) -> None:
+    """Raise ConfigError for a seed that is none: Sacred draws by it before any config is compared with its schema."""
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MOST_SEED):
+        raise ConfigError(f"seed is {shown(seed)}; wanted a whole number, 0 or more and at most {MOST_SEED}.")
 
 
 def _listing_command(named: Mapping[str, NamedConfig]) -> Callable[[], None]:

@@ -26,6 +26,7 @@ from sacred.observers import FileStorageObserver, MongoObserver, SqlObserver, mo
 from sacred.serializer import flatten
 
 from datasets.utils.files import atomic
+from models.bounded_files import never_through_a_link
 from models.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,12 @@ class FolderObserver(FileStorageObserver):
         """`obj` as JSON into the run's folder."""
         with self._writing, atomic(os.path.join(str(self.dir), filename)) as part:
             part.write_text(json.dumps(flatten(obj), sort_keys=True, indent=2))
+
+    def save_cout(self) -> None:
+        """What the command has printed since it was last asked, into cout.txt."""
+        with open(os.path.join(str(self.dir), "cout.txt"), "ab", opener=never_through_a_link) as file:
+            file.write(self.cout[self.cout_write_cursor :].encode("utf-8"))
+            self.cout_write_cursor = len(self.cout)
 
     def _make_run_dir(self, _id: Any) -> None:
         """A new folder: the next number, or one that a database or the command chose, where it is above all that are here."""

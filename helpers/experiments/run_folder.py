@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.files import atomic, remove_parts
+from models.bounded_files import parsed, read_json
 from models.errors import AudioError, ConfigError, DataSetError, GroundtruthError, StoreError, WeightsError
 
 from .observers import FolderObserver
@@ -58,12 +59,17 @@ class RunFolder(FolderObserver):
     ) -> Any:
         """Make the folder, or take it up again. Raises ConfigError where another process works in it."""
         if self.continues is None:
-            return super().started_event(ex_info, command, host_info, start_time, config, meta_info, _id)
+            try:
+                return super().started_event(ex_info, command, host_info, start_time, config, meta_info, _id)
+            except OSError:  # a full disk: a folder with a part of the record is no run
+                self._release()
+                self.discard_unless_begun()
+                raise
         self.dir = str(self.continues)
         self._lock = RunLock(self.continues)
         remove_parts(self.continues)
         self._before = {name: (self.continues / name).read_text(encoding="utf-8") for name in ("run.json", "config.json")}
-        before = json.loads(self._before["run.json"])
+        before = parsed(self._before["run.json"])
         ex_info["sources"] = self.save_sources(ex_info)
         _warn_of_changed_code(before["experiment"].get("sources", []), ex_info["sources"])
         kept = {k: v for k, v in before.items() if k not in ("stop_time", "fail_trace", "result")}
@@ -71,7 +77,7 @@ class RunFolder(FolderObserver):
         resumed = [*before.get("resumed", []), start_time.isoformat()]
         self.run_entry = {**kept, **now, "heartbeat": None, "resumed": resumed}
         info = self.continues / "info.json"
-        self.config, self.info = config, json.loads(info.read_text(encoding="utf-8")) if info.is_file() else {}
+        self.config, self.info = config, read_json(info) if info.is_file() else {}
         self.cout, self.cout_write_cursor = "", 0  # appended to what is there
         self.save_json(self.run_entry, "run.json")
         self.save_json(self.config, "config.json")
@@ -106,11 +112,11 @@ class RunFolder(FolderObserver):
         beat = super().heartbeat_event
         self._unless_full(lambda: beat({**(self.info or {}), **info}, captured_out, beat_time, result))
 
-    def _unless_full(self, write: Any) -> None:
+    def _unless_full(self, write: Any, hope: str = " It is tried again.") -> None:
         try:
             write()
         except OSError as error:  # Sacred would never call this observer again
-            log.warning("%s cannot be written: %s. It is tried again.", self.dir, error)
+            log.warning("%s cannot be written: %s.%s", error.filename or self.dir, error.strerror or error, hope)
 
     def completed_event(self, stop_time: datetime, result: Any) -> None:
         """The run has ended well."""
@@ -119,14 +125,14 @@ class RunFolder(FolderObserver):
 
     def interrupted_event(self, interrupt_time: datetime, status: str) -> None:
         """The run was ended."""
-        if not self._restored():
-            super().interrupted_event(interrupt_time, status)
+        ended = super().interrupted_event
+        self._unless_full(lambda: self._restored() or ended(interrupt_time, status), "")
         self._release()
 
     def failed_event(self, fail_time: datetime, fail_trace: Any) -> None:
         """The run has failed."""
-        if not self._restored() and self.run_entry is not None:  # none: another process works in the folder
-            super().failed_event(fail_time, fail_trace)
+        failed, ours = super().failed_event, self.run_entry is not None  # else another process works in the folder
+        self._unless_full(lambda: self._restored() or (ours and failed(fail_time, fail_trace)), "")
         self._release()
 
     def discard_unless_begun(self) -> None:
@@ -157,7 +163,7 @@ def record_orphaned(folder: Path, why: str, patience: float = 5.0) -> bool:
     """
     until = time.monotonic() + patience
     while True:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = read_json(folder / "run.json")
         if run.get("status") != "RUNNING":
             return False
         if process_is_gone(run["host"].get("hostname"), run["host"].get("process")):

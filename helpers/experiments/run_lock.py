@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import never_through_a_link
 from models.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class RunLock:
             import fcntl
         except ImportError:  # Windows
             return
-        file = self.path.open("a+")
+        file = open(self.path, "a+", opener=never_through_a_link)  # noqa: SIM115  held until release
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:

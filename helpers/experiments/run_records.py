@@ -5,7 +5,6 @@ Times are UTC. Nothing is written, and a run whose files are half there (its mac
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping
@@ -15,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from models.bounded_files import check_regular
+from models.bounded_files import parsed, read_json
 from models.errors import ConfigError
 
 from .provenance import process_is_gone
@@ -150,9 +149,8 @@ class _Reading:
         if not os.path.lexists(path):
             return kind()
         try:
-            check_regular(path, ConfigError, MOST_BYTES)
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            found = read_json(path, MOST_BYTES)
+        except (OSError, ValueError):
             self.remarks.append(f"{path.name} cannot be read")
             return kind()
         return self.of(found, kind, path.name)
@@ -278,8 +276,8 @@ def _database_record(path: Path, row: tuple[Any, ...], commits: list[tuple[str, 
 
 def _parsed(text: Any, read: _Reading) -> Any:
     try:
-        return json.loads(text or "{}")
-    except (ValueError, TypeError, RecursionError):
+        return parsed(text or "{}")
+    except (ValueError, TypeError):
         read.remarks.append("a part of it cannot be read")
         return None
 

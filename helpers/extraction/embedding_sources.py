@@ -6,7 +6,6 @@ Stores hold [windows, 3, C] per track; the per-file layouts are [windows, 3C] an
 
 from __future__ import annotations
 
-import json
 import logging
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from datasets.store.track_store import TrackStore
 from datasets.utils.arrays import load_array
+from models.bounded_files import read_json
 from models.errors import ConfigError, StoreError
 
 from .outputs import long_names
@@ -89,7 +89,12 @@ class EmbeddingFiles:
         self.number = {name: i for i, name in enumerate(self.names)}
         known = None
         if (folder / "settings.json").is_file():  # of this suite's extraction
-            known = json.loads((folder / "settings.json").read_text()).get("network", {}).get("embed_dim")
+            try:
+                known = read_json(folder / "settings.json").get("network", {}).get("embed_dim")
+                if known is not None and not 0 < int(known) < 1 << 20:
+                    raise ValueError(f"its embed_dim is {known}")
+            except (OSError, ValueError, TypeError, AttributeError) as error:
+                raise StoreError(f"{folder / 'settings.json'} cannot be read as settings of an extraction: {error}.") from None
         self.size, self.width = known or choice.token_size or PUBLISHED_SIZE, 3 * PUBLISHED_SIZE
         self._arrays: dict[int, np.ndarray] = {}
         self._known = known is not None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datasets.store.track_store import TrackStore
+from models.bounded_files import read_json
 from models.weights.head_origin import LAYER, SHA
 
 
@@ -19,12 +19,12 @@ def origin_of(embeddings: str | Path, layers: Sequence[int] = ()) -> dict[str, s
     source = folder / str(layers[0]) if layers else folder
     try:
         if (source / "settings.json").is_file():
-            attrs = json.loads((source / "settings.json").read_text(encoding="utf-8"))
+            attrs = read_json(source / "settings.json")
         else:
             attrs = TrackStore.open(source).attrs
     except (OSError, ValueError):  # what cannot be read says nothing here; reading the embeddings says why
         return {}
-    if "weights_sha256" not in attrs:
+    if not isinstance(attrs, Mapping) or "weights_sha256" not in attrs:
         return {}
     layer = ",".join(map(str, layers)) if layers else str(attrs.get("block", ""))
     return {SHA: str(attrs["weights_sha256"]), **({LAYER: layer} if layer else {})}

@@ -17,6 +17,7 @@ from datasets.store.track_store import TrackStore
 from datasets.store.writer import remove_leftovers
 from datasets.utils.files import atomic, fitting
 from datasets.utils.locks import open_locked
+from models.bounded_files import read_json
 from models.errors import StoreBusyError, StoreError, StoreMismatchError
 
 from ..utils.json_values import plain
@@ -125,7 +126,12 @@ class NpyOutput:
         self.names: Collection[str] = {long.get(file, file.removesuffix(suffix)) for file in files}
         about = folder / SETTINGS
         if about.is_file():
-            old = json.loads(about.read_text())
+            try:
+                old = dict(read_json(about))
+            except (OSError, ValueError, TypeError) as error:
+                raise StoreError(
+                    f"{about} cannot be read as settings: {error}. Choose another predict.out_dir, or remove that folder."
+                ) from None
             differing = sorted(key for key in {*old, *settings} if old.get(key) != settings.get(key))
             if differing:
                 parts = "; ".join(f"{key} is {old.get(key)!r}, now {settings.get(key)!r}" for key in differing)
@@ -187,7 +193,7 @@ def _locked(path: Path) -> IO[str]:
 def long_names(folder: Path) -> dict[str, str]:
     """Return the track of each file in a folder of .npy files whose name was shortened."""
     try:
-        found = json.loads((folder / LONG_NAMES).read_text(encoding="utf-8"))
+        found = read_json(folder / LONG_NAMES)
     except (OSError, ValueError):
         return {}
     return {str(file): str(name) for file, name in found.items()} if isinstance(found, dict) else {}

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from models.errors import ConfigError
+
 _BLOCK = 32  # resamples scored at once: bounds memory to about _BLOCK * N float64 values
 
 
@@ -121,7 +123,7 @@ def checked(targets: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
     bad = ~np.isfinite(scores)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise ValueError(
-            f"{int(bad.sum())} scores are NaN or infinite, the first at item {row}, label {column}: their model is broken."
+        raise ConfigError(
+            f"{int(bad.sum())} scores are NaN or infinite, the first at item {row}, label {column}: their training diverged. Lower its learning rate."
         )
     return targets.astype(bool), scores if scores.dtype.kind == "f" else scores.astype(np.float64)

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from datasets.utils.arrays import load_arrays
 from datasets.utils.files import atomic
 from datasets.utils.ragged import Ragged, equal
 from datasets.utils.spreadsheet import safe_cell
-from models.bounded_files import check_zip
+from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
@@ -213,13 +213,12 @@ class SystemScores:
 
     @classmethod
     def load(cls, folder: Path | str, warn: bool = True) -> SystemScores:
-        """Read what `save` wrote. warn: say again which classes have no score."""
+        """Read what `save` wrote. warn: say again which classes have no score. Raises ConfigError for files that it did not write."""
         folder = Path(folder)
-        about = json.loads((folder / "scores.json").read_text())
-        with zipfile.ZipFile(folder / "scores.npz") as archive:
-            check_zip(archive, folder / "scores.npz", error=ConfigError)
-        with np.load(folder / "scores.npz", allow_pickle=False) as arrays:
-            history = {name.removeprefix("history_"): arrays[name] for name in arrays.files if name.startswith("history_")}
+        arrays = load_arrays(folder / "scores.npz", ConfigError)
+        try:
+            about = read_json(folder / "scores.json")
+            history = {name.removeprefix("history_"): arrays[name] for name in arrays if name.startswith("history_")}
             return cls(
                 name=about["name"],
                 split=about["split"],
@@ -231,11 +230,15 @@ class SystemScores:
                 validation=about["validation"],
                 history=history,
                 settings=about["settings"],
-                folds=arrays["folds"] if "folds" in arrays.files else None,
+                folds=arrays.get("folds"),
                 task=about.get("task", "multi-label"),
                 windows=about.get("windows", {}),
                 warn=warn,
             )
+        except ConfigError as error:
+            raise ConfigError(f"The results in {folder} cannot be read: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
+            raise ConfigError(f"{folder} holds no results of a probe: {' '.join(repr(error).split())[:200]}.") from error
 
 
 def _read(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray | Ragged:

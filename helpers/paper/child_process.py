@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from models.bounded_files import never_through_a_link
+
 log = logging.getLogger(__name__)
 GRACE_SECONDS = 60.0  # s that processes that were asked to end have for their last checkpoints
 _PR_SET_PDEATHSIG = 1
@@ -45,7 +47,7 @@ class ChildProcess:
                 if os.getppid() != starter:
                     os.kill(os.getpid(), signal.SIGTERM)
 
-        with open(log_file, "ab") as out:
+        with open(log_file, "ab", opener=never_through_a_link) as out:
             out.write(f"$ {' '.join(arguments)}\n".encode())
             out.flush()
             self._process = subprocess.Popen(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.files import atomic
+from models.bounded_files import read_json
 
 from ..utils.json_values import plain
 from .steps import Step
@@ -63,14 +64,14 @@ class Done:
 def read_record(folder: Path) -> Done | None:
     """Read the record of a step's folder; None where there is none, it cannot be read, or a file of the results is gone or of another size."""
     try:
-        content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = read_json(folder / RECORD)
         if content["version"] != VERSION:
             return None
         outputs = {name: Path(os.path.normpath(folder / path)) for name, path in content["outputs"].items()}
         known = {name: content[name] for name in ("result", "seconds", "megabytes", "commit", "about")}
+        sizes = {folder / name: size for name, size in dict(content.get("sizes", {})).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    sizes = {folder / name: size for name, size in dict(content.get("sizes", {})).items()}
     whole = all(path.exists() for path in outputs.values()) and all(_size(path) == size for path, size in sizes.items())
     return Done(folder, outputs, **known, build=str(content.get("made", ""))) if whole else None
 
@@ -124,7 +125,7 @@ def write_record(
 def read_build(folder: Path) -> str | None:
     """Read which build the record of a folder is of, also where files of it are gone; None where there is no record."""
     try:
-        return str(json.loads((folder / RECORD).read_text(encoding="utf-8")).get("made", ""))
+        return str(read_json(folder / RECORD).get("made", ""))
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -132,7 +133,7 @@ def read_build(folder: Path) -> str | None:
 def read_inputs(folder: Path) -> dict[str, str] | None:
     """Read, by key of each input, which build of it the step began with; None where it has not begun."""
     try:
-        found = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
+        found = read_json(folder / INPUTS)
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
@@ -166,7 +167,7 @@ def finished_run(folder: Path, step: Step) -> tuple[dict[str, Any], dict[str, Pa
     for number in numbers:
         place = runs / str(number)
         try:
-            run = json.loads((place / "run.json").read_text(encoding="utf-8"))
+            run = read_json(place / "run.json")
         except (OSError, ValueError):
             continue
         if run.get("status") != "COMPLETED":

@@ -19,10 +19,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from datasets.utils.files import atomic, fitting, write_whole
+from datasets.utils.files import atomic, check_writable, fitting, write_whole
 from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console
 from models.audio import find_audio, info
+from models.bounded_files import read_json
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
 from models.tagging import Tagged, tag_many
@@ -108,7 +109,7 @@ def claim_folder(where: Path, audio: Path, writes: bool = True) -> None:
     note = where.with_name(fitting(where.name, ".source.json"))
     own = os.path.realpath(audio)
     try:
-        of = str(json.loads(note.read_text(encoding="utf-8"))["audio"])
+        of = str(read_json(note)["audio"])
     except (OSError, ValueError, KeyError, TypeError):
         of = own
     if of != own and where.exists():
@@ -153,6 +154,8 @@ def predict(
     root, names = audio_files(audio)
     single = not Path(audio).is_dir()
     where = Path(out) / Path(audio).resolve().name
+    if settings.html or settings.tables:
+        check_writable(where, ConfigError, "predict.out_dir")
     claim_folder(where, Path(audio), writes=False)
     rows: list[Row] = []
     failed: list[tuple[str, str]] = []

@@ -5,7 +5,6 @@ Nothing is loaded from elsewhere; charts are inline SVG, spectrograms PNG inside
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..metrics.scores import SystemScores, compare
@@ -100,7 +100,7 @@ class Report:
     def rows(self) -> list[Mapping[str, Any]]:
         """The pre-training's history, epoch by epoch."""
         if isinstance(self.curves, (str, Path)):
-            return list(json.loads(Path(self.curves).read_text()))
+            return list(read_json(self.curves))
         return list(self.curves or ())
 
     @property

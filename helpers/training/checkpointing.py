@@ -35,11 +35,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _sync_folder(path.parent)
         except (OSError, RuntimeError) as error:  # RuntimeError: how torch's writer tells of a file that takes no more
             cause = error if isinstance(error, OSError) else error.__context__ or error
+            if not path.parent.is_dir():
+                raise CheckpointError(f"The checkpoint {path} cannot be written: its folder was removed meanwhile.") from error
             free = shutil.disk_usage(path.parent).free / 1e6
             kept = f" {path} is as it was." if path.exists() else ""
+            whole = any(path.parent.glob("*.ckpt"))
+            cure = (
+                "with ckpt_path=last continues from the last checkpoint that is whole"
+                if whole
+                else "begins anew, since none was written before"
+            )
             raise CheckpointError(
-                f"The checkpoint {path} cannot be written: {cause}. {free:.0f} MB are free there.{kept} Make room; the same command with "
-                "ckpt_path=last continues from the last checkpoint that is whole."
+                f"The checkpoint {path} cannot be written: {cause}. {free:.0f} MB are free there.{kept} Make room; the same command {cure}."
             ) from error
 
 

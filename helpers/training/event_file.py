@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets.utils.files import atomic
+from models.bounded_files import never_through_a_link
 
 
 class Scalar(NamedTuple):
@@ -55,7 +56,7 @@ class EventFile:
         for old in older:
             if old != path:
                 old.unlink()
-        self._file = path.open("ab")
+        self._file = open(path, "ab", opener=never_through_a_link)  # noqa: SIM115  closed in close
         self._record = RecordWriter(self._file)
 
     def add(self, row: Scalar | Histogram) -> None:

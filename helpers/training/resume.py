@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from models.bounded_files import check_zip
+from models.bounded_files import check_regular, check_zip
 from models.errors import ConfigError, WeightsError
+from models.settings import shown
 from models.weights.checkpoints import check_finite
+from models.weights.torch_files import FAULTS, load_torch
 
 log = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"  # folder of a run folder
@@ -98,16 +99,15 @@ def _read(path: Path) -> Saved:
 
 @lru_cache(maxsize=64)
 def _read_whole(path: Path, *_identity: int) -> Saved:
-    import torch
-
     try:
+        check_regular(path, WeightsError)
         with zipfile.ZipFile(path) as file:
             check_zip(file, path)
             damaged = file.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"its part {damaged} is damaged")
-        content = torch.load(path, mmap=True, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        content = load_torch(path, path, mmap=True)
+    except FAULTS as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"The checkpoint {path} ({path.stat().st_size} bytes) is not whole: {reason}.") from error
     if not isinstance(content, Mapping) or not {"loops", "optimizer_states", "epoch", "global_step"} <= set(content):
@@ -117,4 +117,12 @@ def _read_whole(path: Path, *_identity: int) -> Saved:
         )
     if isinstance(state := content.get("state_dict"), Mapping):
         check_finite(state, path)
-    return Saved(path, int(content["epoch"]), int(content["global_step"]), content.get("experiment", {}))
+    said = [content["epoch"], content["global_step"]]
+    experiment = content.get("experiment", {})
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 1 << 62 for n in said) or not isinstance(
+        experiment, Mapping
+    ):
+        raise WeightsError(
+            f"{path} says that it is of epoch {shown(said[0])}, step {shown(said[1])}: it was not written by a training."
+        )
+    return Saved(path, said[0], said[1], experiment)

@@ -5,7 +5,6 @@ Its weights are facebook/encodec_24khz of the Hugging Face hub, read by transfor
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .._torchvision import ensure_torchvision
+from ..bounded_files import read_json
 from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
 from ..weights.locate import WEIGHTS_VARIABLE, weight_folders
@@ -90,9 +90,9 @@ def _statistics(norm_type: str, stats_path: str | Path | None) -> tuple[Any, Any
         )
     names = ("mean", "std") if norm_type == "global" else ("mean_dims", "std_dims")
     try:
-        content = json.loads(Path(str(stats_path)).read_text(encoding="utf-8"))
+        content = read_json(str(stats_path))
         mean, std = (np.asarray(content[name], dtype=np.float64) for name in names)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{stats_path} holds no {' and '.join(names)}: {error!r}.") from error
     shape = () if norm_type == "global" else (ROWS,)
     if mean.shape != shape or std.shape != shape or not (std > 0).all() or not np.isfinite([mean, std]).all():

@@ -18,12 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..bounded_files import read_text
 from ..errors import ConfigError
 
 log = logging.getLogger(__name__)
 _KEY = re.compile(r"[A-Za-z_][\w./]*\Z")
 _MACRO, _REFERENCE = "__macro__", "__reference__"
 _DEEPEST = 50  # macros that stand for macros
+MOST_LETTERS = 256 << 10  # of a file; the published ones have 5000
+MOST_LINES = 5000  # of one value
+_MOST_VALUES = 200_000  # that all bindings come to, with macros in place
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,13 @@ class GinConfig:
 def read_gin(path: str | Path) -> GinConfig:
     """Read a config.gin file. Raises ConfigError for one that is absent, no text, or not in the format."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path, MOST_LETTERS)
     except OSError as error:
         raise ConfigError(f"The config {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"The config {path} is no text (UTF-8): {error}.") from error
+    except ValueError as error:
+        raise ConfigError(f"The config {path} cannot be read: {error}") from error
     return parse_gin(text, str(path))
 
 
@@ -83,7 +89,8 @@ def parse_gin(text: str, source: str = "the config") -> GinConfig:
             found.setdefault(path.split(".")[-1].lower(), {})[parameter] = expression
         else:
             macros[key] = expression
-    values = {name: {k: _evaluate(v, macros, source) for k, v in params.items()} for name, params in found.items()}
+    left = [_MOST_VALUES]
+    values = {name: {k: _evaluate(v, macros, source, left) for k, v in params.items()} for name, params in found.items()}
     return GinConfig(source, values)
 
 
@@ -92,36 +99,47 @@ def _statements(text: str, source: str) -> Iterator[tuple[int, str]]:
     lines = text.replace("\r\n", "\n").split("\n")
     at = 0
     while at < len(lines):
-        first, statement = at + 1, ""
+        first, parts, state = at + 1, [""], _State()
         while True:
             line, _ = _uncommented(lines[at])
             at += 1
             continued = line.endswith("\\")
-            statement = f"{statement} {line.rstrip(chr(92)).strip()}".strip()
-            if not continued and _uncommented(statement)[1] <= 0:
+            parts.append(line.rstrip(chr(92)).strip())
+            _uncommented(f" {parts[-1]}", state)
+            statement = " ".join(parts).strip() if not continued and state.depth <= 0 else ""
+            if not continued and state.depth <= 0:
                 break
-            if at == len(lines):
-                raise ConfigError(f"{source}, line {first}: the value has no end: '{_short(statement)}'.")
+            if at == len(lines) or at - first > MOST_LINES:
+                raise ConfigError(f"{source}, line {first}: the value has no end: '{_short(' '.join(parts[:80]).strip())}'.")
         if statement:
             yield first, statement
 
 
-def _uncommented(line: str) -> tuple[str, int]:
-    """A line without its comment, and how many brackets it leaves open; both outside of strings."""
-    quote, depth, skip = "", 0, False
+@dataclass
+class _State:
+    """Where a scan of a statement is: in which quote, behind a backslash, in how many brackets."""
+
+    quote: str = ""
+    skip: bool = False
+    depth: int = 0
+
+
+def _uncommented(line: str, state: _State | None = None) -> tuple[str, int]:
+    """A line without its comment, and how many brackets it leaves open; both outside of strings. state: of the lines before it, which it changes."""
+    at = _State() if state is None else state
     for i, letter in enumerate(line):
-        if skip:
-            skip = False
-        elif quote:
-            skip = letter == "\\"
-            quote = "" if letter == quote else quote
+        if at.skip:
+            at.skip = False
+        elif at.quote:
+            at.skip = letter == "\\"
+            at.quote = "" if letter == at.quote else at.quote
         elif letter in "'\"":
-            quote = letter
+            at.quote = letter
         elif letter == "#":
-            return line[:i].rstrip(), depth
+            return line[:i].rstrip(), at.depth
         else:
-            depth += (letter in "([{") - (letter in ")]}")
-    return line.rstrip(), depth
+            at.depth += (letter in "([{") - (letter in ")]}")
+    return line.rstrip(), at.depth
 
 
 def _expression(value: str, where: str) -> ast.expr:
@@ -150,13 +168,16 @@ def _marked_names(code: str) -> str:
     return re.sub(r"@([\w./]+)(\(\))?", rf"{_REFERENCE}('\1')", code)
 
 
-def _evaluate(node: ast.expr, macros: Mapping[str, ast.expr], source: str, depth: int = 0) -> Any:
-    """The value of a tree of literals and marked names; nothing else is run."""
+def _evaluate(node: ast.expr, macros: Mapping[str, ast.expr], source: str, left: list[int], depth: int = 0) -> Any:
+    """The value of a tree of literals and marked names; nothing else is run. left: how many more values there may be."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise ConfigError(f"{source}: its macros stand for more than {_MOST_VALUES:,} values.")
     if depth > _DEEPEST:
         raise ConfigError(f"{source}: macros that stand for each other, or a value nested more than {_DEEPEST} deep.")
 
     def inner(one: ast.expr) -> Any:
-        return _evaluate(one, macros, source, depth + 1)
+        return _evaluate(one, macros, source, left, depth + 1)
 
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
         name = str(ast.literal_eval(node.args[0])) if isinstance(node.args[0], ast.Constant) else ""
@@ -171,13 +192,23 @@ def _evaluate(node: ast.expr, macros: Mapping[str, ast.expr], source: str, depth
     if isinstance(node, ast.Tuple):
         return tuple(inner(one) for one in node.elts)
     if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
-        return {inner(key): inner(value) for key, value in zip(node.keys, node.values) if key is not None}
+        try:
+            return {inner(key): inner(value) for key, value in zip(node.keys, node.values) if key is not None}
+        except TypeError:  # a list as a key
+            raise ConfigError(f"{source}: the keys of a dict are numbers and strings.") from None
     try:
         return ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError) as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise ConfigError(
-            f"{source}: '{_short(ast.unparse(node))}' is no value: a number, string, list, %macro or @Class is wanted."
+            f"{source}: '{_said(node)}' is no value: a number, string, list, %macro or @Class is wanted."
         ) from error
+
+
+def _said(node: ast.expr) -> str:
+    try:
+        return _short(ast.unparse(node))
+    except (RecursionError, ValueError):
+        return "what is nested so deeply"
 
 
 def _short(text: str, length: int = 60) -> str:

@@ -7,7 +7,7 @@ beside it, this suite's checkpoints and exports, which say themselves what they 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,14 @@ def get_model(
     if not config.is_file():
         raise WeightsNotFoundError(f"There is no {config}: a model is a folder of {' and '.join(FILES)}.")
     settings = settings_of(read_gin(config))
-    model = _from_settings(settings, quantization_targets or settings.masking.quantization_targets)
-    if load_weights:
+    targets = quantization_targets or settings.masking.quantization_targets
+    if not load_weights:
+        model = _from_settings(settings, targets)
+    else:
         path = _weights_beside(config, settings.checkpoint)
-        _load_published(model, read_checkpoint(path), str(path), tuple(ignore_prefixes))
+        model = _load_published(
+            lambda: _from_settings(settings, targets), read_checkpoint(path), str(path), tuple(ignore_prefixes)
+        )
         if model_id is not None and has_card(str(model_id)):
             model.card = get_card(str(model_id), "omar_rq")
             log.info("Weights: %s (%s).", path, model.card.licence)
@@ -103,16 +107,14 @@ def load(path: str | Path, averaged: bool = True, **settings: Any) -> OmarRQ:
     said = {key: value for key, value in network_settings(path).items() if key not in ("targets", "masking")}
     state = read_checkpoint(path)
     if said:
-        model = OmarRQ(**{**said, **settings})
         own = _of_training(state, averaged)
-        _load_strictly(model, {k: v for k, v in own.items() if not k.startswith(_TRAINED[:2])}, str(path))
-        return model.eval()
+        kept = {k: v for k, v in own.items() if not k.startswith(_TRAINED[:2])}
+        return _load_strictly(lambda: OmarRQ(**{**said, **settings}), kept, str(path)).eval()
     beside = path.parent / CONFIG
     if not beside.is_file():
         raise WeightsError(f"{path} does not say what its network was built with: place its {CONFIG} beside it ({beside}).")
-    model = _from_settings(settings_of(read_gin(beside)), False)
-    _load_published(model, state, str(path))
-    return model.eval()
+    found = settings_of(read_gin(beside))
+    return _load_published(lambda: _from_settings(found, False), state, str(path)).eval()
 
 
 def build(
@@ -189,8 +191,8 @@ def _from_settings(settings: OmarSettings, with_targets: bool) -> OmarRQ:
     return OmarRQ(**arguments)
 
 
-def _load_published(model: OmarRQ, state: State, source: str, ignored: tuple[str, ...] = ()) -> None:
-    """Load the encoder's part of a published or Lightning file, and the prediction layer's where the model and the file have one."""
+def _load_published(build: Callable[[], OmarRQ], state: State, source: str, ignored: tuple[str, ...] = ()) -> OmarRQ:
+    """Build a model with the encoder's part of a published or Lightning file, and the prediction layer's where the model and the file have one."""
     state = {k: v for k, v in state.items() if not (ignored and k.startswith(ignored))}
     foreign = sorted(k for k in state if not k.startswith((*_OWN, *_TRAINED)))
     if foreign:
@@ -198,10 +200,11 @@ def _load_published(model: OmarRQ, state: State, source: str, ignored: tuple[str
             f"{source} holds weights of another network ({_some(foreign)}); name the beginnings of their names in ignore_prefixes if they are to be "
             "left out."
         )
-    wanted = (*_OWN, "linear.") if isinstance(model, OmarRQWithTargets) and any(k.startswith("linear.") for k in state) else _OWN
-    _load_strictly(model, {k: v for k, v in state.items() if k.startswith(wanted)}, source, wanted)
+    wanted = (*_OWN, "linear.") if any(k.startswith("linear.") for k in state) else _OWN
+    model = _load_strictly(build, {k: v for k, v in state.items() if k.startswith(wanted)}, source, wanted)
     if isinstance(model, OmarRQWithTargets) and "linear." not in wanted:
         log.warning("%s has no prediction layer (published files have none): it is random.", source)
+    return model
 
 
 def _of_training(state: State, averaged: bool) -> State:
@@ -215,8 +218,16 @@ def _of_training(state: State, averaged: bool) -> State:
     return state
 
 
-def _load_strictly(model: OmarRQ, state: State, source: str, prefixes: tuple[str, ...] = ("",)) -> None:
-    """Every entry must fit, and none may be left. Raises WeightsError that lists what is missing, left over or of another shape."""
+def _load_strictly(build: Callable[[], OmarRQ], state: State, source: str, prefixes: tuple[str, ...] = ("",)) -> OmarRQ:
+    """Build a model with these weights: every entry must fit, and none may be left; that is looked at before room is made for any.
+
+    Raises WeightsError that lists what is missing, left over or of another shape.
+    """
+    with torch.device("meta"):
+        model = build()
+    if not isinstance(model, OmarRQWithTargets):
+        prefixes = tuple(one for one in prefixes if one != "linear.")
+        state = {k: v for k, v in state.items() if k.startswith(prefixes)}
     own = {k: v for k, v in model.state_dict().items() if k.startswith(prefixes)}
     missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     shapes = [
@@ -227,7 +238,9 @@ def _load_strictly(model: OmarRQ, state: State, source: str, prefixes: tuple[str
             f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
         ]
         raise WeightsError(f"The weights of {source} do not fit this OMAR-RQ: {'; '.join(said)}.")
+    model = build()
     model.load_state_dict({**model.state_dict(), **state})
+    return model
 
 
 def _some(names: Sequence[str], count: int = 4) -> str:

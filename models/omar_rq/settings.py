@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import ConfigError, nearest
 from ..settings import FLAG, Choice, Maybe, Number, Numbers, Rules, check_settings, shown
@@ -111,6 +111,8 @@ class OmarSettings:
         frames = self.training.get("AudioDataset", {})
         if not {"num_frames", "orig_freq"} <= set(frames):
             return 30.0
+        for name in ("num_frames", "orig_freq"):
+            check_settings({name: frames[name]}, {name: Number(1, 1e12)}, "AudioDataset of a config.gin")
         return float(frames["num_frames"] / frames["orig_freq"])
 
 
@@ -122,6 +124,15 @@ _RULES: Rules = {
     "patch_size": Maybe(Numbers(Number(1, 1_000_000), 2, 2)), "stretch_factor": Number(0.01, 100, whole=False),
     "freq_mask_param": Number(0, 65_536), "time_mask_param": Number(0, 65_536), "bins_per_octave": Number(1, 1000), "n_bins": Number(2, 4096),
     "f_min": Number(0.1, 100_000, whole=False), "magnitude": FLAG, "logC": FLAG,
+}  # fmt: skip
+
+
+_MASKING: Rules = {
+    "lr": Number(0, 1e6, whole=False), "weight_decay": Number(0, 1e6, whole=False), "num_codebooks": Number(1, 1024),
+    "codebook_size": Number(2, 1 << 22), "codebook_dim": Number(1, 65_536), "mask_seconds": Number(-1e6, 1e6, whole=False),
+    "mask_prob": Number(-1e6, 1e6, whole=False), "seed": Number(0, (1 << 63) - 1), "diff_input": FLAG, "plot_tokens": FLAG,
+    "masking_noise_type": Choice(get_args(Noise)), "quantizer_type": Choice((RANDOM_CODEBOOK, FSQ)), "quantization_targets": FLAG,
+    "levels": Numbers(Number(2, 65_536), 1, 64), "preserve_symmetry": FLAG,
 }  # fmt: skip
 
 
@@ -213,10 +224,10 @@ def _masking(found: Mapping[str, Any], source: str) -> Masking:
     for key in sorted(set(found) - known):
         log.warning("%s: MaskingModel.%s is not known here and has no effect.%s", source, key, nearest(key, known))
     values = {key: value for key, value in found.items() if key in known and value is not None}
-    try:
-        return Masking(**values)
-    except TypeError as error:
-        raise ConfigError(f"{source}: MaskingModel: {error}.") from error
+    named = {"masking_noise_type", "quantizer_type"}  # Masking says which texts there are
+    ruled = {key: value for key, value in values.items() if key not in named or not isinstance(value, str)}
+    check_settings(ruled, _MASKING, f"{source}: MaskingModel")
+    return Masking(**values)
 
 
 def _base_name(path: Any) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..bounded_files import read_json
 from ..errors import ConfigError
 from .representations import Representation
 
@@ -37,9 +38,11 @@ def feature_statistics(representations: Mapping[str, Representation], batches: I
 def read_statistics(path: str | Path) -> dict[str, dict[str, float]]:
     """Read what `feature_statistics` gave, from a json file. Raises ConfigError for a file that is absent or holds anything else."""
     try:
-        content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+        content: Any = read_json(path)
         found = {str(name): {key: float(one[key]) for key in ("mean", "std")} for name, one in content.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(math.isfinite(one["mean"]) and math.isfinite(one["std"]) and one["std"] > 0 for one in found.values()):
+            raise ValueError("a mean that is not finite, or a deviation that is not above 0")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ConfigError(
             f'{path} holds no statistics: {{"MelSpectrogram": {{"mean": 2.07, "std": 1.27}}}} and the like are wanted ({error!r}).'
         ) from error

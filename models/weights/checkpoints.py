@@ -7,10 +7,7 @@ and a config.json (this suite's exports, and those of foreign formats that a fam
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import pickle
 import re
 import zipfile
 import zlib
@@ -18,9 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bounded_files import check_regular, check_zip
+from ..bounded_files import check_regular, check_zip, parsed
 from ..errors import WeightsError, WeightsNotFoundError
 from ..settings import shown
+from .torch_files import FAULTS, load_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,9 +200,7 @@ def _small(config: Path) -> bytes:
 
 def _json(text: bytes, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except RecursionError:
-        raise WeightsError(f"The settings in {path} are nested too deeply to be a network's.") from None
+        content = parsed(text)
     except ValueError as error:
         raise WeightsError(f"The settings in {path} are no readable json: {error}.") from error
     if not isinstance(content, dict):
@@ -240,23 +236,12 @@ def _read(path: Path) -> Any:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise _unreadable_safetensors(path, error) from error
-    import torch
-
     inner = _archived(path)
-    source = path if inner is None else io.BytesIO(inner)
     try:
-        return torch.load(source, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
+        return load_torch(path if inner is None else inner, path)
+    except WeightsError:
+        raise
+    except FAULTS as error:
         raise WeightsError(f"{path} is no readable torch weight file: {_why(path, error)}") from error
 
 

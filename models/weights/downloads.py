@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..bounded_files import never_through_a_link, read_json
 from ..errors import WeightsError
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,8 @@ def download(
                 raise WeightsError(
                     f"{url} is not the file it should be: its {what} is {found}, wanted {right} ({source}). Nothing was kept."
                 )
-        kept.write_text(f"{got}  {target.name}\n", encoding="utf-8")
+        with open(kept, "w", encoding="utf-8", opener=never_through_a_link) as file:
+            file.write(f"{got}  {target.name}\n")
         os.replace(part.path, target)
         part.discard()
     return target
@@ -114,7 +116,7 @@ class _Part:
     def _validator(self) -> str | None:
         """The ETag or date that the remote file had when this part was begun; None where it cannot be resumed."""
         try:
-            about = json.loads(self._about.read_text(encoding="utf-8"))
+            about = read_json(self._about)
         except (OSError, ValueError):
             return None
         return about.get("validator") if isinstance(about, dict) and about.get("url") == self.url else None
@@ -149,7 +151,8 @@ class _Part:
                 start = 0
             etag = answer.headers.get("ETag")
             strong = etag if etag and not etag.startswith("W/") else answer.headers.get("Last-Modified")
-            self._about.write_text(json.dumps({"url": self.url, "validator": strong}), encoding="utf-8")
+            with open(self._about, "w", encoding="utf-8", opener=never_through_a_link) as about:
+                about.write(json.dumps({"url": self.url, "validator": strong}))
             length = answer.headers.get("Content-Length")
             total = start + int(length) if length is not None and length.isdigit() else None
             if size is not None and total not in (None, size):
@@ -162,7 +165,7 @@ class _Part:
         from huggingface_hub.utils import tqdm
 
         with (
-            open(self.path, "ab") as file,
+            open(self.path, "ab", opener=never_through_a_link) as file,
             tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=self.path.name.removesuffix(".part")) as bar,
         ):
             while block := answer.read(_BLOCK):

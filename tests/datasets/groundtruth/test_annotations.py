@@ -80,7 +80,7 @@ def test_sections(tmp_path, name, content):
         ("beats", "a.beats", "0.5\n\n-1\n", "line 3: a time is a finite number"),
         ("beats", "a.beats", "0.5 one\n", "line 1: behind its time a beat has its number"),
         ("beats", "a.beats", "first\n", "line 1: a time in seconds is wanted, not 'first'"),
-        ("beats", "a.jams", jams("chord", []), "no annotation of beats; those that are there: chord"),
+        ("beats", "a.jams", jams("chord", []), "no annotation of beats; those that are there: 'chord'"),
         ("beats", "a.jams", "{", "is no JAMS file"),
         ("beats", "a.jams", jams("beat", [{"time": None}]), "observation 1: a time in seconds is wanted"),
         ("beats", "a.jams", jams("beat", [3]), "observation 1: time, duration and value are wanted"),

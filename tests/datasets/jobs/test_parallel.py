@@ -68,6 +68,21 @@ def test_no_items_start_nothing(monkeypatch):
     assert list(parallel_map(square, [], 2)) == []
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_watches_ends_the_work(jobs, monkeypatch):
+    monkeypatch.setattr("datasets.jobs.parallel.WATCHED", 0.05)
+    asked = []
+
+    def watch():
+        asked.append(1)
+        if len(asked) == 3:
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(parallel_map(abs, range(100), jobs, watch=watch))
+    assert len(asked) == 3
+
+
 def test_impossible_jobs_are_refused():
     with pytest.raises(ValueError, match="jobs is 0"):
         parallel_map(square, [1], 0)

@@ -198,5 +198,12 @@ def test_a_store_that_is_removed_while_it_is_written_says_so(tmp_path):
     with TrackStore.create(tmp_path / "gone" / "x.h5", (2,), "float32", {}) as writer:
         writer.append("a", np.ones((1, 2), np.float32))
         shutil.rmtree(tmp_path / "gone")
-        with pytest.raises(StoreError, match="removed while it was written"):
+        with pytest.raises(StoreError, match="removed while it was written: of its 1 tracks nothing is kept"):
             writer.append("b", np.ones((1, 2), np.float32))
+        with pytest.raises(StoreError, match="removed while it was written"):
+            writer.seal()
+    with TrackStore.create(tmp_path / "moved" / "x.h5", (2,), "float32", {}) as writer:
+        writer.append("a", np.ones((1, 2), np.float32))
+        (tmp_path / "moved").rename(tmp_path / "elsewhere")
+        with pytest.raises(StoreError, match="they stand where it was moved"):
+            writer.check_there()

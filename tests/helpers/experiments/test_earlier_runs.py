@@ -250,6 +250,17 @@ def test_what_a_full_disk_refused_is_written_later(tmp_path, monkeypatch, caplog
     assert not list((tmp_path / "1").glob(".*.part"))
 
 
+def test_a_failure_on_a_full_disk_is_no_second_one(tmp_path, monkeypatch, caplog):
+    run = RunFolder(tmp_path)
+    run.started_event(start_time=NOON, **INFO)
+    monkeypatch.setattr(
+        "datasets.utils.files.os.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    run.failed_event(NOON, ["the first"])
+    assert "run.json cannot be written: No space left on device." in caplog.text
+    assert json.loads((tmp_path / "1" / "run.json").read_text())["status"] == "RUNNING"
+
+
 def test_other_data_are_told_by_what_differs():
     def about(print_, **more):
         data = {"groundtruth": "a.csv", "audio_dir": "music", "num_workers": 0, "clip_length": 5, **more.pop("data", {})}

@@ -252,7 +252,7 @@ def test_a_full_disk_is_one_sentence_too(make, tmp_path, capsys):
         make(body).run_commandline(["ex.py"])
     assert ended.value.code == 1
     err = capsys.readouterr().err
-    assert "No space left on device: 'somewhere/history.json'. Make room" in err
+    assert "somewhere/history.json could not be written: No space left on device. Make room" in err
     assert "Traceback" not in err
     assert json.loads((run_files(tmp_path)[0] / "run.json").read_text())["status"] == "FAILED"
 

@@ -11,12 +11,11 @@ import os
 import pickletools
 from typing import Any, BinaryIO, cast
 
-from models.errors import GroundtruthError
-
-MOST_DEEP = 32  # containers within one another: labels of a track are three or four deep
-MOST_WEIGHT = 10_000_000  # objects that a tuple comes to when all that it repeats is counted again: what its hash visits
+MOST_DEEP = 32  # containers within one another: labels of a track are three or four deep, settings in a checkpoint a few more
+MOST_WEIGHT = 10_000_000  # objects that a container comes to when all that it repeats is counted again: what a hash, or a look at each, visits
+MOST_REPEATED = 20  # times that objects are repeated on the average, where there are more than that
 MOST_OBJECTS = 50_000_000
-MOST_INTEGER = 1 << 64
+MOST_BITS = 64  # of a whole number: labels are smaller
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 _GETS = ("GET", "BINGET", "LONG_BINGET")
 _TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
@@ -56,8 +55,10 @@ class _Node:
 _LEAF = _Node()
 
 
-def check_pickle(file: Clamped) -> None:
-    """Raise GroundtruthError for a pickle that would exhaust memory, stack or patience; the file is read to its end.
+def check_pickle(file: Clamped, error: type[ValueError], most_bits: int = MOST_BITS) -> None:
+    """Raise `error` for a pickle that would exhaust memory, stack or patience; the file is read to the pickle's end.
+
+    most_bits: of a whole number.
 
     Raises what pickletools raises for one that is damaged: ValueError.
     """
@@ -70,16 +71,14 @@ def check_pickle(file: Clamped) -> None:
         if name in _PUTS or name == "MEMOIZE":
             number = len(memo) if name == "MEMOIZE" else argument
             if not 0 <= number <= most_memo:
-                raise GroundtruthError(
-                    f"the pickle remembers something as number {number}, which is meant to exhaust the memory."
-                )
+                raise error(f"the pickle remembers something as number {number}, which is meant to exhaust the memory.")
             memo[number] = _top(stack)
             continue
         if name in _GETS:
             stack.append(memo.get(argument, _LEAF))
             continue
-        if isinstance(argument, int) and not -MOST_INTEGER < argument < MOST_INTEGER:
-            raise GroundtruthError("the pickle holds a whole number of more than 64 bits; labels are smaller.")
+        if isinstance(argument, int) and argument.bit_length() > most_bits:
+            raise error(f"the pickle holds a whole number of more than {most_bits} bits, which is not expected of it.")
         if name == "MARK":
             stack.append(_MARK)
             continue
@@ -101,12 +100,12 @@ def check_pickle(file: Clamped) -> None:
             node = _Node(1)
             stack.append(node)
         node.depth = max(node.depth, 1 + max((one.depth for one in taken), default=0))
-        if name in _TUPLES:
-            node.weight = 1 + sum(one.weight for one in taken)
-        if node.depth > MOST_DEEP or node.weight > MOST_WEIGHT or objects > MOST_OBJECTS:
-            raise GroundtruthError(
-                f"the pickle is nested more than {MOST_DEEP} deep, or holds more than {MOST_OBJECTS:,} objects: it is no table of labels, "
-                "or meant to exhaust the memory."
+        node.weight += sum(one.weight for one in taken)
+        most = MOST_WEIGHT if name in _TUPLES else max(MOST_WEIGHT, MOST_REPEATED * objects)
+        if node.depth > MOST_DEEP or node.weight > most or objects > MOST_OBJECTS:
+            raise error(
+                f"the pickle is nested more than {MOST_DEEP} deep, repeats itself without end, or holds more than {MOST_OBJECTS:,} objects: it is "
+                "meant to exhaust the memory, or of another kind."
             )
 
 
