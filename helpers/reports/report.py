@@ -5,6 +5,7 @@ Nothing is loaded from elsewhere; charts are inline SVG, spectrograms PNG inside
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -136,8 +136,8 @@ def test_a_gin_file_says_how_it_is_trained(tmp_path, caplog):
     with caplog.at_level("INFO"):
         FAMILY.before_training(one, 4)
     assert "AudioDataset, train only the length of clips is read" in caplog.text
-    (tmp_path / "own.gin").write_text(GIN.replace("2e-4", "'fast'"))
-    with pytest.raises(ConfigError, match=r"MaskingModel\.lr"):
+    (tmp_path / "own.gin").write_text(GIN.replace("steps = 4", "steps = 'few'"))
+    with pytest.raises(ConfigError, match=r"warmup_steps"):
         FAMILY.optimization(one)
 
 
