@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.values import Values
 from datasets.utils.files import check_writable
+from models.bounded_files import read_json
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
@@ -168,7 +168,7 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
 
 def _last_validated(history: Path) -> dict[str, float]:
     """Return the metrics of the last epoch that was validated."""
-    rows: list[dict[str, float]] = json.loads(history.read_text())
+    rows: list[dict[str, float]] = list(read_json(history))
     return next((row for row in reversed(rows) if "val_loss" in row), {})
 
 

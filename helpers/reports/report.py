@@ -5,7 +5,6 @@ Nothing is loaded from elsewhere; charts are inline SVG, spectrograms PNG inside
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +107,7 @@ class Report:
     def histograms(self) -> Mapping[str, Sequence[int]]:
         """The pre-training's counts by name, of the file beside its history."""
         path = Path(self.curves).with_name(HISTOGRAMS) if isinstance(self.curves, (str, Path)) else None
-        return dict(json.loads(path.read_text())) if path is not None and path.is_file() else {}
+        return dict(read_json(path)) if path is not None and path.is_file() else {}
 
 
 def write_report(path: str | Path, report: Report) -> Path:
