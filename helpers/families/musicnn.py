@@ -9,7 +9,7 @@ import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.loading.batching import Batching
-from models.clmr.objective import WaveformSupervised
+from models.classification import ClassificationObjective
 from models.encoder import AudioEncoder
 from models.musicnn import MusiCNN, build
 from models.musicnn.archs import WHEEL
@@ -50,8 +50,8 @@ class Musicnn(Family):
         )  # fmt: skip
 
     def objective(self, config: Config, net: AudioEncoder) -> Objective:
-        """Return the supervised objective, of log-mels in place of samples."""
-        return WaveformSupervised(net, task=config.musicnn.task)
+        """See Family."""
+        return ClassificationObjective(net, task=config.musicnn.task)
 
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """See Family."""

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from models.classification import ClassificationObjective
 from models.clmr import SampleCNN
 from models.clmr.augment import Augmentation
-from models.clmr.objective import ContrastiveObjective, WaveformSupervised
+from models.clmr.objective import ContrastiveObjective
 from models.finetune import FineTuned, FineTuneObjective
 from models.maest import MAEST
 from models.maest.augment import Masking, Roll
@@ -92,13 +93,13 @@ CASES: dict[str, tuple[Callable[[], Objective], Callable[[], torch.Tensor], list
         lambda: waves(2),
         [2.83989573, 2.77212811, 2.72010899, 2.61130095],
     ),
-    "WaveformSupervised": (
-        lambda: WaveformSupervised(cnn(LABELS)),
+    "ClassificationObjective": (
+        lambda: ClassificationObjective(cnn(LABELS)),
         lambda: waves(1),
         [0.706832707, 0.695261002, 0.684092164, 0.674047053],
     ),
-    "WaveformSupervised, one class": (
-        lambda: WaveformSupervised(cnn(LABELS), task="multiclass"),
+    "ClassificationObjective, one class": (
+        lambda: ClassificationObjective(cnn(LABELS), task="multiclass"),
         lambda: waves(1),
         [1.17391515, 1.09936273, 1.021685, 0.976721585],
     ),
