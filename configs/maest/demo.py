@@ -80,7 +80,8 @@ def maest_from_musicnn_teacher() -> Config:
         "sampler": sampler,
         "teacher_student": student,
     }  # windows as long as the teacher's
-    return merged(SMALL, {"module": {"mixup_alpha": 0.3}, "datamodule": data})
+    more = {"module": {"mixup_alpha": 0.3}, "trainer": {"check_val_every_n_epoch": 1}, "datamodule": data}
+    return merged(SMALL, more)
 
 
 @MAEST.add(group=DEMO)

@@ -20,6 +20,8 @@ from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Sizes, Weights
 
 SIZES = ("input_t", "timbral", "temporal", "middle", "hidden")
 
+PUBLISHED_LAYERS = ("timbral and temporal", "cnn1", "cnn2", "cnn3", "max_pool and mean_pool", "penultimate")
+
 
 class Musicnn(Family):
     """musicnn: supervised."""
@@ -56,6 +58,10 @@ class Musicnn(Family):
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """See Family."""
         return Batching(window=net.window_length, require=net.stored, draw="uniform")
+
+    def published_layer(self, layer: int) -> str:
+        """See Family. The published tool has names for them."""
+        return f"the published tool calls it {PUBLISHED_LAYERS[layer]}"
 
     def output_folder(self, config: Config) -> Path:
         """Return <out_dir>/<arch>."""

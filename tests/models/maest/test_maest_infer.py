@@ -28,7 +28,9 @@ def outputs(model, x, **how):
         return [out.numpy() for out in model(x, **how) if out is not None]
 
 
-@pytest.mark.parametrize(("shape", "block"), [((96, 312), -1), ((96, 313), -1), ((96, 312), 7), ((1, 96, 200), -1), ((2, 1, 96, 312), -1)])
+@pytest.mark.parametrize(
+    ("shape", "block"), [((96, 312), -1), ((96, 313), -1), ((96, 312), 7), ((1, 96, 200), -1), ((2, 1, 96, 312), -1)]
+)
 def test_the_network_gives_the_same_numbers(both, shape, block):
     x = 0.5 * torch.randn(shape, generator=torch.Generator().manual_seed(1))
     theirs, ours = (outputs(model, x, melspectrogram_input=True, transformer_block=block) for model in both)
