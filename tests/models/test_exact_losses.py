@@ -19,7 +19,7 @@ from models.clmr.objective import ContrastiveObjective
 from models.finetune import FineTuned, FineTuneObjective
 from models.maest import MAEST
 from models.maest.augment import Masking, Roll
-from models.maest.objective import SupervisedObjective, TeacherStudentObjective
+from models.maest.objective import DistillationObjective, SupervisedObjective, TeacherStudentObjective
 from models.objective import Objective
 from models.omar_rq import OmarRQ
 from models.omar_rq.objective import MaskedTokenObjective
@@ -87,6 +87,11 @@ CASES: dict[str, tuple[Callable[[], Objective], Callable[[], torch.Tensor], list
         lambda: TeacherStudentObjective(maest(distilled_type="separated"), **AUGMENTED),
         mels,
         [0.735855103, 0.726382017, 0.724957108, 0.731274009],
+    ),
+    "DistillationObjective": (
+        lambda: DistillationObjective(maest(), **AUGMENTED),
+        mels,
+        [0.710658789, 0.705475032, 0.703102827, 0.703497648],
     ),
     "ContrastiveObjective": (
         lambda: ContrastiveObjective(cnn(None), projection_dim=8, augmentation=Augmentation(pitch=0.0)),
