@@ -59,12 +59,6 @@ class Module(schema.Module):
 class DataModule(schema.DataModule):
     """Tracks, and labels where there are any: pre-training takes their splits only."""
 
-    val_share: float = opt(
-        0.1,
-        "share of the tracks that validates, by a hash of the name, where there are no labels",
-        affects="network",
-        bounds="(0, 1)",
-    )
     batch_size_train: int = opt(48, "tracks that each process takes in a training step", affects="course", bounds=BATCH)
     batch_size_test: int = opt(
         48,

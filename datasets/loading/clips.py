@@ -267,7 +267,12 @@ class Split:
 
 
 def teacher_columns(store: TrackStore, truth: Groundtruth) -> np.ndarray | None:
-    """Return which of the teacher's columns belongs to each label; None when they are the same. Raises GroundtruthError for other labels."""
+    """Return which of the teacher's columns belongs to each label; None when they are the same, and without labels.
+
+    Raises GroundtruthError for other labels.
+    """
+    if not truth.n_labels:
+        return None
     if store.item_shape != (truth.n_labels,):
         raise GroundtruthError(
             f"The teacher's logits have {list(store.item_shape)} labels, the groundtruth has {truth.n_labels}."

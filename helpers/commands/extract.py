@@ -42,7 +42,7 @@ def asked_layers(context: Context, config: Config) -> tuple[int, ...]:
     """Return the layers to extract, checked before any work."""
     section, layers = context.family.section(config), context.family.layers(config, context.family.sketch(config))
     for layer in (layer for layer in layers if section.pretrained and layer >= 0):
-        log.info("Block index %d, counted from 0: published pages that count from 1 call it layer %d.", layer, layer + 1)
+        log.info("Layer %d, counted from 0: %s.", layer, context.family.published_layer(layer))
     return layers
 
 

@@ -153,6 +153,10 @@ class Family(abc.ABC):
             raise ConfigError("predict.transformer_block is an empty list: name at least one block.")
         return tuple(dict.fromkeys(self.behind_last(net) if block == -1 else block for block in asked))
 
+    def published_layer(self, layer: int) -> str:
+        """Return what publications call a layer: of most, a block that some of them count from 1."""
+        return f"published pages that count from 1 call it layer {layer + 1}"
+
     def behind_last(self, net: AudioEncoder) -> int:
         """Return the layer that -1 stands for: the last block, unless a family keeps something else behind it."""
         return net.depth - 1

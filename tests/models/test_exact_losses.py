@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
+from models.classification import ClassificationObjective
 from models.clmr import SampleCNN
 from models.clmr.augment import Augmentation
-from models.clmr.objective import ContrastiveObjective, WaveformSupervised
+from models.clmr.objective import ContrastiveObjective
 from models.finetune import FineTuned, FineTuneObjective
 from models.maest import MAEST
 from models.maest.augment import Masking, Roll
-from models.maest.objective import SupervisedObjective, TeacherStudentObjective
+from models.maest.objective import DistillationObjective, SupervisedObjective, TeacherStudentObjective
 from models.objective import Objective
 from models.omar_rq import OmarRQ
 from models.omar_rq.objective import MaskedTokenObjective
@@ -87,18 +88,23 @@ CASES: dict[str, tuple[Callable[[], Objective], Callable[[], torch.Tensor], list
         mels,
         [0.735855103, 0.726382017, 0.724957108, 0.731274009],
     ),
+    "DistillationObjective": (
+        lambda: DistillationObjective(maest(), **AUGMENTED),
+        mels,
+        [0.710658789, 0.705475032, 0.703102827, 0.703497648],
+    ),
     "ContrastiveObjective": (
         lambda: ContrastiveObjective(cnn(None), projection_dim=8, augmentation=Augmentation(pitch=0.0)),
         lambda: waves(2),
         [2.84449816, 2.77636313, 2.72048998, 2.6034547],
     ),
-    "WaveformSupervised": (
-        lambda: WaveformSupervised(cnn(LABELS)),
+    "ClassificationObjective": (
+        lambda: ClassificationObjective(cnn(LABELS)),
         lambda: waves(1),
         [0.706832707, 0.695261002, 0.684092164, 0.674047053],
     ),
-    "WaveformSupervised, one class": (
-        lambda: WaveformSupervised(cnn(LABELS), task="multiclass"),
+    "ClassificationObjective, one class": (
+        lambda: ClassificationObjective(cnn(LABELS), task="multiclass"),
         lambda: waves(1),
         [1.17391515, 1.09936273, 1.021685, 0.976721585],
     ),
