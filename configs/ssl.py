@@ -143,4 +143,5 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
         for config in family.named.values():
             named.put(config)
     commands = {family.name: family.commands for family in families}
-    return Script("self_supervised", FILE, kind, named, ALIASES, demo, commands)
+    aliases = {**ALIASES, **{other: ours for family in families for other, ours in family.aliases.items()}}
+    return Script("self_supervised", FILE, kind, named, aliases, demo, commands)

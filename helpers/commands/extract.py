@@ -109,6 +109,7 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
     p = config.predict
     return ExtractionSettings(
         model=context.family.section(config).arch if loaded.weights != RANDOM else f"{RANDOM} weights",
+        rule=context.family.extraction_rule(config, loaded.network),
         half_overlap=config.dataset.half_overlapped_inference,
         tail=config.datamodule.tail,
         batch_size=config.datamodule.batch_size_test,

@@ -239,7 +239,7 @@ def _load_strictly(build: Callable[[], OmarRQ], state: State, source: str, prefi
         ]
         raise WeightsError(f"The weights of {source} do not fit this OMAR-RQ: {'; '.join(said)}.")
     model = build()
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict({**model.state_dict(), **state})
     return model
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..encoder import AudioEncoder
 from ..errors import AudioError, ConfigError
 from ..settings import FLAG, LABELS, Maybe, Number, Rules, check_settings, check_size
+from .chunks import Time, aggregate_embeddings
 from .conformer import Conformer
 from .representations import Draws, Representation, check_audio
 from .resampling import resample, resampled_length
@@ -65,6 +66,7 @@ class OmarRQ(AudioEncoder):
 
     family = "omar_rq"
     transfer_layer = TRANSFER_LAYER
+    chunk_pool: Time = "mean"  # of a chunk's vectors, what extraction keeps
 
     def __init__(
         self,
@@ -164,7 +166,15 @@ class OmarRQ(AudioEncoder):
         return {
             "network": {"embed_dim": self.embed_dim, "depth": self.depth, "input": self._settings["input"]["name"]},
             "embedding_rate": self.embedding_rate,
+            **({} if self.chunk_pool == "mean" else {"pooled": self.chunk_pool}),
         }
+
+    def summaries(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """See AudioEncoder; the mean, or (chunk_pool) the maximum, over a window's vectors."""
+        chosen = self.resolve_layers(layers)
+        found = self.encode(windows, chosen)
+        vectors = {layer: aggregate_embeddings(one[None], "none", "chunk", self.chunk_pool) for layer, one in zip(chosen, found)}
+        return [vectors[layer % self.depth] for layer in layers]
 
     def n_vectors(self, n_samples: int) -> int:
         """T of a clip of so many samples."""

@@ -114,6 +114,11 @@ class MaskedTokenObjective(Objective):
             **{f"perplexity_{name}": float(value) for name, value in zip(self.names, perplexity)},
         }
 
+    def histograms(self, whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """How often each code occurs, [V] of each stream: tokens_TARGET_CODEBOOK."""
+        used = token_usage(whole["tokens"], self.masking.codebook_size)
+        return {f"tokens_{name}": counts for name, counts in zip(self.names, used)}
+
 
 def token_usage(tokens: np.ndarray, codes: int) -> np.ndarray:
     """How often each code occurs in each stream, [K, codes], of tokens [..., K]."""
