@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -20,7 +19,7 @@ from models.errors import ConfigError, nearest
 from models.objective import Objective
 from models.omar_rq import OmarRQ, build, read_gin
 from models.omar_rq.archs import ARCHS, CQT_24, ENCODEC, MEL_24, PRETRAINING
-from models.omar_rq.objective import COLLAPSED, MaskedTokenObjective
+from models.omar_rq.objective import MaskedTokenObjective
 from models.omar_rq.settings import FSQ, Masking, OmarSettings, settings_of
 from models.omar_rq.statistics import feature_statistics, read_statistics
 from models.omar_rq.targets import make_targets
@@ -28,9 +27,8 @@ from models.weights.cards import get_card
 from models.weights.checkpoints import network_settings
 
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
+from .token_report import report_tokens
 
-log = logging.getLogger(__name__)
-LEARNED = 1.1  # x the majority token's accuracy from which on something was learned
 TARGETS: dict[str, Mapping[str, Any]] = {"mel": MEL_24, "cqt": CQT_24, "encodec": ENCODEC}
 ROWS = {"mel": 96, "cqt": 188, "encodec": 128, "waveform": 1}
 
@@ -103,30 +101,8 @@ class OmarRq(Family):
         super().check(config, purpose)
 
     def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:
-        """Log where tokens were not learned, or a codebook says next to nothing."""
-        if "val_accuracy" not in metrics:
-            return
-        log.info(
-            "Masked tokens of the validation: %.1f %% right; always naming the most frequent token is right in %.1f %%.",
-            100 * metrics["val_accuracy"],
-            100 * metrics["val_majority"],
-        )
-        if metrics["val_accuracy"] < LEARNED * metrics["val_majority"]:
-            log.warning("The network hardly predicts more than the most frequent tokens: train longer (trainer.max_epochs).")
-        for name, text in collapsed_codebooks(metrics, _masking(config).codebook_size).items():
-            log.warning("Codebook %s has collapsed: %s.", name, text)
-
-
-def collapsed_codebooks(metrics: Mapping[str, float], codes: int) -> dict[str, str]:
-    """Return, of the codebooks whose tokens are nearly all the same, what to say of them."""
-    prefix = "val_perplexity_"
-    values = {key.removeprefix(prefix): v for key, v in metrics.items() if key.startswith(prefix) and not key.endswith("_swa")}
-    return {
-        name: f"its tokens are spread like {value:.1f} of {codes} codes; what it asks for is nearly constant. Look at the statistics that "
-        "normalise its target"
-        for name, value in values.items()
-        if value < max(COLLAPSED * codes, 1.5)
-    }
+        """See Family."""
+        report_tokens(metrics, _masking(config).codebook_size)
 
 
 def _gin(config: Config) -> OmarSettings | None:

@@ -19,6 +19,7 @@ from ..weights import downloads
 from ..weights.cards import get_card, has_card
 from ..weights.checkpoints import AVERAGED, RAW, network_settings, read_checkpoint
 from ..weights.locate import find_weights
+from ..weights.strict import load_strictly, some
 from .archs import ARCHS, FILES
 from .gin_config import read_gin
 from .network import OmarRQ
@@ -105,7 +106,7 @@ def load(path: str | Path, averaged: bool = True, **settings: Any) -> OmarRQ:
     if said:
         model = OmarRQ(**{**said, **settings})
         own = _of_training(state, averaged)
-        _load_strictly(model, {k: v for k, v in own.items() if not k.startswith(_TRAINED[:2])}, str(path))
+        load_strictly(model, {k: v for k, v in own.items() if not k.startswith(_TRAINED[:2])}, str(path))
         return model.eval()
     beside = path.parent / CONFIG
     if not beside.is_file():
@@ -195,11 +196,11 @@ def _load_published(model: OmarRQ, state: State, source: str, ignored: tuple[str
     foreign = sorted(k for k in state if not k.startswith((*_OWN, *_TRAINED)))
     if foreign:
         raise WeightsError(
-            f"{source} holds weights of another network ({_some(foreign)}); name the beginnings of their names in ignore_prefixes if they are to be "
+            f"{source} holds weights of another network ({some(foreign)}); name the beginnings of their names in ignore_prefixes if they are to be "
             "left out."
         )
     wanted = (*_OWN, "linear.") if isinstance(model, OmarRQWithTargets) and any(k.startswith("linear.") for k in state) else _OWN
-    _load_strictly(model, {k: v for k, v in state.items() if k.startswith(wanted)}, source, wanted)
+    load_strictly(model, {k: v for k, v in state.items() if k.startswith(wanted)}, source, wanted)
     if isinstance(model, OmarRQWithTargets) and "linear." not in wanted:
         log.warning("%s has no prediction layer (published files have none): it is random.", source)
 
@@ -213,22 +214,3 @@ def _of_training(state: State, averaged: bool) -> State:
         if found:
             return found
     return state
-
-
-def _load_strictly(model: OmarRQ, state: State, source: str, prefixes: tuple[str, ...] = ("",)) -> None:
-    """Every entry must fit, and none may be left. Raises WeightsError that lists what is missing, left over or of another shape."""
-    own = {k: v for k, v in model.state_dict().items() if k.startswith(prefixes)}
-    missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    shapes = [
-        f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
-    ]
-    if missing or unknown or shapes:
-        said = [
-            f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
-        ]
-        raise WeightsError(f"The weights of {source} do not fit this OMAR-RQ: {'; '.join(said)}.")
-    model.load_state_dict(state, strict=False)
-
-
-def _some(names: Sequence[str], count: int = 4) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
