@@ -141,16 +141,16 @@ def musicfm_demo() -> Config:
     # the published codebook is made for 160 000 hours: of this music 16 codes are used evenly, under its own statistics (compute_mel_stats);
     # blocks of 0.2 s: what stands there can be told from crops of 2 s
     small = {
-        "conv_dim": 16, "encoder_dim": 64, "encoder_depth": 3, "num_heads": 4, "intermediate_size": 128, "max_seconds": 2.0,
+        "conv_dim": 8, "encoder_dim": 64, "encoder_depth": 3, "num_heads": 4, "intermediate_size": 128, "max_seconds": 2.0,
         "num_codebooks": 4, "codebook_size": 16, "dropout": 0.0, "mask_hop": 0.2,
         "norm_mean": -17.834, "norm_std": 21.389,
     }  # fmt: skip
-    steps = {"schedule_mode": "warmup_cosine", "warm_up_steps": 50, "total_steps": 24 * 95, "last_lr_value": 1e-3}
+    steps = {"schedule_mode": "warmup_cosine", "warm_up_steps": 50, "total_steps": 12 * 95, "last_lr_value": 1e-3}
     probe = PROBE["clmr_linear"].values
     return {
         "family": "musicfm",
         "seed": 0,
-        "trainer": {"max_epochs": 24, "log_every_n_steps": 10},
+        "trainer": {"max_epochs": 12, "log_every_n_steps": 10},
         "musicfm": small,
         "module": {"optimizer": {"lr": 2e-3, "adamw": True, "weight_decay": 1e-2, **steps}},
         "datamodule": {"batch_size_train": 16, "batch_size_test": 64},

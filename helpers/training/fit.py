@@ -18,6 +18,7 @@ from ..runtime.devices import Hardware, job_of, resolve_accelerator, resolve_dev
 from ..runtime.interrupts import Interrupted, StopRequest, answered_by
 from ._lightning import Callback, EarlyStopping, SLURMEnvironment, pl
 from .averaging import AveragedWeights
+from .batch_norm import ProcessSync
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json
 from .lightning_module import LitObjective, Optimization
@@ -242,7 +243,11 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -
             enable_progress_bar=False,  # TrainingProgress is among the callbacks where it is wanted
             enable_model_summary=False,
             # under SLURM: what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
-            plugins=[AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
+            plugins=[
+                AtomicCheckpointIO(),
+                *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []),
+                *([ProcessSync()] if settings.get("sync_batchnorm") and settings.get("accelerator") == "cpu" else []),
+            ],
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )
