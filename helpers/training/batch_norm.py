@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ._lightning import TorchSyncBatchNorm
-
 
 class _Sum(torch.autograd.Function):
     """The sum over all processes; its gradient is the sum of theirs."""
@@ -26,7 +24,7 @@ class _Sum(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         out = grad.clone()
         dist.all_reduce(out)
         return out
@@ -34,7 +32,7 @@ class _Sum(torch.autograd.Function):
 
 def over_processes(x: Tensor) -> Tensor:
     """Sum of all processes' x, differentiable."""
-    total: Tensor = _Sum.apply(x)  # type: ignore[no-untyped-call]
+    total: Tensor = _Sum.apply(x)
     return total
 
 
@@ -74,20 +72,18 @@ class ProcessBatchNorm(_BatchNorm):
         self.running_var.lerp_(var.to(self.running_var.dtype), share)
 
 
-class ProcessSync(TorchSyncBatchNorm):
-    """Lightning's plugin that puts ProcessBatchNorm in the place of every batch normalisation, and takes it out again."""
+def join_processes(model: nn.Module) -> nn.Module:
+    """Put ProcessBatchNorm in the place of every batch normalisation; weights and statistics stay the same objects. Returns the model."""
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+            module.__dict__["_own_class"] = type(module)
+            module.__class__ = ProcessBatchNorm  # type: ignore[assignment]
+    return model
 
-    def apply(self, model: nn.Module) -> nn.Module:
-        """Return the model with its layers' class changed; weights and statistics are the same objects."""
-        for module in model.modules():
-            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
-                module.__dict__["_own_class"] = type(module)
-                module.__class__ = ProcessBatchNorm
-        return model
 
-    def revert(self, model: nn.Module) -> nn.Module:
-        """Return the model with the layers' own classes."""
-        for module in model.modules():
-            if isinstance(module, ProcessBatchNorm):
-                module.__class__ = module.__dict__.pop("_own_class")
-        return model
+def part_processes(model: nn.Module) -> nn.Module:
+    """Take ProcessBatchNorm out again. Returns the model."""
+    for module in model.modules():
+        if isinstance(module, ProcessBatchNorm):
+            module.__class__ = module.__dict__.pop("_own_class")
+    return model

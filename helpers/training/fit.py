@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch.nn import Module
+
 from models.objective import Objective
 from models.weights.checkpoints import AVERAGED, RAW, read_checkpoint
 
 from ..runtime.devices import Hardware, job_of, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from ..runtime.interrupts import Interrupted, StopRequest, answered_by
-from ._lightning import Callback, EarlyStopping, SLURMEnvironment, pl
+from ._lightning import Callback, EarlyStopping, SLURMEnvironment, TorchSyncBatchNorm, pl
 from .averaging import AveragedWeights
-from .batch_norm import ProcessSync
+from .batch_norm import join_processes, part_processes
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json
 from .lightning_module import LitObjective, Optimization
@@ -246,11 +248,21 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -
             plugins=[
                 AtomicCheckpointIO(),
                 *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []),
-                *([ProcessSync()] if settings.get("sync_batchnorm") and settings.get("accelerator") == "cpu" else []),
+                *([_ProcessSync()] if settings.get("sync_batchnorm") and settings.get("accelerator") == "cpu" else []),
             ],
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )
+
+
+class _ProcessSync(TorchSyncBatchNorm):
+    """Lightning's plugin, where there is no GPU."""
+
+    def apply(self, model: Module) -> Module:
+        return join_processes(model)
+
+    def revert(self, model: Module) -> Module:
+        return part_processes(model)
 
 
 class _EarlyStopping(EarlyStopping):
