@@ -3,10 +3,11 @@
 Every figure is CPU time of one thread (`time.process_time`), so that other work on the machine counts little; medians over repetitions, the
 compared ways interleaved. The plain way to filter, shift and reverberate is one crop at a time with what SciPy and librosa offer.
 
-Measured on a busy machine with 2 cores (November 2026), crops of 59 049 samples (2.68 s):
-the chain 88 crops/s per core, 11.3 ms a crop: pitch 54 %, reverb 25 %, filters 18 %. Against a plain way: filter 0.9x, pitch 2.0x (librosa), reverb
-38x (recursive filters with all their zeros). A training step at the published width 623 ms a track of two crops, 1.6 tracks/s per core:
-augmentation 4 %, forward 42 %, backward 54 %; at a quarter of the width 77 ms, 13 tracks/s: augmentation 30 %, forward 39 %, backward 31 %.
+Measured on a busy machine with 2 cores (Intel Xeon with AVX-512, November 2026), crops of 59 049 samples (2.68 s):
+the chain 79 crops/s per core, 12.6 ms a crop: reverb 44 %, pitch 39 %, filters 15 %. Against a plain way: filter 1.0x, pitch 1.0x
+(librosa's phase vocoder), reverb 26x (recursive filters of one channel with all their zeros, where ours has two). A training step
+at the published width 528 ms a track of two crops, 1.9 tracks/s per core: augmentation 5 %, forward 43 %, backward 52 %; at a quarter of the width
+83 ms, 12 tracks/s: augmentation 30 %, forward 37 %, backward 32 %.
 """
 
 from __future__ import annotations

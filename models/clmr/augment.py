@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from . import effects
+from .pitch import MAX_CENTS, pitch_shift
 
 DELAYS_MS = (200, 250, 300, 350, 400, 450)
 HIGH_PASS_HZ, LOW_PASS_HZ = (200.0, 1200.0), (2200.0, 4000.0)
@@ -61,8 +62,8 @@ class Augmentation:
         for low, high in (("noise_min", "noise_max"), ("gain_min", "gain_max")):
             if getattr(self, low) > getattr(self, high):
                 raise ConfigError(f"augment.{low} is {getattr(self, low)}, above augment.{high}, {getattr(self, high)}.")
-        if self.noise_min < 0 or not 0 <= self.pitch_cents <= effects.MAX_CENTS:
-            raise ConfigError(f"augment.noise_min is 0 or more and augment.pitch_cents 0 to {effects.MAX_CENTS} (an octave).")
+        if self.noise_min < 0 or not 0 <= self.pitch_cents <= MAX_CENTS:
+            raise ConfigError(f"augment.noise_min is 0 or more and augment.pitch_cents 0 to {MAX_CENTS} (an octave).")
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _delay(out: Tensor, plan: Plan, rate: int) -> None:
 def _pitch(out: Tensor, plan: Plan, rate: int) -> None:
     rows = _rows(plan.cents != 0, out)
     if len(rows):
-        out[rows] = effects.pitch_shift(out[rows], plan.cents[plan.cents != 0])
+        out[rows] = pitch_shift(out[rows], plan.cents[plan.cents != 0])
 
 
 def _reverb(out: Tensor, plan: Plan, rate: int) -> None:

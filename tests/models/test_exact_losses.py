@@ -102,7 +102,7 @@ CASES: dict[str, tuple[Callable[[], Objective], Callable[[], torch.Tensor], list
     "ContrastiveObjective": (
         lambda: ContrastiveObjective(cnn(None), projection_dim=8, augmentation=Augmentation(pitch=0.0)),
         lambda: waves(2),
-        [2.83989573, 2.77212811, 2.72010899, 2.61130095],
+        [2.84449816, 2.77636313, 2.72048998, 2.6034547],
     ),
     "WaveformSupervised": (
         lambda: WaveformSupervised(cnn(LABELS)),

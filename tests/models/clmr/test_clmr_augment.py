@@ -73,60 +73,35 @@ def test_delay_of_an_impulse():
     assert torch.equal(effects.delay(x[:, :100], 450, RATE), x[:, :100] / 2)  # the echo lies behind the end
 
 
-@pytest.mark.parametrize("cents", [-700, -333, 100, 700, 1200, -1200])
-def test_pitch_moves_the_tone_keeps_level_and_length(cents):
-    y = effects.pitch_shift(tone(440)[None], [cents])
-    assert y.shape == (1, N)
-    assert 1200 * np.log2(peak_hz(y[0]) / 440) == pytest.approx(cents, abs=2)
-    middle = slice(N // 4, 3 * N // 4)
-    assert float(y[0, middle].std() / tone(440)[middle].std()) == pytest.approx(1, abs=0.1)
-
-
-def test_pitch_keeps_the_tempo():
-    x = torch.zeros(1, N)
-    x[0, 20000:21000] = tone(900, 1000)
-    for cents in (-700, 700):
-        energy = effects.pitch_shift(x, [cents])[0].square()
-        centre = float((energy * torch.arange(N)).sum() / energy.sum())
-        assert centre == pytest.approx(20500, abs=300)
-
-
-def test_pitch_of_hopeless_sounds():
-    x = torch.stack([torch.zeros(3000), torch.full((3000,), float("nan"))])
-    y = effects.pitch_shift(x, [300, 300])
-    assert torch.equal(y[0], x[0])
-    assert torch.isnan(y[1]).all()  # as it came: training says which tracks hold NaN
-    assert effects.pitch_shift(noise(1, 500), [300]).shape == (1, 500)
-    with pytest.raises(ConfigError, match="1200 cents"):
-        effects.pitch_shift(x, [1300, 0])
-
-
 def recursive_reverb(x: np.ndarray, reverberance: int, damping: int, room: int) -> np.ndarray:
-    """Freeverb's recursions, sample by sample."""
-    feedback, kept = 1 - 0.3 * (0.02 / 0.3) ** (reverberance / 100), 0.2 + 0.3 * damping / 100
-    scale = (0.1 + 0.9 * room / 100) * RATE / 44100
-    wet = np.zeros_like(x)
-    for samples in effects.COMBS:
-        line, at, low = np.zeros(max(round(samples * scale), 1)), 0, 0.0
-        for n, value in enumerate(x):
-            out = line[at]
-            low = out * (1 - kept) + low * kept
-            line[at] = value + low * feedback
-            at = (at + 1) % len(line)
-            wet[n] += out
-    for samples in effects.ALL_PASSES:
-        line, at = np.zeros(max(round(samples * scale), 1)), 0
-        for n, value in enumerate(wet.copy()):
-            held = line[at]
-            wet[n] = held - value
-            line[at] = value + held * 0.5
-            at = (at + 1) % len(line)
-    return x + effects.WET * wet
+    """Freeverb's recursions, sample by sample: the mean of two channels, as SoX gives it (test_sox.py)."""
+    feedback, kept, scale = 1 - 0.7 * (0.02 / 0.7) ** (reverberance / 100), 0.2 + 0.3 * damping / 100, 0.1 + 0.9 * room / 100
+    both = np.zeros_like(x)
+    for spread in (0, 12):
+        wet = np.zeros_like(x)
+        for k, samples in enumerate(effects.COMBS):
+            delay = int((samples + (-1) ** k * spread) * scale * RATE / 44100 + 0.5)
+            line, at, low = np.zeros(delay), 0, 0.0
+            for n, value in enumerate(x):
+                out = line[at]
+                low = out * (1 - kept) + low * kept
+                line[at] = value + low * feedback
+                at = (at + 1) % len(line)
+                wet[n] += out
+        for k, samples in enumerate(effects.ALL_PASSES):
+            line, at = np.zeros(int((samples + (-1) ** k * spread) * RATE / 44100 + 0.5)), 0
+            for n, value in enumerate(wet.copy()):
+                held = line[at]
+                wet[n] = held - value
+                line[at] = value + held * 0.5
+                at = (at + 1) % len(line)
+        both += wet / 2
+    return x + effects.WET * both
 
 
 @pytest.mark.parametrize("settings", [(0, 0, 0), (99, 0, 99), (50, 80, 20)])
 def test_reverb_is_freeverbs_recursion(settings):
-    x = np.zeros(6000)
+    x = np.zeros(3000)
     x[:200] = np.random.default_rng(1).normal(0, 0.3, 200)
     got = effects.reverb(torch.from_numpy(x[None].astype(np.float32)), *([s] for s in settings), RATE)[0].numpy()
     np.testing.assert_allclose(got, recursive_reverb(x, *settings), atol=1e-3)
