@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch.nn import Module
-
 from models.objective import Objective
 from models.weights.checkpoints import AVERAGED, RAW, read_checkpoint
 
 from ..runtime.devices import Hardware, job_of, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
 from ..runtime.interrupts import Interrupted, StopRequest, answered_by
-from ._lightning import Callback, EarlyStopping, SLURMEnvironment, TorchSyncBatchNorm, pl
+from ._lightning import Callback, EarlyStopping, SLURMEnvironment, pl
 from .averaging import AveragedWeights
-from .batch_norm import join_processes, part_processes
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json
 from .lightning_module import LitObjective, Optimization
@@ -28,6 +25,7 @@ from .progress import TrainingProgress
 from .resume import read_saved
 from .same_training import TrainingIdentity
 from .settings import TrainingSettings
+from .synced_norm import SyncedNorms
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +234,11 @@ def evaluate(
 
 # ---- Lightning's trainer
 def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -> pl.Trainer:
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect():  # what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    if settings.get("accelerator") == "cpu" and settings.pop("sync_batchnorm", False):
+        plugins.append(SyncedNorms())
     with quiet():
         return pl.Trainer(
             logger=False,  # history.py writes TensorBoard's file, in step with the checkpoints
@@ -244,25 +247,10 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -
             enable_checkpointing=out_dir is not None,
             enable_progress_bar=False,  # TrainingProgress is among the callbacks where it is wanted
             enable_model_summary=False,
-            # under SLURM: what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
-            plugins=[
-                AtomicCheckpointIO(),
-                *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []),
-                *([_ProcessSync()] if settings.get("sync_batchnorm") and settings.get("accelerator") == "cpu" else []),
-            ],
+            plugins=plugins,
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )
-
-
-class _ProcessSync(TorchSyncBatchNorm):
-    """Lightning's plugin, where there is no GPU."""
-
-    def apply(self, model: Module) -> Module:
-        return join_processes(model)
-
-    def revert(self, model: Module) -> Module:
-        return part_processes(model)
 
 
 class _EarlyStopping(EarlyStopping):

@@ -26,7 +26,7 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], source: str, pr
             f"{what}: {some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
         ]
         raise WeightsError(f"The weights of {source} do not fit this {type(model).__name__}: {'; '.join(said)}.")
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict({**model.state_dict(), **state})
 
 
 def some(names: Sequence[str], count: int = 4) -> str:
