@@ -11,9 +11,11 @@ from __future__ import annotations
 import sys
 
 import configs
+from datasets.utils.terminal import begin_in_utf8
 from helpers.commands.script import make_experiment, run
 
 ex = make_experiment(configs.EX_MAEST, __doc__)
 
 if __name__ == "__main__":
+    begin_in_utf8()
     sys.exit(run(ex, sys.argv))

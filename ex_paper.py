@@ -25,6 +25,7 @@ from configs.naming import merged
 from configs.options import EFFECTS, defaults, settings_without_effect
 from configs.schema_paper import ExPaper
 from configs.schema_probe import ExTl
+from datasets.utils.terminal import begin_in_utf8
 from helpers.experiments.config_source import nested
 from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import run_folder, work_begins
@@ -313,6 +314,7 @@ def parse_arguments(argv: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    begin_in_utf8()
     done = ex.run_commandline(parse_arguments(sys.argv))
     if done is not None and isinstance(done.result, Mapping):
         sys.exit(done.result.get("exit_code", 0))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import configs
 from configs.schema_probe import ExTl
+from datasets.utils.terminal import begin_in_utf8
 from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import metric_logger, run_folder
 from helpers.experiments.provenance import project_sources
@@ -305,4 +306,5 @@ def compare(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    begin_in_utf8()
     ex.run_commandline(sys.argv)

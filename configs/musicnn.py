@@ -88,7 +88,7 @@ def musicnn_supervised() -> Config:
     return {
         "family": "musicnn",
         "trainer": {"max_epochs": 200, "early_stopping": 20},
-        "module": {"optimizer": {"lr": 1e-3, "schedule_mode": "constant"}},
+        "module": {"do_swa": False, "optimizer": {"lr": 1e-3, "schedule_mode": "constant"}},
         "predict": {"transformer_block": -1},
     }
 

@@ -143,6 +143,9 @@ class Module:
         affects="training",
         bounds=RATE,
     )
+    swa_holds_rate: bool = opt(
+        False, "while averaging the learning rate is swa_lrs to the end: the schedule stands still", affects="training"
+    )
     swa_freq: int = opt(5, "epochs between two weights that are averaged", affects="training", bounds=COUNT)
     ema_decay: float | None = opt(
         None, "decay of an exponential moving average per step, in place of SWA; none: SWA", affects="training", bounds="[0, 1)"

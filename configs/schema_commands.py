@@ -80,8 +80,15 @@ class ProbeWindows:
 
     train_windows: str = opt(
         "mean",
-        "windows of a training track: their mean as one vector, each as an example, or random: another one each epoch",
-        ("mean", "each", "random"),
+        "windows of a training track: their mean as one vector, each as an example, random (another one each epoch), or random_once (one, drawn "
+        "once and kept)",
+        ("mean", "each", "random", "random_once"),
+        affects="report",
+    )
+    batch_of: str = opt(
+        "examples",
+        "what report.batch_size counts where each window is an example: the windows, or tracks with all their windows",
+        ("examples", "tracks"),
         affects="report",
     )
     val_windows: str = opt(

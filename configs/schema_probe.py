@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .options import BATCH, COUNT, FROM_0, RATE, SEED, opt, section
+from .schema_finetune import FineTune
 
 
 @dataclass
@@ -174,6 +175,12 @@ class ProbeData:
         affects="probe",
     )
     batch_size: int = opt(128, "number of tracks (or windows) in a step", affects="probe", bounds=BATCH)
+    batch_of: str = opt(
+        "examples",
+        "what batch_size counts where each window is an example: the windows, or tracks with all their windows",
+        ("examples", "tracks"),
+        affects="probe",
+    )
     num_workers: int = opt(
         0,
         "kept for published command lines: embeddings are in memory, no processes load them",
@@ -206,8 +213,9 @@ class ProbeData:
     )
     train_windows: str = opt(
         "mean",
-        "windows of a training track: their mean as one vector, each as an example, or random: another one each epoch",
-        ("mean", "each", "random"),
+        "windows of a training track: their mean as one vector, each as an example, random (another one each epoch), or random_once (one, drawn "
+        "once and kept)",
+        ("mean", "each", "random", "random_once"),
         affects="probe",
     )
     val_windows: str = opt(
@@ -273,52 +281,6 @@ class FewLabel:
     )
     same_steps: bool = opt(
         True, "give an epoch of a share as many steps as one of all tracks; false: one pass over the share", affects="few_label"
-    )
-
-
-@dataclass
-class FineTune:
-    """The command `finetune`: the encoder itself learns; head (model), labels, seeds and aggregation are the probe's."""
-
-    model: str | None = opt(
-        None, "network to train on: a registered model, or a weight file or folder of any family", affects="finetune"
-    )
-    store: str | None = opt(
-        None,
-        "store that its windows are cut from, which datasets.prepare (or pre-training) made of the audio",
-        affects="finetune",
-    )
-    layer: int = opt(-1, "block that the head sees, 0-based, negatives from the end", affects="finetune", bounds="[-1000, 1000]")
-    blocks: int | None = opt(
-        None,
-        "number of blocks up to that one which learn; none: the whole encoder; 0: the head alone",
-        affects="finetune",
-        bounds="[0, 1000]",
-    )
-    layer_decay: float = opt(
-        0.75, "factor of the learning rate from each block to the one before; 1: all alike", affects="finetune", bounds="(0, 1]"
-    )
-    lr: float = opt(5e-5, "learning rate of the deepest block", affects="finetune", bounds=RATE)
-    head_lr: float = opt(1e-3, "learning rate of the head", affects="finetune", bounds=RATE)
-    weight_decay: float = opt(0.01, "weight decay of AdamW", affects="finetune", bounds="[0, 1000]")
-    max_epochs: int = opt(
-        20, "number of epochs, each of which hears one random window of every track", affects="finetune", bounds=COUNT
-    )
-    warmup_epochs: int = opt(
-        2,
-        "number of epochs of warm-up, after which the learning rate goes linearly down to 1 %",
-        affects="finetune",
-        bounds=FROM_0,
-    )
-    batch_size: int = opt(8, "number of windows in a step", affects="finetune", bounds=BATCH)
-    batch_size_test: int = opt(20, "number of windows at once in validation and test", affects="finetune", bounds=BATCH)
-    accelerator: str = opt("auto", "device: auto, cpu or gpu; a gpu that is asked for must be there", affects="finetune")
-    precision: str | int = opt(
-        "auto",
-        "precision of fine-tuning: 32, bf16-mixed, 16-mixed, or auto (bf16-mixed on a gpu or cpu that is fast at it, "
-        "16-mixed on another gpu, else 32)",
-        affects="finetune",
-        bounds="[16, 64]",
     )
 
 

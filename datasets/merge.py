@@ -15,7 +15,7 @@ from models.errors import StoreError
 
 from .store.track_store import TrackStore
 from .utils.progress import JobProgress
-from .utils.terminal import print_any_text
+from .utils.terminal import begin_in_utf8, print_any_text
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ def merge(source: str | Path, out: str | Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    if argv is None:
+        begin_in_utf8()
     parser = argparse.ArgumentParser(prog="python -m datasets.merge", description="Copy a store's shards into one file.")
     parser.add_argument(
         "store", metavar="STORE", help="a store with shards (mel.h5 of mel.shard-00000.h5, ...), or a folder of stores"

@@ -20,7 +20,7 @@ from models.errors import GroundtruthError, StoreError, listed, nearest
 
 from .collection.findings import write_table
 from .groundtruth.groundtruth import Groundtruth
-from .utils.terminal import print_any_text
+from .utils.terminal import begin_in_utf8, print_any_text
 
 log = logging.getLogger(__name__)
 Labels = str | Callable[[Any], object]
@@ -116,6 +116,8 @@ def _splits(source: Any) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    if argv is None:
+        begin_in_utf8()
     parser = argparse.ArgumentParser(
         prog="python -m datasets.mirdata_adapter", description="A mirdata data set as a table of labels."
     )

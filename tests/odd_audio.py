@@ -60,6 +60,11 @@ def good_files(folder: Path) -> dict[str, bytes]:
     write_av(folder / "a.avi", sound, RATE, "pcm_s16le")
     write_av(folder / "a.wma", sound, RATE, "libmp3lame", container="asf")
     write_av(folder / "a.wv", sound, RATE, "wavpack")
+    write_av(folder / "a.aac", sound, RATE, "aac", container="adts")
+    write_av(folder / "slow.aac", tune(0.8, 16000, 1, seed=3), 16000, "aac", container="adts")
+    write_av(folder / "a.ac3", tune(SECONDS, 48000, 2), 48000, "ac3")
+    write_av(folder / "alac.caf", sound, RATE, "alac")
+    write_av(folder / "alac.m4a", sound, RATE, "alac", container="ipod", movflags="faststart")
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -225,6 +230,37 @@ def odd_files(folder: Path) -> list[Odd]:
         Odd("cut.caf", g["a.caf"][:-1000], "cut off: its header promises 66150 bytes \\(1.50 s\\)"),
         Odd("open.caf", with_bytes(g["a.caf"], caf_at, b"\xff" * 8), ("a.caf",), open_),
     ]
+    aac, ac3, half = g["a.aac"], g["a.ac3"], len(wav[data_at + 4 :]) // 4 * 2
+    two_chunks = wav[:data_at] + half.to_bytes(4, "little") + wav[data_at + 4 :][:half]
+    two_chunks += b"data" + (len(wav) - data_at - 4 - half).to_bytes(4, "little") + wav[data_at + 4 + half :]
+    open_m4a = with_bytes(g["alac.m4a"], g["alac.m4a"].index(b"mdat") - 4, bytes(4))
+    wide = with_bytes(with_bytes(wav, 28, (RATE * 8).to_bytes(4, "little")), 32, bytes([8, 0, 64]))
+    last_ac3 = ac3.rindex(b"\x0b\x77")
+    found += [
+        # ---- frames without a container, and what stands around others
+        Odd("zeros behind.aac", aac + bytes(5000), ("a.aac",)),
+        Odd("id3v2 in front, id3v1 behind.aac", id3v2(300) + aac + ID3V1, ("a.aac",)),
+        Odd("junk in front.aac", junk + aac, ("a.aac",)),
+        Odd("joined, other rate.aac", aac + g["slow.aac"], ("a.aac", "slow.aac")),
+        Odd("last frame torn.aac", aac[:-20], ("a.aac",), "last AAC frame is cut off", first=0.9),
+        Odd("junk behind.ac3", ac3 + junk, ("a.ac3",)),
+        Odd("last frame torn.ac3", ac3[:-20], ("whole frames.ac3",), "last AC-3 frame is cut off (20 bytes are missing)"),
+        Odd("apev2 behind.wv", g["a.wv"] + APEV2, ("a.wv",)),
+        Odd("id3v2 in front.wv", id3v2(300) + g["a.wv"], ("a.wv",)),
+        Odd("id3v2 in front.m4a", id3v2(300) + g["a.m4a"], ("a.m4a",)),
+        Odd("zeros in front.m4a", bytes(512) + g["a.m4a"], ("a.m4a",)),
+        Odd("sound that reaches to the end.m4a", open_m4a, ("alac.m4a",)),
+        Odd("sound that reaches to the end, cut.m4a", open_m4a[:-500], "cut off: its index promises"),
+        Odd("64 bit.wav", wide, "holds samples of s64: 8 to 32 bits and floating point are read"),
+        Odd("junk behind.caf", g["alac.caf"] + junk, ("alac.caf",)),
+        Odd("size of a pipe.aiff", with_bytes(g["a.aiff"], aiff_at, (0x7F000008).to_bytes(4, "big")), ("a.aiff",), open_),
+        Odd("sound in two chunks.wav", two_chunks, ("a.wav",), "its sound stands in 2 chunks"),
+        Odd("second chunk cut.wav", two_chunks[:-1000], "cut off: its header promises 66150 bytes"),
+        Odd("one frame of another kind.mp3", mp3 + frames_of(g["fast.mp3"])[1], ("a.mp3",), "1 MPEG frames that stand alone"),
+        Odd("text.mp3", b"#EXTM3U\nother.mp3\n" * 9, "is not audio that can be decoded"),
+        Odd("noise.mp3", np.random.default_rng(1).bytes(300000), "is not audio that can be decoded"),
+    ]  # fmt: skip
+    (folder / "whole frames.ac3").write_bytes(ac3[:last_ac3])
     others = ("a.m4a", "a.webm", "a.mka", "a.tta", "a.avi", "a.wma", "a.wv")
     return found + [
         Odd(f"cut{name[1:]}", g[name][: len(g[name]) * 6 // 10], r"cut off: .* promises \d.* are there") for name in others

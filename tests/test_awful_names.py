@@ -19,6 +19,7 @@ from helpers.extraction.embeddings import load_embeddings
 from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from helpers.prediction.predict import PredictionSettings, predict
 from helpers.prediction.similar import Collection
+from helpers.prediction.similar_pages import Search, write_search
 from models.audio import find_audio
 from models.errors import ConfigError
 from models.maest import MAEST
@@ -51,7 +52,7 @@ def test_all_are_found_and_prepared(audio, store):
     assert set(TrackStore.open(store.store).names) == set(NAMES)
 
 
-def test_all_are_extracted_into_stores_and_files_and_found_again(net, store, tmp_path):
+def test_all_are_extracted_into_stores_and_files_and_found_again(net, audio, store, tmp_path):
     for form in ("store", "npy"):
         for new in (len(NAMES), 0):  # the second time all is there
             done = extract_embeddings(net, store.store, tmp_path / form, [1], settings=ExtractionSettings(format=form))
@@ -59,7 +60,11 @@ def test_all_are_extracted_into_stores_and_files_and_found_again(net, store, tmp
     vectors = [load_embeddings(tmp_path / form / "1", NAMES, token_size=32) for form in ("store", "npy")]
     assert np.array_equal(*vectors)
     collection = Collection.open(tmp_path / "store/1/embeddings.h5")
-    assert all(collection.nearest(collection.vector(name), 1)[0][0] == name for name in NAMES[::10])
+    assert all(collection.nearest(collection.vector(name), 1)[0][0] == name for name in NAMES)
+    alike = [name for name in NAMES if name.endswith("/1.wav")]  # of three folders
+    settings = PredictionSettings(player_minutes=0, weights="random")
+    pages = [write_search(net, Search(name, [], str(audio), 1, True), tmp_path / "similar", settings) for name in alike]
+    assert len({page.read_text() for page in pages}) == len(alike) == 3
 
 
 def test_all_are_predicted(net, audio, tmp_path):

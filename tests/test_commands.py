@@ -234,7 +234,7 @@ def test_similar_extracts_a_folder_of_audio_and_finds_the_file_s_neighbours(run,
     name = songs[0].relative_to(audio).as_posix()
     assert len(found) == 3
     assert name not in found
-    page = (folder / "searched" / "similar" / songs[0].name / "index.html").read_text()
+    page = (folder / "searched" / "similar" / name / "index.html").read_text()
     assert "Nearest recordings" in page
     assert found[0] in page
     assert run("similar", "demo", **updates | {"predict.audio": name}).result == found

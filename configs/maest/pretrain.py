@@ -88,3 +88,28 @@ def maest_30s_from_passt_teacher_student_pretrain() -> Config:
 def mini_train() -> Config:
     """Five training and five validation batches of whatever stands before it: a first look before days of training."""
     return {"trainer": {"max_epochs": 1, "limit_train_batches": 5, "limit_val_batches": 5, "log_every_n_steps": 1}}
+
+
+@MAEST.add()
+def as_described() -> Config:
+    """The recipe as the paper and its configuration describe it: what the named pre-trainings have. Behind any of them: docs/training.md.
+
+    Masks act; from epoch 50 on the rate goes down in a line; every fifth epoch's weights are averaged; validation on every window.
+    """
+    return {
+        "module": {"swa_freq": 5, "swa_holds_rate": False},
+        "datamodule": {"masking": {"do": True}, "val_crops": False},
+    }
+
+
+@MAEST.add()
+def as_released() -> Config:
+    """The recipe as the released code runs it, behind a pre-training: with maest_30s_from_passt_pretrain as_released.
+
+    No masks; from epoch 50 on the rate stays at module.swa_lrs (2e-5) to the end, and each epoch's weights are averaged; validation on one random
+    crop of each track, another one in each epoch.
+    """
+    return {
+        "module": {"swa_freq": 1, "swa_holds_rate": True},
+        "datamodule": {"masking": {"do": False}, "val_crops": True},
+    }

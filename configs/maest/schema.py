@@ -157,6 +157,11 @@ class DataModule(schema.DataModule):
     roll: Roll = section(Roll)
     norm: Norm = section(Norm)
     masking: Masking = section(Masking)
+    val_crops: bool = opt(
+        False,
+        "validate on one random crop of each track, another one in each epoch, in place of every window",
+        affects="training",
+    )
     sampler: Sampler = section(Sampler)
     teacher_student: TeacherStudent = section(TeacherStudent)
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from models.errors import GroundtruthError
 
+_SEPARATOR = re.compile(r'"?sep=([,;\t])"?\r?\n?', re.IGNORECASE)
 _LOOK_AHEAD = 2000  # lines in which the end of a cell in quotes is looked for
 
 
 def delimiter_of(path: Path) -> str:
-    """Return what parts the cells: a tab of .tsv files, else what the first line has most of."""
+    """Return what parts the cells: what a first line such as `sep=;` says (Excel's), a tab of .tsv files, else what the first line has most of."""
     with open(path, newline="", encoding="utf-8-sig") as file:
         first = file.readline()
+    if told := _SEPARATOR.fullmatch(first):
+        return told[1]
     return "\t" if path.suffix.lower() == ".tsv" else max((",", "\t", ";"), key=first.count)
 
 
@@ -30,7 +34,11 @@ def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     Raises GroundtruthError for a cell in quotes that holds whole rows.
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
-        for number, row in _tab_rows(file) if delimiter == "\t" else _quoted_rows(file, delimiter):
+        skipped = int(_SEPARATOR.fullmatch(file.readline()) is not None)
+        if not skipped:
+            file.seek(0)
+        rows = _tab_rows(file) if delimiter == "\t" else _quoted_rows(file, delimiter)
+        for number, row in ((n + skipped, row) for n, row in rows):
             if row and (row[0] or any(cell.strip() for cell in row)):
                 yield number, row
 
@@ -42,6 +50,12 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     for row in rows:
         (quoted if any("\r" in cell for cell in row if isinstance(cell, str)) else plain).writerow(row)
     return text.getvalue()
+
+
+def tells_delimiter(path: Path) -> bool:
+    """Return whether the first line of a table says what parts its cells (sep=;)."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return _SEPARATOR.fullmatch(file.readline()) is not None
 
 
 def line_numbers(path: Path) -> list[int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import os
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from models.audio.folders import AUDIO_SUFFIXES
 from models.errors import GroundtruthError, LabelColumnError, listed
 
 from ..utils.names import NamesBuilder, repeats
@@ -18,7 +20,7 @@ from . import arrow as groundtruth_arrow
 from .columns import PATH_COLUMNS, Columns, some
 from .groundtruth import Groundtruth, check_size
 from .label_cells import Parting, Survey
-from .lines import delimiter_of, records, refuse_break
+from .lines import delimiter_of, records, refuse_break, tells_delimiter
 
 log = logging.getLogger(__name__)
 ARROW_FROM = 16 << 20  # bytes of a table from which it is worth it
@@ -76,12 +78,20 @@ def read_table(
         if isinstance(values, _Listed) and not parting.lists:
             for row, line in zip(rows, table.lines):
                 refuse_break(row[values.column], line, "the label")
-        names.extend([row[place].strip() for row in rows])
+        paths = [row[place].strip() for row in rows]
+        if not (all(paths) or faulty):
+            raise GroundtruthError(f"line {table.lines[paths.index('')]}: the path is empty.")
+        names.extend(paths)
         splits.add(rows)
         groups.add(rows)
         values.add(rows, table.lines)
     if not len(names):
         raise GroundtruthError(f"there is a header ({some(header)}) but no track.")
+    if isinstance(values, _Listed) and values.running_on is not None:
+        line, extra = values.running_on
+        log.info(
+            "%s: rows with more cells than the header have several labels, as line %d shows: %s.", table.path, line, listed(extra)
+        )
     found_labels, packed = values.finish(labels)
     return Groundtruth(names.names(), found_labels, packed, splits.values, groups.values, faulty=faulty)
 
@@ -120,7 +130,7 @@ class Table:
     @property
     def large(self) -> bool:
         """Whether one more reading of it takes a while."""
-        return self.path.stat().st_size >= ARROW_FROM
+        return self.path.stat().st_size >= ARROW_FROM and not tells_delimiter(self.path)
 
     def columns(self, chosen: Mapping[str, str | None]) -> Columns:
         """Return which column holds what. Of a large table the first lines tell which column holds splits. Raises GroundtruthError as
@@ -178,6 +188,7 @@ class _Listed:
         self.column, self._width, self._last, self._parting = column, width, last, parting
         self._numbers = {name: i for i, name in enumerate(labels or ())}  # by the order in which they come
         self._counts, self._set = array("H"), array("I")
+        self.running_on: tuple[int, list[str]] | None = None  # the first row that does, and its labels
 
     def _of(self, text: str) -> list[int]:
         if self._parting.lists:
@@ -199,6 +210,12 @@ class _Listed:
                     raise GroundtruthError(
                         f"line {line} has more cells than the header; only labels in the last column may run on (as MTG-Jamendo's do)."
                     )
+                if extra and os.path.splitext(row[column].strip(" \"'"))[1].lower() in AUDIO_SUFFIXES:
+                    raise GroundtruthError(
+                        f"line {line} has more cells than the header, and its label would be {row[column].strip()!r}: put the path in "
+                        "quotes if it holds a comma."
+                    )
+                self.running_on = self.running_on or (line, [row[column].strip(), *extra])
                 found += [self._numbers.setdefault(name, len(self._numbers)) for name in extra]
             self._counts.append(len(found))
             self._set.extend(found)

@@ -21,6 +21,7 @@ class Batching:
         require: attributes that the stores must have, such as {"front_end": "maest-essentia"}.
         views: random crops of each track, x [B, V, ...], in training and, the same ones every time, one such item per track in validation. None:
             one crop in training, every window in validation. Tracks shorter than a clip are then left out.
+        val_crops: validation on one random crop of each track, another one in each epoch, in place of every window.
         draw: "labels": rare labels more often (sampler.py); "uniform": every track alike, labels or none.
         sample_weight_offset: see `sample_weights`.
         sample_weight_sum: see `sample_weights`.
@@ -42,6 +43,7 @@ class Batching:
     window: int
     require: Mapping[str, object] = field(default_factory=dict)
     views: int | None = None
+    val_crops: bool = False
     draw: Literal["labels", "uniform"] = "labels"
     sample_weight_offset: float = 100.0
     sample_weight_sum: bool = True
@@ -63,6 +65,10 @@ class Batching:
             raise ConfigError(f"num_workers is {self.num_workers}; it must be 0 or more.")
         if self.draw not in ("labels", "uniform") or (self.views is not None and self.views < 1):
             raise ConfigError(f"draw is '{self.draw}' and views {self.views}; choose labels or uniform, and none or 1 and more.")
+        if self.val_crops and self.views is not None:
+            raise ConfigError(
+                "Validation takes the same `views` crops every time, or other ones in each epoch (val_crops): choose one."
+            )
         if self.half_overlap and self.window < 2:
             raise ConfigError("Windows of one frame cannot overlap by half.")
 

@@ -92,14 +92,21 @@ def random_crops(lengths: np.ndarray, clip_frames: int, uniform: np.ndarray) -> 
 
 
 def plan_crops(
-    index: np.ndarray, tracks: np.ndarray, store: TrackStore, clip_frames: int, seed: int, epoch: int, views: int | None = None
+    index: np.ndarray,
+    tracks: np.ndarray,
+    store: TrackStore,
+    clip_frames: int,
+    seed: int,
+    epoch: int,
+    views: int | None = None,
+    purpose: str = "crops",
 ) -> Clips:
-    """Return the plan of a training epoch: one random crop for each draw, or `views` of them; index and tracks [n] in the order of draws.
+    """Return the plan of an epoch of crops: one random crop for each draw, or `views` of them; index and tracks [n] in the order of draws.
 
-    Where a crop lies depends on (seed, epoch, draw, view) only.
+    Where a crop lies depends on (seed, purpose, epoch, draw, view) only.
     """
     draw = np.arange(len(index), dtype=np.int64)
-    uniform = stream(seed, "crops", epoch).random((views or 1, len(index)))
+    uniform = stream(seed, purpose, epoch).random((views or 1, len(index)))
     start, stop = (
         np.stack(ends, axis=1) for ends in zip(*(random_crops(store.lengths[tracks], clip_frames, u) for u in uniform))
     )

@@ -25,7 +25,7 @@ from ..prepare.failures import why_absent
 from ..store.track_store import StoreSource, TrackStore
 from .batching import Batching
 from .clips import ClipReader, Split, Teacher, WindowRule, plan_all_windows, plan_crops, teacher_columns
-from .loaders import ClipLoader, TrainBatches, share_windows
+from .loaders import ClipLoader, TrainBatches, ValidationCrops, share_windows
 from .sampler import WeightedDraws, sample_weights, share_batches
 
 log = logging.getLogger(__name__)
@@ -241,6 +241,9 @@ class TrackDataModule(pl.LightningDataModule):
 
     def _windows(self, name: str) -> ClipLoader:
         split, how = self.split(name), self.batching
+        if how.val_crops and name == "val":
+            crops = ValidationCrops(split, self.seed, how.batch_size_test, *self._place())
+            return ClipLoader(split.reader, crops, how.num_workers, self.pin_memory)
         if how.views is not None and name == "val":
             clips = plan_crops(split.index, split.tracks, split.reader.store, how.window, 0, 0, how.views)
         else:
@@ -249,7 +252,7 @@ class TrackDataModule(pl.LightningDataModule):
         return ClipLoader(split.reader, batches, how.num_workers, self.pin_memory)
 
     def val_dataloader(self) -> ClipLoader | list:
-        """Return every window of the validation tracks (with `views`: fixed crops of each); none without a validation groundtruth."""
+        """Return every window of the validation tracks, or crops of each (`views`, `val_crops`); none without a validation groundtruth."""
         return [] if self._labels["val"] is None else self._windows("val")
 
     def test_dataloader(self) -> ClipLoader:

@@ -70,6 +70,30 @@ class TrainBatches:
             yield plan[positions]
 
 
+class ValidationCrops:
+    """One random crop of each track of a split, chosen by the epoch that `set_epoch` names, as batches of process `rank` of `world`."""
+
+    def __init__(self, split: Split, seed: int, batch_size: int, rank: int = 0, world: int = 1):
+        self._split, self._seed, self._place = split, seed, (batch_size, rank, world)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose crops the next iteration plays."""
+        self.epoch = epoch
+
+    def _batches(self) -> list[Clips]:
+        split, reader = self._split, self._split.reader
+        where = (split.index, split.tracks, reader.store, reader.clip_frames)
+        clips = plan_crops(*where, self._seed, self.epoch, purpose="validation crops")
+        return share_windows(clips, *self._place)
+
+    def __len__(self) -> int:
+        return len(self._batches())
+
+    def __iter__(self) -> Iterator[Clips]:
+        return iter(self._batches())
+
+
 def share_windows(clips: Clips, batch_size: int, rank: int = 0, world: int = 1) -> list[Clips]:
     """Return all windows in order, as the batches of process `rank` of `world`.
 
@@ -103,13 +127,19 @@ class ClipLoader:
 
     `state_dict` says how far an epoch has come, and `load_state_dict` goes on there; Lightning's checkpoints hold it.
 
-    batches: TrainBatches or a list of plans. num_workers: 0 reads in this process, the fastest where the store is in the page cache.
+    batches: TrainBatches, ValidationCrops or a list of plans. num_workers: 0 reads in this process, the fastest where the store is in the page cache.
     """
 
-    def __init__(self, reader: ClipReader, batches: TrainBatches | list[Clips], num_workers: int = 0, pin_memory: bool = False):
+    def __init__(
+        self,
+        reader: ClipReader,
+        batches: TrainBatches | ValidationCrops | list[Clips],
+        num_workers: int = 0,
+        pin_memory: bool = False,
+    ):
         self._batches = batches
-        if isinstance(batches, TrainBatches):
-            self.sampler = batches  # the name under which Lightning looks for set_epoch
+        if not isinstance(batches, list):
+            self.sampler, self.batch_sampler = batches, None  # the names under which Lightning looks for set_epoch
         self._loader = torch.utils.data.DataLoader(
             reader,
             batch_size=None,  # a plan is a whole batch already
@@ -124,8 +154,8 @@ class ClipLoader:
         self._given = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the training epoch."""
-        if isinstance(self._batches, TrainBatches):
+        """Choose the epoch, of training or of validation on crops."""
+        if not isinstance(self._batches, list):
             self._batches.set_epoch(epoch)
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from models.errors import AudioError, ClusterError, StoreError
 
 from ..jobs.cluster import Cluster
 from ..utils.exit_codes import EXIT_INTERRUPTED, EXIT_STOPPED
-from ..utils.terminal import print_any_text
+from ..utils.terminal import begin_in_utf8, print_any_text
 from .failures import FAILED_FILE
 from .features import MAX_SECONDS
 from .preparation import prepare
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    if argv is None:
+        begin_in_utf8()
     parser = argparse.ArgumentParser(
         prog="python -m datasets.prepare",
         description="Turn a folder of audio (searched through) into a track store that training, extraction and probes read.",

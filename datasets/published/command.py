@@ -18,7 +18,7 @@ from models.errors import AudioError, ClusterError, DataSetError, StoreError
 from ..jobs.cluster import Cluster
 from ..utils.exit_codes import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_BAD, EXIT_STOPPED
 from ..utils.files import write_whole
-from ..utils.terminal import print_any_text
+from ..utils.terminal import begin_in_utf8, print_any_text
 from .dataset import DataSet
 from .fetch import read_sums
 
@@ -54,6 +54,8 @@ def parser_for(data: DataSet) -> argparse.ArgumentParser:
 
 def main(data: DataSet, argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
+    if argv is None:
+        begin_in_utf8()
     parser = parser_for(data)
     print_any_text()
     args = parser.parse_args(argv)

@@ -7,6 +7,7 @@ what the file wants. Where the terminal, or the file behind it, cannot hold a ch
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -53,3 +54,16 @@ def print_any_text() -> None:
         if reconfigure is not None:
             with contextlib.suppress(ValueError, OSError):
                 reconfigure(errors="backslashreplace")
+
+
+def begin_in_utf8() -> None:
+    """Begin this process anew in Python's UTF-8 mode where names of files are read as something else (LC_ALL=C with PYTHONUTF8=0, a Latin-1 locale).
+
+    The names of a table or a store, which are UTF-8, would not be those of the files. What is printed stays in the terminal's encoding. For the first
+    line of a script alone.
+    """
+    if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") or sys.flags.utf8_mode:
+        return
+    os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+    os.environ["PYTHONUTF8"] = "1"  # of the processes that this one begins
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])

@@ -190,7 +190,7 @@ def probe_progress(settings: ProbeSettings, heads: int, trains: Sequence[Split])
     """A bar over the epochs of all heads, `heads` on each training split; what it yields is called after each. Early stops end it early."""
     epochs = 0
     for split in trains:
-        items = len(split.keys) if settings.examples == "random_row" else len(split.x)
+        items = len(split.x) if settings.examples == "row" else len(split.keys)
         epochs += heads * settings.epochs(-(-items // settings.batch_size))
     if not epochs:
         yield None

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import random
+import re
 import sqlite3
 import threading
 import time
@@ -21,7 +22,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from sacred.observers import FileStorageObserver, MongoObserver, SqlObserver
+from sacred.observers import FileStorageObserver, MongoObserver, SqlObserver, mongo
 from sacred.serializer import flatten
 
 from datasets.utils.files import atomic
@@ -137,12 +138,22 @@ def _mongo_made(self: Any, *args: Any, **kwargs: Any) -> None:
     try:
         _MONGO_MADE(self, *args, **kwargs)
         self._client.server_info()
-    except pymongo.errors.PyMongoError as error:
-        where = kwargs.get("url") or (args[0] if args else None) or "localhost:27017"
+    except (pymongo.errors.PyMongoError, ValueError) as error:  # ValueError: of an address that is none
+        where = re.sub(
+            r"//[^/]*@", "//...@", str(kwargs.get("url") or (args[0] if args else None) or "localhost:27017")
+        )  # no password
         why = "it does not answer" if isinstance(error, pymongo.errors.ConnectionFailure) else str(error)
         raise ConfigError(
             f"The run cannot be written to MongoDB at {where}: {why}. Start it, name another with -m, or leave -m out."
         ) from error
+
+
+def _mongo_argument(text: str) -> Any:
+    """As Sacred's, which ends in a traceback where -m is none of its forms."""
+    try:
+        return _MONGO_ARGUMENT(text)
+    except (AttributeError, ValueError) as error:
+        raise ConfigError(f"-m takes HOST:PORT:DATABASE, such as localhost:27017:runs, not {text!r}.") from error
 
 
 # in place, because Sacred's own `-s` and whoever appends an SqlObserver mean this class
@@ -162,5 +173,8 @@ for _name, _function in {
     setattr(SqlObserver, _name, _function)
 _MONGO_MADE = MongoObserver.__init__
 MongoObserver.__init__ = _mongo_made  # type: ignore[method-assign]
+
+_MONGO_ARGUMENT = mongo.parse_mongo_db_arg
+mongo.parse_mongo_db_arg = _mongo_argument
 
 __all__ = ["FolderObserver"]

@@ -64,7 +64,7 @@ class ProbeInputs:
     types: str
     reduce: Literal["mean", "stack"]
     token_size: int
-    train: Literal["mean", "each", "random"] = "mean"
+    train: Literal["mean", "each", "random", "random_once"] = "mean"
     val: Literal["mean", "each", "random", "first"] = "mean"
     test: Literal["mean", "each", "first"] = "mean"
 

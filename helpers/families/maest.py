@@ -102,6 +102,7 @@ class Maest(Family):
             window=net.window_length,
             require={"kind": "mel", **stored},
             draw="labels",
+            val_crops=c.val_crops,
             sample_weight_offset=c.sampler.sample_weight_offset,
             sample_weight_sum=c.sampler.sample_weight_sum,
         )

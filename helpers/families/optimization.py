@@ -49,6 +49,7 @@ class AveragingSection(Protocol):
     swa_epoch_start: int
     swa_freq: int
     swa_lrs: float | None
+    swa_holds_rate: bool
     ema_decay: float | None
 
 
@@ -95,5 +96,5 @@ def averaging(section: AveragingSection) -> AveragedWeights | None:
             raise ConfigError(f"module.ema_decay={m.ema_decay} averages nothing without module.do_swa=True: set both.")
         return None
     if m.ema_decay is not None:
-        return AveragedWeights(m.swa_epoch_start, kind="ema", decay=m.ema_decay, lr=m.swa_lrs)
-    return AveragedWeights(m.swa_epoch_start, m.swa_freq, lr=m.swa_lrs)
+        return AveragedWeights(m.swa_epoch_start, kind="ema", decay=m.ema_decay, lr=m.swa_lrs, holds_rate=m.swa_holds_rate)
+    return AveragedWeights(m.swa_epoch_start, m.swa_freq, lr=m.swa_lrs, holds_rate=m.swa_holds_rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,8 @@ from models.untrained import untrained
 from ..reports.similar_page import SimilarContent, Sound, write_similar
 from ..reports.track_page import player, readable, shown
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
-from .predict import ON_SCREEN, PredictionSettings, predict
+from .predict import ON_SCREEN, PredictionSettings, claim_folder, predict
+from .similar import name_among
 
 log = logging.getLogger(__name__)
 CENTERED = "Cosine of the layer's embeddings, with the collection's mean taken off: 0 is as unlike as any two."
@@ -43,11 +45,16 @@ class Search:
 def write_search(network: AudioEncoder, search: Search, out: Path, settings: PredictionSettings) -> Path:
     """Write <out>/<name of the query>/index.html, and beside it a page per recording where the network has trained classes. Returns the page's path.
 
-    A recording that cannot be used any more is named without player and page, and the log says why.
+    A track of the collection has its path there as its name: A/1.wav and B/1.wav do not share a page. A recording that cannot be used any more is
+    named without player and page, and the log says why.
+
+    Raises ConfigError where the folder holds a search for another recording of this name.
     """
-    where = out / Path(search.query).name
+    file = _file(search.query, search.audio_dir)
+    where = out / _place(search)
+    claim_folder(where, Path(search.query) if file is None else file)
     quiet = replace(settings, tables=())
-    query = _sound(network, search.query, _file(search.query, search.audio_dir), 1.0, where, quiet)
+    query = _sound(network, search.query, file, 1.0, where, quiet)
     nearest = [_sound(network, name, _file(name, search.audio_dir), cosine, where, quiet) for name, cosine in search.found]
     content = SimilarContent(
         notes=[RANDOM_WEIGHTS] if settings.weights == RANDOM else [],
@@ -55,6 +62,13 @@ def write_search(network: AudioEncoder, search: Search, out: Path, settings: Pre
         about={"weights": settings.weights, "layer": search.layer, "collection": search.audio_dir or "embeddings without audio"},
     )
     return write_similar(where / "index.html", query, nearest, content)
+
+
+def _place(search: Search) -> PurePosixPath:
+    """The path of a query's page: as the collection names it, of other recordings their name alone."""
+    name = name_among(search.query, search.audio_dir)
+    known = search.audio_dir is not None and (Path(search.audio_dir) / name).is_file() and ".." not in PurePosixPath(name).parts
+    return PurePosixPath(name) if known and not os.path.isabs(name) else PurePosixPath(Path(name).name)
 
 
 def _file(name: str, audio_dir: str | None) -> Path | None:

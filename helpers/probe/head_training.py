@@ -127,12 +127,24 @@ def as_tensor(x: np.ndarray) -> Tensor:
 
 def epoch_rows(examples: Examples, how: str, order: np.random.Generator) -> np.ndarray:
     """An epoch's rows in a new order, int64: every row, or ("random_row") a random one of every track; pass after pass where it has several."""
-    if how == "row" or examples.track is None:
+    if how != "random_row" or examples.track is None:
         return np.concatenate([order.permutation(len(examples.x)) for _ in range(examples.repeat)])
     lengths = examples.lengths
     starts = np.cumsum(lengths) - lengths
     passes = [starts + (order.random(len(lengths)) * lengths).astype(np.int64) for _ in range(examples.repeat)]
     return np.concatenate([order.permutation(rows) for rows in passes])
+
+
+def epoch_batches(examples: Examples, settings: ProbeSettings, order: np.random.Generator) -> list[np.ndarray]:
+    """An epoch's steps: the rows of each, int64; `batch_size` of them, or ("track") all rows of as many tracks."""
+    size = settings.batch_size
+    if settings.examples != "track" or examples.track is None:
+        rows = epoch_rows(examples, settings.examples, order)
+        return [rows[k : k + size] for k in range(0, len(rows), size)]
+    stops = np.cumsum(examples.lengths)
+    of_track = [np.arange(stop - length, stop) for stop, length in zip(stops, examples.lengths)]
+    tracks = np.concatenate([order.permutation(len(of_track)) for _ in range(examples.repeat)])
+    return [np.concatenate([of_track[t] for t in tracks[k : k + size]]) for k in range(0, len(tracks), size)]
 
 
 @torch.no_grad()
@@ -183,7 +195,7 @@ def train_head(
     net = initial_head(spec.seed, x.shape[-1], y.shape[1], **settings.head, mixed_layers=layers)
     low = settings.precision == "bf16"
     learn = HeadStep(net, settings.loss_name, settings.weight_decay, settings.optimizer == "adamw", low)
-    items = source.train.repeat * (len(y) if settings.examples == "random_row" else len(x))
+    items = source.train.repeat * (len(x) if settings.examples == "row" else len(y))
     per_epoch = -(-items // settings.batch_size)
     total = settings.total_steps(per_epoch)
     rate, factor = settings.learning_rate(total), 1.0
@@ -194,9 +206,9 @@ def train_head(
     weights: dict[str, Tensor] = {}
     for epoch in range(settings.epochs(per_epoch)):
         draws, loss_sum, seen = Draws(spec.seed, epoch), 0.0, 0
-        order = torch.from_numpy(epoch_rows(source.train, settings.examples, draws.order))
+        batches = [torch.from_numpy(rows) for rows in epoch_batches(source.train, settings, draws.order)]
         with threads(1):  # `learn` takes more where they help
-            for rows in order.split(settings.batch_size):
+            for rows in batches:
                 if step == total:
                     break
                 batch, of = x.index_select(0, rows), rows if track is None else track[rows]

@@ -23,6 +23,7 @@ from .run import Split
 
 log = logging.getLogger(__name__)
 LayerReduce = Literal["mean", "stack", "learned"]
+TrainRows = Literal["mean", "each", "first", "random", "random_once"]
 NAMES = {"train": "training", "val": "validation", "test": "test", "all": "all tracks"}
 
 
@@ -33,8 +34,8 @@ class Inputs:
     types, reduce, token_size: tokens (extraction/embeddings.py's Choice). layers: blocks to take from a folder with a store in a sub-folder per
     block; none: the source itself. layer_reduce: several layers averaged, stacked, or mixed by weights that the head learns.
     train, val, test: windows of a track: "mean" (one vector per track), "each" (every window), "random" (train: another one each epoch; val: one,
-    drawn once), "first". seed: of that one draw. memory: bytes above which embeddings stand in a memory map. frame_pool: of frame-level tasks, whose
-    examples are vectors in time: how many consecutive ones are averaged.
+    drawn once), "random_once" (train: one, drawn once and kept for all epochs), "first". seed: of the draws that are kept. memory: bytes above which
+    embeddings stand in a memory map. frame_pool: of frame-level tasks, whose examples are vectors in time: how many consecutive ones are averaged.
     """
 
     types: str = "cdt"
@@ -42,7 +43,7 @@ class Inputs:
     token_size: int | None = None
     layers: tuple[int, ...] = ()
     layer_reduce: LayerReduce = "mean"
-    train: Rows = "mean"
+    train: TrainRows = "mean"
     val: Rows = "mean"
     test: Rows = "mean"
     seed: int = 0
@@ -68,8 +69,8 @@ class Inputs:
 
     def read(self, source: str | Path, keys: Sequence[str], part: str) -> tuple[np.ndarray, np.ndarray | None]:
         """Rows [R, D] (mixed layers: [R, K, D]) of a part ("train", "val", "test", "all"), and the track of each (`load_rows`)."""
-        rows = {"train": self.train, "val": self.val, "test": self.test}.get(part, "mean")
-        loaded = rows if (part, rows) != ("train", "random") else "each"  # the training draws anew every epoch
+        trained: dict[str, Rows] = {"random": "each", "random_once": "random"}  # the first draws anew every epoch
+        loaded = {"train": trained.get(self.train, self.train), "val": self.val, "test": self.test}.get(part, "mean")
         choice = Choice(self.types, self.reduce, self.token_size)
         options: dict[str, Any] = dict(rows=loaded, seed=self.seed, memory=self.memory)
         if not self.layers:

@@ -44,6 +44,7 @@ class WindowsSection(Protocol):
     val_windows: str
     test_windows: str
     aggregate: str
+    batch_of: str
 
 
 def probe_settings(
@@ -71,7 +72,7 @@ def probe_settings(
     asked: dict[str, Any] = {}
     if data is not None:
         _check_aggregate(data)
-        examples = "random_row" if data.train_windows == "random" else "row"
+        examples = "random_row" if data.train_windows == "random" else "track" if data.batch_of == "tracks" else "row"
         asked = {"aggregate": data.aggregate, "examples": examples}
     if task is not None:
         asked["task"] = task

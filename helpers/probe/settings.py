@@ -16,7 +16,7 @@ from ..schedules import exp_warmup_linear_down, warmup_cosine
 Scheduler = Literal["exp_warmup_linear_down", "cyclic", "exponential", "plateau", "warmup_cosine", "constant"]
 OptimizerName = Literal["adamw", "adam"]
 Precision = Literal["32", "bf16"]
-Examples = Literal["row", "random_row"]
+Examples = Literal["row", "random_row", "track"]
 CYCLE_STEPS = 145  # steps up, and as many down, of the cyclic schedule
 
 
@@ -40,7 +40,8 @@ class ProbeSettings(TaskSettings):
         "monitor" or a curve's name.
     lr_grid: learning rates to try in place of max_lr; each seed keeps the one that is best by the monitor.
     standardise: shift and scale the inputs by the training split's mean and sd (constant columns are left unscaled).
-    examples: "row": every row of the training split is an example; "random_row": each epoch one random row (window) of every track.
+    examples: "row": every row of the training split is an example; "random_row": each epoch one random row (window) of every track;
+        "track": every row is an example, and a step takes all rows of `batch_size` tracks.
     aggregate: how the windows of a track become one prediction (helpers/metrics/aggregation.py); "best": the way that is best on validation.
     precision: "32", or "bf16": matrix products in bfloat16 (weights, sums and the optimiser stay float32); faster where the
         processor multiplies bfloat16 itself (AVX-512 BF16, AMX) and many heads train, slower elsewhere.

@@ -80,6 +80,8 @@ def _caption(systems: Sequence[SystemScores], intervals: bool) -> str:
             if main.name in s.windows
         )
         caption += f" Window by window, {main.title} (and how tracks were put together): {levels}."
+    if anew := [s.name for s in systems if s.settings.get("train_windows") == "random"]:
+        caption += f" Another random window of each training track in every epoch (scores higher than one that is kept): {', '.join(anew)}."
     if any("max_lr" in s.validation for s in systems):
         kept = "; ".join(
             f"{s.name} {', '.join(f'{rate:g}' for rate in s.validation['max_lr'])}" for s in systems if "max_lr" in s.validation

@@ -25,7 +25,8 @@ class AveragedWeights(Callback):
     """Averages the network `objective.net` of the trained module.
 
     start_epoch: first epoch (from 0) whose weights count. every_epochs: SWA's distance between two counted epochs. decay: EMA's,
-    per optimiser step. lr: learning rate that the schedule multiplies from `start_epoch` on (none: unchanged).
+    per optimiser step. lr: learning rate that the schedule multiplies from `start_epoch` on (none: unchanged). holds_rate: it is the rate itself to
+    the end, the schedule standing still.
 
     `net` is the averaged network (eval mode, no gradients), None before the first average; `count` the number of weights in it.
 
@@ -33,7 +34,14 @@ class AveragedWeights(Callback):
     """
 
     def __init__(
-        self, start_epoch: int = 50, every_epochs: int = 5, *, kind: Kind = "swa", decay: float = 0.999, lr: float | None = None
+        self,
+        start_epoch: int = 50,
+        every_epochs: int = 5,
+        *,
+        kind: Kind = "swa",
+        decay: float = 0.999,
+        lr: float | None = None,
+        holds_rate: bool = False,
     ):
         if kind not in get_args(Kind):
             raise ConfigError(f"Averaging of kind '{kind}' does not exist; choose one of {', '.join(get_args(Kind))}.")
@@ -45,6 +53,9 @@ class AveragedWeights(Callback):
             raise ConfigError(f"The decay of an exponential average is above 0 and below 1; got {decay}.")
         if lr is not None and not lr > 0:
             raise ConfigError(f"The learning rate under averaging is above 0; got {lr}.")
+        if holds_rate and lr is None:
+            raise ConfigError("Averaging holds a learning rate of its own: with swa_holds_rate name swa_lrs.")
+        self.holds_rate = holds_rate
         self.start_epoch, self.every_epochs, self.kind, self.decay, self.lr = start_epoch, every_epochs, kind, decay, lr
         self._average: AveragedModel | None = None
         self._seen_step = 0

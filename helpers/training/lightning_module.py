@@ -128,10 +128,12 @@ class LitObjective(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": o.interval}}
 
     def multiplier(self, at: int) -> float:
-        """Multiplier of the learning rate at epoch (or update) `at`; under averaging it multiplies the averaging's own rate."""
+        """Multiplier of the learning rate at epoch (or update) `at`; under averaging it multiplies the averaging's own rate, or that rate holds."""
         a, o = self.averaging, self.optimization
-        base = a.lr / o.lr if a is not None and a.lr is not None and at >= a.start_epoch else 1.0
-        return base * (o.schedule(at) if o.schedule else 1.0)
+        multiplier = o.schedule(at) if o.schedule else 1.0
+        if a is None or a.lr is None or at < a.start_epoch:
+            return multiplier
+        return a.lr / o.lr * (1.0 if a.holds_rate else multiplier)
 
     def training_step(self, batch: Mapping[str, Any], batch_idx: int) -> Tensor:
         """One batch's loss. Raises FloatingPointError, naming the batch's tracks, when it is NaN or infinite."""

@@ -12,7 +12,8 @@ from .flac import flac_layout, stream_info
 from .mpeg import find_frames, frames_begin, mpeg_frame, mpeg_layout
 from .ogg import find_ogg, ogg_layout, page_at
 from .pcm import is_pcm, pcm_layout
-from .promises import adts_frame, adts_remark, lacking
+from .promises import end_of_sound, is_promising, lacking
+from .raw_frames import is_raw, raw_layout
 from .segments import CutOff, Layout, Link, Span, View
 from .tags import is_tag, skip_tags
 
@@ -31,10 +32,12 @@ def layout_of(path: str | os.PathLike[str]) -> Layout:
         start = skip_tags(view, lambda at: _kind(view, at) != "")
         begin, kind = start, _kind(view, start)
         if not kind:
-            begin = view.without_zeros(start)
-            kind = _kind(view, begin)
+            begin = first = view.without_zeros(start)
+            for begin in range(first, max(start, first - 4) - 1, -1):  # an MP4 begins with zeros of its own
+                if kind := _kind(view, begin):
+                    break
         if not kind:
-            begin, kind = _search(view, begin)
+            begin, kind = _search(view, first)
         return _layout(view, begin, kind, start)
 
 
@@ -49,11 +52,9 @@ def _kind(view: View, at: int) -> str:
         return "pcm"
     if frames_begin(view, at):
         return "mpeg"
-    if (size := adts_frame(view, at)) and adts_frame(view, at + size):
-        return "adts"
-    if head[:4] in (b"\x1a\x45\xdf\xa3", b"TTA1", b"wvpk", b"MAC ", b"RIFF") or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
-        return "other"
-    return "other" if head[:8] == bytes.fromhex("3026b2758e66cf11") else ""
+    if is_raw(view, at):
+        return "raw"
+    return "other" if is_promising(view, at) else ""
 
 
 def _search(view: View, at: int) -> tuple[int, str]:
@@ -86,13 +87,13 @@ def _layout(view: View, begin: int, kind: str, start: int) -> Layout:
         return pcm_layout(view, begin)
     if kind == "mpeg":
         return _mpeg(view, begin, start)
-    if kind == "adts":
-        remark = adts_remark(view, begin)
-        return Layout((Link(),), () if remark is None else (remark,))
+    if kind == "raw":
+        return raw_layout(view, begin)
     if kind == "other":
         if reason := lacking(view, begin):
             raise CutOff(reason)
-        return Layout((Link(() if begin == 0 or begin == start else (Span(begin, view.size),)),))
+        end = end_of_sound(view, begin)
+        return Layout((Link(() if (begin, end) == (0, view.size) else (Span(begin, end),)),))
     return Layout()
 
 

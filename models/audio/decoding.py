@@ -1,79 +1,46 @@
 """Decoders behind one face: libsndfile for what it reads faithfully, FFmpeg (PyAV) for the rest.
 
-A Source yields mono float32 blocks at the file's own rate, forwards only, and raises AudioError for damage. FFmpeg takes m4a, AAC, WebM and video
-files' sound, and what libsndfile would read at another length than was counted (containers.py). Content decides, not the file's suffix.
+FFmpeg takes m4a, AAC, WebM and video files' sound, and what libsndfile would read at another length than was counted (containers.py). Content
+decides, not the file's suffix.
 """
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
-import soxr
 
 from ..errors import AudioError
 from .containers import CutOff, layout_of
 from .segments import Joined, Link, Piece
+from .sources import Chain, Source, mix, scale
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
 
 TOLERANCE = 0.25  # s by which what FFmpeg decodes may be shorter than an MP4's header says: codecs' delay and padding
+ROUNDING = 0.002  # s, the same of lossless codecs: an edit list counts in milliseconds
 _NOT_KNOWN = 1 << 62  # libsndfile's number of frames from here on is none
 # Formats in which seeking gives the very same samples.
 _SEEKABLE = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF"])
 _SEEKABLE_CODINGS = frozenset(["PCM_U8", "PCM_S8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"])
 # What FFmpeg may take a file for: sound and video files, no playlists, which could name other files.
-_DEMUXERS = "aac,ac3,aiff,ape,asf,au,caf,eac3,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,avi,ogg,w64,wav,wv,tta"
-
-
-@dataclass(frozen=True)
-class Source(abc.ABC):
-    """One file's sound: Hz, channels, frames (None: only decoding tells), the format in words, and remarks on the file in words."""
-
-    path: str
-    sample_rate: int
-    channels: int
-    frames: int | None
-    format: str
-    remarks: tuple[str, ...] = field(default=(), kw_only=True)
-
-    def blocks(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
-        """Frames start..stop (or as far as there are) as mono float32 pieces of at most about `size` frames.
-
-        Raises AudioError where the file is damaged, ends before its header says, or holds samples that are not finite.
-        """
-        at = start
-        for block in self._mono(start, stop, size):
-            with np.errstate(invalid="ignore", over="ignore"):
-                suspect = not np.isfinite(block.sum())  # one pass without a temporary
-            if suspect and not np.isfinite(block).all():
-                bad = at + int(np.flatnonzero(~np.isfinite(block))[0])
-                raise AudioError(f"{self.path} holds NaN or infinite samples, the first at {bad / self.sample_rate:.3f} s.")
-            at += len(block)
-            yield block
-
-    @abc.abstractmethod
-    def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
-        """Frames start..stop as mono float32 pieces, as the decoder gives them."""
-
-    def _ended(self, at: int) -> None:
-        """Called at the end of the sound, `at` frames in."""
-        if self.frames is not None and self.frames - at > self._tolerance * self.sample_rate:
-            raise AudioError(
-                f"{self.path} is cut off or damaged: its header promises {self.frames / self.sample_rate:.2f} s, "
-                f"{at / self.sample_rate:.2f} s are there."
-            )
-
-    _tolerance: ClassVar[float] = 0.0
+_DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,eac3,flac,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+# Whose lengths are looked at (containers.py) or told by the format; of others a file that was cut off looks like a whole one.
+_TELL_LENGTHS = frozenset(["WAV", "WAVEX", "FLAC", "AIFF", "AU", "W64", "RF64", "CAF", "OGG", "MP3", "NIST", "SVX"])
+_TELL_NONE = frozenset(["mpegts", "mpeg"])
+_NO_LENGTH = "files of its kind ({}) do not tell their length: whether it was cut off cannot be seen"
+_LOSSLESS = ("alac", "flac", "pcm_")
+# Codecs whose frames need not end where an MP4's header says that the sound does.
+_INEXACT_IN_MP4 = frozenset(["ac3", "eac3"])
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
@@ -94,43 +61,17 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         if os.path.getsize(name) == 0:
             raise AudioError(f"{name} is empty (0 bytes).")
         layout = layout_of(name)
-        found = tuple(_open_link(name, link) for link in layout.links or (Link(),))
+        found = tuple(_open_link(name, link) for link in layout.links or (Link(known=False),))
     except CutOff as error:
         raise AudioError(f"{name} is cut off: {error}.") from None
     except OSError as error:
         raise AudioError(f"{name} cannot be read: {error.strerror or error}.") from error
-    return replace(found[0] if len(found) == 1 else Chain.of(found), remarks=layout.remarks)
+    remarks = (*layout.remarks, *(remark for source in found for remark in source.remarks))
+    return replace(found[0] if len(found) == 1 else Chain.of(found), remarks=tuple(dict.fromkeys(remarks)))
 
 
 def _open_link(path: str, link: Link) -> Source:
     return _SndfileSource.open(path, link) or _FFmpegSource.open(path, link)
-
-
-def scale(samples: np.ndarray) -> np.ndarray:
-    """Samples of any PCM or floating point type as float32 of the same shape; integers by their type's range, uint8 around 128."""
-    kind = samples.dtype
-    if kind.kind == "f":
-        return samples.astype(np.float32, copy=False)
-    if kind == np.uint8:
-        return (samples.astype(np.float32) - 128) / 128
-    if kind in (np.int8, np.int16, np.int32):
-        return (samples / 2.0 ** (8 * kind.itemsize - 1)).astype(np.float32)
-    raise AudioError(f"Audio is floating point or 8, 16 or 32-bit PCM samples (uint8, int8, int16, int32); got {kind}.")
-
-
-def mix(frames: np.ndarray) -> np.ndarray:
-    """Mono [N] of float32 frames [N, channels]: their mean. For two channels the sum is halved, which gives the same bits and is
-    faster.
-    """
-    if frames.shape[1] == 1:
-        return np.ascontiguousarray(frames[:, 0])
-    if frames.shape[1] == 2:
-        with np.errstate(invalid="ignore", over="ignore"):  # not finite samples are found, and named, behind this
-            mono = frames[:, 0] + frames[:, 1]
-        mono *= np.float32(0.5)
-        return mono
-    with np.errstate(invalid="ignore", over="ignore"):
-        return frames.mean(axis=1)
 
 
 class _Forward(soundfile.SoundFile):
@@ -161,10 +102,11 @@ class _SndfileSource(Source):
             return None
         if form in ("MP3", "FLAC") and link.frames is not None and frames != link.frames:
             return None
-        if frames >= _NOT_KNOWN:
+        if frames >= _NOT_KNOWN or (form.startswith("WAV") and coding.startswith("MPEG")):  # it guesses the length of MP3 in WAV
             return None
         seekable = form in _SEEKABLE and coding in _SEEKABLE_CODINGS
-        return cls(path, rate, channels, frames, f"{form} {coding}", seekable, link.pieces)
+        remarks = () if form in _TELL_LENGTHS else (_NO_LENGTH.format(form),)
+        return cls(path, rate, channels, frames, f"{form} {coding}", seekable, link.pieces, remarks=remarks)
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         try:
@@ -204,8 +146,15 @@ def _av_open(path: str, pieces: tuple[Piece, ...]) -> Iterator[InputContainer]:
 
 @dataclass(frozen=True)
 class _FFmpegSource(Source):
+    """end: samples that an MP4's header promises, at which its sound ends. exact: they are all there, of a lossless codec, or the file is cut off."""
+
     pieces: tuple[Piece, ...] = ()
-    _tolerance: ClassVar[float] = TOLERANCE
+    end: int | None = None
+    exact: bool = False
+
+    @property
+    def _tolerance(self) -> float:
+        return ROUNDING if self.exact else TOLERANCE
 
     @classmethod
     def open(cls, path: str, link: Link) -> _FFmpegSource:
@@ -229,20 +178,30 @@ class _FFmpegSource(Source):
                         f"{path} is not audio that can be decoded: no samples came out of it ({container.format.name})."
                     )
                 rate, channels = first.sample_rate, first.layout.nb_channels
-                frames = None
-                if container.format.name.startswith("mov") and stream.duration and stream.time_base:
+                form = container.format.name.split(",")[0]
+                if form == "mp3" and not link.known:
+                    raise AudioError(f"{path} is not audio that can be decoded: no MPEG frames follow each other in it.")
+                frames = end = link.frames if form == "mp3" else None
+                if form == "mov" and stream.duration and stream.time_base:
                     # The edit list's length: encoder delay and padding are taken off.
-                    frames = round(stream.duration * stream.time_base * rate)
-                elif container.format.name == "mp3":
-                    frames = link.frames
-                words = f"{container.format.name.split(',')[0]} {codec.name}"
+                    end = round(stream.duration * stream.time_base * rate)
+                    frames = None if codec.name in _INEXACT_IN_MP4 else end
+                remarks = [_NO_LENGTH.format(form)] if form in _TELL_NONE else []
+                if (n := len(container.streams.audio)) > 1:
+                    remarks.append(f"it holds {n} audio streams, of which the first is read")
+                words = f"{form} {codec.name}"
+        except av.error.ArgumentError as error:  # among them kinds that are not in the list
+            raise AudioError(
+                f"{path} is not audio that can be decoded: FFmpeg refuses it, a kind that is not read here or a header that makes no sense."
+            ) from error
         except av.error.FFmpegError as error:
             raise AudioError(f"{path} is not audio that can be decoded, or is damaged: {error.strerror or error}.") from error
-        return cls(path, rate, channels, frames, words, link.pieces)
+        exact = form == "mov" and codec.name.startswith(_LOSSLESS)
+        return cls(path, rate, channels, frames, words, link.pieces, end, exact, remarks=tuple(remarks))
 
     def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
         at = 0
-        end = self.frames if stop is None else stop if self.frames is None else min(stop, self.frames)
+        end = self.end if stop is None else stop if self.end is None else min(stop, self.end)
         for mono in self._decoded():
             lower, upper = max(0, start - at), len(mono) if end is None else min(len(mono), end - at)
             at += len(mono)
@@ -251,6 +210,10 @@ class _FFmpegSource(Source):
             if end is not None and at >= end:
                 return
         self._ended(at)
+
+    @property
+    def _promised(self) -> int | None:
+        return self.end
 
     def _decoded(self) -> Iterator[np.ndarray]:
         """Mono pieces, one per codec frame. Packets that do not decode are an error unless nothing decodable follows (tags behind
@@ -278,7 +241,7 @@ class _FFmpegSource(Source):
                                 f"{self.path} changes its rate from {self.sample_rate} to {frame.sample_rate} Hz on the way."
                             )
                         begun, damaged = True, ""
-                        samples = frame.to_ndarray()
+                        samples = self._samples(frame)
                         channels = frame.layout.nb_channels
                         mono = mix(scale(samples.T if frame.format.is_planar else samples.reshape(-1, channels)))
                         yield mono[surplus:]
@@ -288,6 +251,15 @@ class _FFmpegSource(Source):
         except OSError as error:
             raise AudioError(f"{self.path} cannot be read: {error.strerror or error}.") from error
 
+    def _samples(self, frame: AudioFrame) -> np.ndarray:
+        try:
+            found: np.ndarray = frame.to_ndarray()
+        except ValueError as error:
+            raise AudioError(
+                f"{self.path} holds samples of {frame.format.name}: 8 to 32 bits and floating point are read."
+            ) from error
+        return found
+
 
 def _opus_surplus(stream: AudioStream, packet: Packet) -> int:
     """Samples of Opus' lead-in that FFmpeg leaves in the first frame of a WebM: it counts them at the rate that the file names, not at 48 kHz."""
@@ -296,50 +268,3 @@ def _opus_surplus(stream: AudioStream, packet: Packet) -> int:
         return 0
     skipped = [bytes(side) for side in packet.iter_sidedata() if side.data_type == "skip_samples"]
     return max(0, int.from_bytes(head[10:12], "little") - sum(int.from_bytes(side[:4], "little") for side in skipped))
-
-
-@dataclass(frozen=True)
-class Chain(Source):
-    """Streams one behind the other (chained Ogg, joined files), at the rate of the first."""
-
-    links: tuple[Source, ...]
-
-    @classmethod
-    def of(cls, links: Sequence[Source]) -> Chain:
-        """Return the chain of these."""
-        first = links[0]
-        lengths = [None if one.frames is None else _frames_at(one.frames, one.sample_rate, first.sample_rate) for one in links]
-        frames = None if None in lengths else sum(length or 0 for length in lengths)
-        return cls(first.path, first.sample_rate, first.channels, frames, first.format, tuple(links))
-
-    def _mono(self, start: int, stop: int | None, size: int) -> Iterator[np.ndarray]:
-        at = 0
-        for link in self.links:
-            if stop is not None and at >= stop:
-                return
-            for block in self._at_rate(link, size):
-                lower, upper = max(0, start - at), len(block) if stop is None else min(len(block), stop - at)
-                at += len(block)
-                if lower < upper:
-                    yield block[lower:upper]
-                if stop is not None and at >= stop:
-                    break
-
-    def _at_rate(self, link: Source, size: int) -> Iterator[np.ndarray]:
-        if link.sample_rate == self.sample_rate:
-            yield from link.blocks(0, None, size)
-            return
-        stream = soxr.ResampleStream(link.sample_rate, self.sample_rate, 1, dtype="float32", quality="HQ")
-        n_in = n_out = 0
-        for block in link.blocks(0, None, size):
-            n_in += len(block)
-            out = stream.resample_chunk(block, last=False)
-            n_out += len(out)
-            yield out
-        out = stream.resample_chunk(np.zeros(0, dtype=np.float32), last=True)
-        rest = max(0, _frames_at(n_in, link.sample_rate, self.sample_rate) - n_out)
-        yield np.pad(out, (0, max(0, rest - len(out))))[:rest]
-
-
-def _frames_at(n: int, rate: int, other: int) -> int:
-    return -(-n * other // rate)

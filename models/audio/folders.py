@@ -13,7 +13,10 @@ from pathlib import Path
 from ..errors import AudioError
 
 log = logging.getLogger(__name__)
-_SUFFIXES = "wav wave flac ogg oga opus mp3 mp2 m4a m4b mp4 aac aif aiff aifc au caf w64 rf64 webm mka wma wv ape"
+_SUFFIXES = (
+    "wav wave bwf w64 rf64 aif aiff aifc au snd caf flac ogg oga opus spx mp3 mp2 m4a m4b mp4 mov 3gp aac ac3 dts amr "
+    "webm mka mkv avi wma wv ape tta dsf"
+)
 AUDIO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
 # Entries that systems and programs make, by their names; all else that begins with a dot is music ("...And Justice.ogg").
 SYSTEM = {

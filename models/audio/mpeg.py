@@ -237,6 +237,9 @@ def mpeg_layout(view: View, start: int) -> Layout:
     """
     runs, remarks = find_runs(view, start), []
     links = []
+    if alone := [run for run in runs if run.count == 1 and len(runs) > 1]:  # which no decoder opens
+        runs = [run for run in runs if run not in alone] or runs
+        remarks.append(f"{len(alone)} MPEG frames that stand alone are left out, the first at byte {alone[0].spans[0].start}")
     for i, run in enumerate(runs):
         last = i == len(runs) - 1
         promised = None if run.header is None else run.header.frames

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .segments import CutOff, Layout, Link, Span, View
 
-_STREAMED = 0x7FFF0000  # sizes of 32 bits from here on are what writers put that did not know the length
+_STREAMED = 0x7F000000  # sizes of 32 bits from here on are what writers put that did not know the length
 _WRAP = 1 << 32
 _W64 = bytes.fromhex("726966662e91cf11a5d628db04c10000")  # the identifier "riff" of Wave64
 _W64_REST = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of its other identifiers, behind their four letters
@@ -131,8 +131,24 @@ def _wav(view: View, at: int) -> Layout:
         remark = f"its header tells {promised} bytes of sound, which is all that 32 bits can: the {there} bytes that are there are read"
     else:
         _check(there, promised, form)
-        return _as_it_is(at, view)
+        return _as_it_is(at, view) if wide else _further(view, at, data, form, order)
     return Layout((Link((_rf64_head(view, at, data, there, form.align, order), Span(data.start, view.size))),), (remark,))
+
+
+def _further(view: View, at: int, data: _Chunk, form: _Format, order: str) -> Layout:
+    """The file as it is; where its sound stands in several chunks, of which decoders read one, the sound of them all."""
+    parts, place = [data], data.start + data.size + data.size % 2
+    while place + 8 <= view.size and view.at(place, 4).replace(b" ", b"a").isalnum():
+        chunk = _Chunk(view.at(place, 4), place + 8, view.number(place + 4, 4, order))
+        if chunk.name == b"data" and chunk.size:
+            parts.append(chunk)
+        place = chunk.start + chunk.size + chunk.size % 2
+    if len(parts) == 1:
+        return _as_it_is(at, view)
+    _check(sum(min(part.size, view.size - part.start) for part in parts), sum(part.size for part in parts), form)
+    head = _rf64_head(view, at, data, sum(part.size for part in parts), form.align, order)
+    spans = [Span(part.start, part.start + part.size) for part in parts]
+    return Layout((Link((head, *spans)),), (f"its sound stands in {len(parts)} chunks, which are read one after the other",))
 
 
 def _rf64_head(view: View, at: int, data: _Chunk, there: int, align: int, order: str) -> bytes:
@@ -194,14 +210,16 @@ def _aiff(view: View, at: int) -> Layout:
         rate = int(mantissa * 2.0 ** (exponent - 16383 - 63)) if exponent < 16383 + 40 else 0
         plain = view.at(at + 8, 4) == b"AIFF" or view.at(comm.start + 18, 4) in (b"NONE", b"sowt", b"twos")
         form = _Format(channels * -(-bits // 8) if plain else 0, rate)
-    if sound.size <= 8 < there and comm is not None and form.align and not _is_end(view, sound.start + sound.size, "big"):
+    streamed = sound.size >= _STREAMED and sound.size > there  # as SoX puts it into a pipe
+    nothing = sound.size <= 8 < there and not _is_end(view, sound.start + sound.size, "big")
+    if (streamed or nothing) and comm is not None and form.align:
         frames = (there - 8) // form.align
         head = bytearray(view.at(at, sound.start - at))
         size = 8 + frames * form.align
         for place, number in ((at + 4, sound.start - at - 8 + size), (comm.start + 2, frames), (sound.start - 4, size)):
             head[place - at : place - at + 4] = number.to_bytes(4, "big")
         return Layout((Link((bytes(head), Span(sound.start, sound.start + size))),), (_OPEN,))
-    if sound.size < _STREAMED or sound.size <= there:
+    if not streamed:
         _check(there - 8, sound.size - 8, form)
     return _as_it_is(at, view)
 
@@ -236,6 +254,14 @@ def _caf(view: View, at: int) -> Layout:
                 head = view.at(at, place + 4 - at) + there.to_bytes(8, "big")
                 return Layout((Link((head, Span(place + 12, view.size))),), (_OPEN,))
             _check(there - 4, size - 4, form)
-            break
+            end = _end_of_caf(view, place + 12 + size)
+            return _as_it_is(at, view) if end == view.size else Layout((Link((Span(at, end),)),))
         place += 12 + size
     return _as_it_is(at, view)
+
+
+def _end_of_caf(view: View, at: int) -> int:
+    """The end of the chunks from a place on: FFmpeg stumbles over what is none."""
+    while at + 12 <= view.size and view.at(at, 4).isalnum() and at + 12 + view.number(at + 4, 8) <= view.size:
+        at += 12 + view.number(at + 4, 8)
+    return at

@@ -1,18 +1,23 @@
-"""What the sizes in other containers promise: MP4, Matroska and WebM, AVI, TTA, WavPack, Monkey's Audio, Windows Media, raw AAC.
+"""What the sizes in other containers promise: MP4, Matroska and WebM, AVI, TTA, WavPack, Monkey's Audio, Windows Media, DSF, NIST
+SPHERE and 8SVX.
 
 FFmpeg reads as far as a file goes and says nothing. Each function returns what a file lacks, in words, or None.
 
-Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), the AVI, ASF, TTA1, WavPack 5 and Monkey's Audio layouts, ISO/IEC 13818-7
-(ADTS).
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 and 9559 (EBML, Matroska), the AVI, ASF, TTA1, WavPack 5, Monkey's Audio and Sony DSF layouts,
+NIST's SPHERE headers and EA IFF 85 (8SVX).
 """
 
 from __future__ import annotations
+
+import re
+import struct
 
 from .segments import View
 
 _BOXES = frozenset(b"ftyp moov mdat free skip wide moof mfra sidx styp uuid udta meta pdin prft emsg ssix".split())
 _ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
+_LONGEST_INDEX = 64 << 20  # bytes
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 _CLUSTER = 0x1F43B675
 _IN_SEGMENT = frozenset(
@@ -32,10 +37,40 @@ def lacking(view: View, at: int) -> str | None:
         (head[:4] == b"wvpk", _wavpack),
         (head[:4] == b"MAC ", _ape),
         (head == _ASF_HEADER, _asf),
+        (head[:4] == b"DSD ", _dsf),
+        (head[:8] == b"NIST_1A\n", _nist),
+        (head[:4] == b"FORM" and head[8:12] == b"8SVX", _svx),
     ):
         if begins:
             return check(view, at)
     return None
+
+
+def is_promising(view: View, at: int) -> bool:
+    """Return whether a file of one of these kinds begins at a place."""
+    head = view.at(at, 16)
+    return (
+        head[:4] in (b"\x1a\x45\xdf\xa3", b"TTA1", b"wvpk", b"MAC ", b"DSD ")
+        or head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide")
+        or (head[:4] == b"RIFF" and head[8:11] == b"AVI")
+        or (head[:4] == b"FORM" and head[8:12] == b"8SVX")
+        or head == _ASF_HEADER
+        or head[:8] == b"NIST_1A\n"
+    )
+
+
+def end_of_sound(view: View, at: int) -> int:
+    """Return the place behind the sound of WavPack, SPHERE and 8SVX, whose decoders stumble over what stands there or play it; of others the end."""
+    end, head = view.size, view.at(at, 4)
+    if head == b"wvpk":
+        end = at
+        while view.at(end, 4) == b"wvpk" and end + 32 <= view.size:
+            end += view.number(end + 4, 4, "little") + 8
+    elif head == b"NIST" and (size := _size_of_nist(view, at)):
+        end = at + size
+    elif head == b"FORM":
+        end = at + 8 + view.number(at + 4, 4)
+    return min(end, view.size)
 
 
 def _short(what: str, promised: int, there: int) -> str | None:
@@ -43,17 +78,32 @@ def _short(what: str, promised: int, there: int) -> str | None:
 
 
 def _boxes(view: View, at: int) -> str | None:
+    promised = 0
     while at + 8 <= view.size:
         size, name = view.number(at, 4), view.at(at + 4, 4)
-        if name not in _BOXES or size == 0:  # something behind the file; or a box that reaches to its end
+        if name == b"mdat" and size == 0:  # it reaches to the end of the file: the index tells how far that was
+            return _short("its index", promised, view.size - at - 8)
+        if name not in _BOXES or size == 0:  # something behind the file
             return None
         size = view.number(at + 8, 8) if size == 1 else size
         if size < 8:
             return None
         if at + size > view.size:
             return _short(f"its box '{name.decode()}'", size, view.size - at)
+        if name == b"moov" and size <= _LONGEST_INDEX:
+            promised = _bytes_of_samples(view.at(at, size))
         at += size
     return None
+
+
+def _bytes_of_samples(index: bytes) -> int:
+    """Of all tracks of an MP4's index."""
+    total, at = 0, -1
+    while (at := index.find(b"stsz", at + 1)) >= 0:
+        each, count = (int.from_bytes(index[at + place : at + place + 4], "big") for place in (8, 12))
+        table = index[at + 16 : at + 16 + 4 * count]
+        total += each * count if each else sum(struct.unpack(f">{len(table) // 4}I", table[: len(table) // 4 * 4]))
+    return total
 
 
 def _vint(view: View, at: int, marked: bool) -> tuple[int, int]:
@@ -149,20 +199,25 @@ def _asf(view: View, at: int) -> str | None:
     return None
 
 
-def adts_frame(view: View, at: int) -> int:
-    """Return the size in bytes of the frame of raw AAC at a place, 0 where there is none."""
-    head = view.at(at, 7)
-    if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
+def _dsf(view: View, at: int) -> str | None:
+    return _short("its header", view.number(at + 12, 8, "little"), view.size - at)
+
+
+def _nist(view: View, at: int) -> str | None:
+    return _short("its header", _size_of_nist(view, at), view.size - at)
+
+
+def _size_of_nist(view: View, at: int) -> int:
+    """Bytes of a SPHERE file, 0 where its header does not say it."""
+    size = view.at(at + 8, 8).strip()
+    if not size.isdigit() or int(size) > 1 << 20:
         return 0
-    size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
-    return size if size >= 7 else 0
+    named = dict(re.findall(rb"(?m)^(\w+) -i (\d+)", view.at(at, int(size))))
+    try:
+        return int(size) + int(named[b"sample_count"]) * int(named[b"sample_n_bytes"]) * int(named.get(b"channel_count", 1))
+    except KeyError:
+        return 0
 
 
-def adts_remark(view: View, at: int) -> str | None:
-    """Return that the last frame of raw AAC is not whole, where that is so."""
-    while size := adts_frame(view, at):
-        if at + size > view.size:
-            return f"its last AAC frame is cut off ({at + size - view.size} bytes are missing) and left out"
-        at += size
-    rest = view.at(at, 7)
-    return "its last AAC frame is cut off in its header and left out" if 0 < len(rest) < 7 and rest[0] == 0xFF else None
+def _svx(view: View, at: int) -> str | None:
+    return _short("its form", view.number(at + 4, 4), view.size - at - 8)

@@ -34,11 +34,13 @@ Piece = Span | bytes
 class Link:
     """One stream of a file, for a decoder to read from its beginning to its end.
 
-    pieces: what it is read from; (): the file as it is. frames: samples per channel, where they were counted.
+    pieces: what it is read from; (): the file as it is. frames: samples per channel, where they were counted. known: whether something that is
+    known here begins it.
     """
 
     pieces: tuple[Piece, ...] = ()
     frames: int | None = None
+    known: bool = True
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ class Roll:
 class Masking:
     """Zero-filled masks on the normalised log-mel.
 
-    time_masks of 0..time_mask_param frames each, none wider than the share `p` of the clip; freq_masks of 0..freq_mask_param
-    bands each. iid_masks: drawn per item (else once per step, for all items alike).
+    time_masks of 0..time_mask_param - 1 frames each, as torchaudio draws them, and within the share `p` of the clip; freq_masks of
+    0..freq_mask_param - 1 bands each. iid_masks: drawn per item (else once per step, for all items alike).
     """
 
     do: bool = True
@@ -91,8 +91,8 @@ def mask(x: Tensor, settings: Masking, draws: Sequence[int], rng: Randomness) ->
 
 
 def _stretches(g: np.random.Generator, count: int, widest: int, size: int) -> np.ndarray:
-    """`count` stretches [count, 2] = (start, stop): widths uniform on 0..widest, starts on all places where it fits."""
-    widths = g.integers(0, widest + 1, size=count)
+    """`count` stretches [count, 2] = (start, stop): widths uniform on 0..widest - 1, starts on all places where it fits."""
+    widths = g.integers(0, max(widest, 1), size=count)
     starts = np.floor(g.random(count) * (size - widths + 1)).astype(np.int64)
     return np.stack([starts, starts + widths], axis=1)
 

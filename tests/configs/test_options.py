@@ -67,6 +67,7 @@ NOW_IGNORED = {  # of training alone
     for command in ("extract_embeddings", "extract_logits")
     for key in (
         "clmr.temperature",
+        "datamodule.val_crops",
         "trainer.early_stopping",
         "omar_rq.dropout",
         "omar_rq.mask_seconds",

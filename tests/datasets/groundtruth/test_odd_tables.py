@@ -58,6 +58,12 @@ ODD = [  # name of the file, its text, and its rows
     ("all quoted.tsv", '"path"\t"labels"\n"a.mp3"\t"rock"\n', {"a.mp3": ["rock"]}),
     ("stray quote.csv", 'path,labels\n"a.mp3,rock\nb.mp3,jazz\nc.mp3,rock\n', {'"a.mp3': ["rock"], "b.mp3": ["jazz"], "c.mp3": ["rock"]}),
     ("remark of two lines.csv", 'path,labels,remark\na,rock,"one,\ntwo"\nb,jazz,\n', {"a": ["rock"], "b": ["jazz"]}),
+    ("sep.csv", "sep=;\r\npath;labels\r\na;x, y\r\nb;z\r\n", {"a": ["x, y"], "b": ["z"]}),
+    ("sep tab.csv", '\ufeff"sep=\t"\npath\tlabels\na\tx\nb\ty\n', {"a": ["x"], "b": ["y"]}),
+    ("words for nothing.csv", "path,genre\na,NA\nb,None\nc,nan\n", {"a": ["NA"], "b": ["None"], "c": ["nan"]}),
+    ("breaks of other kinds.csv", "path,labels\na,x\x0by\nb,x\u2028y\nc,x\x85y\n", {"a": ["x\x0by"], "b": ["x\u2028y"], "c": ["x\x85y"]}),
+    ("running on.csv", "path,tags\na.mp3,x,y\nb.mp3,z\n", {"a.mp3": ["x", "y"], "b.mp3": ["z"]}),
+    ("mixed line ends.csv", "path,labels\r\na,x\nb,y\r\n\r\n\nc,z", {"a": ["x"], "b": ["y"], "c": ["z"]}),
     ("mac.csv", "path,labels\ra,x\rb,y\r", {"a": ["x"], "b": ["y"]}),
     ("dots.csv", "path,labels\n...And Justice.ogg,x\n...Trail/1.ogg,y\n", {"...And Justice.ogg": ["x"], "...Trail/1.ogg": ["y"]}),
 ]  # fmt: skip
@@ -75,6 +81,10 @@ REFUSED = [
     ("swallowed row.csv", 'path,labels\na,"rock\nb,jazz"\nc,pop\n', "line 2: a cell in quotes goes on over line 3, which is a row"),
     ("break in a label.csv", 'path,labels\na,"rock\nroll"\nb,jazz\n', "line 2: the label 'rock.nroll' holds a line break"),
     ("tab in a path.tsv", 'path\tlabels\n"a\tb.mp3"\trock\nc\tjazz\n', "line 2: the cell '\"a' holds a tab"),
+    ("comma in a path.csv", "path,labels\nSimon, Art.mp3,rock\nb.mp3,jazz\n", "line 2 has more cells .* 'Art.mp3': put the path in quotes"),
+    ("comma in a quoted path.csv", "path,labels\n'a,b.mp3',rock\nb.mp3,jazz\n", "line 2 has more cells than the header"),
+    ("no path.csv", "path,labels\na,x\n,y\n", "line 3: the path is empty"),
+    ("no path behind sep.csv", "sep=;\npath;labels\na;x\n;y\n", "line 4: the path is empty"),
     ("break in a path.tsv", 'path\tlabels\n"a\nb.mp3"\trock\nc\tjazz\n', "line 2: the cell '\"a' holds a line break"),
 ]  # fmt: skip
 
@@ -116,6 +126,8 @@ def test_a_guess_is_one_line_of_the_log_with_an_example(tmp_path, caplog):
     caplog.clear()
     Groundtruth.read(written(tmp_path, "u.csv", f'path,tags\na,"{DISCOGS}"\nb,y\n'))
     (line,) = [one for one in caplog.messages if "taken whole" in one]
+    Groundtruth.read(written(tmp_path, "v.csv", "path,tags\na,x,y\nb,z\n"))
+    assert "more cells than the header have several labels, as line 2 shows: 'x', 'y'" in caplog.text
     assert "such as 'Folk, World, & Country' (line 2)" in line
     assert "say label_separator=','" in line
 
@@ -147,6 +159,14 @@ SETS = st.lists(st.lists(LABEL, max_size=4, unique=True), min_size=1, max_size=6
 KEEP = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+FORMS = [
+    ("t.csv", "utf-8", {}),
+    ("t.csv", "utf-8", {"lineterminator": "\n", "quoting": csv.QUOTE_ALL}),
+    ("t.csv", "utf-8-sig", {"delimiter": ";"}),
+    ("t.tsv", "utf-8", {"delimiter": "\t"}),
+]
+
+
 def same_or_refused(path, rows) -> None:
     try:
         truth = Groundtruth.read(path)
@@ -168,21 +188,25 @@ def test_any_label_set_survives_our_own_writer(tmp_path, rows):
 
 
 @KEEP
-@given(rows=SETS, json_lists=st.booleans(), name=st.sampled_from(["t.csv", "t.tsv"]))
-def test_any_label_set_survives_lists_or_is_refused(tmp_path, rows, json_lists, name):
-    """As pandas writes a column of lists (their Python form), and as Excel quotes cells."""
-    with open(tmp_path / name, "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, delimiter="\t" if name.endswith("tsv") else ",")
+@given(rows=SETS, json_lists=st.booleans(), form=st.sampled_from(FORMS))
+def test_any_label_set_survives_lists_or_is_refused(tmp_path, rows, json_lists, form):
+    """As pandas writes a column of lists (their Python form), and as Excel quotes cells: with semicolons, BOM and CRLF."""
+    name, encoding, style = form
+    with open(tmp_path / name, "w", encoding=encoding, newline="") as file:
+        table = csv.writer(file, **style)
         table.writerow(["path", "labels"])
         table.writerows([f"{i}.wav", json.dumps(row) if json_lists else repr(row)] for i, row in enumerate(rows))
     same_or_refused(tmp_path / name, rows)
 
 
 @KEEP
-@given(labels=st.lists(LABEL.filter(lambda text: "|" not in text and text == text.strip()), min_size=1, max_size=6))
-def test_single_labels_survive_or_are_refused(tmp_path, labels):
-    with open(tmp_path / "t.csv", "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
+@given(
+    labels=st.lists(LABEL.filter(lambda text: "|" not in text and text == text.strip()), min_size=1, max_size=6), form=st.sampled_from(FORMS[:3])
+)  # fmt: skip
+def test_single_labels_survive_or_are_refused(tmp_path, labels, form):
+    _, encoding, style = form
+    with open(tmp_path / "t.csv", "w", encoding=encoding, newline="") as file:
+        table = csv.writer(file, **style)
         table.writerow(["path", "labels"])
         table.writerows([f"{i}.wav", label] for i, label in enumerate(labels))
     try:

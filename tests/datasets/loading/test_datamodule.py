@@ -18,7 +18,7 @@ from datasets.loading.datamodule import pl  # Lightning through it: it makes Lig
 from datasets.loading.loaders import ClipLoader, TrainBatches, share_windows
 from datasets.loading.sampler import WeightedDraws
 from datasets.store.track_store import TrackStore
-from models.errors import GroundtruthError
+from models.errors import ConfigError, GroundtruthError
 from tests.datasets.loading.clip_data import ATTRS, M, as_numbers, flat, make_data, module
 
 
@@ -198,6 +198,33 @@ def test_lightning_chooses_the_epoch_and_leaves_the_loader_alone(data, tmp_path)
         loader.set_epoch(epoch)
         indices = [[row[0] for row in batch] for e, batch in _seen(tmp_path, "train") if e == epoch]
         assert indices == [batch["index"].tolist() for batch in loader]
+
+
+class _Heard(_Recorder):
+    """Keeps what validation heard in each epoch."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.heard: dict[int, list[tuple[int, float]]] = {}
+
+    def validation_step(self, batch, _):
+        rows = zip(batch["index"].tolist(), batch["x"].double().mean((1, 2)).tolist(), batch["valid"].tolist())
+        self.heard.setdefault(self.current_epoch, []).extend((index, mean) for index, mean, valid in rows if valid)
+
+
+def test_validation_on_a_crop_of_each_track_that_the_epoch_chooses(data, tmp_path):
+    first, again = _Heard(tmp_path), _Heard(tmp_path)
+    for recorder in (first, again):
+        pl.Trainer(max_epochs=3, num_sanity_val_steps=0, **QUIET).fit(recorder, datamodule=module(data, val_crops=True))
+    assert first.heard == again.heard
+    tracks = [[index for index, _ in rows] for rows in first.heard.values()]
+    assert tracks == [sorted(set(tracks[0]))] * 3  # every track once
+    means = [[mean for _, mean in rows] for rows in first.heard.values()]
+    assert means[0] != means[1] != means[2] != means[0]
+    every = module(data).val_dataloader()
+    assert len({index for batch in every for index in batch["index"].tolist()}) == len(tracks[0])
+    with pytest.raises(ConfigError, match="choose one"):
+        module(data, val_crops=True, views=2)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -300,17 +300,18 @@ def test_texts_that_look_like_numbers_stay_texts(make, monkeypatch):
 
 def test_what_a_terminal_cannot_show_is_replaced(tmp_path):
     code = (
-        "from datasets.utils.terminal import print_any_text\n"
-        "print_any_text()\nimport logging\nlogging.basicConfig()\n"
+        "import sys\nfrom datasets.utils.terminal import begin_in_utf8, print_any_text\n"
+        "begin_in_utf8()\nprint_any_text()\nimport logging\nlogging.basicConfig()\n"
+        "print(sys.getfilesystemencoding(), sys.stdout.encoding, sys.argv[1:])\n"
         "print('caf\\u00e9 \\udce9')\nlogging.warning('\\u6f22')\nprint('done')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        [sys.executable, "-c", code, "caf\u00e9"],
+        env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "caf\\xe9 \\udce9\ndone\n"
+    assert done.stdout == "utf-8 ascii ['caf\\xe9']\ncaf\\xe9 \\udce9\ndone\n"  # the names of files are UTF-8 in any locale
     assert "\\u6f22" in done.stderr
     assert "Error" not in done.stderr

@@ -16,6 +16,7 @@ from helpers.experiments import observers
 from helpers.experiments.job import SEED_VARIABLE
 from helpers.experiments.observers import FolderObserver
 from helpers.experiments.run_records import read_runs
+from models.errors import ConfigError
 from tests.helpers.experiments import toy_experiment
 
 TOY = str(Path(toy_experiment.__file__))
@@ -119,13 +120,14 @@ def test_runs_that_begin_at_once_are_all_recorded(tmp_path, existing):
     start = [sys.executable, TOY, "-s", "sqlite:///runs.db", "with", "epochs=1"]
     if existing:
         subprocess.run(start, cwd=tmp_path, check=True, capture_output=True)
-    runs = [subprocess.Popen(start, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(6)]
+    runs = [subprocess.Popen(start, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(10)]
     said = [run.communicate()[0].decode() for run in runs]
-    assert [run.returncode for run in runs] == [0] * 6, said
+    assert [run.returncode for run in runs] == [0] * 10, said
     rows = read_runs(tmp_path / "runs.db")
-    assert [row.status for row in rows] == ["COMPLETED"] * (6 + existing)
-    assert len({row.folder for row in rows}) == 6 + existing
-    assert len(read_runs(tmp_path / "runs")) == 6 + existing
+    assert [row.status for row in rows] == ["COMPLETED"] * (10 + existing)
+    assert len({row.folder for row in rows}) == 10 + existing
+    assert all(row.folder.is_dir() for row in rows)
+    assert len(read_runs(tmp_path / "runs")) == 10 + existing
 
 
 def test_an_entry_that_another_run_disturbs_is_made_again(command, monkeypatch):
@@ -157,6 +159,13 @@ def test_a_server_that_does_not_answer_is_said_in_a_sentence(command, monkeypatc
     assert "The run cannot be written to MongoDB at 127.0.0.1:1: it does not answer" in said
     assert "Traceback" not in said
     assert not Path("runs").exists()
+    with pytest.raises(ConfigError, match=r"MongoDB at mongodb://\.\.\.@127\.0\.0\.1:1: it does not answer"):
+        observers.MongoObserver(url="mongodb://me:secret@127.0.0.1:1", db_name="x")
+    with pytest.raises(SystemExit):
+        command("-m mongodb://127.0.0.1")
+    said = capsys.readouterr().err
+    assert "-m takes HOST:PORT:DATABASE, such as localhost:27017:runs, not 'mongodb://127.0.0.1'" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(

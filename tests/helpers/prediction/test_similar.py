@@ -124,7 +124,7 @@ def test_the_page_shows_the_neighbours_first_each_with_player_and_page(net, made
     found = [("sub 1/1.wav", 0.9), ("sub 0/0.wav", 0.2)]
     page = write_search(net, Search("sub 0/2.wav", found, audio, 1, True), tmp_path, PredictionSettings())
     text = page.read_text()
-    assert page == tmp_path / "2.wav" / "index.html"
+    assert page == tmp_path / "sub 0/2.wav" / "index.html"
     assert text.index("Nearest recordings") < text.index("sub 1/1.wav") < text.index("sub 0/0.wav")
     assert text.index("sub 0/0.wav") < text.index("The recording itself")
     assert text.count("<audio") == 3

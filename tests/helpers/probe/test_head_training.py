@@ -9,10 +9,19 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from configs import PROBE
+from configs.naming import merged
+from configs.options import defaults
+from configs.schema_probe import ExTl
+from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.store.track_store import TrackStore
 from helpers.probe import head_training as training_module
 from helpers.probe.head_step import Draws
-from helpers.probe.head_training import Examples, HeadSpec, Source, epoch_rows, initial_head, train_heads
+from helpers.probe.head_training import Examples, HeadSpec, Source, epoch_batches, epoch_rows, initial_head, train_heads
+from helpers.probe.inputs import Inputs, read_split
 from helpers.probe.run import ProbeSettings, Split, run_probe
+from helpers.probe.sections import probe_settings
+from helpers.utils.typed_config import build
 from tests.helpers.probe.planted import LABELS, QUICK, planted
 
 
@@ -74,6 +83,40 @@ def test_a_head_equals_an_ordinary_training_loop(changes):
     np.testing.assert_allclose(found.scores.history["val_roc"][0], curve, atol=1e-3)  # two near scores may change places
     for got, want in zip(found.heads[0].parameters(), plain.parameters()):
         torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_clmr_s_evaluation_equals_an_ordinary_loop_over_windows_drawn_once(tmp_path, layers):
+    """clmr_linear and clmr_mlp from a store of windows: the loop draws one window of each track before it begins, and keeps it."""
+    tracks, width, rng = 30, 6, np.random.default_rng(5)
+    held = {f"t{k}": rng.normal(0, 1, (int(rng.integers(1, 6)), width)).astype(np.float32) for k in range(3 * tracks)}
+    with TrackStore.create(tmp_path / "e.h5", (width,), "float32", {}) as writer:
+        for key, windows in held.items():
+            writer.append(key, windows)
+    parts = dict(zip(("train", "val", "test"), (list(held)[k : k + tracks] for k in (0, tracks, 2 * tracks))))
+    labels = [[LABELS[k % 2]] if k % 3 else list(LABELS[:2]) for k in range(tracks)]
+    truths = {part: Groundtruth.from_rows(keys, labels) for part, keys in parts.items()}
+    named = PROBE["clmr_linear" if layers == 1 else "clmr_mlp"].values
+    config = build(ExTl, merged(merged(defaults(ExTl), named), {"trainer": {"max_epochs": 4}, "model": {"hidden_units": 8}}))
+    settings = probe_settings(config.trainer, config.optimizer, config.model, config.data.batch_size, False, data=config.data)
+    inputs = Inputs("t", train=config.data.train_windows, val=config.data.val_windows, test=config.data.test_windows, seed=9)
+    splits = [read_split(part, tmp_path / "e.h5", truths[part], inputs) for part in parts]
+    found = run_probe("fast", splits, truths["train"].labels, seeds=(3,), settings=settings)
+
+    places = np.random.default_rng(9).random(tracks)  # once, before the first epoch
+    x = torch.from_numpy(
+        np.stack([windows[int(u * len(windows))] for u, windows in zip(places, (held[key] for key in parts["train"]))])
+    )
+    y = torch.from_numpy(truths["train"].matrix().astype(np.float32))
+    head = initial_head(3, width, y.shape[1], **settings.head)
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-3, weight_decay=1e-6, foreach=False)
+    for epoch in range(4):
+        for batch in torch.from_numpy(Draws(3, epoch).order.permutation(tracks)).split(48):
+            optimizer.zero_grad()
+            torch.nn.functional.binary_cross_entropy_with_logits(head.train()(x[batch]), y[batch]).backward()
+            optimizer.step()
+    for got, want in zip(found.heads[0].parameters(), head.parameters()):
+        torch.testing.assert_close(got, want, atol=1e-6, rtol=1e-6)
 
 
 def source(splits) -> Source:
@@ -144,6 +187,17 @@ def test_random_windows_are_one_of_each_track_and_change():
         assert sorted(track[rows]) == list(range(30))
     assert len(np.unique(np.concatenate(draws))) > 110
     assert sorted(epoch_rows(examples, "row", Draws(0, 0).order)) == list(range(120))
+
+
+def test_a_step_of_tracks_has_all_their_windows():
+    track = np.repeat(np.arange(5), [1, 4, 2, 3, 2])
+    examples, settings = Examples(np.zeros((12, 2)), np.zeros((5, 1)), track), replace(QUICK, batch_size=2, examples="track")
+    steps = epoch_batches(examples, settings, Draws(0, 0).order)
+    assert sorted(np.concatenate(steps)) == list(range(12))
+    assert [len(set(track[rows])) for rows in steps] == [2, 2, 1]
+    assert sum((track == t).sum() for t in track[steps[0]][[0, -1]]) == len(steps[0])
+    again = epoch_batches(examples, settings, Draws(0, 1).order)
+    assert [rows.tolist() for rows in again] != [rows.tolist() for rows in steps]
 
 
 def test_training_leaves_the_global_generator_alone():

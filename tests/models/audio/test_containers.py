@@ -54,6 +54,8 @@ MAGIC = (
     b"", b"\xff\xfb\x90\x64", b"OggS\0\2", b"RIFF0000WAVE", b"RIFF0000WAVEfmt ", b"RF640000WAVEds64", b"FORM0000AIFFCOMM", b".snd", b"caff\0\1\0\0",
     b"ID3\4\0\0\0\0\0\1", b"fLaC\0\0\0\x22", b"\0\0\0\x10ftyp", b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67", b"RIFF0000AVI ", b"TTA1", b"wvpk", b"MAC ",
     bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), bytes.fromhex("726966662e91cf11a5d628db04c10000"), b"\xff\xf1\x50\x80",
+    b"#!AMR\n", b"#!AMR-WB\n", b"\x0b\x77", b"\x7f\xfe\x80\x01", b"\x56\xe0\0", b"NIST_1A\n   1024\n", b"DSD ", b"FORM\0\0\0\x218SVX",
+    b"\0\0\0\x10moov1234stsz\0\0\0\0mdat",
 )  # fmt: skip
 
 

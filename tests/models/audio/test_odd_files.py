@@ -15,7 +15,7 @@ from models.errors import AudioError
 from tests import odd_audio
 from tests.odd_audio import FFMPEG, Odd
 
-NAMES = 73  # of the files that are made by bytes
+NAMES = 94  # of the files that are made by bytes
 
 
 @pytest.fixture(scope="module")
