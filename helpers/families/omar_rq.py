@@ -24,7 +24,7 @@ from models.objective import Objective
 from models.omar_rq import OmarRQ, build, read_gin
 from models.omar_rq.archs import ARCHS, CQT_24, ENCODEC, MEL_24, PRETRAINING
 from models.omar_rq.chunks import chunk_lengths, chunk_offsets
-from models.omar_rq.objective import COLLAPSED, MaskedTokenObjective
+from models.omar_rq.objective import MaskedTokenObjective
 from models.omar_rq.settings import FSQ, Masking, OmarSettings, settings_of
 from models.omar_rq.statistics import feature_statistics, read_statistics
 from models.omar_rq.targets import make_targets
@@ -33,10 +33,9 @@ from models.weights.checkpoints import network_settings
 
 from ..training.lightning_module import Optimization
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
+from .token_report import report_tokens, token_notes
 
 log = logging.getLogger(__name__)
-USUAL_NOTES = 2  # of a training; what follows them is a warning
-LEARNED = 1.1  # x the majority token's accuracy from which on something was learned
 TARGETS: dict[str, Mapping[str, Any]] = {"mel": MEL_24, "cqt": CQT_24, "encodec": ENCODEC}
 OVERLAP, LAST_CHUNK = 0.5, 0.1  # of the published extraction
 WARM_UP, STEPS, ETA_MIN = 30_000, 400_000, 1e-7  # of the published schedule, where a gin file does not say
@@ -186,42 +185,11 @@ class OmarRq(Family):
 
     def training_notes(self, config: Config, metrics: Mapping[str, float]) -> list[str]:
         """See Family: how many tokens are right, how evenly codes are used, and which codebooks say next to nothing."""
-        if "val_accuracy" not in metrics:
-            return []
-        right, most, codes = metrics["val_accuracy"], metrics["val_majority"], _masking(config).codebook_size
-        spread = ", ".join(f"{name} {value:.1f}" for name, value in _perplexities(metrics).items())
-        collapsed = collapsed_codebooks(metrics, codes)
-        return [
-            f"Masked tokens of the validation: {100 * right:.1f} % right; always naming the most frequent token is right in {100 * most:.1f} %.",
-            f"Tokens are spread like this many of {codes} codes (perplexity): {spread}.",
-            *(
-                ["The network hardly predicts more than the most frequent tokens: train longer."]
-                if right < LEARNED * most
-                else []
-            ),
-            *(f"Codebook {name} has collapsed: {text}." for name, text in collapsed.items()),
-        ]
+        return token_notes(metrics, _masking(config).codebook_size)
 
     def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:
-        """Log what was learned, and warn where it was not, or a codebook says next to nothing."""
-        for number, note in enumerate(self.training_notes(config, metrics)):
-            log.log(logging.INFO if number < USUAL_NOTES else logging.WARNING, "%s", note)
-
-
-def _perplexities(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return perplexity by codebook."""
-    prefix = "val_perplexity_"
-    return {key.removeprefix(prefix): v for key, v in metrics.items() if key.startswith(prefix) and not key.endswith("_swa")}
-
-
-def collapsed_codebooks(metrics: Mapping[str, float], codes: int) -> dict[str, str]:
-    """Return, of the codebooks whose tokens are nearly all the same, what to say of them."""
-    return {
-        name: f"its tokens are spread like {value:.1f} of {codes} codes; what it asks for is nearly constant. Look at the statistics that "
-        "normalise its target"
-        for name, value in _perplexities(metrics).items()
-        if value < max(COLLAPSED * codes, 1.5)
-    }
+        """See Family."""
+        report_tokens(metrics, _masking(config).codebook_size)
 
 
 def _gin(config: Config) -> OmarSettings | None:

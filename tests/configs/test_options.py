@@ -76,6 +76,8 @@ NOW_IGNORED = {  # of training alone
         "omar_rq.mask_prob",
         "omar_rq.noise",
         "omar_rq.encodec",
+        "musicfm.dropout",
+        "musicfm.noise_std",
     )
 }
 
