@@ -10,7 +10,7 @@ from datasets.jobs.parallel import parallel_map
 def without_workers(patch: pytest.MonkeyPatch) -> None:
     """Make and prepare audio in this process, until `patch` is undone."""
 
-    def here(function, items, jobs=None, ordered=True, alone=None):
+    def here(function, items, jobs=None, ordered=True, **of_workers):
         return parallel_map(function, items, 1, ordered)
 
     for module in ("datasets.demo.writer", "datasets.prepare.preparation"):
