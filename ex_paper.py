@@ -47,7 +47,11 @@ EXPERIMENTS = {  # script -> its schema and named configs
     "ex_paper.py": (ExPaper, configs.PAPER),
 }
 
-NAMED_IN_SCALE = {"ex_maest.py": ("maest", "start"), "ex_ssl.py": ("clmr", "supervised"), "ex_tl.py": ("probe", "linear", "mlp")}
+NAMED_IN_SCALE = {
+    "ex_maest.py": ("maest", "start"),
+    "ex_ssl.py": ("clmr", "supervised", "omar_rq"),
+    "ex_tl.py": ("probe", "linear", "mlp", "frames"),
+}
 PUBLISHED_SECONDS = (5, 10, 20, 30)
 FEWEST = 12  # tracks that a demo can be made of
 
@@ -274,6 +278,8 @@ def main(_config: Mapping[str, Any]) -> None:
 @ex.command
 def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
     """Make and prepare the embedded music, and its labels in groups (tables of path, labels, split): a step of the tables."""
+    from datasets.demo.events import KINDS
+    from datasets.demo.writer import ANNOTATIONS
     from helpers.data.find import demo_data
     from helpers.paper.label_groups import write_groups
 
@@ -282,6 +288,8 @@ def demo_music(_run: Run, _config: Mapping[str, Any]) -> dict[str, str]:
     if m["waveform"] is not None:
         found[f"samples-{m['waveform']}"] = demo_data(m["tracks"], m["waveform"])[0]
     groups = write_groups(run_folder(_run, _config["out_dir"]) / "groups", m["tracks"])
+    annotations = demo_data(m["tracks"])[1].parent / ANNOTATIONS
+    groups |= {kind: annotations / kind for kind in KINDS}
     return {name: str(path.resolve()) for name, path in {**found, **groups}.items()}
 
 

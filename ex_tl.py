@@ -161,6 +161,7 @@ def print_guesses(scores: Any, found: Mapping[str, Any], how: Protocol, folder: 
 def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
     from helpers.evaluation.comparison import compare_systems
+    from helpers.extraction.origin import random_notes
     from helpers.reports.tables import print_scores
 
     config = typed(_config)
@@ -182,6 +183,8 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
         results.get(one.name, one).save(place)
     print_scores(scores)
+    for note in random_notes(str(d.base_dir), how.inputs.layers):
+        print(note)
     print(f"Scores, predictions{' and the best head' if results else ''}: {folder}")
     return summary(_run, scores[0])
 

@@ -95,7 +95,7 @@ class FamilyConfigs:
 
     Attributes:
         name: of the family. sections: name -> dataclass; one has the family's name. named: named configs. commands: that only this family has,
-            functions of helpers/families/<name>.py. scripts: files that have it.
+            functions of helpers/families/<name>.py. scripts: files that have it. aliases: other spellings of its keys.
     """
 
     name: str
@@ -103,6 +103,7 @@ class FamilyConfigs:
     named: Catalogue
     commands: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ("ex_ssl.py",)
+    aliases: Mapping[str, str | Alias] = field(default_factory=dict)
 
     def check_named(self, first: str) -> None:
         """Raise ValueError for a named config that is not of this family. first: the family of a config that names none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .naming import DEMO, INFERENCE, Catalogue, Config, FamilyConfigs, Named, merged
+from .naming import DEMO, INFERENCE, PARTS, Alias, Catalogue, Config, FamilyConfigs, Named, merged
 from .naming import TARGETS as TARGETS_GROUP
 from .options import SAMPLE_RATE, SEED, opt
 from .probe import PROBE
@@ -30,7 +30,10 @@ class OmarRq:
         True, "take the averaged weights of a training checkpoint, where it holds any", affects="inputs"
     )
     gin: str | None = opt(
-        None, "config.gin of a network and of its pre-training (published format), in place of arch", affects="network"
+        None,
+        "config.gin of a network and of its pre-training (published format), in place of arch; its optimiser and schedule count where "
+        "module.optimizer is left as it is (alias: gin)",
+        affects="network",
     )
     embed_dim: int | None = opt(None, "width of the vectors", affects="network", bounds="[1, 65536]")
     depth: int | None = opt(None, "number of blocks", affects="network", bounds="[1, 1000]")
@@ -74,6 +77,29 @@ class OmarRq:
     )
     quantizer_seed: int = opt(
         0, "seed of the frozen quantisers, of which training and test must have one", affects="network", bounds=SEED
+    )
+    chunk_seconds: float | None = opt(
+        None, "length of a chunk of extract_embeddings, s; none: max_seconds", affects="extraction", bounds="(0, 100000]"
+    )
+    overlap: float | None = opt(
+        None,
+        "share of a chunk that the next one of extract_embeddings has too (published: 0.5, for sections 0.9); with it chunks follow "
+        "last_chunk_ratio in place of datamodule.tail, and a short one is padded behind. none: 0.5 where chunk_seconds is set, else windows "
+        "as everywhere (dataset.half_overlapped_inference, datamodule.tail)",
+        affects="extraction",
+        bounds="[0, 1)",
+    )
+    last_chunk_ratio: float | None = opt(
+        None,
+        "share of a chunk above which a track's rest, behind its last full one, is one more; 0: every rest is. none: 0.1",
+        affects="extraction",
+        bounds="[0, 1]",
+    )
+    chunk_pool: str = opt(
+        "mean",
+        "what extract_embeddings keeps of a chunk's vectors, where not all (predict.frames)",
+        ("mean", "max"),
+        affects="embeddings",
     )
     mask_seconds: float | None = opt(None, "length of a masked span, s", affects="training", bounds="(0, 1000]")
     mask_prob: float | None = opt(None, "probability that a span is masked", affects="training", bounds="(0, 1]")
@@ -175,11 +201,11 @@ def omar_rq_multifeature_25hz_fsq_pretrain() -> Config:
 
 @OMAR_RQ.add(smoke=merged(SMOKE, {"omar_rq": {"pretrained": False}}), group=INFERENCE)
 def omar_rq_inference() -> Config:
-    """A published encoder (omar_rq.arch, by default base), to extract from: layer 6, the authors' choice.
+    """A published encoder (omar_rq.arch, by default base), to extract from as its authors do: layer 6, chunks of 30 s that overlap by half.
 
     python ex_ssl.py extract_embeddings with omar_rq_inference target_omar_rq_mtt
     """
-    return {"family": "omar_rq", "omar_rq": {"pretrained": True}, "predict": {"transformer_block": 6}}
+    return {"family": "omar_rq", "omar_rq": {"pretrained": True, "overlap": 0.5}, "predict": {"transformer_block": 6}}
 
 
 def _probe() -> Config:
@@ -188,28 +214,42 @@ def _probe() -> Config:
     return {**{name: probe[name] for name in ("trainer", "optimizer", "model")}, "z_scored": True}
 
 
+EPOCHS = 24  # of the demo: 190 updates each
+
+
 @OMAR_RQ.add(group=DEMO)
 def omar_rq_demo() -> Config:
     """A small OMAR-RQ on the embedded procedural music: log-mels in, four codebooks of 16 mel tokens; `report` goes on to the probe.
 
     python ex_ssl.py report with omar_rq_demo
     """
-    # the published codebooks are made for 330 000 hours: of this music 16 codes are used evenly, under its own statistics (compute_norm_stats);
-    # spans of 0.2 s: what stands there can be told from crops of 2 s
+    # the published codebooks are made for 330 000 hours: of this music 16 codes are used evenly, under its own statistics (compute_norm_stats) and
+    # by the quantisers of seeds 2 to 5: the four in a row, of the first sixteen, that the training tracks use most evenly. Spans of 0.2 s in crops
+    # of 6 s, which nearly every track fills: what stands there can be told from the bars around it
     small = {
-        "embed_dim": 64, "depth": 3, "num_heads": 4, "max_seconds": 2.048, "num_codebooks": 4, "codebook_size": 16, "dropout": 0.0,
-        "norm_mean": 0.632, "norm_std": 1.009, "mask_seconds": 0.2,
+        "embed_dim": 64, "depth": 3, "num_heads": 4, "max_seconds": 6.144, "num_codebooks": 4, "codebook_size": 16, "dropout": 0.0,
+        "norm_mean": 0.632, "norm_std": 1.009, "mask_seconds": 0.2, "quantizer_seed": 2,
     }  # fmt: skip
-    steps = {"schedule_mode": "warmup_cosine", "warm_up_steps": 50, "total_steps": 24 * 95, "last_lr_value": 1e-3}
+    steps = {"schedule_mode": "warmup_cosine", "warm_up_steps": 50, "total_steps": EPOCHS * 190, "last_lr_value": 1e-3}
     return {
         "family": "omar_rq",
         "seed": 0,
-        "trainer": {"max_epochs": 24, "log_every_n_steps": 10},
+        "trainer": {"max_epochs": EPOCHS, "log_every_n_steps": 10, "check_val_every_n_epoch": 2, "precision": "32"},
         "omar_rq": small,
-        "module": {"optimizer": {"lr": 2e-3, "adamw": True, "weight_decay": 1e-2, **steps}},
-        "datamodule": {"batch_size_train": 16, "batch_size_test": 64},
+        "module": {"optimizer": {"lr": 3e-3, "adamw": True, "weight_decay": 1e-2, **steps}},
+        "datamodule": {"batch_size_train": 8, "batch_size_test": 32},
         "predict": {"transformer_block": 2},
         "report": {"title": "Demo: OMAR-RQ pre-trained on procedural music, without its labels", **_probe()},
+    }
+
+
+@OMAR_RQ.add(group=PARTS)
+def paper_tiny_omar_rq() -> Config:
+    """Stands behind `omar_rq_demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
+    return {
+        "family": "omar_rq",
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "check_val_every_n_epoch": 1},
+        "omar_rq": {"embed_dim": 16, "num_heads": 2},
     }
 
 
@@ -230,4 +270,5 @@ for _name, _target in TARGETS.items():
         _text += f"python -m datasets.prepare AUDIO {_values['datamodule']['base_dir']} --waveform 16000"
         OMAR_RQ.put(Named(f"target_omar_rq_{_name}", _values, _text, TARGETS_GROUP))
 
-FAMILY = FamilyConfigs("omar_rq", {"omar_rq": OmarRq}, OMAR_RQ, commands=("compute_norm_stats",))
+ALIASES = {"gin": Alias("omar_rq.gin", {"family": "omar_rq"})}
+FAMILY = FamilyConfigs("omar_rq", {"omar_rq": OmarRq}, OMAR_RQ, commands=("compute_norm_stats",), aliases=ALIASES)

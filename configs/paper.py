@@ -55,6 +55,8 @@ def smoke() -> Config:
             "start": ["paper_start", "paper_tiny_start"],
             "clmr": ["clmr_demo", "paper_tiny_clmr"],
             "supervised": ["clmr_demo", "paper_tiny_clmr", "paper_supervised"],
+            "omar_rq": ["omar_rq_demo", "paper_tiny_omar_rq"],
+            "frames": ["paper_frames", "paper_tiny_frames"],
             "probe": ["paper_probe", "paper_tiny_probe"],
             "linear": ["clmr_linear", "paper_tiny_probe"],
             "mlp": ["clmr_mlp", "paper_tiny_probe"],
@@ -78,6 +80,7 @@ def published(name: str, targets: list[str]) -> Config:
             "maest": [],
             "clmr": ["clmr_inference"],
             "supervised": ["samplecnn_supervised"],
+            "omar_rq": ["omar_rq_inference"],
             "probe": ["maest_tl"],
             "depth": 12,
             "block": 7,
@@ -120,3 +123,20 @@ def paper_probe() -> Config:
 def paper_tiny_probe() -> Config:
     """Stands behind `paper_probe`: three epochs, for the scale `smoke` of ex_paper.py."""
     return {"trainer": {"max_epochs": 3}, "model": {"hidden_units": 16}}
+
+
+@PROBE.add(group=PARTS)
+def paper_frames() -> Config:
+    """The probes in time of the demo's tables: standardised vectors one by one, 512 hidden units, 3000 steps of 256."""
+    return {
+        "trainer": {"max_steps": 3000},
+        "optimizer": {"scheduler": "warmup_cosine", "warmup_steps": 300, "weight_decay": 0.01, "max_lr": 1e-3},
+        "model": {"drop_out": 0.2},
+        "data": {"standardise": True, "batch_size": 256},
+    }
+
+
+@PROBE.add(group=PARTS)
+def paper_tiny_frames() -> Config:
+    """Stands behind `paper_frames`: thirty steps, for the scale `smoke` of ex_paper.py."""
+    return {"trainer": {"max_steps": 30}, "optimizer": {"warmup_steps": 3}, "model": {"hidden_units": 16}}

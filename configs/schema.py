@@ -193,6 +193,12 @@ class DataModule:
     split_seed: int = opt(
         0, "seed of that 80/10/10 split; the same in ex_tl.py, so that test tracks stay unseen", affects="inputs", bounds=SEED
     )
+    val_share: float = opt(
+        0.1,
+        "share of the tracks that validates, by a hash of the name, where training needs no labels and none are named",
+        affects="network",
+        bounds="(0, 1)",
+    )
     groundtruth_train: str | None = opt(None, "label file of the training tracks", affects="inputs")
     groundtruth_val: str | None = opt(None, "label file of the validation tracks", affects="inputs")
     groundtruth_test: str | None = opt(None, "label file of the test tracks", affects="inputs")

@@ -50,6 +50,10 @@ class Scale:
     supervised: list[str] = opt(
         ["clmr_demo", "paper_supervised"], "named configs of ex_ssl.py that train SampleCNN on labels", affects="tables"
     )
+    omar_rq: list[str] = opt(["omar_rq_demo"], "named configs of ex_ssl.py that pre-train an OMAR-RQ", affects="tables")
+    frames: list[str] = opt(
+        ["paper_frames"], "named configs of ex_tl.py that make the probes in time of table_omar_rq", affects="tables"
+    )
     probe: list[str] = opt(["paper_probe"], "named configs of ex_tl.py that make the probe of every table", affects="tables")
     linear: list[str] = opt(
         ["clmr_linear"], "named configs of ex_tl.py that make CLMR's linear evaluation, of table_clmr", affects="tables"

@@ -59,12 +59,6 @@ class Module(schema.Module):
 class DataModule(schema.DataModule):
     """Tracks, and labels where there are any: pre-training takes their splits only."""
 
-    val_share: float = opt(
-        0.1,
-        "share of the tracks that validates, by a hash of the name, where there are no labels",
-        affects="network",
-        bounds="(0, 1)",
-    )
     batch_size_train: int = opt(48, "tracks that each process takes in a training step", affects="course", bounds=BATCH)
     batch_size_test: int = opt(
         48,
@@ -149,4 +143,5 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
         for config in family.named.values():
             named.put(config)
     commands = {family.name: family.commands for family in families}
-    return Script("self_supervised", FILE, kind, named, ALIASES, demo, commands)
+    aliases = {**ALIASES, **{other: ours for family in families for other, ours in family.aliases.items()}}
+    return Script("self_supervised", FILE, kind, named, aliases, demo, commands)

@@ -55,6 +55,10 @@ class Objective(nn.Module):
         """
         return {"loss": float(whole["loss"].mean(dtype=np.float64))}
 
+    def histograms(self, whole: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Counts [n] of whole numbers 0..n-1 by name, of a whole validation as `summarise` gets it: kept beside the curves. By default none."""
+        return {}
+
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups for the optimiser: here one, all that is trained, with the optimiser's own settings."""
         return [{"params": [p for p in self.parameters() if p.requires_grad]}]

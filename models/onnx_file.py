@@ -7,7 +7,8 @@ network before it is left.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ def classes(n_classes: int, exclusive: bool = False) -> list[dict[str, Any]]:
     """The two outputs that every graph begins with. exclusive: of classes that exclude each other."""
     probabilities = output(ACTIVATIONS, "Softmax" if exclusive else "Sigmoid", "predictions", n_classes)
     return [output(LOGITS, "Linear", "logits", n_classes), probabilities]
+
+
+@contextmanager
+def evaluated_on_cpu(model: AudioEncoder) -> Iterator[None]:
+    """In eval mode and on the CPU while its graph is written; as it was afterwards."""
+    was_training, device = model.training, model.device
+    model.eval().cpu()
+    try:
+        yield
+    finally:
+        model.train(was_training).to(device)
 
 
 def write(
@@ -131,12 +143,8 @@ def prepare_waveform(
         return {LOGITS: logits, ACTIVATIONS: model.probabilities(logits), EMBEDDINGS: summary}
 
     def write_file(path: Path) -> dict[str, Any]:
-        was_training, device = model.training, model.device
-        model.eval().cpu()
-        try:
+        with evaluated_on_cpu(model):
             return write(graph(model).eval(), path, model.window_length, outputs, expected)
-        finally:
-            model.train(was_training).to(device)
 
     return write_file
 

@@ -1,4 +1,4 @@
-"""Runs a command of ex_maest.py that meets its end at a chosen moment: python killed_run.py WHAT NUMBER ex_maest.py WORDS...
+"""Runs a command that meets its end at a chosen moment: python killed_run.py WHAT NUMBER ex_maest.py|ex_ssl.py WORDS...
 
 WHAT: batch, validation, write (a checkpoint), start, end: SIGKILL there, the NUMBERth time; term: SIGTERM in the NUMBERth training batch; term0:
 the same, in the first process of several alone; full: from the NUMBERth checkpoint on no file can grow beyond 100 kB; none: nothing happens.
@@ -6,6 +6,7 @@ the same, in the first process of several alone; full: from the NUMBERth checkpo
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import resource
@@ -70,7 +71,6 @@ def prepare(what: str, number: int) -> None:
 
 if __name__ == "__main__":
     what, number, *sys.argv = sys.argv[1:]
-    import ex_maest
-
+    script = importlib.import_module(Path(sys.argv[0]).stem)
     prepare(what, int(number))
-    ex_maest.ex.run_commandline(sys.argv)
+    script.ex.run_commandline(sys.argv)

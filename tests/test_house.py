@@ -24,7 +24,7 @@ OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
         "errors card settings bounded_files pickle_bounds windows randomness untrained prefetch _torchvision _alias _outside", "frontend", "audio",
-        "heads objective encoder mel_encoder vectors tagging overview onnx_file formats", "weights",
+        "heads mean_head objective classification encoder mel_encoder vectors tagging overview onnx_file formats tokens", "weights",
         " ".join(FAMILIES), "registry", "export finetune hear",
     ),
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),

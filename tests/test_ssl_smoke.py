@@ -88,7 +88,7 @@ def test_from_bare_audio_to_tags(run, folder):
     assert losses[-1] < losses[0] - 0.1
     assert losses[-1] < np.log(2 * 16 - 1) - 0.1  # chance
     page = (where / "report.html").read_text()
-    assert "validation, other view found" in page
+    assert "validation, accuracy" in page
     assert "pre-trained, inputs z-scored − untrained, inputs z-scored" in page
     checkpoint, head = where / "checkpoints" / "best.ckpt", where / "probe" / "pre-trained" / "head.safetensors"
     run("export", **{

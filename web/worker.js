@@ -164,10 +164,14 @@ async function belong(bytes, file, [onnx, json]) {
   compare(`the sha256 ${sha256}`, `the sha256 ${file.sha256}`);
 }
 
-/** Score the windows that wait, in batches; an incomplete batch only at the end (or while the sound arrives slower than it is worked off). */
+/** Score the windows that wait: the first one by itself, so that tags are there soon, then in batches; an incomplete one only at the end. */
 async function runFull(all) {
-  const size = Math.max(1, Math.floor(BATCH_SAMPLES / model.samples));
-  while (!job.cancelled && job.pending.length >= (all ? 1 : size)) await score(job.pending.splice(0, size));
+  const most = Math.max(1, Math.floor(BATCH_SAMPLES / model.samples));
+  for (;;) {
+    const size = job.windows === 0 ? 1 : most;
+    if (job.cancelled || job.pending.length < (all ? 1 : size)) return;
+    await score(job.pending.splice(0, size));
+  }
 }
 
 /** Score the newest window; older ones are left out when the network is slower than the sound. */

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..naming import DEMO, Config, merged
 from ..probe import PROBE
-from .pretrain import MAEST
+from .pretrain import MAEST, SMOKE
 
 DEMO_DIR = "exp_out/demo_data"
 SMALL: Config = {
@@ -62,6 +62,26 @@ def demo_teacher_student() -> Config:
     """
     student = {"do": True, "teacher_target_base_dir": "exp_out/5sec/logits"}
     return merged(SMALL, {"seed": 1, "maest": {"distilled_type": "separated"}, "datamodule": {"teacher_student": student}})
+
+
+@MAEST.add(smoke=SMOKE)
+def maest_from_musicnn_teacher() -> Config:
+    """A small MAEST that learns the published musicnn's tags from any folder of audio, without labels: distillation by soft targets.
+
+    python ex_maest.py extract_logits with musicnn_mtt datamodule.audio_dir=DIR dataset.half_overlapped_inference=True
+    python ex_maest.py with maest_from_musicnn_teacher datamodule.audio_dir=DIR
+    python ex_maest.py predict with maest.checkpoint=exp_logs/2/checkpoints/last.ckpt predict.audio=FILE
+    """
+    student = {"do": True, "soft": True, "teacher_target_base_dir": "exp_out/musicnn-mtt/logits"}
+    sampler = {"epoch_len": 1520, "sampler_replace": True}  # whatever the folder's size
+    data = {
+        "clip_length": 3,
+        "val_share": 0.2,
+        "sampler": sampler,
+        "teacher_student": student,
+    }  # windows as long as the teacher's
+    more = {"module": {"mixup_alpha": 0.3}, "trainer": {"check_val_every_n_epoch": 1}, "datamodule": data}
+    return merged(SMALL, more)
 
 
 @MAEST.add(group=DEMO)

@@ -141,11 +141,19 @@ class TeacherStudent:
     """Learning from another network's predictions."""
 
     do: bool = opt(False, "learn from a teacher's logits beside the labels (maest.distilled_type=separated)", affects="training")
+    soft: bool = opt(
+        False,
+        "learn the teacher's probabilities alone, its classes in place of labels (maest.distilled_type=mean)",
+        affects="training",
+    )
     teacher_target_base_dir: str | None = opt(
         None, "store of the teacher's logits, as extract_logits writes it", affects="training inputs"
     )
     teacher_target_threshold: float = opt(
-        0.45, "probability from which a label of the teacher counts as present", affects="training", bounds=SHARE
+        0.45,
+        "probability from which a label of the teacher counts as present; not asked where soft",
+        affects="training",
+        bounds=SHARE,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..groundtruth.chords import PITCHES
 from . import drums, harmony, mixing
 from .events import Events
 from .labels import TrackPlan
@@ -24,6 +25,17 @@ def _voices(voices: list[Notes], timbre: str, samples: int, sample_rate: int, rn
     return np.sum([play(notes, timbre, samples, sample_rate, rng, Ornament()) for notes in voices], axis=0)
 
 
+def _first_draws(plan: TrackPlan, rng: np.random.Generator) -> tuple[float, float]:
+    """Return when the first beat is, seconds, and the key, semitones from C."""
+    first_beat = -float(rng.uniform(0, 4)) * (60.0 / plan.beats_per_minute)
+    return first_beat, float(rng.integers(-2, 3))
+
+
+def tonic(plan: TrackPlan) -> str:
+    """Return the note that a track's melody is built on: one of A# to D."""
+    return PITCHES[int(_first_draws(plan, plan.rng())[1]) % 12]
+
+
 def render(plan: TrackPlan) -> np.ndarray:
     """Return the track's audio, [samples] or [samples, 2] float32 in (-1, 1) at plan.sample_rate."""
     return perform(plan)[0]
@@ -38,8 +50,7 @@ def perform(plan: TrackPlan) -> tuple[np.ndarray, Events]:
     rng, values, rate = plan.rng(), plan.values, plan.sample_rate
     samples = round(plan.seconds * rate)
     beat = 60.0 / plan.beats_per_minute
-    first_beat = -float(rng.uniform(0, 4)) * beat
-    key = float(rng.integers(-2, 3))
+    first_beat, key = _first_draws(plan, rng)
     lead_notes = harmony.melody(
         values["mode"],
         72 + key,

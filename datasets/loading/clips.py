@@ -17,7 +17,7 @@ import torch
 
 from models.errors import ConfigError, GroundtruthError, StoreError, listed
 from models.randomness import stream
-from models.windows import Tail, plan_windows
+from models.windows import Tail, left_padding, plan_windows
 
 from ..groundtruth.groundtruth import Groundtruth
 from ..store.track_store import TrackStore
@@ -57,6 +57,10 @@ class WindowRule:
     def plan(self, n: int) -> np.ndarray:
         """Return windows of a track of n frames, [W, 2]; not to be written to: tracks of one length share them."""
         return _plan(n, self)
+
+    def left(self, valid: int) -> int:
+        """Return how much silence stands before the `valid` frames of a window that a track does not fill."""
+        return left_padding(valid, self.length)
 
     def attrs(self) -> dict:
         """Return it as the attributes of a store of logits or embeddings say it."""
@@ -263,7 +267,12 @@ class Split:
 
 
 def teacher_columns(store: TrackStore, truth: Groundtruth) -> np.ndarray | None:
-    """Return which of the teacher's columns belongs to each label; None when they are the same. Raises GroundtruthError for other labels."""
+    """Return which of the teacher's columns belongs to each label; None when they are the same, and without labels.
+
+    Raises GroundtruthError for other labels.
+    """
+    if not truth.n_labels:
+        return None
     if store.item_shape != (truth.n_labels,):
         raise GroundtruthError(
             f"The teacher's logits have {list(store.item_shape)} labels, the groundtruth has {truth.n_labels}."

@@ -42,7 +42,7 @@ def asked_layers(context: Context, config: Config) -> tuple[int, ...]:
     """Return the layers to extract, checked before any work."""
     section, layers = context.family.section(config), context.family.layers(config, context.family.sketch(config))
     for layer in (layer for layer in layers if section.pretrained and layer >= 0):
-        log.info("Block index %d, counted from 0: published pages that count from 1 call it layer %d.", layer, layer + 1)
+        log.info("Layer %d, counted from 0: %s.", layer, context.family.published_layer(layer))
     return layers
 
 
@@ -109,6 +109,7 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
     p = config.predict
     return ExtractionSettings(
         model=context.family.section(config).arch if loaded.weights != RANDOM else f"{RANDOM} weights",
+        rule=context.family.extraction_rule(config, loaded.network),
         half_overlap=config.dataset.half_overlapped_inference,
         tail=config.datamodule.tail,
         batch_size=config.datamodule.batch_size_test,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.loading.datamodule import TrackDataModule
 from models.encoder import AudioEncoder
 
@@ -24,6 +25,7 @@ def make_data_module(family: Family, config: Config, net: AudioEncoder, found: T
         half_overlap=config.dataset.half_overlapped_inference,
         tail=c.tail,
     )
-    return TrackDataModule(
-        found.store, found.truths, batching, store_val=found.store_val, teacher=family.teacher(config), seed=seed
-    )
+    teacher, truths = family.teacher(config), found.truths
+    if teacher is not None and not family.labelled(config):  # the teacher's classes are not those of the data
+        truths = {split: Groundtruth.unlabelled(truth.keys, truth.split) for split, truth in truths.items()}
+    return TrackDataModule(found.store, truths, batching, store_val=found.store_val, teacher=teacher, seed=seed)

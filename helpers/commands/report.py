@@ -10,6 +10,7 @@ from pathlib import Path
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.values import Values
 from datasets.utils.files import check_writable
+from models.bounded_files import read_json
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
@@ -156,11 +157,19 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
     shown: list[Example] = []
     if net.has_classes and isinstance(study.shown, Groundtruth):
         shown = showcase.examples(net, study.store, study.shown, study.mels)
-    page = study.report(r.title, about, examples=shown, notes=[*study.notes, *_notes(context)])
+    learned = _last_validated(study.curves)
+    notes = [*study.notes, *_notes(context), *context.family.training_notes(context.config, learned)]
+    page = study.report(r.title, about, examples=shown, notes=notes)
     path = write_report(Path(r.path) if r.path else folder / "report.html", page)
     print_scores(study.scores)
     context.print(f"Report: {path}")
     return {one.name: one.mean() for one in study.scores}
+
+
+def _last_validated(history: Path) -> dict[str, float]:
+    """Return the metrics of the last epoch that was validated."""
+    rows: list[dict[str, float]] = list(read_json(history))
+    return next((row for row in reversed(rows) if "val_loss" in row), {})
 
 
 def _notes(context: Context) -> list[str]:

@@ -41,7 +41,7 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
         prefix: of the metrics' names.
     """
     family, config, seed = context.family, context.config, context.seed
-    labels = found.truths["train"].labels
+    labels = found.truths["train"].labels if family.labelled(config) else []
     net = family.network(config, labels or None, seed)
     check_trainable(family, net, labels)
     data = make_data_module(family, config, net, found, seed)

@@ -90,7 +90,7 @@ def find_tracks(
     )
     truths = read_truths(files, () if bare else splits, out_dir)  # before hours of preparation
     store = prepared(data.audio_dir, data.base_dir, waveform) if data.audio_dir is not None else Path(str(data.base_dir))
-    if bare:
+    if bare and set(splits) != {"predict"}:  # a single recording can be extracted
         truths = _without_labels(store, unlabelled, data.split_seed, splits)
     name = Path(str(data.audio_dir or data.base_dir)).resolve().name
     return Tracks(store, Path(data.base_dir_val) if data.base_dir_val else None, truths, name)

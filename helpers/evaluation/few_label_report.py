@@ -14,6 +14,7 @@ from datasets.utils.files import atomic
 from datasets.utils.spreadsheet import safe_cell
 from datasets.utils.terminal import Console
 
+from ..extraction.origin import random_notes
 from ..metrics.metric import Metric
 from ..reports.figures import Figure, FigurePage, Line, write_page, write_pictures
 from ..reports.tables import add_rows, small_table
@@ -59,6 +60,7 @@ def report_few_label(points: Sequence[Point], folder: Path, title: str = "Score 
     header = ["Labels", "Tracks", "Labels without a track", "Draws", "Seeds", *(metric.title for metric in first.spec.headline)]
     rows = [[*row[:3], row[3], str(len(first.seeds)), *row[4:]] for row in _rows(points)]
     notes = [
+        *random_notes(first.settings.get("embeddings")),
         f"All scores are on {_what(points, first.spec.main)}. 100 % has one draw. Validation and test tracks are the same for all.",
         "A draw is a random sample of the training tracks; draws of one number lie within each other. Labels that no track of a draw has can only "
         "be guessed: they stay in the mean.",
@@ -120,4 +122,4 @@ def print_few_label(points: Sequence[Point], console: Console | None = None) -> 
         caption=f"{_what(points, first.spec.main)}.", numbers=range(3 + len(titles)),
     )  # fmt: skip
     add_rows(table, [[*row[:3], *row[4:]] for row in _rows(points)])
-    (console or Console()).print(table)
+    (console or Console()).print(table, *random_notes(first.settings.get("embeddings")), sep="\n")

@@ -9,6 +9,7 @@ import numpy as np
 
 from datasets.utils.terminal import Console, Text
 
+from ..extraction.origin import random_notes
 from ..reports.figures import Figure, FigurePage, Line, write_page, write_pictures
 from ..reports.tables import small_table
 from ..reports.wording import spread, what_was_scored
@@ -45,6 +46,7 @@ def report_sweep(cells: Sequence[Cell], folder: Path, title: str, metric: str | 
         f"{first.split}."
     )
     notes = [
+        *random_notes(first.settings.get("embeddings")),
         f"All scores are on {what_was_scored(first, metrics[0])}.",
         "Every block and kind of token had the same probe; each head's epoch was chosen on validation, its test tracks were scored once. The best "
         "point of a figure of test scores is chosen on the test; the sentence above is not.",
@@ -77,4 +79,4 @@ def print_sweep(cells: Sequence[Cell], metric: str | None = None, console: Conso
     for block in dict.fromkeys(c.block for c in cells):
         row = [of[block, kind] for kind in kinds]
         table.add_row(str(block), *(Text(spread(c.scores, chosen), style="bold" if c is best else "") for c in row))
-    (console or Console()).print(table)
+    (console or Console()).print(table, *random_notes(first.settings.get("embeddings")), sep="\n")

@@ -23,7 +23,6 @@ from datasets.loading.clips import WindowRule
 from datasets.store.track_store import TrackStore, shard_path
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
-from models.windows import left_padding
 
 from .job import Job
 from .outputs import Output, StoreOutput
@@ -61,7 +60,8 @@ class FrameJob(Job):
         layers: Sequence[int],
     ):
         super().__init__(network, source, settings, names, shard)
-        self.cut = CoveringRule(self.cut.length, self.cut.hop, self.cut.tail)
+        if settings.rule is None:
+            self.cut = CoveringRule(self.cut.length, self.cut.hop, self.cut.tail)
         self.attrs |= self.cut.attrs()
         self.layers = list(layers)
         silence = np.zeros((1, self.cut.length, *self.store.item_shape), np.float32)
@@ -101,13 +101,12 @@ class FrameJob(Job):
         firsts, lasts = np.concatenate([[0.0], edges]), np.concatenate([edges, [n / self.network.units_per_second]])
         found = []
         for (start, stop), first, last in zip(self.cut.plan(n), firsts, lasts):
-            left = left_padding(int(stop - start), self.cut.length)
-            times = centres + (start - left) / self.network.units_per_second
+            times = centres + (start - self.cut.left(int(stop - start))) / self.network.units_per_second
             rows = np.flatnonzero((times >= first) & (times < last))
             found.append((rows, times[rows]))
         if not any(len(rows) for rows, _ in found):  # a track shorter than a vector's share: the vector nearest to it
             (start, stop), middle = self.cut.plan(n)[0], n / 2 / self.network.units_per_second
-            times = centres + (start - left_padding(int(stop - start), self.cut.length)) / self.network.units_per_second
+            times = centres + (start - self.cut.left(int(stop - start))) / self.network.units_per_second
             row = int(np.abs(times - middle).argmin())
             found[0] = (np.array([row]), np.array([middle]))
         return found

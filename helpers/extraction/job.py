@@ -20,6 +20,7 @@ from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
 from models.weights.head_origin import weights_sha256
+from models.windows import left_padding
 
 from ..runtime.devices import autocast, resolve_precision
 from .outputs import OTHER_DATA, NpyOutput, Output, StoreOutput
@@ -64,10 +65,12 @@ class Job:
                 f"The store holds items of {list(self.store.item_shape)}; the network takes {list(network.stored_item)}."
             )
         length = network.window_length if settings.clip_frames is None else settings.clip_frames
+        hop = max(length // 2, 1) if settings.half_overlap else length
+        self.cut = settings.rule or WindowRule(length, hop, settings.tail)
+        length = self.cut.length
         shortest, longest = network.window_range
         if not shortest <= length <= longest:
             raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
-        self.cut = WindowRule(length, max(length // 2, 1) if settings.half_overlap else length, settings.tail)
         self.device = next(network.parameters()).device
         self.precision = resolve_precision(settings.precision, "cpu" if self.device.type == "cpu" else "gpu")
         if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
@@ -203,6 +206,11 @@ class Job:
         numbers = self.tracks[tracks]
         spans = np.stack([self.cut.plan(int(self.store.lengths[n]))[w - first[t]] for n, w, t in zip(numbers, windows, tracks)])
         found = self.store.read_windows(numbers, spans[:, 0], spans[:, 1], self.cut.length)
+        for row, valid in zip(found, (spans[:, 1] - spans[:, 0]).tolist()):
+            if shift := self.cut.left(valid) - left_padding(
+                valid, self.cut.length
+            ):  # the store centres what does not fill a window
+                row[:] = np.roll(row, shift, axis=0)
         return tracks, found if self.store.item_shape else samples_of(found, self.store)
 
     def _forward(self, found: np.ndarray, compute: Callable[[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets.store.track_store import TrackStore
 from models.bounded_files import read_json
 from models.weights.head_origin import LAYER, SHA
+
+from ..reports.wording import RANDOM, RANDOM_EMBEDDINGS
 
 
 def origin_of(embeddings: str | Path, layers: Sequence[int] = ()) -> dict[str, str]:
@@ -16,15 +19,25 @@ def origin_of(embeddings: str | Path, layers: Sequence[int] = ()) -> dict[str, s
     embeddings: a store, or a folder of .npy files with this suite's settings.json; with layers: the folder above theirs.
     """
     folder = Path(embeddings)
-    source = folder / str(layers[0]) if layers else folder
-    try:
-        if (source / "settings.json").is_file():
-            attrs = read_json(source / "settings.json")
-        else:
-            attrs = TrackStore.open(source).attrs
-    except (OSError, ValueError):  # what cannot be read says nothing here; reading the embeddings says why
-        return {}
-    if not isinstance(attrs, Mapping) or "weights_sha256" not in attrs:
+    attrs = _attrs(folder / str(layers[0]) if layers else folder)
+    if "weights_sha256" not in attrs:
         return {}
     layer = ",".join(map(str, layers)) if layers else str(attrs.get("block", ""))
     return {SHA: str(attrs["weights_sha256"]), **({LAYER: layer} if layer else {})}
+
+
+def random_notes(embeddings: str | Path | None, layers: Sequence[int] = ()) -> list[str]:
+    """Return the sentence that stands under scores of embeddings whose network had RANDOM weights; else []. Arguments: as of `origin_of`."""
+    if embeddings is None:
+        return []
+    attrs = _attrs(Path(embeddings) / str(layers[0]) if layers else Path(embeddings))
+    return [RANDOM_EMBEDDINGS] if str(attrs.get("model", "")).startswith(RANDOM) else []
+
+
+def _attrs(source: Path) -> Mapping[str, Any]:
+    """What embeddings say of themselves; {} where they cannot be read: reading them says why."""
+    try:
+        found = read_json(source / "settings.json") if (source / "settings.json").is_file() else TrackStore.open(source).attrs
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, Mapping) else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from datasets.loading.clips import WindowRule
 from models.errors import ConfigError
 from models.windows import Tail
 
@@ -21,6 +22,7 @@ class ExtractionSettings:
     Attributes:
         model: name of the network, kept with the output; None: its family's.
         clip_frames: length of a window in frames or samples; None: the network's.
+        rule: how tracks are cut, in place of clip_frames, half_overlap and tail; None: as these say.
         half_overlap: a window begins every half of one.
         tail: what becomes of a track's end (models/windows.py).
         batch_size: windows at once.
@@ -35,6 +37,7 @@ class ExtractionSettings:
 
     model: str | None = None
     clip_frames: int | None = None
+    rule: WindowRule | None = None
     half_overlap: bool = False
     tail: Tail = "pad"
     batch_size: int = 20

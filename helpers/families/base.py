@@ -21,6 +21,7 @@ import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth, listed
 from datasets.loading.batching import Batching
+from datasets.loading.clips import WindowRule
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, WeightsError
 from models.objective import Objective
@@ -121,6 +122,10 @@ class Family(abc.ABC):
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """Return how tracks become the network's batches; sizes, and what the sections datamodule and dataset say, are filled in later."""
 
+    def extraction_rule(self, config: Config, net: AudioEncoder) -> WindowRule | None:
+        """Return how extraction cuts tracks into windows; None: as the sections dataset and datamodule say, like every family."""
+        return None
+
     def teacher(self, config: Config) -> str | None:
         """Return the store of a teacher's logits that batches carry; None: there is none."""
         return None
@@ -147,6 +152,10 @@ class Family(abc.ABC):
         if not asked:
             raise ConfigError("predict.transformer_block is an empty list: name at least one block.")
         return tuple(dict.fromkeys(self.behind_last(net) if block == -1 else block for block in asked))
+
+    def published_layer(self, layer: int) -> str:
+        """Return what publications call a layer: of most, a block that some of them count from 1."""
+        return f"published pages that count from 1 call it layer {layer + 1}"
 
     def behind_last(self, net: AudioEncoder) -> int:
         """Return the layer that -1 stands for: the last block, unless a family keeps something else behind it."""
@@ -283,6 +292,10 @@ class Family(abc.ABC):
     # ---- around a training
     def before_training(self, config: Config, n_validation: int) -> None:  # noqa: B027 (most families have nothing to say)
         """Log what the curves are to be compared with. n_validation: tracks that validate."""
+
+    def training_notes(self, config: Config, metrics: Mapping[str, float]) -> list[str]:
+        """Return sentences on what a training has learned, for its report. metrics: of the last epoch."""
+        return []
 
     def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:  # noqa: B027
         """Log where the training has not taught anything. metrics: of the last epoch."""

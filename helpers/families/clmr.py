@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.loading.batching import Batching
 from models.audio import find_audio
 from models.audio import load as load_audio
+from models.classification import ClassificationObjective
 from models.clmr import SampleCNN, build
 from models.clmr.augment import Augmentation
 from models.clmr.examples import examples, probabilities
-from models.clmr.objective import ContrastiveObjective, WaveformSupervised
+from models.clmr.objective import ContrastiveObjective, augmented
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
 from models.objective import Objective
@@ -116,7 +118,8 @@ class Clmr(Family):
         c = config.clmr
         augmentation = Augmentation(**_chain(config)) if config.augment.do else None
         if c.supervised:
-            return WaveformSupervised(net, task=c.task, augmentation=augmentation)
+            augment = None if augmentation is None else partial(augmented, settings=augmentation, rate=net.sample_rate)
+            return ClassificationObjective(net, task=c.task, augment=augment)
         size = config.datamodule.batch_size_train
         if size * count_processes(config.trainer) < 2:
             raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from models.errors import ConfigError
 from models.frontend import NORM_MEAN, NORM_STD, frames_of
 from models.maest import MAEST, get_maest
 from models.maest.augment import Masking, Roll
-from models.maest.objective import SupervisedObjective, TeacherStudentObjective
+from models.maest.objective import DistillationObjective, SupervisedObjective, TeacherStudentObjective
 from models.maest.patchout import tag
 from models.maest.stored import FEATURES
 
@@ -43,14 +43,15 @@ def compute_norm_stats(context: Any) -> dict[str, float]:
 
 
 class Maest(Family):
-    """MAEST: supervised, or teacher and student."""
+    """MAEST: supervised, teacher and student, or a teacher alone."""
 
     name = "maest"
     sizes = (*SIZES, "stride_f", "stride_t")
 
     def labelled(self, config: Config) -> bool:
-        """See Family."""
-        return True
+        """Return whether labels are learned: a teacher's probabilities stand in their place."""
+        student = config.datamodule.teacher_student
+        return not (student.do and student.soft)
 
     def waveform_rate(self, config: Config) -> int | None:
         """See Family."""
@@ -71,6 +72,8 @@ class Maest(Family):
             c |= {"norm_mean": 0.0, "norm_std": 0.5}
         elif (norm.norm_mean, norm.norm_std) != (NORM_MEAN, NORM_STD):
             c |= {"norm_mean": norm.norm_mean, "norm_std": norm.norm_std}
+        if not self.labelled(config):
+            labels = _classes_of(self.teacher(config)) if c["checkpoint"] is None else None
         n_classes = class_count(c.pop("n_classes"), labels, c["checkpoint"])
         names = None if labels is None or all(label.isdigit() for label in labels) else labels
         input_t = c.pop("input_t") or frames_of(config.datamodule.clip_length)
@@ -78,7 +81,7 @@ class Maest(Family):
         torch.manual_seed(seed)
         return get_maest(**c, n_classes=n_classes, labels=names, input_t=input_t, stride=stride)
 
-    def objective(self, config: Config, net: AudioEncoder) -> SupervisedObjective | TeacherStudentObjective:
+    def objective(self, config: Config, net: AudioEncoder) -> SupervisedObjective:
         """See Family."""
         assert isinstance(net, MAEST)
         c, student = config.datamodule, config.datamodule.teacher_student
@@ -90,6 +93,8 @@ class Maest(Family):
             roll=Roll(**vars(c.roll)),
             masking=Masking(**vars(c.masking)),
         )
+        if student.do and student.soft:
+            return DistillationObjective(net, **settings)
         if student.do:
             return TeacherStudentObjective(net, threshold=student.teacher_target_threshold, **settings)
         return SupervisedObjective(net, **settings)
@@ -101,7 +106,7 @@ class Maest(Family):
         return Batching(
             window=net.window_length,
             require={"kind": "mel", **stored},
-            draw="labels",
+            draw="labels" if self.labelled(config) else "uniform",
             val_crops=c.val_crops,
             sample_weight_offset=c.sampler.sample_weight_offset,
             sample_weight_sum=c.sampler.sample_weight_sum,
@@ -154,6 +159,15 @@ class Maest(Family):
             log.info("The network has %d blocks: the last one, %d, stands for the default.", maest.depth, maest.depth - 1)
         return replace(config, maest=maest, datamodule=data, predict=predict)
 
+    def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:
+        """Log how far a student that had no labels agrees with its teacher on recordings that it was not trained on."""
+        if "val_teacher_top1" in metrics:
+            log.info(
+                "On %d held-out recordings, against the teacher: divergence %.4f (best constant answer %.4f), the same first class in %.0f %% "
+                "(%.0f %%), mean correlation of a class %.2f.", n_validation, metrics["val_teacher_divergence"], metrics["val_constant_divergence"],
+                100 * metrics["val_teacher_top1"], 100 * metrics["val_constant_top1"], metrics["val_teacher_correlation"],
+            )  # fmt: skip
+
     def check(self, config: Config, purpose: Purpose) -> None:
         """See Family. Training from a teacher needs its logits."""
         super().check(config, purpose)
@@ -164,6 +178,14 @@ class Maest(Family):
                 "Teacher-student training needs the teacher's logits: run extract_logits on the same tracks and name its folder in "
                 "datamodule.teacher_student.teacher_target_base_dir" + (f" ({where} is not there)." if where is not None else ".")
             )
+
+
+def _classes_of(teacher: str | None) -> list[str] | None:
+    """Return the names of a teacher's classes, numbers where its logits do not say them; None where there are no logits."""
+    if teacher is None or not Path(teacher).exists():
+        return None
+    store = TrackStore.open(teacher)
+    return store.attrs.get("labels") or [str(k) for k in range(store.item_shape[0])]
 
 
 def class_count(asked: int, labels: Sequence[str] | None, checkpoint: str | Path | None) -> int | None:

@@ -9,7 +9,7 @@ import torch
 
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.loading.batching import Batching
-from models.clmr.objective import WaveformSupervised
+from models.classification import ClassificationObjective
 from models.encoder import AudioEncoder
 from models.musicnn import MusiCNN, build
 from models.musicnn.archs import WHEEL
@@ -19,6 +19,8 @@ from models.objective import Objective
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Sizes, Weights
 
 SIZES = ("input_t", "timbral", "temporal", "middle", "hidden")
+
+PUBLISHED_LAYERS = ("timbral and temporal", "cnn1", "cnn2", "cnn3", "max_pool and mean_pool", "penultimate")
 
 
 class Musicnn(Family):
@@ -50,12 +52,16 @@ class Musicnn(Family):
         )  # fmt: skip
 
     def objective(self, config: Config, net: AudioEncoder) -> Objective:
-        """Return the supervised objective, of log-mels in place of samples."""
-        return WaveformSupervised(net, task=config.musicnn.task)
+        """See Family."""
+        return ClassificationObjective(net, task=config.musicnn.task)
 
     def batching(self, config: Config, net: AudioEncoder) -> Batching:
         """See Family."""
         return Batching(window=net.window_length, require=net.stored, draw="uniform")
+
+    def published_layer(self, layer: int) -> str:
+        """See Family. The published tool has names for them."""
+        return f"the published tool calls it {PUBLISHED_LAYERS[layer]}"
 
     def output_folder(self, config: Config) -> Path:
         """Return <out_dir>/<arch>."""

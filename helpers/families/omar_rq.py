@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from datasets.loading.batching import Batching
+from datasets.loading.clips import WindowRule
 from datasets.loading.datamodule import TrackDataModule
 from datasets.utils.files import write_whole
 from models.encoder import AudioEncoder
@@ -20,19 +23,59 @@ from models.errors import ConfigError, nearest
 from models.objective import Objective
 from models.omar_rq import OmarRQ, build, read_gin
 from models.omar_rq.archs import ARCHS, CQT_24, ENCODEC, MEL_24, PRETRAINING
-from models.omar_rq.objective import COLLAPSED, MaskedTokenObjective
+from models.omar_rq.chunks import chunk_lengths, chunk_offsets
+from models.omar_rq.objective import MaskedTokenObjective
 from models.omar_rq.settings import FSQ, Masking, OmarSettings, settings_of
 from models.omar_rq.statistics import feature_statistics, read_statistics
 from models.omar_rq.targets import make_targets
 from models.weights.cards import get_card
 from models.weights.checkpoints import network_settings
 
+from ..training.lightning_module import Optimization
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
+from .token_report import report_tokens, token_notes
 
 log = logging.getLogger(__name__)
-LEARNED = 1.1  # x the majority token's accuracy from which on something was learned
 TARGETS: dict[str, Mapping[str, Any]] = {"mel": MEL_24, "cqt": CQT_24, "encodec": ENCODEC}
+OVERLAP, LAST_CHUNK = 0.5, 0.1  # of the published extraction
+WARM_UP, STEPS, ETA_MIN = 30_000, 400_000, 1e-7  # of the published schedule, where a gin file does not say
+DATA = ("AudioDataset", "AudioDataModule", "DiscotubeAudioDataModule", "train")  # bindings that are about data and trainer
 ROWS = {"mel": 96, "cqt": 188, "encodec": 128, "waveform": 1}
+
+
+@dataclass(frozen=True)
+class ChunkRule(WindowRule):
+    """The published extraction's chunks: what is left behind the last full one is one more, padded behind, where it is more than `ratio` of one."""
+
+    rate: int = 16000
+    seconds: float = 30.0
+    overlap: float = OVERLAP
+    ratio: float = LAST_CHUNK
+
+    @classmethod
+    def of_seconds(cls, rate: int, seconds: float, overlap: float = OVERLAP, ratio: float = LAST_CHUNK) -> ChunkRule:
+        """Return the rule of chunks of `seconds` at `rate` Hz. Raises ConfigError for what makes no chunks."""
+        return cls(*chunk_lengths(rate, seconds, overlap), "drop", rate, seconds, overlap, ratio)
+
+    def plan(self, n: int) -> np.ndarray:
+        """See WindowRule."""
+        return _chunks(n, self)
+
+    def left(self, valid: int) -> int:
+        """See WindowRule: none."""
+        return 0
+
+    def attrs(self) -> dict[str, Any]:
+        """See WindowRule. The tail is named so that no reader cuts such a track by the common rule."""
+        return {**super().attrs(), "tail": "chunks", "last_chunk_ratio": self.ratio}
+
+
+@lru_cache(maxsize=4096)
+def _chunks(n: int, rule: ChunkRule) -> np.ndarray:
+    starts = np.array(chunk_offsets(n, rule.rate, rule.seconds, rule.overlap, rule.ratio), dtype=np.int64)
+    windows = np.stack([starts, np.minimum(starts + rule.length, n)], axis=1)
+    windows.flags.writeable = False
+    return windows
 
 
 def compute_norm_stats(context: Any) -> dict[str, dict[str, float]]:
@@ -82,7 +125,9 @@ class OmarRq(Family):
             pretrained, checkpoint = False, None if weights is RANDOM else weights
         torch.manual_seed(seed)
         settings = {} if pretrained or checkpoint is not None else _arguments(config)
-        return build(c.arch, pretrained, checkpoint, averaged=c.checkpoint_swa_weights, **settings)
+        net = build(c.arch, pretrained, checkpoint, averaged=c.checkpoint_swa_weights, **settings)
+        net.chunk_pool = c.chunk_pool
+        return net
 
     def objective(self, config: Config, net: AudioEncoder) -> Objective:
         """See Family."""
@@ -93,6 +138,32 @@ class OmarRq(Family):
         """See Family."""
         return Batching(window=net.window_length, require=net.stored, draw="uniform", drop_last=True)
 
+    def optimization(self, config: Config) -> Optimization:
+        """See Family. Those of the gin file, where module.optimizer is left as it is."""
+        gin, module = _gin(config), config.module
+        if gin is None or module.optimizer != type(config)().module.optimizer:
+            return super().optimization(config)
+        return super().optimization(
+            replace(config, module=replace(module, optimizer=_published_optimizer(gin, module.optimizer)))
+        )
+
+    def extraction_rule(self, config: Config, net: AudioEncoder) -> WindowRule | None:
+        """See Family. Raises ConfigError for keys of chunks that no chunks are cut by, and of windows where chunks are."""
+        c = config.omar_rq
+        if c.overlap is None and c.chunk_seconds is None:
+            if c.last_chunk_ratio is not None:
+                raise ConfigError(
+                    "omar_rq.last_chunk_ratio says where chunks end: set omar_rq.overlap (0: none) or chunk_seconds too."
+                )
+            return None
+        if config.dataset.half_overlapped_inference:
+            raise ConfigError("Chunks overlap as omar_rq.overlap says: leave dataset.half_overlapped_inference at False.")
+        assert isinstance(net, OmarRQ)
+        ratio = LAST_CHUNK if c.last_chunk_ratio is None else c.last_chunk_ratio
+        return ChunkRule.of_seconds(
+            net.sample_rate, c.chunk_seconds or net.max_seconds, OVERLAP if c.overlap is None else c.overlap, ratio
+        )
+
     def check(self, config: Config, purpose: Purpose) -> None:
         """See Family. Targets and quantisers are built before a training, so that absent weights of EnCodec are found."""
         if purpose is Purpose.TRAIN:
@@ -102,36 +173,46 @@ class OmarRq(Family):
                 make_targets(_targets(config, net), _masking(config))
         super().check(config, purpose)
 
+    def before_training(self, config: Config, n_validation: int) -> None:
+        """Log what of a gin file a training here does not take from it."""
+        gin = _gin(config)
+        if gin is not None and (unread := [name for name in DATA if gin.training.get(name)]):
+            log.info(
+                "%s: of its %s only the length of clips is read; datamodule and trainer say the rest.",
+                config.omar_rq.gin,
+                ", ".join(unread),
+            )
+
+    def training_notes(self, config: Config, metrics: Mapping[str, float]) -> list[str]:
+        """See Family: how many tokens are right, how evenly codes are used, and which codebooks say next to nothing."""
+        return token_notes(metrics, _masking(config).codebook_size)
+
     def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:
-        """Log where tokens were not learned, or a codebook says next to nothing."""
-        if "val_accuracy" not in metrics:
-            return
-        log.info(
-            "Masked tokens of the validation: %.1f %% right; always naming the most frequent token is right in %.1f %%.",
-            100 * metrics["val_accuracy"],
-            100 * metrics["val_majority"],
-        )
-        if metrics["val_accuracy"] < LEARNED * metrics["val_majority"]:
-            log.warning("The network hardly predicts more than the most frequent tokens: train longer (trainer.max_epochs).")
-        for name, text in collapsed_codebooks(metrics, _masking(config).codebook_size).items():
-            log.warning("Codebook %s has collapsed: %s.", name, text)
-
-
-def collapsed_codebooks(metrics: Mapping[str, float], codes: int) -> dict[str, str]:
-    """Return, of the codebooks whose tokens are nearly all the same, what to say of them."""
-    prefix = "val_perplexity_"
-    values = {key.removeprefix(prefix): v for key, v in metrics.items() if key.startswith(prefix) and not key.endswith("_swa")}
-    return {
-        name: f"its tokens are spread like {value:.1f} of {codes} codes; what it asks for is nearly constant. Look at the statistics that "
-        "normalise its target"
-        for name, value in values.items()
-        if value < max(COLLAPSED * codes, 1.5)
-    }
+        """See Family."""
+        report_tokens(metrics, _masking(config).codebook_size)
 
 
 def _gin(config: Config) -> OmarSettings | None:
     path = config.omar_rq.gin
     return None if path is None else settings_of(read_gin(path))
+
+
+def _published_optimizer(gin: OmarSettings, section: Any) -> Any:
+    """Return module.optimizer as a gin file has it: AdamW, warm-up and half a cosine by updates. Raises ConfigError for what are no numbers."""
+    course, params = gin.training.get("CosineAnnealingCallback", {}), gin.training.get("train", {}).get("params")
+    steps = params.get("max_steps") if isinstance(params, Mapping) else None
+    try:
+        lr, decay, least = float(gin.masking.lr), float(gin.masking.weight_decay), float(course.get("eta_min", ETA_MIN))
+        warm_up, total = int(course.get("warmup_steps", WARM_UP)), int(steps or STEPS)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            "The gin file's MaskingModel.lr and weight_decay, CosineAnnealingCallback.eta_min and warmup_steps, and max_steps of train.params "
+            f"are numbers: {error}."
+        ) from error
+    if not lr > 0:
+        raise ConfigError(f"The gin file's MaskingModel.lr is {lr}: a learning rate is above 0.")
+    course = {"warm_up_steps": warm_up, "total_steps": total, "last_lr_value": least / lr}
+    return replace(section, name="auto", lr=lr, adamw=True, weight_decay=decay, schedule_mode="warmup_cosine", **course)
 
 
 def _arch(config: Config) -> str:

@@ -10,7 +10,7 @@ from .tasks import TASKS
 STAGES = {"train": "training", "val": "validation"}
 AVERAGED = "_swa"
 # quantities that objectives log beside the tasks' metrics, and the scale that they share
-QUANTITIES = {"loss": ("loss", "loss"), "accuracy": ("other view found", "score")}
+QUANTITIES = {"loss": ("loss", "loss"), "accuracy": ("accuracy", "score")}
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def music(scale: Scale, waveform: int | None = None) -> Step:
     what = "mels" if waveform is None else f"samples at {waveform} Hz"
     return Step(
         f"demo music, {count} tracks, {what}", "ex_paper.py", "demo_music", (), updates,
-        about={"demo": VERSION}, estimate=estimate, deterministic=True,
+        about={"demo": VERSION, "annotations": True}, estimate=estimate, deterministic=True,
     )  # fmt: skip
 
 

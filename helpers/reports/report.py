@@ -21,7 +21,7 @@ from .images import spectrogram
 from .outputs import output_charts, output_table, prediction_charts
 from .pages import TableContent
 from .score_charts import score_chart
-from .training_charts import history_charts, probe_chart
+from .training_charts import HISTOGRAMS, history_charts, probe_chart, usage_chart
 from .wording import counted_outputs, interval, over, runs, spread, versions
 
 
@@ -49,7 +49,8 @@ class Report:
 
     systems: scored on the same split, best known first; the others are compared with `reference` (a system's name; default: the first),
     or where `compared` names pairs the two of each.
-    curves: the pre-training's history: rows of {"epoch", "train_loss", "val_loss", ...}, or the JSON file of them.
+    curves: the pre-training's history: rows of {"epoch", "train_loss", "val_loss", ...}, or the JSON file of them, beside which the last
+    validation's histograms may stand.
     class_counts: split -> tracks per label [L]. about: what was run, section -> settings. notes: further sentences on how to read the numbers.
     intro: a sentence or two under the title.
 
@@ -102,6 +103,12 @@ class Report:
             return list(read_json(self.curves))
         return list(self.curves or ())
 
+    @property
+    def histograms(self) -> Mapping[str, Sequence[int]]:
+        """The pre-training's counts by name, of the file beside its history."""
+        path = Path(self.curves).with_name(HISTOGRAMS) if isinstance(self.curves, (str, Path)) else None
+        return dict(read_json(path)) if path is not None and path.is_file() else {}
+
 
 def write_report(path: str | Path, report: Report) -> Path:
     """Write the page, whole or not at all. Returns its path."""
@@ -124,7 +131,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         prediction_charts=prediction_charts(systems),
         output_table=output_table(systems, report.class_counts),
         outputs_noun=first.spec.nouns[1],
-        curve_charts=[*history_charts(report.rows), *probe_chart(systems)],
+        curve_charts=[*history_charts(report.rows), *usage_chart(report.histograms), *probe_chart(systems)],
         examples=[_example(example) for example in report.examples],
         about=report.about,
         systems={s.name: {**s.settings, "seeds": s.seeds, **s.validation} for s in systems},

@@ -10,6 +10,8 @@ from ..metrics.scores import SystemScores
 from .charts import Series, line_chart
 from .pages import Captioned
 
+HISTOGRAMS = "histograms.json"  # beside a history: name -> counts, of the last validation
+
 
 def history_charts(rows: Sequence[Mapping[str, Any]]) -> list[Captioned]:
     """A chart of losses and one of scores, of those that were recorded. rows: {"epoch": ..., curve: value}."""
@@ -26,6 +28,19 @@ def history_charts(rows: Sequence[Mapping[str, Any]]) -> list[Captioned]:
             chart = line_chart(lines, "epoch", scale, f"Pre-training, {scale} by epoch; last: {last}")
             charts.append(Captioned(chart, f"Pre-training: {scale} by epoch. Last: {last}."))
     return charts
+
+
+def usage_chart(counts: Mapping[str, Sequence[int]]) -> list[Captioned]:
+    """How evenly the numbers 0..n-1 (tokens) were used in the last validation: per name their shares, the most used first."""
+    ranked = {name.removeprefix("val_tokens_"): sorted(n, reverse=True) for name, n in counts.items() if sum(n)}
+    if not ranked:
+        return []
+    shares = {name: [100 * count / sum(n) for count in n] for name, n in ranked.items()}
+    lines = [Series(name, range(1, len(y) + 1), y, style) for style, (name, y) in enumerate(shares.items())]
+    most = ", ".join(f"{name} {y[0]:.1f} %" for name, y in shares.items())
+    summary = f"Tokens of the validation by how often they are used, the most used code first; that one: {most}"
+    chart = line_chart(lines, "code, by use", "share of the tokens, %", summary)
+    return [Captioned(chart, f"{summary}. A flat line is an even use, one that falls to 0 at once a collapsed codebook.")]
 
 
 def probe_chart(systems: Sequence[SystemScores]) -> list[Captioned]:

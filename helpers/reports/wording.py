@@ -12,6 +12,7 @@ from ..metrics.scores import SystemScores
 
 RANDOM = "RANDOM"  # in place of the name of weights that nothing was learned with
 RANDOM_WEIGHTS = f"{RANDOM} weights: these numbers say nothing about the music."
+RANDOM_EMBEDDINGS = f"{RANDOM} weights gave these embeddings: the scores are a baseline, nothing else."
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "scikit-learn", "sacred")
 
 

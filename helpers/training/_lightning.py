@@ -11,7 +11,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer  # noqa: E402
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint  # noqa: E402
 from pytorch_lightning.plugins.environments import SLURMEnvironment  # noqa: E402
 from pytorch_lightning.plugins.io import TorchCheckpointIO  # noqa: E402
+from pytorch_lightning.plugins.layer_sync import LayerSync  # noqa: E402
 
 __all__ = [
-    "Callback", "Checkpoint", "EarlyStopping", "LightningModule", "ModelCheckpoint", "SLURMEnvironment", "TorchCheckpointIO", "Trainer", "pl",
+    "Callback", "Checkpoint", "EarlyStopping", "LayerSync", "LightningModule", "ModelCheckpoint", "SLURMEnvironment",
+    "TorchCheckpointIO", "Trainer", "pl",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +26,19 @@ class Scalar(NamedTuple):
     at: float
 
 
+class Histogram(NamedTuple):
+    """How often each whole number 0..n-1 came: counts. at: seconds since 1970."""
+
+    tag: str
+    counts: Sequence[int]
+    step: int
+    at: float
+
+
 class EventFile:
     """The one event file of `folder`, begun with `rows`: it takes the place of those that are there."""
 
-    def __init__(self, folder: Path, rows: Iterable[Scalar] = ()):
+    def __init__(self, folder: Path, rows: Iterable[Scalar | Histogram] = ()):
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -50,8 +59,8 @@ class EventFile:
         self._file = open(path, "ab", opener=never_through_a_link)  # noqa: SIM115  closed in close
         self._record = RecordWriter(self._file)
 
-    def add(self, row: Scalar) -> None:
-        """Write one number."""
+    def add(self, row: Scalar | Histogram) -> None:
+        """Write one number, or one histogram."""
         self._record.write(_event(row).SerializeToString())
         self._file.flush()
 
@@ -60,9 +69,17 @@ class EventFile:
         self._file.close()
 
 
-def _event(row: Scalar) -> Any:
+def _event(row: Scalar | Histogram) -> Any:
     from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 
-    value = Summary.Value(tag=row.tag, simple_value=row.value)
+    if isinstance(row, Scalar):
+        value = Summary.Value(tag=row.tag, simple_value=row.value)
+    else:
+        n, counts = len(row.counts), list(row.counts)
+        histogram = HistogramProto(
+            min=-0.5, max=n - 0.5, num=sum(counts), sum=sum(i * c for i, c in enumerate(counts)),
+            sum_squares=sum(i * i * c for i, c in enumerate(counts)), bucket_limit=[i + 0.5 for i in range(n)], bucket=counts,
+        )  # fmt: skip
+        value = Summary.Value(tag=row.tag, histo=histogram)
     return Event(wall_time=row.at, step=row.step, summary=Summary(value=[value]))

@@ -25,6 +25,7 @@ from .progress import TrainingProgress
 from .resume import read_saved
 from .same_training import TrainingIdentity
 from .settings import TrainingSettings
+from .synced_norm import SyncedNorms
 
 log = logging.getLogger(__name__)
 
@@ -233,6 +234,11 @@ def evaluate(
 
 # ---- Lightning's trainer
 def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -> pl.Trainer:
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect():  # what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    if settings.get("accelerator") == "cpu" and settings.pop("sync_batchnorm", False):
+        plugins.append(SyncedNorms())
     with quiet():
         return pl.Trainer(
             logger=False,  # history.py writes TensorBoard's file, in step with the checkpoints
@@ -241,8 +247,7 @@ def _trainer(out_dir: Path | None, callbacks: list[Callback], **settings: Any) -
             enable_checkpointing=out_dir is not None,
             enable_progress_bar=False,  # TrainingProgress is among the callbacks where it is wanted
             enable_model_summary=False,
-            # under SLURM: what a signal does is decided in checkpointing.py, and requeueing is left to the job's script
-            plugins=[AtomicCheckpointIO(), *([SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])],
+            plugins=plugins,
             use_distributed_sampler=False,  # the data module's samplers know the processes
             **settings,
         )

@@ -12,10 +12,11 @@ import torch
 
 from datasets.utils.files import atomic
 
+from ..reports.training_charts import HISTOGRAMS
 from ..utils.json_values import plain
 from ._lightning import Callback, LightningModule, Trainer
 from .checkpointing import validated
-from .event_file import EventFile, Scalar
+from .event_file import EventFile, Histogram, Scalar
 
 LogFunction = Callable[[str, float, int], None]
 _STEPWISE = ("train_loss_step", "lr")
@@ -42,6 +43,7 @@ class History(Callback):
         self.path, self.events, self.log_metric = path, events, log_metric  # not `log`: Lightning sets that on every callback
         self.rows: list[dict[str, float]] = []
         self._logged: list[_Logged] = []
+        self._histograms: list[Histogram] = []
         self._file: EventFile | None = None
         self._before = 0.0  # s that the present epoch took before the run was resumed
         self._lr = float("nan")
@@ -55,6 +57,7 @@ class History(Callback):
             "names": names,
             "numbers": torch.tensor(numbers, dtype=torch.int64).reshape(-1, 3),
             "values": torch.tensor([[one.value, one.at] for one in self._logged], dtype=torch.float64).reshape(-1, 2),
+            "histograms": [(one.tag, torch.tensor(one.counts), one.step, one.at) for one in self._histograms],
             "seconds": self._seconds(),
             "lr": self._lr,
         }
@@ -67,6 +70,8 @@ class History(Callback):
             _Logged(names[name], value, step, global_step, at)
             for (name, step, global_step), (value, at) in zip(state_dict["numbers"].tolist(), values)
         ]
+        kept = state_dict.get("histograms", [])  # older checkpoints have none
+        self._histograms = [Histogram(tag, counts.tolist(), step, at) for tag, counts, step, at in kept]
         self._before, self._lr = state_dict["seconds"], state_dict["lr"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,7 +81,9 @@ class History(Callback):
             return
         if self.rows:
             write_json(self.path, self.rows)
-        self._file = EventFile(self.events, [Scalar(one.name, one.value, one.global_step, one.at) for one in self._logged])
+        scalars = [Scalar(one.name, one.value, one.global_step, one.at) for one in self._logged]
+        self._file = EventFile(self.events, [*scalars, *self._histograms])
+        self._write_histograms()
         for one in self._logged:
             if self.log_metric is not None and one.name != "epoch":
                 self.log_metric(one.name, one.value, one.step)
@@ -115,6 +122,23 @@ class History(Callback):
             write_json(self.path, self.rows)
         for name, value in {**metrics, "epoch": float(trainer.current_epoch)}.items():
             self._add(trainer, name, value, trainer.current_epoch)
+        self._add_histograms(trainer, pl_module)
+
+    def _add_histograms(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep and write the histograms that are not as they were: of fixed targets they never change."""
+        last = {one.tag: one.counts for one in self._histograms}
+        found: dict[str, Any] = pl_module.histograms  # type: ignore[assignment]  # of LitObjective
+        new = [(name, counts.tolist()) for name, counts in found.items() if last.get(name) != counts.tolist()]
+        for name, counts in new:
+            self._histograms.append(Histogram(name, counts, trainer.global_step, time.time()))
+            if self._file is not None:
+                self._file.add(self._histograms[-1])
+        if new and trainer.is_global_zero:
+            self._write_histograms()
+
+    def _write_histograms(self) -> None:
+        if self._histograms:
+            write_json(self.path.with_name(HISTOGRAMS), {one.tag: one.counts for one in self._histograms})
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Close the event file."""

@@ -105,6 +105,7 @@ class LitObjective(pl.LightningModule):
         if averaging is not None and averaging.lr is not None and self.optimization.interval == "step":
             raise ConfigError("A learning rate for the averaging epochs needs a schedule per epoch: set swa_lrs to none.")
         self.results: dict[str, dict[str, Any]] = {}  # per stage and set of scores: what tagging_scores gave, class by class
+        self.histograms: dict[str, np.ndarray] = {}  # of the last validation or test, by name
         self._collected: dict[str, list[dict[str, Tensor]]] = {}
         self._warned = False
 
@@ -219,6 +220,7 @@ class LitObjective(pl.LightningModule):
         for suffix, parts in collected.items():
             whole = self._gathered({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
             named = {f"{stage}_{name}": value for name, value in self.objective.summarise(whole).items()}
+            self.histograms |= {f"{stage}_{name}{suffix}": n for name, n in self.objective.histograms(whole).items()}
             for key in sorted(k for k in whole if k.startswith("scores")):
                 named |= self._scored(whole, key, stage, suffix)
             for name, value in named.items():

@@ -1,16 +1,13 @@
-"""CLMR's training objectives on batches of waveforms: two augmented crops of a track that must find each other, and labels.
+"""CLMR's training objective on batches of waveforms: two augmented crops of a track that must find each other.
 
-Letters: B items, V views, N samples, L labels, D width of the projection.
+Letters: B items, V views, N samples, D width of the projection.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from ..errors import ConfigError
 from ..objective import Batch, Objective
@@ -18,8 +15,13 @@ from ..randomness import Randomness
 from .augment import Augmentation, apply, draw
 from .loss import NTXent, Projector, alignment, processes, uniformity
 
-Task = Literal["multilabel", "multiclass"]
 _VALIDATION = Randomness(0)  # the validation's augmentation: the same in every epoch of every run
+
+
+def augmented(x: Tensor, draws: list[int], rng: Randomness, settings: Augmentation, rate: int, view: int = 0) -> Tensor:
+    """Crops [B, N] float32 of `rate` Hz, augmented: of each item by (seed, epoch, draw, view) only."""
+    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        return apply(x, draw(settings, rng.items(draws, f"augment {view}")), rate)
 
 
 class ContrastiveObjective(Objective):
@@ -57,8 +59,7 @@ class ContrastiveObjective(Objective):
         if self.augmentation is None:
             return [x[:, 0], x[:, 1]]
         rate = int(self.net.sample_rate)  # type: ignore[arg-type]
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            return [apply(x[:, v], draw(self.augmentation, rng.items(draws, f"augment {v}")), rate) for v in range(2)]
+        return [augmented(x[:, v], draws, rng, self.augmentation, rate, v) for v in range(2)]
 
     def project(self, view: Tensor, net: nn.Module | None = None) -> Tensor:
         """One view [B, N] -> [B, D]."""
@@ -95,43 +96,3 @@ class ContrastiveObjective(Objective):
             "alignment": float(alignment(z_i, z_j)),
             "uniformity": float(uniformity(z_i)),
         }
-
-
-class WaveformSupervised(Objective):
-    """Labels of crops of waveforms: the fully supervised baseline.
-
-    net: called as net(x [B, N]) -> logits [B, L]. task: "multilabel" (binary cross-entropy, sigmoid scores) or "multiclass" (one label per
-    track: cross-entropy, softmax scores). augmentation: of the crop, in training; none as published.
-    """
-
-    def __init__(self, net: nn.Module, *, task: Task = "multilabel", augmentation: Augmentation | None = None) -> None:
-        super().__init__(net)
-        if task not in get_args(Task):
-            raise ConfigError(f"task is '{task}'; choose {' or '.join(get_args(Task))}.")
-        self.task, self.augmentation = task, augmentation
-
-    def training_step(self, batch: Batch, rng: Randomness) -> dict[str, Tensor]:
-        """{"loss"}: mean over items. Batch: x [B, N], y [B, L], draw [B]."""
-        x = batch["x"].float()
-        if self.augmentation is not None:
-            with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-                x = apply(x, draw(self.augmentation, rng.items(batch["draw"].tolist(), "augment 0")), int(self.net.sample_rate))  # type: ignore[arg-type]
-        return {"loss": self._losses(self.net(x), batch["y"]).mean()}
-
-    def validate(self, batch: Batch, net: nn.Module | None = None) -> dict[str, Tensor]:
-        """Scores [B, L] and losses [B] of fixed windows."""
-        logits = (net or self.net)(batch["x"].float()).float()
-        scores = logits.sigmoid() if self.task == "multilabel" else logits.softmax(1)
-        found = {"loss": self._losses(logits, batch["y"]), "scores": scores, "targets": batch["y"].float()}
-        return {**{k: batch[k] for k in ("index", "window", "valid")}, **found}
-
-    def _losses(self, logits: Tensor, y: Tensor) -> Tensor:
-        """[B]."""
-        logits, y = logits.float(), y.float()
-        if self.task == "multilabel":
-            return binary_cross_entropy_with_logits(logits, y, reduction="none").mean(1)
-        if (y.sum(1) != 1).any():
-            raise ConfigError(
-                "A multiclass task has exactly one label per track; these tracks have none or several: choose multilabel."
-            )
-        return cross_entropy(logits, y.argmax(1), reduction="none")

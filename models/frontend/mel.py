@@ -106,7 +106,7 @@ class MaestMel(nn.Module):
         frames = padded.unfold(-1, s.n_fft, s.hop)[:, :n_frames] * self.window
         spectrum = torch.fft.rfft(frames)
         power = spectrum.real.square() + spectrum.imag.square()  # one pass; abs() would take a root first
-        mel = torch.log10(1 + s.compression * _apply_bank(power, self.bank)).transpose(1, 2)
+        mel = torch.log10(1 + s.compression * apply_bank(power, self.bank)).transpose(1, 2)
         return normalise(mel, s) if self.normalize else mel
 
     def _check(self, wave: Tensor) -> None:
@@ -128,7 +128,7 @@ class MaestMel(nn.Module):
             raise AudioError(f"The waveform {shape} holds NaN or infinite samples.")
 
 
-def _apply_bank(power: Tensor, bank: Tensor) -> Tensor:
+def apply_bank(power: Tensor, bank: Tensor) -> Tensor:
     """Power times bank, summed in double where the device has it (30 % of the front end's time).
 
     So a frame's value depends neither on how many frames are computed with it nor on `torch.set_float32_matmul_precision`, whose

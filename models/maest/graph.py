@@ -79,8 +79,6 @@ def _write(model: MAEST, path: Path, blocks: Sequence[int]) -> dict[str, Any]:
     shape = (model.n_extra + 1, model.embed_dim)
     outputs = onnx_file.classes(model.n_classes)
     outputs += [onnx_file.output(embedding_name(k), "Block", "embeddings", *shape) for k in blocks]
-    was_training, device = model.training, model.device
-    model.eval().cpu()
 
     def expected(wave: Tensor) -> Mapping[str, Tensor]:
         mel = model.melspectrogram(wave)[..., : model.input_t]
@@ -91,11 +89,9 @@ def _write(model: MAEST, path: Path, blocks: Sequence[int]) -> dict[str, Any]:
             want.update(zip(map(embedding_name, blocks), model.embed_blocks(mel, blocks)))
         return want
 
-    try:
+    with onnx_file.evaluated_on_cpu(model):
         graph = Graph(model, blocks).eval()
         return onnx_file.write(graph, path, graph.mel.n_samples, outputs, expected)
-    finally:
-        model.train(was_training).to(device)
 
 
 FORMAT = OnnxFormat(

@@ -1,4 +1,4 @@
-"""MAEST's training objectives on batches of raw log-mels: supervised labels, and labels plus a teacher.
+"""MAEST's training objectives on batches of raw log-mels: supervised labels, labels plus a teacher, and a teacher alone.
 
 Order of what happens to a training batch, on its device: roll (raw log-mel, so that what wraps round is music), normalise, mask,
 mixup. Masking fills with 0 AFTER the normalisation (the mean of the training corpus, not silence; padding is silence, raw 0).
@@ -21,6 +21,7 @@ from ..errors import ConfigError
 from ..frontend import NORM_MEAN, NORM_STD
 from ..objective import Batch, Objective
 from ..randomness import Randomness
+from .agreement import agreement, of_recordings
 from .augment import Masking, Mix, Roll, draw_mix, mask, roll
 
 
@@ -60,7 +61,7 @@ class SupervisedObjective(Objective):
         if getattr(net, "distilled_type", "mean") == "separated":
             raise ConfigError(
                 "This network has separated heads (distilled_type 'separated'), whose second head only a teacher trains: "
-                "set datamodule.teacher_student.do=true, or maest.distilled_type=mean."
+                "set datamodule.teacher_student.do=true (and soft=false), or maest.distilled_type=mean."
             )
 
     # ---- inputs
@@ -107,6 +108,28 @@ class SupervisedObjective(Objective):
         return {"loss": _bce(logits, y, "none").mean(1), "scores": logits.sigmoid(), "targets": y}
 
 
+class DistillationObjective(SupervisedObjective):
+    """Distillation by soft targets: cross-entropy of the network's probabilities against a teacher's; labels are not looked at.
+
+    After Hinton et al., arXiv 1503.02531, at temperature 1 and for classes that do not exclude each other. Batch: x [B, F, T] raw log-mel,
+    teacher [B, L] its logits for the same crop. Mixup mixes the probabilities.
+    """
+
+    def loss(self, outputs: tuple[Tensor, ...], batch: Batch, mix: Mix | None) -> dict[str, Tensor]:
+        """{"loss"}: the outputs against the teacher's probabilities, mixed as the inputs were."""
+        return {"loss": _bce(outputs[0], _mixed(_taught(batch).float().sigmoid(), mix))}
+
+    def judge(self, outputs: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:
+        """Per item: loss [B], and the probabilities of both, learned [B, L] and taught [B, L]."""
+        logits, taught = outputs[0].float(), _taught(batch).float().sigmoid()
+        return {"loss": _bce(logits, taught, "none").mean(1), "learned": logits.sigmoid(), "taught": taught}
+
+    def summarise(self, whole: dict[str, np.ndarray]) -> dict[str, float]:
+        """Beside the loss, the agreement of both over recordings (agreement.py)."""
+        mean = {k: of_recordings(whole[k], whole["index"], whole["valid"]) for k in ("learned", "taught")}
+        return super().summarise(whole) | agreement(mean["learned"], mean["taught"])
+
+
 class TeacherStudentObjective(SupervisedObjective):
     """Two separated heads: CLS against the labels, DIST against a teacher's hard labels; the loss is the mean of both cross-entropies.
 
@@ -138,7 +161,7 @@ class TeacherStudentObjective(SupervisedObjective):
     def loss(self, outputs: tuple[Tensor, ...], batch: Batch, mix: Mix | None) -> dict[str, Tensor]:
         """{"loss", "loss_cls", "loss_dist"}: the mean of both heads' losses, and each."""
         cls = _bce(outputs[0], _mixed(batch["y"], mix))
-        dist = _bce(outputs[1], _mixed(self.teacher_labels(self._teacher(batch)), mix))
+        dist = _bce(outputs[1], _mixed(self.teacher_labels(_taught(batch)), mix))
         return {"loss": (cls + dist) / 2.0, "loss_cls": cls.detach(), "loss_dist": dist.detach()}
 
     def judge(self, outputs: tuple[Tensor, ...], batch: Batch) -> dict[str, Tensor]:
@@ -181,13 +204,16 @@ class TeacherStudentObjective(SupervisedObjective):
             out[f"teacher_f1_{head}"] = float(2 * (teacher & own).sum() / (teacher.sum() + own.sum()))
         return out
 
-    def _teacher(self, batch: Batch) -> Tensor:
-        if batch.get("teacher") is None:
-            raise ConfigError(
-                "Teacher-student training met a batch without the teacher's logits: extract them first (extract_logits) and name them in "
-                "datamodule.teacher_student.teacher_target_base_dir."
-            )
-        return batch["teacher"]
+
+def _taught(batch: Batch) -> Tensor:
+    """A teacher's logits [B, L]. Raises ConfigError where the batch has none."""
+    if batch.get("teacher") is None:
+        raise ConfigError(
+            "Teacher-student training met a batch without the teacher's logits: extract them first (extract_logits) and name them in "
+            "datamodule.teacher_student.teacher_target_base_dir."
+        )
+    logits: Tensor = batch["teacher"]
+    return logits
 
 
 def _mixed(targets: Tensor, mix: Mix | None) -> Tensor:

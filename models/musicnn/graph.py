@@ -47,8 +47,6 @@ def prepare(model: MusiCNN, layers: Sequence[int] | None) -> Callable[[Path], di
 def _write(model: MusiCNN, path: Path, layers: Sequence[int]) -> dict[str, Any]:
     outputs = onnx_file.classes(model.n_classes, model.exclusive)
     outputs += [onnx_file.output(embedding_name(k), "Block", "embeddings", model.widths[k]) for k in layers]
-    was_training, device = model.training, model.device
-    model.eval().cpu()
 
     def expected(wave: Tensor) -> Mapping[str, Tensor]:
         mel = model.melspectrogram(wave)[..., : model.input_t]
@@ -56,11 +54,9 @@ def _write(model: MusiCNN, path: Path, layers: Sequence[int]) -> dict[str, Any]:
         found = dict(zip(map(embedding_name, layers), model.summaries(mel, layers))) if layers else {}
         return {onnx_file.LOGITS: logits, onnx_file.ACTIVATIONS: model.probabilities(logits), **found}
 
-    try:
+    with onnx_file.evaluated_on_cpu(model):
         graph = Graph(model, layers).eval()
         return onnx_file.write(graph, path, graph.mel.n_samples, outputs, expected)
-    finally:
-        model.train(was_training).to(device)
 
 
 FORMAT = OnnxFormat(

@@ -14,6 +14,18 @@ Granularity = Literal["frame", "chunk", "clip"]
 Time = Literal["mean", "max"]
 
 
+def chunk_lengths(sr: int, n_seconds: float = 30.0, overlap: float = 0.5) -> tuple[int, int]:
+    """Return the samples of a chunk, and those from the beginning of one to the next.
+
+    Raises ConfigError for lengths and shares that make no chunks.
+    """
+    if sr < 1 or not n_seconds > 0 or not 0 <= overlap < 1 or round(n_seconds * sr) < 1:
+        raise ConfigError(
+            f"Chunks have a length above 0 and an overlap in [0, 1); got {n_seconds} s at {sr} Hz, overlapping by {overlap}."
+        )
+    return round(n_seconds * sr), max(round(n_seconds * sr * (1 - overlap)), 1)
+
+
 def chunk_offsets(
     num_samples: int, sr: int, n_seconds: float = 30.0, overlap: float = 0.5, last_chunk_ratio: float = 0.1
 ) -> list[int]:
@@ -22,13 +34,11 @@ def chunk_offsets(
 
     Raises ConfigError for lengths and shares that make no chunks.
     """
-    if num_samples < 1 or sr < 1 or not n_seconds > 0 or not 0 <= overlap < 1 or not last_chunk_ratio >= 0:
+    length, hop = chunk_lengths(sr, n_seconds, overlap)
+    if num_samples < 1 or not last_chunk_ratio >= 0:
         raise ConfigError(
-            "Chunks have a length above 0, an overlap in [0, 1) and a last_chunk_ratio of 0 or more, of a recording with samples; got "
-            f"{num_samples} samples at {sr} Hz, {n_seconds} s, {overlap} and {last_chunk_ratio}."
+            f"A recording has samples, and last_chunk_ratio is 0 or more; got {num_samples} samples and {last_chunk_ratio}."
         )
-    length = round(n_seconds * sr)
-    hop = max(round(n_seconds * sr * (1 - overlap)), 1)
     full = 1 + max(0, (num_samples - length) // hop)
     offsets = [k * hop for k in range(full)]
     left = num_samples - (offsets[-1] + length)

@@ -19,6 +19,7 @@ from ..weights import downloads
 from ..weights.cards import get_card, has_card
 from ..weights.checkpoints import AVERAGED, RAW, network_settings, read_checkpoint
 from ..weights.locate import find_weights
+from ..weights.strict import check_fit, load_strictly, some
 from .archs import ARCHS, FILES
 from .gin_config import read_gin
 from .network import OmarRQ
@@ -197,7 +198,7 @@ def _load_published(build: Callable[[], OmarRQ], state: State, source: str, igno
     foreign = sorted(k for k in state if not k.startswith((*_OWN, *_TRAINED)))
     if foreign:
         raise WeightsError(
-            f"{source} holds weights of another network ({_some(foreign)}); name the beginnings of their names in ignore_prefixes if they are to be "
+            f"{source} holds weights of another network ({some(foreign)}); name the beginnings of their names in ignore_prefixes if they are to be "
             "left out."
         )
     wanted = (*_OWN, "linear.") if any(k.startswith("linear.") for k in state) else _OWN
@@ -228,20 +229,7 @@ def _load_strictly(build: Callable[[], OmarRQ], state: State, source: str, prefi
     if not isinstance(model, OmarRQWithTargets):
         prefixes = tuple(one for one in prefixes if one != "linear.")
         state = {k: v for k, v in state.items() if k.startswith(prefixes)}
-    own = {k: v for k, v in model.state_dict().items() if k.startswith(prefixes)}
-    missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    shapes = [
-        f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
-    ]
-    if missing or unknown or shapes:
-        said = [
-            f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
-        ]
-        raise WeightsError(f"The weights of {source} do not fit this OMAR-RQ: {'; '.join(said)}.")
+    check_fit(model, state, source, prefixes)
     model = build()
-    model.load_state_dict(state, strict=False)
+    load_strictly(model, state, source, prefixes)
     return model
-
-
-def _some(names: Sequence[str], count: int = 4) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")

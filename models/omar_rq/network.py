@@ -15,16 +15,20 @@ import torch
 from torch import Tensor, nn
 
 from ..encoder import AudioEncoder
-from ..errors import AudioError, ConfigError
+from ..errors import ConfigError
+from ..frontend.waves import check_audio, check_rate
+from ..mean_head import MeanHead
 from ..settings import FLAG, LABELS, Maybe, Number, Rules, check_settings, check_size
+from .chunks import Time, aggregate_embeddings
 from .conformer import Conformer
-from .representations import Draws, Representation, check_audio
+from .representations import Draws, Representation
 from .resampling import resample, resampled_length
 from .settings import check_representation, make_representation
 
 log = logging.getLogger(__name__)
 TRANSFER_LAYER = 6  # of the authors' probes
 MEL_INPUT: Mapping[str, Any] = {"name": "MelSpectrogram"}
+NO_PADDING = "each block looks 15 vectors ahead, so that padding changes a clip's vectors"
 _LONGER = 1.1  # x max_seconds from which on a clip is said to be longer than any that was trained on
 
 
@@ -48,7 +52,7 @@ def check(settings: Mapping[str, Any], what: str = "This OmarRQ", error: type[Va
     check_size(depth * width * (4 * width * settings.get("mlp_ratio", 4.0) + 7 * width), what, error)
 
 
-class OmarRQ(AudioEncoder):
+class OmarRQ(MeanHead, AudioEncoder):
     """The encoder of an OMAR-RQ model.
 
     Args:
@@ -65,6 +69,7 @@ class OmarRQ(AudioEncoder):
 
     family = "omar_rq"
     transfer_layer = TRANSFER_LAYER
+    chunk_pool: Time = "mean"  # of a chunk's vectors, what extraction keeps
 
     def __init__(
         self,
@@ -105,11 +110,7 @@ class OmarRQ(AudioEncoder):
         self.representation: Representation = make_representation(input)
         self.embedding_layer = nn.Linear(self.representation.patch_dim, embed_dim)
         self.net = Conformer(**conformer)
-        if labels is not None and len(labels) != out_dim:
-            raise ConfigError(f"{len(labels)} labels for out_dim={out_dim}: give as many names as classes.")
-        self.out_dim, self.labels = out_dim, None if labels is None else list(labels)
-        self.exclusive = bool(exclusive)
-        self.head = None if out_dim is None else nn.Linear(embed_dim, out_dim)
+        self._make_head(embed_dim, out_dim, labels, exclusive)
         self.embed_dim, self.depth = int(embed_dim), int(depth)
         self.audio_rate = None if audio_rate is None else int(audio_rate)
         self.sample_rate = self.audio_rate or self.representation.sr
@@ -121,8 +122,7 @@ class OmarRQ(AudioEncoder):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins."""
-        more = {"audio_rate": self.audio_rate, "out_dim": self.out_dim, "labels": self.labels, "exclusive": self.exclusive}
-        return {**self._settings, **more}
+        return {**self._settings, "audio_rate": self.audio_rate, **self.head_settings}
 
     # ---- published names
     @property
@@ -164,7 +164,15 @@ class OmarRQ(AudioEncoder):
         return {
             "network": {"embed_dim": self.embed_dim, "depth": self.depth, "input": self._settings["input"]["name"]},
             "embedding_rate": self.embedding_rate,
+            **({} if self.chunk_pool == "mean" else {"pooled": self.chunk_pool}),
         }
+
+    def summaries(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """See AudioEncoder; the mean, or (chunk_pool) the maximum, over a window's vectors."""
+        chosen = self.resolve_layers(layers)
+        found = self.encode(windows, chosen)
+        vectors = {layer: aggregate_embeddings(one[None], "none", "chunk", self.chunk_pool) for layer, one in zip(chosen, found)}
+        return [vectors[layer % self.depth] for layer in layers]
 
     def n_vectors(self, n_samples: int) -> int:
         """T of a clip of so many samples."""
@@ -182,8 +190,8 @@ class OmarRQ(AudioEncoder):
         return out
 
     def wave(self, audio: Tensor) -> Tensor:
-        """Audio [B, N] -> the same at the input's rate. Raises AudioError for audio that cannot be used (representations.check_audio)."""
-        checked = check_audio(audio, self.sample_rate, self.least_samples)
+        """Audio [B, N] -> the same at the input's rate. Raises AudioError for audio that cannot be used (frontend/waves.py)."""
+        checked = check_audio(audio, self.sample_rate, self.least_samples, NO_PADDING)
         return resample(checked, self.sample_rate, self.representation.sr)
 
     def input_patches(self, audio: Tensor, draws: Draws | None = None) -> Tensor:
@@ -205,37 +213,13 @@ class OmarRQ(AudioEncoder):
 
         sample_rate: of the audio, where it shall be checked. Raises AudioError for another rate than the network's, and as `encode` does.
         """
-        if sample_rate is not None and sample_rate != self.sample_rate:
-            raise AudioError(
-                f"The audio is said to be at {sample_rate} Hz, the network reads {self.sample_rate} Hz: resample it (models.audio.resample), or use "
-                "embed(), which does."
-            )
+        check_rate(sample_rate, self.sample_rate)
         if isinstance(audio, Tensor) and audio.ndim == 2 and audio.shape[1] > _LONGER * self.window_length:
             log.warning(
                 "%.0f s of audio: the network was trained on %g s. embed() cuts recordings into such windows.",
                 audio.shape[1] / self.sample_rate, self.max_seconds,
             )  # fmt: skip
         return super().extract_embeddings(audio, layers)  # type: ignore[arg-type]
-
-    # ---- classes
-    @property
-    def has_classes(self) -> bool:
-        """Whether it has a head."""
-        return self.head is not None
-
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the classes: those given at construction, else their numbers."""
-        if self.out_dim is None:
-            raise ConfigError("This OmarRQ has no head (out_dim is none): it gives vectors. Train a probe on them (ex_tl.py).")
-        return list(self.labels or map(str, range(self.out_dim)))
-
-    def window_logits(self, windows: Tensor) -> Tensor:
-        """Windows [W, N] -> logits [W, L]. Raises ConfigError for a network without a head."""
-        if self.head is None:
-            raise ConfigError("This OmarRQ has no head (out_dim is none): it gives vectors, no logits.")
-        logits: Tensor = self.head(self.encode(windows)[0].mean(dim=1))
-        return logits
 
     def forward(self, audio: Tensor) -> Tensor:
         """Audio [B, N] -> logits where there is a head, else the last layer [B, T, C]."""

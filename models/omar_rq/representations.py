@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import AudioError, ConfigError
+from ..errors import ConfigError
 from ..frontend.mel_settings import NORM_MEAN, NORM_STD, MelSettings, slaney_filterbank
 
 COMPRESSION = 10000.0  # log10(1 + COMPRESSION * power)
@@ -249,32 +249,3 @@ class Waveform(Representation):
     def features(self, wave: Tensor, draws: Draws | None) -> Tensor:
         """See Representation."""
         return wave[:, None]
-
-
-def check_audio(audio: object, sr: int, least: int) -> Tensor:
-    """Return a batch of clips [B, N] that a network can take; equally long clips in a list are stacked.
-
-    Raises AudioError for clips of unlike length, another shape or type, too few samples, and NaN or infinite samples.
-    """
-    if isinstance(audio, (list, tuple)) and audio and all(isinstance(one, Tensor) and one.ndim == 1 for one in audio):
-        lengths = sorted({len(one) for one in audio})
-        if len(lengths) > 1:
-            raise AudioError(
-                f"Clips of unlike length ({lengths[0]} to {lengths[-1]} samples) make no batch: each block looks 15 vectors ahead, so that padding "
-                "changes a clip's vectors. Give them one by one, cut them to one length, or use embed()."
-            )
-        audio = torch.stack(list(audio))
-    if not isinstance(audio, Tensor):
-        raise AudioError(f"Audio is a tensor [B, samples]; got {type(audio).__name__}. Of an array: torch.from_numpy.")
-    if audio.ndim != 2:
-        cure = "One clip: audio[None]." if audio.ndim == 1 else "Mono clips are wanted: average the channels, audio.mean(1)."
-        raise AudioError(f"Audio is mono, [B, samples]; got shape {list(audio.shape)}. {cure}")
-    if not audio.is_floating_point():
-        raise AudioError(f"Audio is floating point in [-1, 1]; got {audio.dtype}. models.audio.to_mono_float converts PCM.")
-    if audio.shape[0] == 0 or audio.shape[1] < least:
-        raise AudioError(
-            f"Audio of shape {list(audio.shape)} is too short: one vector takes {least} samples ({1000 * least / sr:.1f} ms at {sr} Hz)."
-        )
-    if audio.device.type != "meta" and not torch.compiler.is_compiling() and not torch.isfinite(audio).all():
-        raise AudioError(f"The audio {list(audio.shape)} holds NaN or infinite samples.")
-    return audio

@@ -10,12 +10,12 @@ from typing import Any, get_args
 
 from ..errors import ConfigError, nearest
 from ..settings import FLAG, Choice, Maybe, Number, Numbers, Rules, check_settings, shown
+from ..tokens.masking import Noise, check_noise
+from ..tokens.quantizers import FiniteScalarQuantizer, RandomProjectionQuantizer
 from .conformer import KERNEL, Conformer
 from .cqt import CQT
 from .encodec import EnCodec
 from .gin_config import GinConfig, Reference
-from .masking import Noise, check_noise
-from .quantizers import FiniteScalarQuantizer, RandomProjectionQuantizer
 from .representations import MelSpectrogram, Representation, Waveform
 
 log = logging.getLogger(__name__)

@@ -59,6 +59,8 @@ PRETRAINING = ("ex_maest.py", "ex_ssl.py")
 # ---- where the answer is another one, and why
 # Not compared any more: how often a loss is logged, and what check_data writes, change no weight. (Both were forgotten or said needlessly.)
 NOW_FREE = {"trainer.log_every_n_steps", "check.out", "check.new_split", "check.jobs"}
+CHUNKS = {f"omar_rq.{key}" for key in ("chunk_seconds", "overlap", "last_chunk_ratio", "chunk_pool")}  # of extraction alone
+NOW_FREE |= CHUNKS
 # Warned of where nothing was said: validation in other batches has other last bits, loaders made anew at other epochs are another course.
 NOW_WARNED = {"datamodule.batch_size_test", "trainer.reload_dataloaders_every_n_epochs"}
 NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.format")}  # logits are stored with them
@@ -74,8 +76,12 @@ NOW_IGNORED = {  # of training alone
         "omar_rq.mask_prob",
         "omar_rq.noise",
         "omar_rq.encodec",
+        "musicfm.dropout",
+        "musicfm.noise_std",
     )
 }
+
+NOW_IGNORED |= {(command, key) for command in ("main", "test") for key in CHUNKS} | {("extract_logits", "omar_rq.chunk_pool")}
 
 
 def keys(schema):

@@ -44,6 +44,19 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {  # family -> a name, and settin
             labels=LABELS,
         ),
     ),
+    "musicfm": (
+        "musicfm-fma",
+        dict(
+            conv_dim=4,
+            encoder_dim=32,
+            encoder_depth=3,
+            max_seconds=0.48,
+            codebook_size=32,
+            conformer={"num_attention_heads": 4, "intermediate_size": 48, "num_conv_pos_embeddings": 16},
+            out_dim=3,
+            labels=LABELS,
+        ),
+    ),
 }
 EXACT_IN = ("safetensors",)  # formats that give every weight back bit by bit
 

@@ -137,10 +137,24 @@ def small_samplecnn() -> nn.Module:
     return net
 
 
+def small_musicnn() -> nn.Module:
+    """A narrow MusiCNN of 1.5 s windows; its classes answer differently to different sounds."""
+    from models.musicnn import MusiCNN
+
+    torch.manual_seed(9)
+    net = MusiCNN(10, labels=[f"tag {i}" for i in range(10)], input_t=94, timbral=6, temporal=4, middle=6, hidden=8)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.2 * torch.randn(p.shape))
+    return net.eval()
+
+
 def probabilities(net: Any, windows: np.ndarray) -> np.ndarray:
     """Windows [W, N] -> [W, L], by the suite's network in torch."""
     wave = torch.from_numpy(windows)
     with torch.no_grad():
+        if net.family == "musicnn":
+            return net.probabilities(net.window_logits(net.melspectrogram(wave)[..., : net.input_t])).numpy()
         if hasattr(net, "melspectrogram"):
             return net.probabilities(net.melspectrogram(wave)[..., : net.input_t]).numpy()
         return net(wave).sigmoid().numpy()

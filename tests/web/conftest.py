@@ -7,17 +7,17 @@ import pytest
 
 from models import export_model
 from tests.sound import tune, write, write_av
-from tests.web.browser import chromium, serving, small_maest, small_samplecnn
+from tests.web.browser import chromium, serving, small_maest, small_musicnn, small_samplecnn
 
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory):
-    """Exported networks as the page's folder of models, and the networks themselves: {"maest": ..., "samplecnn": ...}."""
+    """Exported networks as the page's folder of models, and the networks themselves: {"maest": ..., "musicnn": ..., "samplecnn": ...}."""
     chromium()  # skips before the export where there is no browser
     folder = tmp_path_factory.mktemp("networks")
-    found = {"maest": small_maest(), "samplecnn": small_samplecnn()}
+    found = {"maest": small_maest(), "musicnn": small_musicnn(), "samplecnn": small_samplecnn()}
     for name, net in found.items():
-        export_model(net, folder / f"{name}.onnx", "onnx", **({"blocks": []} if name == "maest" else {}))
+        export_model(net, folder / f"{name}.onnx", "onnx", **({} if name == "samplecnn" else {"blocks": []}))
     return folder, found
 
 

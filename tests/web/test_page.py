@@ -30,8 +30,13 @@ def python_tags(net: Any, wave: np.ndarray, model: dict[str, Any], hop: int) -> 
 
 
 # ---- tags
-@pytest.mark.parametrize("name", ["maest", "samplecnn"])
-@pytest.mark.parametrize("kind", ["wav", "mp3", "m4a"])
+SIZES = "globalThis.batches = []; const Plain = Worker; globalThis.Worker = class extends Plain { constructor(...given) { super(...given);"
+SIZES += "this.addEventListener('message', ({ data }) => data.type === 'scores' && batches.push(data.windows.length)) } }"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name in ("maest", "samplecnn") for kind in ("wav", "mp3", "m4a")] + [("musicnn", "wav")]
+)
 def test_tags_are_pythons(networks, url, sounds, tmp_path, name, kind, record_property):
     net = networks[1][name]
     choose = [["select", "#model", {"label": name}], ["status", ["Ready"]]] if name != "maest" else []
@@ -41,13 +46,16 @@ def test_tags_are_pythons(networks, url, sounds, tmp_path, name, kind, record_pr
         *choose,
         ["file", str(sounds[kind])],
         DONE,
+        ["evaluate", "batches"],
         ["debug", str(tmp_path / "pcm")],
         ["text", "#top"],
     ]
-    answer = visit(url, steps)
+    answer = visit(url, steps, init=SIZES)
     assert answer["foreign"] == []
     assert answer["errors"] == []
-    found, shown = answer["out"][-2:]
+    sizes, found, shown = answer["out"][-3:]
+    assert sizes[0] == 1  # the first tags wait for one window only
+    assert sum(sizes) == len(found["windows"])
     model, scores = found["model"], np.array(found["scores"], np.float32)
     assert (model["rate"], model["classes"]) == (net.sample_rate, [label.replace("---", " – ") for label in net.label_names])
     assert found["rate"] == 44100  # decoded at the file's own rate: resampled once, by the page

@@ -15,7 +15,7 @@ from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.store.track_store import TrackStore
 from helpers.evaluation.comparison import compare_systems
 from helpers.extraction.extract import ExtractionSettings, extract_embeddings
-from helpers.extraction.origin import origin_of
+from helpers.extraction.origin import origin_of, random_notes
 from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings
 from models.clmr import SampleCNN
@@ -48,6 +48,10 @@ def test_embeddings_say_where_they_come_from(encoder, waves, tmp_path, format):
     assert origin_of(tmp_path / "out", [2, 3]) == {SHA: weights_sha256(encoder), LAYER: "2,3"}
     assert len(done.paths) == 2
     assert origin_of(tmp_path) == {}
+    assert random_notes(tmp_path / "out" / "3") == random_notes(None) == random_notes(tmp_path) == []
+    random = ExtractionSettings(format=format, model="RANDOM weights")
+    extract_embeddings(encoder, waves, tmp_path / "random", [3], settings=random)
+    assert random_notes(tmp_path / "random" / "3") == random_notes(tmp_path / "random", [3]) != []
 
 
 def saved(path, **about):

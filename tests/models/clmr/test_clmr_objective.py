@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.classification import ClassificationObjective
 from models.clmr import SampleCNN
 from models.clmr.augment import Augmentation
 from models.clmr.loss import alignment, uniformity
-from models.clmr.objective import ContrastiveObjective, WaveformSupervised
+from models.clmr.objective import ContrastiveObjective
 from models.errors import ConfigError
 from models.randomness import Randomness
 
@@ -115,12 +116,12 @@ def test_supervised_losses_by_task():
     batch["x"] = batch["x"][:, 0]
     net = network(out_dim=3).eval()
     logits = net(batch["x"])
-    found = WaveformSupervised(net).validate(batch)
+    found = ClassificationObjective(net).validate(batch)
     wanted = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch["y"], reduction="none").mean(1)
     torch.testing.assert_close(found["loss"], wanted)
     torch.testing.assert_close(found["scores"], logits.sigmoid())
     one = {**batch, "y": torch.eye(3)[[0, 1, 2, 0]]}
-    classes = WaveformSupervised(net, task="multiclass").validate(one)
+    classes = ClassificationObjective(net, task="multiclass").validate(one)
     torch.testing.assert_close(classes["scores"].sum(1), torch.ones(4))
     with pytest.raises(ConfigError, match="exactly one label"):
-        WaveformSupervised(net, task="multiclass").training_step(batch, Randomness(0))
+        ClassificationObjective(net, task="multiclass").training_step(batch, Randomness(0))

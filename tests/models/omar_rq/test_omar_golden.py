@@ -21,9 +21,9 @@ from models.omar_rq import (
     mask_patches,
     resample,
 )
-from models.omar_rq.masking import span_length
 from models.omar_rq.representations import Waveform, patches_of
 from models.omar_rq.rotary import Rotary
+from models.omar_rq.spans import span_length
 from tests.models.omar_rq.golden import HERE, HUB, carried, close, make_folder
 
 FEATURES, FSQ, MASKING = carried("features"), carried("fsq"), carried("masking")

@@ -9,11 +9,12 @@ import torch
 from models.errors import ConfigError
 from models.omar_rq import OmarRQ
 from models.omar_rq.archs import PRETRAINING, published, waveform
-from models.omar_rq.masking import mask_by_item
-from models.omar_rq.objective import MaskedTokenObjective, token_usage, usage_perplexity
+from models.omar_rq.objective import MaskedTokenObjective
 from models.omar_rq.settings import Masking
 from models.omar_rq.statistics import feature_statistics, read_statistics
 from models.randomness import Randomness
+from models.tokens.masking import mask_by_item
+from models.tokens.objective import token_usage, usage_perplexity
 
 SAMPLES = {"name": "Waveform", "sr": 16000, "norm_mean": None, "patch_size": [1, 16]}
 MEL = {"name": "MelSpectrogram", "n_mel": 8, "hop_len": 80, "win_len": 160, "patch_size": [8, 2]}

@@ -5,7 +5,6 @@ Letters: B clips, T patches, P numbers of a patch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -13,20 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .representations import Representation
 
 Noise = Literal["random_normal", "shuffled_input"]
 NOISE_STD = 0.1
-
-
-def span_length(seconds: float, representation: Representation) -> int:
-    """Patches that a masked span has: whole ones in `seconds`. Raises ConfigError for less than one."""
-    length = math.ceil(seconds * representation.sr / representation.hop) // representation.patch_size[1]
-    if length < 1:
-        raise ConfigError(
-            f"mask_seconds is {seconds}: a patch is {1 / representation.rate:.3f} s long, and a masked span has 1 patch or more."
-        )
-    return length
 
 
 def grid_mask(chosen: Tensor, window: int, length: int) -> Tensor:
@@ -63,11 +51,17 @@ def mask_patches(
 
 
 def mask_by_item(
-    patches: Tensor, window: int, prob: float, noise: Noise, items: Sequence[torch.Generator], shared: torch.Generator
+    patches: Tensor,
+    window: int,
+    prob: float,
+    noise: Noise,
+    items: Sequence[torch.Generator],
+    shared: torch.Generator,
+    std: float = NOISE_STD,
 ) -> tuple[Tensor, Tensor]:
     """`mask_patches` with a generator per clip, on the CPU, so that a clip's mask does not depend on its batch; orders are drawn from `shared`.
 
-    A clip of which no span was drawn (a short one) has one of them masked: there is a loss of every clip.
+    std: of the noise. A clip of which no span was drawn (a short one) has one of them masked: there is a loss of every clip.
     """
     check_noise(noise)
     length = patches.shape[1]
@@ -81,7 +75,7 @@ def mask_by_item(
         other = patches[:, torch.randperm(length, generator=shared).to(patches.device)]
     else:
         drawn = torch.stack([torch.randn(patches.shape[1:], generator=item) for item in items])
-        other = NOISE_STD * drawn.to(patches)
+        other = std * drawn.to(patches)
     return torch.where(mask[..., None], other, patches), mask
 
 

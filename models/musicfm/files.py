@@ -1,0 +1,170 @@
+"""MusicFM's published files: weights under several prefixes, and the statistics that normalise their input."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..bounded_files import check_regular
+from ..errors import ConfigError, WeightsError, WeightsNotFoundError
+
+log = logging.getLogger(__name__)
+FEATURE = "melspec_2048"
+STATS, WEIGHTS = "./data/fma_stats.json", "./data/pretrained_fma.pt"
+URL = "https://huggingface.co/minzwon/MusicFM"
+WRONG = {  # names from before 13 February 2024 -> what is in their place
+    "musicfm_25hz_FMA_330m_500k.pt": "pretrained_fma.pt",
+    "fma_classic_stats.json": "fma_stats.json",
+}
+MSD_STATS = (6.768444971712967, 18.417922652295623)  # of pretrained_msd.pt, as several public repositories give them
+PREFIXES = ("bestrq.model.", "model.")
+_FIRST = "conv.conv.0.conv1.weight"
+_MOST_STATS = 1 << 20  # bytes
+_OLD_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+State = dict[str, Tensor]
+
+
+def published_state(state: Mapping[str, Tensor]) -> State:
+    """A file's entries under the published names: without a prefix that all have, weight norms and quantisers as the newer files name them."""
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name[len(prefix) :]: value for name, value in state.items()}
+            break
+    return {_renamed(name): value for name, value in state.items()}
+
+
+def _renamed(name: str) -> str:
+    head, _, last = name.rpartition(".")
+    if head == "conformer.pos_conv_embed.conv":
+        return f"{head}.{_OLD_NORM.get(last, last)}"
+    return re.sub(rf"^(quantizer_{FEATURE})\.", r"\1_0.", name)
+
+
+def is_musicfm(state: Mapping[str, Any]) -> bool:
+    """Whether a file's entries are a MusicFM's, with a known prefix or without."""
+    return any(f"{p}{_FIRST}" in state and f"{p}conformer.embed_positions.inv_freq" in state for p in ("", *PREFIXES))
+
+
+def sizes_of(state: Mapping[str, Tensor], source: str) -> dict[str, Any]:
+    """The arguments of MusicFM25Hz that the shapes of a published file say. Raises WeightsError for a file that lacks what says them."""
+    try:
+        channels, width = int(state[_FIRST].shape[0]), int(state["conv.linear.weight"].shape[0])
+        half_head = int(state["conformer.embed_positions.inv_freq"].shape[0])
+        pos = state["conformer.pos_conv_embed.conv.parametrizations.weight.original1"].shape
+        first = "conformer.layers.0."
+        books = [value for name, value in state.items() if re.fullmatch(rf"quantizer_{FEATURE}_\d+\.codebook", name)]
+        conformer = {
+            "num_attention_heads": width // (2 * half_head),
+            "intermediate_size": int(state[f"{first}ffn1.intermediate_dense.weight"].shape[0]),
+            "conv_depthwise_kernel_size": int(state[f"{first}conv_module.depthwise_conv.weight"].shape[-1]),
+            "num_conv_pos_embeddings": int(pos[-1]),
+            "num_conv_pos_embedding_groups": width // int(pos[1]),
+        }
+        layers = {name.split(".")[2] for name in state if name.startswith("conformer.layers.")}
+        size, dim = books[0].shape
+        n_mels = int(state[f"preprocessor_{FEATURE}.mel_stft.mel_scale.fb"].shape[1])
+    except (KeyError, IndexError, ZeroDivisionError, ValueError) as error:
+        raise WeightsError(f"{source} is no whole MusicFM: its shapes do not say what it was built with ({error!r}).") from error
+    sizes = {"conv_dim": channels, "encoder_dim": width, "encoder_depth": len(layers), "n_mels": n_mels, "conformer": conformer}
+    return {**sizes, "num_codebooks": len(books), "codebook_size": int(size), "codebook_dim": int(dim)}
+
+
+# ---- statistics
+def read_stats(path: str | Path) -> tuple[float, float]:
+    """Mean and deviation of the log-mels in dB, of a published stats file.
+
+    Raises WeightsNotFoundError for a file that is not there, ConfigError for one without the keys, or with values that no log-mels in dB have.
+    """
+    path = Path(path)
+    _note_name(path)
+    if not path.is_file():
+        raise WeightsNotFoundError(f"There is no stats file {path}: MusicFM's input is normalised by it. {_where()}")
+    check_regular(path, ConfigError, _MOST_STATS)
+    keys = [f"{FEATURE}_mean", f"{FEATURE}_std"]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is no readable json: {error}. {_where()}") from error
+    lacking = [key for key in keys if not isinstance(content, dict) or key not in content]
+    if lacking:
+        raise ConfigError(f"{path} has no {' and no '.join(lacking)}: it is no stats file of MusicFM. {_where()}")
+    found = [content[key] for key in keys]
+    if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in found):
+        raise ConfigError(f"{path}: {' and '.join(keys)} are numbers; got {found[0]!r} and {found[1]!r}.")
+    check_stats(float(found[0]), float(found[1]), str(path))
+    return float(found[0]), float(found[1])
+
+
+def check_stats(mean: float, std: float, source: str) -> None:
+    """Raise ConfigError for values that no log-mels in dB have: they lie between -100 and about 100."""
+    if not (math.isfinite(mean) and -100 <= mean <= 100 and math.isfinite(std) and 0.01 <= std <= 200):
+        raise ConfigError(
+            f"{source}: a mean of {mean!r} dB and a deviation of {std!r} dB are no log-mels'; wanted -100 to 100, and 0.01 to 200 "
+            f"(published: {MSD_STATS[0]:.3f} and {MSD_STATS[1]:.3f})."
+        )
+
+
+# ---- which files
+def check_files(stat_path: str | Path | None, model_path: str | Path | None) -> tuple[Path | None, Path | None]:
+    """The files that a network is made of, those of old names where only they are there; None: none is asked for.
+
+    Raises WeightsNotFoundError naming all that are not there, ConfigError for statistics of another training than the weights'.
+    """
+    asked = [None if path is None else _present(Path(path)) for path in (stat_path, model_path)]
+    absent = [path for path in asked if path is not None and not path.is_file()]
+    if absent:
+        raise WeightsNotFoundError(
+            f"There is no {' and no '.join(map(str, absent))}. {_where()} Name yours with stat_path= and model_path=; "
+            "model_path=None gives random weights."
+        )
+    variants = [None if path is None else _variant(path.name) for path in asked]
+    if all(variants) and variants[0] != variants[1]:
+        raise ConfigError(
+            f"{asked[1]} was trained with {variants[1]}_stats.json, {asked[0]} is another training's: give its own."
+        )
+    for path in asked:
+        if path is not None:
+            _note_name(path)
+    return asked[0], asked[1]
+
+
+def _present(path: Path) -> Path:
+    """The path, or where it is a default that is not there the file of its old name beside it."""
+    old = next((path.with_name(o) for o, new in WRONG.items() if new == path.name), path)
+    return old if not path.is_file() and old.is_file() else path
+
+
+def _variant(name: str) -> str | None:
+    return next((v for v in ("fma", "msd") if re.search(rf"(^|[_-]){v}([._-]|$)", name.lower())), None)
+
+
+def _note_name(path: Path) -> None:
+    if path.name in WRONG:
+        log.warning(
+            "%s has the name of a file that its authors took back as wrong (February 2024): its vectors may be wrong. Get %s of %s.",
+            path, WRONG[path.name], URL,
+        )  # fmt: skip
+
+
+def _where() -> str:
+    return f"Get pretrained_fma.pt and fma_stats.json (or pretrained_msd.pt and msd_stats.json) of {URL}."
+
+
+def stats_beside(path: Path) -> Path:
+    """The stats file that belongs to a weight file: in its folder, of its variant. Raises WeightsNotFoundError naming what was looked for."""
+    variant = _variant(path.name)
+    names = [f"{variant}_stats.json"] if variant else ["stats.json", "fma_stats.json", "msd_stats.json"]
+    there = [path.parent / name for name in [*names, *(["stats.json"] if variant else [])] if (path.parent / name).is_file()]
+    if not there or (variant is None and len(there) > 1):
+        raise WeightsNotFoundError(
+            f"{path} says nothing of the statistics that normalise its input: place {' or '.join(names)} of {URL} beside it, one of them, "
+            "or give statistics=."
+        )
+    return there[0]

@@ -1,0 +1,90 @@
+"""MusicFM's weight files: `build` by a card's name, and `load` of whatever holds a network.
+
+Forms: published files (.pt or .safetensors, several prefixes) with their stats file beside them, folders of both, this suite's checkpoints and
+exports, which say themselves what they hold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..weights.cards import get_card
+from ..weights.checkpoints import network_settings, read_state
+from ..weights.locate import find_weights
+from ..weights.strict import load_strictly
+from . import archs as archs  # its cards are registered
+from .files import check_files, is_musicfm, published_state, read_stats, sizes_of, stats_beside
+from .network import MusicFM25Hz
+
+log = logging.getLogger(__name__)
+
+
+def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
+    """Whether a file that names no family holds a MusicFM, with a known prefix or without."""
+    return is_musicfm(state)
+
+
+def load(path: str | Path, averaged: bool = True, statistics: str | Path | None = None, **settings: Any) -> MusicFM25Hz:
+    """The network in a weight file or folder of any form, in eval mode; its size is the file's.
+
+    averaged: of an own training checkpoint the averaged weights, where there are any. statistics: stats file of a published one; None: the one beside
+    it. settings: of MusicFM25Hz, in place of the file's.
+
+    Raises WeightsNotFoundError, WeightsError for files that do not fit, ConfigError for statistics that cannot be a file's.
+    """
+    path = Path(path)
+    published = (
+        [] if not path.is_dir() else [name for name in ("pretrained_fma.pt", "pretrained_msd.pt") if (path / name).is_file()]
+    )
+    if published:
+        if len(published) > 1:
+            raise ConfigError(f"{path} holds {' and '.join(published)}: name the one that is meant.")
+        path /= published[0]
+    said, state = network_settings(path), published_state(read_state(path, averaged))
+    if not said:
+        stats, _ = check_files(stats_beside(path) if statistics is None else statistics, path)
+        assert stats is not None
+        mean, std = read_stats(stats)
+        said = {**sizes_of(state, str(path)), "norm_mean": mean, "norm_std": std, "is_flash": True}
+    elif statistics is not None:
+        raise ConfigError(f"{path} says its own statistics: leave statistics out.")
+    model = MusicFM25Hz(**{**said, "stat_path": None, "model_path": None, **settings})
+    load_strictly(model, state, str(path))
+    return model.eval()
+
+
+def build(
+    name: str = "musicfm-msd",
+    pretrained: bool = True,
+    checkpoint: str | Path | None = None,
+    averaged: bool = True,
+    labels: Sequence[str] | None = None,
+    out_dim: int | None = None,
+    **settings: Any,
+) -> MusicFM25Hz:
+    """A MusicFM25Hz by its published name, or from files; attention by torch's scaled_dot_product_attention.
+
+    pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). checkpoint: a weight file or folder in their place.
+    averaged: of an own training checkpoint the averaged weights, where there are any. labels, out_dim: of a fresh head, for random weights.
+    settings: of MusicFM25Hz, for random weights; the size of loaded ones is the file's.
+
+    Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
+    """
+    card = get_card(name, "musicfm")
+    if checkpoint is None and not pretrained:
+        random: dict[str, Any] = {"is_flash": True, **settings, "stat_path": None, "model_path": None}
+        return MusicFM25Hz(**random, out_dim=out_dim, labels=labels)
+    path = find_weights(card) if checkpoint is None else Path(checkpoint)
+    if checkpoint is None and path.is_dir() and (path / card.file).is_file():
+        path /= card.file  # the hub's folder holds both trainings
+    model = load(path, averaged=averaged)
+    if out_dim is not None and model.out_dim != out_dim:
+        raise ConfigError(f"{path} has {model.out_dim or 'no'} classes, {out_dim} were asked for: train a probe (ex_tl.py).")
+    if checkpoint is None:
+        model.card = card
+    log.info("Weights: %s%s.", path, f" ({card.licence})" if checkpoint is None else "")
+    return model

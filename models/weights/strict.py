@@ -1,0 +1,37 @@
+"""Loading that leaves nothing out and nothing over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from ..errors import WeightsError
+
+
+def load_strictly(model: nn.Module, state: Mapping[str, Tensor], source: str, prefixes: tuple[str, ...] = ("",)) -> None:
+    """Load a state dict of which every entry must fit, and none may be left: `check_fit`."""
+    check_fit(model, state, source, prefixes)
+    model.load_state_dict({**model.state_dict(), **state})
+
+
+def check_fit(model: nn.Module, state: Mapping[str, Tensor], source: str, prefixes: tuple[str, ...] = ("",)) -> None:
+    """Compare a state dict with the weights of a model, which may be on the meta device. prefixes: of the names that are compared.
+
+    Raises WeightsError that lists what is missing, left over or of another shape.
+    """
+    own = {k: v for k, v in model.state_dict().items() if k.startswith(prefixes)}
+    missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    shapes = [
+        f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
+    ]
+    if missing or unknown or shapes:
+        said = [
+            f"{what}: {some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
+        ]
+        raise WeightsError(f"The weights of {source} do not fit this {type(model).__name__}: {'; '.join(said)}.")
+
+
+def some(names: Sequence[str], count: int = 4) -> str:
+    """Return the first names for a message."""
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
