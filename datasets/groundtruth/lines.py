@@ -16,16 +16,35 @@ from pathlib import Path
 from models.errors import GroundtruthError
 
 _SEPARATOR = re.compile(r'"?sep=([,;\t])"?\r?\n?', re.IGNORECASE)
+_COMPARED = 8  # lines behind the header that must agree with it on a delimiter that is not the most frequent
 _LOOK_AHEAD = 2000  # lines in which the end of a cell in quotes is looked for
 
 
 def delimiter_of(path: Path) -> str:
-    """Return what parts the cells: what a first line such as `sep=;` says (Excel's), a tab of .tsv files, else what the first line has most of."""
+    """Return what parts the cells: what a first line such as `sep=;` says (Excel's), a tab of .tsv files, else what the first line has most of.
+
+    Where it has several of comma, tab and semicolon ("path;Rock;Folk, World, & Country"), one that parts the next lines into as many cells wins.
+    """
     with open(path, newline="", encoding="utf-8-sig") as file:
         first = file.readline()
-    if told := _SEPARATOR.fullmatch(first):
-        return told[1]
-    return "\t" if path.suffix.lower() == ".tsv" else max((",", "\t", ";"), key=first.count)
+        if told := _SEPARATOR.fullmatch(first):
+            return told[1]
+        if path.suffix.lower() == ".tsv":
+            return "\t"
+        marks = sorted((",", "\t", ";"), key=first.count, reverse=True)
+        if first.count(marks[1]):
+            lines = [first, *itertools.islice(file, _COMPARED)]
+            return next((mark for mark in marks if _parts_alike(lines, mark)), marks[0])
+        return marks[0]
+
+
+def _parts_alike(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether a delimiter parts all lines into as many cells, more than one."""
+    try:
+        widths = {len(row) for row in csv.reader(lines, delimiter=delimiter) if row}
+    except csv.Error:  # a cell of more than its limit
+        return False
+    return len(widths) == 1 and widths.pop() > 1
 
 
 def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:

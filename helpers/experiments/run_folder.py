@@ -139,7 +139,10 @@ class RunFolder(FolderObserver):
         """Remove the folder of a command that was refused: nothing but the record of that is in it, and no work was announced."""
         if self.begun or self.continues is not None or self.dir is None or self._metrics or not Path(self.dir).is_dir():
             return
-        if {path.name for path in Path(self.dir).iterdir()} <= _OF_THE_RECORD | _MADE_AGAIN:
+        names = {path.name for path in Path(self.dir).iterdir()}
+        if names <= _OF_THE_RECORD | _MADE_AGAIN:
+            if names & _MADE_AGAIN:
+                log.info("%s is removed again, split.csv with it: the command was refused before it began.", self.dir)
             shutil.rmtree(self.dir, ignore_errors=True)
             with contextlib.suppress(OSError):  # others are there
                 Path(self.basedir).rmdir()

@@ -117,6 +117,11 @@ class FrameJob(Job):
         lengths = self.store.lengths[self.tracks].tolist()
         return np.array([sum(len(rows) for rows, _ in self.kept(int(n), which)) for n in lengths])
 
+    def first_item(self, track: int, which: int, result: np.ndarray) -> np.ndarray | None:
+        """See Job: the first vector that is kept."""
+        rows, _ = self.kept(int(self.store.lengths[self.tracks[track]]), which)[0]
+        return result[rows[0]] if len(rows) else None
+
     def _take(self, track: int, windows: np.ndarray, results: list[np.ndarray], outputs: dict[int | str, list[Output]]) -> None:
         """Write the vectors of a track's next windows."""
         name, n = self.names[track], int(self.store.lengths[self.tracks[track]])

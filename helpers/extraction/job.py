@@ -27,6 +27,8 @@ from .outputs import OTHER_DATA, NpyOutput, Output, StoreOutput
 from .settings import ExtractionSettings
 
 log = logging.getLogger(__name__)
+COMPARED = 8  # tracks of a finished output that are computed again, to see that it is of this sound
+ALIKE = 0.05  # distance, as a share of a vector's length, up to which rounding explains a difference (float16, another batch)
 CODE_VERSION = 1  # raised when a change here, or in the network, changes the numbers: older outputs are then not resumed
 
 
@@ -129,6 +131,7 @@ class Job:
             lacking = np.array([any(name not in output.names for output in every) for name in self.names])
             counts = np.array([len(self.cut.plan(int(n))) for n in self.store.lengths[self.tracks]])
             self._refuse_other_data(every)
+            self._refuse_other_sound(outputs, ~lacking, counts, compute)
             n_windows = self._compute(outputs, lacking, counts, compute) if lacking.any() else 0
             if silent := [self.names[i] for i in np.flatnonzero(lacking & ~self._heard)]:
                 log.warning(
@@ -158,6 +161,38 @@ class Job:
                     f"{output.path} has {held[i]} windows of {self.names[i]!r}, {self.store.paths[0]} gives {counts[i]}, and so of "
                     f"{len(other)} of {len(counts)} tracks: it was made of other data. {OTHER_DATA}"
                 )
+
+    def first_item(self, track: int, which: int, result: np.ndarray) -> np.ndarray | None:
+        """What an output (its number) holds first of a track, of the first window's `result`; None where that window gives it nothing."""
+        return result
+
+    def _refuse_other_sound(
+        self,
+        outputs: dict[int | str, list[Output]],
+        there: np.ndarray,
+        counts: np.ndarray,
+        compute: Callable[[torch.Tensor], list[torch.Tensor]],
+    ) -> None:
+        """Compute the first window of some of the tracks that are there again. Raises StoreError where the outputs hold something else."""
+        have = np.flatnonzero(there)
+        some = have[np.unique(np.linspace(0, len(have) - 1, min(COMPARED, self.batch_size, len(have))).astype(int))]
+        kept = [[group[0].first_window(self.names[i]) for i in some] for group in outputs.values()]
+        if not len(some) or any(one is None for group in kept for one in group):
+            return
+        first = np.concatenate([[0], np.cumsum(counts)])
+        with self._evaluating():
+            results = self._forward(self._read(first[some], first)[1], compute)
+        for which, (group, held, found) in enumerate(zip(outputs.values(), kept, results)):
+            for track, old, result in zip(some, held, found):
+                new = self.first_item(int(track), which, result)
+                if old is None or new is None:
+                    continue
+                apart = float(np.linalg.norm(old.ravel().astype(np.float64) - new.ravel()))
+                if not apart < ALIKE * max(float(np.linalg.norm(new)), 1e-12):
+                    raise StoreError(
+                        f"{group[0].path} holds other vectors of {self.names[track]!r} than {self.store.paths[0]} gives: it was made of other "
+                        f"sound of that name. {OTHER_DATA}"
+                    )
 
     def _compute(
         self,

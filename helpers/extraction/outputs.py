@@ -40,6 +40,9 @@ class Output(Protocol):
     def windows(self, names: Sequence[str]) -> np.ndarray | None:
         """How many windows it holds of each, of an output that is complete; None where that is not known."""
 
+    def first_window(self, name: str) -> np.ndarray | None:
+        """What it holds of the first window of a track; None where windows cannot be told apart, or it is still being written."""
+
     def finish(self) -> Path:
         """All tracks are there. Returns where they stand."""
 
@@ -87,6 +90,11 @@ class StoreOutput:
         """See Output."""
         store = self._sealed
         return None if store is None else store.lengths[[store.index(name) for name in names]]
+
+    def first_window(self, name: str) -> np.ndarray | None:
+        """See Output."""
+        store = self._sealed
+        return None if store is None else store.read(store.index(name), 0, 1)[0]
 
     def extend(self, name: str, array: np.ndarray, last: bool) -> None:
         """Add the next items of one track, in order, for tracks that are too long to be held."""
@@ -170,6 +178,13 @@ class NpyOutput:
     def windows(self, names: Sequence[str]) -> np.ndarray | None:
         """See Output: the shape of a pooled file does not tell."""
         return None
+
+    def first_window(self, name: str) -> np.ndarray | None:
+        """See Output."""
+        if self.pool == "mean":
+            return None
+        found: np.ndarray = np.load(self.path / self._short[name], mmap_mode="r", allow_pickle=False)[0]
+        return found
 
     def finish(self) -> Path:
         """See Output."""

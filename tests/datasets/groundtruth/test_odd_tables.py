@@ -58,6 +58,7 @@ ODD = [  # name of the file, its text, and its rows
     ("all quoted.tsv", '"path"\t"labels"\n"a.mp3"\t"rock"\n', {"a.mp3": ["rock"]}),
     ("stray quote.csv", 'path,labels\n"a.mp3,rock\nb.mp3,jazz\nc.mp3,rock\n', {'"a.mp3': ["rock"], "b.mp3": ["jazz"], "c.mp3": ["rock"]}),
     ("remark of two lines.csv", 'path,labels,remark\na,rock,"one,\ntwo"\nb,jazz,\n', {"a": ["rock"], "b": ["jazz"]}),
+    ("commas in the header.csv", f"\ufeffpath;Rock;{DISCOGS}\r\na;1;0\r\nb;0;1\r\n", {"a": ["Rock"], "b": [DISCOGS]}),
     ("sep.csv", "sep=;\r\npath;labels\r\na;x, y\r\nb;z\r\n", {"a": ["x, y"], "b": ["z"]}),
     ("sep tab.csv", '\ufeff"sep=\t"\npath\tlabels\na\tx\nb\ty\n', {"a": ["x"], "b": ["y"]}),
     ("words for nothing.csv", "path,genre\na,NA\nb,None\nc,nan\n", {"a": ["NA"], "b": ["None"], "c": ["nan"]}),

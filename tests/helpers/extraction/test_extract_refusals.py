@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,22 @@ def test_other_data_under_the_same_names_are_refused(mels, tmp_path):
             StoreError, match=r"has 2 windows of 'a/6.flac', .*gives 5, and so of 1 of 8 tracks: it was made of other data"
         ):
             kind(net, longer, tmp_path / "out")
+
+
+@pytest.mark.parametrize("format", ["store", "npy"])
+def test_other_sound_of_the_same_names_and_lengths_is_refused(mels, tmp_path, format):
+    """A collection whose files have the same names, or a file that was replaced: vectors of the old sound are not passed off as the new one's."""
+    net, other, settings = network(), tmp_path / "other", ExtractionSettings(format=format)
+    other.mkdir()
+    store = TrackStore.open(mels)
+    with TrackStore.create(other / "mels.h5", (96,), "float16", store.attrs) as writer:
+        for k, name in enumerate(store.names):
+            writer.append(name, store.read(name)[::-1] if k == 2 else store.read(name))
+        writer.seal()
+    extract_embeddings(net, mels, tmp_path / "out", [0], settings=settings)
+    assert extract_embeddings(net, mels, tmp_path / "out", [0], settings=settings).n_new == 0
+    with pytest.raises(StoreError, match=rf"other vectors of '{re.escape(store.names[2])}' .*made of other sound"):
+        extract_embeddings(net, other / "mels.h5", tmp_path / "out", [0], settings=settings)
 
 
 class TestRefusals:

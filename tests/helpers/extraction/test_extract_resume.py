@@ -19,7 +19,7 @@ def test_run_again_does_no_work(mels, tmp_path, monkeypatch):
     net = network()
     first = extract_embeddings(net, mels, tmp_path / "out", [0, 1])
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.h5")}
-    monkeypatch.setattr(Job, "_forward", lambda *a: pytest.fail("computed"))
+    monkeypatch.setattr(Job, "_compute", lambda *a: pytest.fail("computed"))
     again = extract_embeddings(net, mels, tmp_path / "out", [0, 1])
     assert again.paths == first.paths
     assert (again.n_new, again.n_windows) == (0, 0)
