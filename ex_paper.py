@@ -178,8 +178,7 @@ def build_engine(config: Mapping[str, Any]) -> Engine:
 # ---- commands
 def make_table(registered: RegisteredTable, _run: Run, _config: Mapping[str, Any]) -> dict[str, Any]:
     """Make what is missing of a table, print it, write it into <out_dir>/tables/<table>-<scale>/."""
-    from rich.console import Console
-
+    from datasets.utils.terminal import Console
     from helpers.paper.cells import fill_table
     from helpers.paper.engine import Pending
     from helpers.paper.plan import make_plan, makespan, print_plan

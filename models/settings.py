@@ -67,17 +67,21 @@ class Choice:
 
 @dataclass(frozen=True)
 class Names:
-    """A list of texts, the names of classes."""
+    """A list of texts, the names of classes. Half a character is none: no file of results could hold it."""
 
     most: int
 
     def holds(self, value: Any) -> bool:
         listed = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-        return listed and len(value) <= self.most and all(isinstance(one, str) and len(one) <= MOST_LETTERS for one in value)
+        return listed and len(value) <= self.most and all(isinstance(one, str) and _is_name(one) for one in value)
 
     @property
     def words(self) -> str:
-        return f"a list of at most {self.most} texts"
+        return f"a list of at most {self.most} texts of whole characters"
+
+
+def _is_name(text: str) -> bool:
+    return len(text) <= MOST_LETTERS and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,10 @@ TINY = [
     "trainer.accelerator=cpu",
     "trainer.precision=32",
 ]
+DIVERGING = {
+    "module.optimizer.lr": 1000, "trainer.max_epochs": 30, "maest.embed_dim": 48, "maest.depth": 1, "trainer.accelerator": "cpu",
+    "trainer.precision": "32", "trainer.default_root_dir": "diverged",
+}  # fmt: skip
 SMOKES = [n for n, named in configs.MAEST.items() if n.endswith("_smoke") and not named.doc.startswith("Published name")]
 
 
@@ -104,6 +108,7 @@ def test_absent_weights_name_the_file(run):
         ("export", "demo", {"export.out": "x", "export.format": "astt"}, "ast"),
         ("extract_embeddings", "demo", {"maest.checkpoint": "nothing.ckpt"}, "nothing.ckpt"),
         ("main", "maest_30s_teacher_student_pretrain_smoke", {}, "teacher"),
+        ("main", "demo", DIVERGING, "[Ll]ower the learning rate"),
         ("main", "maest_from_musicnn_teacher_smoke", {}, "teacher"),
     ],
 )

@@ -81,6 +81,10 @@ def read(
         raise GroundtruthError(f"{path} is not UTF-8{of_line}: {error.reason}. Save it as UTF-8.") from None
     except (OSError, csv.Error) as error:
         raise GroundtruthError(f"{path} cannot be read: {error}.") from None
+    if halves := [label for label in found.labels if any("\ud800" <= letter <= "\udfff" for letter in label)]:
+        raise GroundtruthError(
+            f"{path}: the label {halves[0]!a} holds half a character, which no file of results can hold: rename it."
+        )
     if found.n_unlabelled:
         log.info("%s: %d of %d tracks have no label.", path, found.n_unlabelled, len(found))
     unused = [label for label, n in zip(found.labels, found.counts.tolist()) if n == 0]

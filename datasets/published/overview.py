@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from rich import box
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from models.errors import DataSetError
 
 from ..utils.exit_codes import EXIT_OK, EXIT_STOPPED
-from ..utils.terminal import Console
+from ..utils.terminal import Console, Text
 from .command import VERBS
 from .command import main as run_command
 from .dataset import NAMES, DataSet, Variant, get_set

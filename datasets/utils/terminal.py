@@ -15,6 +15,7 @@ from typing import Any
 
 from rich import console as rich_console
 from rich.segment import Segment
+from rich.text import Text as RichText
 
 _KEPT = "\n\t"
 _HIDDEN = ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -33,6 +34,13 @@ def _shown(letter: str) -> str:
         return letter
     number = ord(letter)
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}" if number < 65536 else f"\\U{number:08x}"
+
+
+class Text(RichText):
+    """rich's text, control characters and tabs as escapes from the beginning: the width that a table gives it is that of what is shown."""
+
+    def __init__(self, text: str = "", *args: Any, **kwargs: Any):
+        super().__init__(visible(text).replace("\t", "\\t"), *args, **kwargs)
 
 
 class Console(rich_console.Console):

@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from datasets.collection.findings import Findings
 from datasets.groundtruth.groundtruth import SPLITS, Groundtruth
-from datasets.utils.terminal import Console
+from datasets.utils.terminal import Console, Text
 
 from .check import Checked, formats, heard_sounds
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.utils.files import atomic
+from datasets.utils.spreadsheet import safe_cell
 from datasets.utils.terminal import Console
 
 from ..extraction.origin import random_notes
@@ -80,10 +81,10 @@ def _write_tables(points: Sequence[Point], folder: Path) -> Path:
     for p in points:
         for i, seed in enumerate(p.scores.seeds):
             values = [f"{p.scores.scores(metric)[i]:.6f}" for metric in metrics]
-            row = [p.share, p.draw, p.n_tracks, p.unseen, seed, first.split, int(p.scores.validation["best_epoch"][i])]
+            row = [p.share, p.draw, p.n_tracks, p.unseen, seed, safe_cell(first.split), int(p.scores.validation["best_epoch"][i])]
             writer.writerow([*row, f"{p.scores.validation[monitor][i]:.6f}", *values])
     with atomic(folder / "few_label.csv") as part:
-        part.write_text(text.getvalue())
+        part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
     found = [
         {"share": p.share, "draw": p.draw, "train_tracks": p.n_tracks, "labels_without_tracks": p.unseen, **p.scores.summary()}
         for p in points

@@ -23,6 +23,7 @@ from datasets.groundtruth.annotations import Truth
 from datasets.store.track_store import TrackStore
 from datasets.utils.files import atomic
 from datasets.utils.ragged import Ragged
+from datasets.utils.spreadsheet import safe_cell
 from models.errors import ConfigError
 
 from ..extraction.embeddings import has_tokens
@@ -183,11 +184,11 @@ def write_tables(cells: Sequence[Cell], folder: Path) -> tuple[Path, Path]:
         s = cell.scores
         for i, seed in enumerate(s.seeds):
             scores = [f"{s.scores(metric)[i]:.6f}" for metric in metrics]
-            row = [cell.block, cell.types, seed, s.split, int(s.validation["best_epoch"][i])]
+            row = [cell.block, cell.types, seed, safe_cell(s.split), int(s.validation["best_epoch"][i])]
             writer.writerow([*row, f"{s.validation[cell.monitor][i]:.6f}", *scores])
     table, about = folder / "sweep.csv", folder / "sweep.json"
     with atomic(table) as part:
-        part.write_text(text.getvalue())
+        part.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape")
     best = best_by_validation(cells)
     found = {
         "chosen_on_validation": {"block": best.block, "types": best.types},

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.text import Text
 
-from datasets.utils.terminal import Console
+from datasets.utils.terminal import Console, Text
 
 from ..extraction.origin import random_notes
 from ..reports.figures import Figure, FigurePage, Line, write_page, write_pictures

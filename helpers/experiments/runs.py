@@ -18,9 +18,8 @@ from pathlib import Path
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
-from datasets.utils.terminal import Console
+from datasets.utils.terminal import Console, Text
 from models.errors import ConfigError
 
 from .run_records import DEAD_AFTER, Record, differences, is_loss, is_number, read_runs

@@ -6,8 +6,6 @@ tracks of the mean over seeds. Outputs without a score (a class without positive
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from datasets.groundtruth.lines import csv_text
 from datasets.utils.arrays import load_arrays
 from datasets.utils.files import atomic
 from datasets.utils.ragged import Ragged, equal
@@ -177,15 +176,13 @@ class SystemScores:
 
     def label_rows(self) -> str:
         """A csv with a row per label: how many of the scored tracks have it, and its scores, mean and sd over seeds; empty where undefined."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         counts = [] if self.spec.numeric else [("tracks", self.targets.sum(axis=0).astype(int))]
         columns = [column for metric in self.spec.per_output for column in self._label_columns(metric)]
-        writer.writerow(["label", *(name for name, _ in (*counts, *columns))])
+        rows = [["label", *(name for name, _ in (*counts, *columns))]]
         for i, label in enumerate(self.labels):
             cells = ["" if math.isnan(values[i]) else f"{values[i]:.6f}" for _, values in columns]
-            writer.writerow([safe_cell(label), *(int(values[i]) for _, values in counts), *cells])
-        return text.getvalue()
+            rows.append([safe_cell(label), *(str(int(values[i])) for _, values in counts), *cells])
+        return csv_text(rows)
 
     def _label_columns(self, metric: Metric) -> list[tuple[str, np.ndarray]]:
         scores = self.scores(metric.outputs)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
-from datasets.utils.terminal import Console
+from datasets.utils.terminal import Console, Text
 
 from .engine import Done, Engine, Failed, Outcome, Pending, Unavailable
 from .records import read_record

@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rich.status import Status
-from rich.text import Text
 
-from datasets.utils.terminal import Console
+from datasets.utils.terminal import Console, Text
 
 from .cells import short_path
 from .plan import Makespan, Measured, format_duration, time_factor

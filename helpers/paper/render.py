@@ -14,10 +14,10 @@ from string import ascii_lowercase
 from rich import box
 from rich.padding import Padding
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from datasets.utils.files import atomic
-from datasets.utils.terminal import Console
+from datasets.utils.spreadsheet import safe_cell
+from datasets.utils.terminal import Console, Text
 
 from ..metrics.scores import SystemScores
 from ..metrics.tasks import metric_title
@@ -208,7 +208,7 @@ def write_table(view: TableView, folder: Path, engine: Engine) -> list[Path]:
     paths = []
     for name, text in texts.items():
         with atomic(folder / name) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8", errors="surrogateescape")
         paths.append(folder / name)
     for step, name in view.table.copies:
         done = engine.state(step)
@@ -241,8 +241,8 @@ def _csv(view: TableView) -> str:
         if found and not view.comparable:
             papers[0] += " (other data: not comparable)"
         for column, value in zip(view.table.columns, values):
-            cells = [_harmless(row.name), _harmless(column), value.metric, *_numbers(value), _harmless(value.reason)]
-            writer.writerow([*cells, *map(_harmless, papers)])
+            cells = [safe_cell(row.name), safe_cell(column), value.metric, *_numbers(value), safe_cell(value.reason)]
+            writer.writerow([*cells, *map(safe_cell, papers)])
     return text.getvalue()
 
 
@@ -251,13 +251,8 @@ def _numbers(value: CellValue) -> list[str]:
         return "" if math.isnan(x) else f"{x:.6f}"
 
     low, high = value.interval or (math.nan, math.nan)
-    split, tracks = ("", "") if value.scores is None else (_harmless(value.scores.split), str(len(value.scores.keys)))
+    split, tracks = ("", "") if value.scores is None else (safe_cell(value.scores.split), str(len(value.scores.keys)))
     return [number(value.mean), number(value.sd), number(low), number(high), str(value.over or ""), split, tracks]
-
-
-def _harmless(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
 
 
 def _page(view: TableView, engine: Engine) -> str:

@@ -17,11 +17,10 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from datasets.utils.files import atomic, check_writable, fitting, write_whole
 from datasets.utils.progress import JobProgress
-from datasets.utils.terminal import Console
+from datasets.utils.terminal import Console, Text
 from models.audio import find_audio, info
 from models.bounded_files import read_json
 from models.encoder import AudioEncoder

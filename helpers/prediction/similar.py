@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from datasets.store.track_store import TrackStore
-from datasets.utils.terminal import Console
+from datasets.utils.terminal import Console, Text
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError, nearest
 

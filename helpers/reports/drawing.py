@@ -15,6 +15,7 @@ from typing import ClassVar
 from markupsafe import Markup
 
 from datasets.utils.files import atomic
+from datasets.utils.terminal import visible
 
 from .pages import LIGHT, render
 
@@ -186,8 +187,8 @@ def _paint(axes: object, part: Part) -> None:
         colour = {"on": LIGHT["bg"], "off": LIGHT["fg"]}.get(part.kind, LIGHT["soft"])
         size = 8.0 if part.kind == "tight" else 9.5
         axes.text(
-            part.x, part.y, part.text.replace("$", r"\$"), ha=place, va="baseline", rotation=-part.turn, rotation_mode="anchor", fontsize=size,
-            color=colour,
+            part.x, part.y, visible(part.text).replace("$", r"\$"), ha=place, va="baseline", rotation=-part.turn, rotation_mode="anchor",
+            fontsize=size, color=colour,
         )  # fmt: skip
     elif isinstance(part, Cell):
         axes.add_patch(Rectangle((part.x, part.y), part.width, part.height, color=LIGHT["s0"], alpha=part.share, linewidth=0))

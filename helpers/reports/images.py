@@ -8,6 +8,8 @@ import io
 import numpy as np
 from markupsafe import Markup
 
+from datasets.utils.terminal import visible
+
 
 def spectrogram(mel: np.ndarray, summary: str, max_columns: int = 900) -> Markup:
     """An <img> of a log-mel [frames, bands], low bands below; long ones are averaged down to `max_columns`. The picture is part of the page."""
@@ -31,4 +33,4 @@ def _picture(values: np.ndarray, low: float, high: float, kind: str, summary: st
     file = io.BytesIO()
     image.imsave(file, values, cmap="magma", vmin=low, vmax=high, format="png")
     data = base64.b64encode(file.getvalue()).decode()
-    return Markup('<img class="{}" alt="{}" src="data:image/png;base64,{}">').format(kind, summary, data)
+    return Markup('<img class="{}" alt="{}" src="data:image/png;base64,{}">').format(kind, visible(summary), data)

@@ -1,4 +1,7 @@
-"""Pages from jinja2 templates: one environment (autoescape), one base template with style for light, dark, phone and print, and tables for them."""
+"""Pages from jinja2 templates: one environment (autoescape), one base template with style for light, dark, phone and print, and tables for them.
+
+Control characters, surrogates and marks of direction in labels and names are shown as escapes, as on a terminal.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any, Protocol
 import jinja2
 
 from datasets.utils.files import atomic
+from datasets.utils.terminal import visible
 
 from ..utils.typed_config import flat
 
@@ -71,11 +75,17 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=plain_text,
     )
     filters: dict[str, Callable[..., Any]] = {"flat": flat, "setting": setting_text, "px": pixels}
     made.filters.update(filters)
     made.globals.update(light=LIGHT, dark=DARK, variables=variables)
     return made
+
+
+def plain_text(value: Any) -> Any:
+    """What a template shows of a value: of a text `visible`, all else (Markup, drawings, numbers) as it is."""
+    return visible(value) if type(value) is str else value
 
 
 def variables(colours: Mapping[str, str]) -> str:

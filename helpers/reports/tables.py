@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -12,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
-from datasets.utils.files import atomic
-from datasets.utils.terminal import Console
+from datasets.groundtruth.lines import csv_text
+from datasets.utils.files import write_whole
+from datasets.utils.spreadsheet import safe_cell
+from datasets.utils.terminal import Console, Text
 from models.errors import ConfigError
 
 from ..metrics.metric import Metric
@@ -178,12 +178,11 @@ def _differences(systems: Sequence[SystemScores]) -> Iterator[tuple[SystemScores
 
 def write_differences(systems: Sequence[SystemScores], path: Path) -> Path:
     """The paired differences as a csv: first, other, score, difference, low, high (95 %), tracks. Returns its path."""
-    with atomic(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("first", "other", "score", "difference", "low_95", "high_95", "tracks"))
-        for other, found in _differences(systems):
-            for one in found:
-                rows.writerow((systems[0].name, other.name, one.metric, one.mean, *one.interval, len(other.keys)))
+    rows: list[list[str]] = [["first", "other", "score", "difference", "low_95", "high_95", "tracks"]]
+    for other, found in _differences(systems):
+        names = [safe_cell(systems[0].name), safe_cell(other.name)]
+        rows += [[*names, one.metric, *map(str, (one.mean, *one.interval)), str(len(other.keys))] for one in found]
+    write_whole(path, csv_text(rows).encode("utf-8", "surrogateescape"))
     return path
 
 

@@ -44,7 +44,10 @@ class Row:
 
 def readable(name: str) -> str:
     """A file's name as text: bytes that are none become �, line breaks a visible sign."""
-    text = os.fsencode(name).decode("utf-8", "replace")
+    try:
+        text = os.fsencode(name).decode("utf-8", "replace")
+    except UnicodeEncodeError:  # half a character, which no file's name can hold
+        text = name
     return "".join(c if c.isprintable() else "␤" if c == "\n" else "�" for c in text)
 
 

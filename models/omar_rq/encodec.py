@@ -82,7 +82,7 @@ def _statistics(norm_type: str, stats_path: str | Path | None) -> tuple[Any, Any
     there = stats_path is not None and Path(stats_path).is_file()
     if norm_type == "global" and not there:
         if stats_path is not None:
-            log.warning("EnCodec.stats_path %s is not here: the published statistics are taken.", stats_path)
+            log.warning("EnCodec.stats_path: %s is not there: the published statistics are taken.", stats_path)
         return MEAN, STD
     if not there:
         raise ConfigError(

@@ -14,7 +14,7 @@ import logging
 import re
 import tokenize
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class GinConfig:
-    """What a file binds. source: for messages. bindings: class in small letters -> parameter -> value."""
+    """What a file binds. source: for messages. bindings: class in small letters -> parameter -> value. folder: of the file, None: a text."""
 
     source: str
     bindings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folder: Path | None = None
 
     def of(self, name: str) -> dict[str, Any]:
         """Return the parameters that the file binds of a class; {} for one that it does not name."""
@@ -64,7 +65,7 @@ def read_gin(path: str | Path) -> GinConfig:
         raise ConfigError(f"The config {path} is no text (UTF-8): {error}.") from error
     except ValueError as error:
         raise ConfigError(f"The config {path} cannot be read: {error}") from error
-    return parse_gin(text, str(path))
+    return replace(parse_gin(text, str(path)), folder=Path(path).parent)
 
 
 def parse_gin(text: str, source: str = "the config") -> GinConfig:

@@ -127,6 +127,8 @@ _RULES: Rules = {
 }  # fmt: skip
 
 
+_FILES = ("weights_path", "stats_path")  # of EnCodec; their base names beside the config are meant, as with ckpt_path
+
 _MASKING: Rules = {
     "lr": Number(0, 1e6, whole=False), "weight_decay": Number(0, 1e6, whole=False), "num_codebooks": Number(1, 1024),
     "codebook_size": Number(2, 1 << 22), "codebook_dim": Number(1, 65_536), "mask_seconds": Number(-1e6, 1e6, whole=False),
@@ -208,6 +210,10 @@ def _representation(config: GinConfig, reference: Reference, single: bool) -> di
     if not single and "patch_size" not in arguments and name != "EnCodec":
         raise ConfigError(f"{config.source} has several representations and does not bind {name}.patch_size.")
     arguments = {key: list(v) if isinstance(v, tuple) else v for key, v in arguments.items()}
+    for key in [key for key in _FILES if name == "EnCodec" and arguments.get(key) is not None]:
+        said = _named(arguments.pop(key), f"{config.source}: {name}.{key}")
+        if config.folder is not None:  # beside a text there is nothing
+            arguments[key] = str(config.folder / said)
     return {NAME: name, **arguments}
 
 
@@ -228,6 +234,14 @@ def _masking(found: Mapping[str, Any], source: str) -> Masking:
     ruled = {key: value for key, value in values.items() if key not in named or not isinstance(value, str)}
     check_settings(ruled, _MASKING, f"{source}: MaskingModel")
     return Masking(**values)
+
+
+def _named(path: Any, what: str) -> str:
+    """The base name of a file or folder that stands beside a config, which opens nothing elsewhere."""
+    name = _base_name(path.rstrip("/\\")) if isinstance(path, str) and path.isprintable() else None
+    if name is None:
+        raise ConfigError(f"{what} is {shown(path)}; the name of a file or folder beside the config is wanted.")
+    return name
 
 
 def _base_name(path: Any) -> str | None:

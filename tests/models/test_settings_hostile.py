@@ -121,3 +121,9 @@ def test_networks_beyond_measure():
         check_size(math.inf, "It")
     with pytest.raises(ConfigError, match="parameters"):
         SampleCNN(channels=[65536] * 4, strides=[3, 3])
+
+
+def test_half_a_character_is_no_label():
+    with pytest.raises(ConfigError, match="labels") as refused:
+        MAEST(**{**SMALL, "n_classes": 2}, labels=["x", "\ud800"])
+    one_sentence(refused.value)

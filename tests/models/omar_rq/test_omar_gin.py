@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import string
 
 import pytest
@@ -14,6 +15,7 @@ from models.omar_rq import parse_gin, read_gin
 from models.omar_rq.gin_config import Reference
 from models.omar_rq.settings import Masking, settings_of
 from tests.models.omar_rq.golden import HERE, HUB
+from tests.sentences import one_sentence
 
 TEXT = """
 # a comment
@@ -144,3 +146,28 @@ def test_a_checkpoints_name_leads_nowhere_else():
     for path in ("../../etc/passwd", "/a/b/..", "C:\\\\x\\\\model.ckpt", ""):
         found = settings_of(parse_gin(BASE.replace("'/some/cluster/path/checkpoints/model.ckpt'", repr(path))))
         assert found.checkpoint in ("passwd", None, "model.ckpt")
+
+
+def test_encodecs_files_stand_beside_the_config(tmp_path):
+    text = (HERE / "hub_audio_25hz_fsq" / "config.gin").read_text()
+    for said, meant in {
+        "/etc/passwd": "passwd",
+        "../../x/": "x",
+        "C:\\y": "y",
+        ".": None,
+        "/a/..": None,
+        "": None,
+        3: None,
+        "a\x1bb": None,
+    }.items():
+        for key in ("weights_path", "stats_path"):
+            changed = re.sub(rf"EnCodec\.{key} = .*", lambda _, key=key, said=said: f"EnCodec.{key} = {said!r}", text)
+            (tmp_path / "config.gin").write_text(changed)
+            if meant is not None:
+                found = settings_of(read_gin(tmp_path / "config.gin")).targets[1]
+                assert found[key] == str(tmp_path / meant)
+                assert key not in settings_of(parse_gin(changed)).targets[1]
+                continue
+            with pytest.raises(ConfigError, match=f"EnCodec.{key} is .*beside the config is wanted") as refused:
+                settings_of(read_gin(tmp_path / "config.gin"))
+            one_sentence(refused.value)
