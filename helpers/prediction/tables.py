@@ -20,7 +20,7 @@ from models.tagging import Tagged
 
 from ..utils.json_values import plain
 
-TRACKS, WINDOWS = ("path", "seconds", "model", "licence", "remark"), ("path", "start", "end")
+TRACKS, WINDOWS = ("path", "seconds", "model", "licence", "remark"), ("path", "start", "end", "model")
 UNUSABLE = "unusable.csv"
 ROWS_PER_GROUP = 256  # of a parquet file: 400 float32 columns are 0.4 MB
 
@@ -77,7 +77,7 @@ def _track_row(name: str, heard: Tagged, remark: str) -> list[Any]:
 
 def _window_rows(name: str, heard: Tagged) -> Iterator[tuple[list[Any], Any]]:
     for (start, end), row in zip(heard.times, heard.windows):
-        yield [text_name(name), round(float(start), 3), round(float(end), 3)], row
+        yield [text_name(name), round(float(start), 3), round(float(end), 3), heard.model], row
 
 
 def text_name(name: str) -> str:
@@ -113,8 +113,9 @@ class _CsvWindows:
         self._rows.writerow([*WINDOWS, *map(safe_cell, labels)])
 
     def write(self, name: str, heard: Tagged, remark: str = "") -> None:
-        for (path, start, end), row in _window_rows(name, heard):
-            self._rows.writerow([safe_cell(path), f"{start:.3f}", f"{end:.3f}", *_digits(row)])
+        for (path, start, end, model), row in _window_rows(name, heard):
+            of = safe_cell(model) if isinstance(model, str) else model
+            self._rows.writerow([safe_cell(path), f"{start:.3f}", f"{end:.3f}", of, *_digits(row)])
 
     def close(self) -> None:
         """A csv file has no end."""
@@ -137,7 +138,7 @@ class _Json:
 
     def write(self, name: str, heard: Tagged, remark: str = "") -> None:
         windows = [
-            {**dict(zip(WINDOWS[1:], span[1:])), "probabilities": [round(float(p), 6) for p in row]}
+            {**dict(zip(WINDOWS[1:3], span[1:3])), "probabilities": [round(float(p), 6) for p in row]}
             for span, row in _window_rows(name, heard)
         ]
         entry = {
