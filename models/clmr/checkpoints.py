@@ -19,6 +19,7 @@ from ..errors import WeightsError
 from ..untrained import note_untrained
 from ..weights.checkpoints import check_own_settings, network_settings, read_state
 from ..weights.head_origin import LOSS, check_origin, header
+from ..weights.strict import load_strictly, some
 from .network import SampleCNN
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,9 @@ def remap_encoder(state: Mapping[str, Tensor], source: str = "The file") -> Stat
         found = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
         if _FIRST in found:
             return {k: v for k, v in found.items() if k.startswith(("sequential.", "fc."))}
-    raise WeightsError(f"{source} is no CLMR encoder: it has no {_FIRST}, plain or under encoder. Its entries: {_some(state)}.")
+    raise WeightsError(
+        f"{source} is no CLMR encoder: it has no {_FIRST}, plain or under encoder. Its entries: {some(sorted(state))}."
+    )
 
 
 def remap_head(state: Mapping[str, Tensor], source: str = "The head's file") -> State:
@@ -60,7 +63,8 @@ def remap_head(state: Mapping[str, Tensor], source: str = "The head's file") -> 
     if set(own) == mlp:
         return {f"fc.{k}": v for k, v in own.items()}
     raise WeightsError(
-        f"{source} is no CLMR head: wanted {', '.join(sorted(linear))} (and 2.weight, 2.bias of one with a hidden layer); it has {_some(state)}."
+        f"{source} is no CLMR head: wanted {', '.join(sorted(linear))} (and 2.weight, 2.bias of one with a hidden layer); "
+        f"it has {some(sorted(state))}."
     )
 
 
@@ -121,23 +125,6 @@ def sizes_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def load_strictly(model: SampleCNN, state: Mapping[str, Tensor], source: str) -> None:
-    """Every entry must fit, and none may be left. Raises WeightsError that lists what is missing, left over or of another shape."""
-    own = model.state_dict()
-    counters = {k for k in own if k.endswith("num_batches_tracked")}  # bookkeeping: older files may lack it
-    missing = sorted(set(own) - set(state) - counters)
-    unknown = sorted(set(state) - set(own))
-    shapes = [
-        f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
-    ]
-    if missing or unknown or shapes:
-        said = [
-            f"{what}: {_some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
-        ]
-        raise WeightsError(f"The weights of {source} do not fit this SampleCNN: {'; '.join(said)}.")
-    model.load_state_dict({**{k: own[k] for k in counters}, **state})
-
-
 def load_checkpoint(
     path: str | Path, head: str | Path | None = None, out_dim: int | None = None, averaged: bool = True, **settings: Any
 ) -> SampleCNN:
@@ -178,8 +165,3 @@ def load_checkpoint(
     if fresh:
         note_untrained(model, zeros, f"its head of {out_dim} classes started at 0, {path} has none")
     return model.eval()
-
-
-def _some(names: Any, count: int = 4) -> str:
-    listed = [str(n) for n in names]
-    return ", ".join(listed[:count]) + (f" and {len(listed) - count} more" if len(listed) > count else "")

@@ -16,6 +16,7 @@ from ..untrained import note_untrained
 from ..weights.cards import ModelCard, get_card, load_labels, register
 from ..weights.checkpoints import network_settings, read_state, register_settings_reader
 from ..weights.locate import find_weights
+from ..weights.strict import load_strictly
 from .convert import FILE, LICENCE, MEMBERS, SHA256, SIZE, VERSION, read_network
 from .network import FRONT_END, MusiCNN
 
@@ -97,13 +98,13 @@ def load(path: str | Path, name: str = "musicnn-mtt", averaged: bool = True, **s
             raise ConfigError(f"A wheel of musicnn holds {', '.join(MEMBERS)}; '{name}' is none of them.")
         state = read_network(path, card.name)
         model = MusiCNN(**{"labels": load_labels(card.labels), **settings})
-        _load_strictly(model, state, str(path))
+        load_strictly(model, state, str(path))
         model.card = card
         return model.eval()
     state = read_state(path, averaged)
     found = {**_sizes_of(state, path), **network_settings(path), **settings}
     model = MusiCNN(**found)
-    _load_strictly(model, state, str(path))
+    load_strictly(model, state, str(path))
     return model.eval()
 
 
@@ -123,21 +124,6 @@ def _sizes_of(state: Mapping[str, Any], path: Path) -> dict[str, Any]:
         "middle": int(state["cnn.2.conv.weight"].shape[0]),
         "hidden": int(state["dense.weight"].shape[0]),
     }
-
-
-def _load_strictly(model: MusiCNN, state: Mapping[str, Any], source: str) -> None:
-    """Every entry must fit, and none may be left over."""
-    own = model.state_dict()
-    counters = {k for k in own if k.endswith("num_batches_tracked")}  # bookkeeping, which the published network has not
-    wrong = {
-        "missing": sorted(set(own) - set(state) - counters),
-        "unknown": sorted(set(state) - set(own)),
-        "other shape": sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape),
-    }
-    if any(wrong.values()):
-        said = "; ".join(f"{what} ({len(names)}): {', '.join(names[:3])}" for what, names in wrong.items() if names)
-        raise WeightsError(f"The weights of {source} do not fit this MusiCNN: {said}. Are they of another family or size?")
-    model.load_state_dict({**{k: own[k] for k in counters}, **state})
 
 
 def _with_classes(model: MusiCNN, labels: Sequence[str], source: str) -> MusiCNN:

@@ -18,10 +18,13 @@ def load_strictly(model: nn.Module, state: Mapping[str, Tensor], source: str, pr
 def check_fit(model: nn.Module, state: Mapping[str, Tensor], source: str, prefixes: tuple[str, ...] = ("",)) -> None:
     """Compare a state dict with the weights of a model, which may be on the meta device. prefixes: of the names that are compared.
 
+    Batch normalisation's counters of batches may be missing: older files lack them, and nothing is computed with them.
+
     Raises WeightsError that lists what is missing, left over or of another shape.
     """
     own = {k: v for k, v in model.state_dict().items() if k.startswith(prefixes)}
-    missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    counters = {k for k in own if k.endswith("num_batches_tracked")}
+    missing, unknown = sorted(set(own) - set(state) - counters), sorted(set(state) - set(own))
     shapes = [
         f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
     ]

@@ -266,7 +266,7 @@ HELD = {  # members have the hashes that are asked for, too
     "data cut off": (lambda m, net: {**m, DATA: m[DATA][:-4000]}, "its data are cut off"),
     "a variable missing": (lambda m, net: {**m, INDEX: index_of({"conv2d/bias": entry((204,), 0, 816)})}, "it has no "),
     "no table": (lambda m, net: {**m, INDEX: b"not a table"}, "does not end as such a table does"),
-    "another shape": (lambda m, net: {**m, **narrower(net)}, r"do not fit this MusiCNN: other shape"),
+    "another shape": (lambda m, net: {**m, **narrower(net)}, r"do not fit this MusiCNN: shape"),
 }
 
 
