@@ -32,7 +32,9 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], source: str, prefix
         said = [
             f"{what}: {some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
         ]
-        raise WeightsError(f"The weights of {source} do not fit this {type(model).__name__}: {'; '.join(said)}.")
+        raise WeightsError(
+            f"The weights of {source} do not fit this {type(model).__name__}: {'; '.join(said)}. Are they of another family or size?"
+        )
 
 
 def some(names: Sequence[str], count: int = 4) -> str:
