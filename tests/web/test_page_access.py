@@ -39,7 +39,7 @@ def test_everything_can_be_done_by_keyboard(url, sounds):
     tab = ["press", "Tab"]
     chosen = [
         "until",
-        "document.getElementById('model-about').innerText.startsWith('SampleCNN')",
+        "document.getElementById('model-about').innerText.startsWith('MusiCNN')",
     ]  # else "Ready" may be that of the first network
     steps = [
         ["open"], READY, tab, ["focused"], ["press", "Enter"], tab, ["focused"], ["press", "ArrowDown"], chosen, ["status", ["Ready"]],
@@ -57,7 +57,7 @@ def test_everything_can_be_done_by_keyboard(url, sounds):
     assert (out[6], out[11], out[13]) == ("model", "own", "file")
     assert out[27].startswith("Numbers")
     assert out[32] == "save"
-    assert out[33].startswith("SampleCNN")  # the arrow key chose the second network
+    assert out[33].startswith("MusiCNN")  # the arrow key chose the second network
 
 
 def test_less_motion_is_respected(url, sounds):

@@ -10,7 +10,7 @@ def test_groups_split_the_demo_as_it_is(tmp_path):
     from datasets.groundtruth.groundtruth import Groundtruth
 
     found = write_groups(tmp_path, 200)
-    assert set(found) == {"demo", *TASKS, *DOMAINS}
+    assert set(found) == {"demo", "grades", "tonics", *TASKS, *DOMAINS}
     demo = Groundtruth.read(str(found["demo"]))
     assert len(demo.labels) == 30
     for task in TASKS:
