@@ -77,7 +77,7 @@ ACCURACY = Metric(
 )  # fmt: skip
 BALANCED_ACCURACY = Metric(
     "balanced_accuracy", "balanced acc.", _recall, "recall", resample=_recall_drawn, chance=_one_of_those_that_occur,
-    outputs="class_recall", curve="val_balanced_acc", log_name="balanced_accuracy", headline=True,
+    outputs="class_recall", curve="val_balanced_acc", log_name="balanced_accuracy", headline=True, rare=True, in_folds="together",
     definition="Balanced accuracy: mean over the classes that occur of their recall, the share of a class's tracks that is recognised.",
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 T = TypeVar("T")
+HALF = 0.5  # of the tracks (or groups) in each part that an interval comes from
 
 
 class Predictions:
@@ -39,24 +40,36 @@ class Predictions:
 
 
 class Draws:
-    """Tracks drawn with replacement. weights: how often each resample holds each track, uint32 [R, N]."""
+    """Parts of the tracks. weights: whether each part holds each track, uint8 [R, N]. share: of the units (tracks or groups) that a part holds."""
 
-    def __init__(self, weights: np.ndarray):
-        self.weights = weights
+    def __init__(self, weights: np.ndarray, share: float = HALF):
+        self.weights, self.share = weights, share
 
     @classmethod
-    @lru_cache(maxsize=4)
-    def of(cls, n_tracks: int, n_resamples: int, seed: int) -> Draws:
-        """The draws of a seed, the same for all predictions of as many tracks. Raises ValueError for fewer than 2 tracks or no resample."""
-        if n_tracks < 2 or n_resamples < 1:
-            raise ValueError(f"A bootstrap needs 2 or more tracks and 1 or more resamples; got {n_tracks} and {n_resamples}.")
-        rng = np.random.default_rng(seed)
-        drawn = (rng.integers(n_tracks, size=n_tracks) for _ in range(n_resamples))
-        return cls(np.stack([np.bincount(rows, minlength=n_tracks).astype(np.uint32) for rows in drawn]))
+    def of(cls, n_tracks: int, n_resamples: int, seed: int, units: np.ndarray | None = None) -> Draws:
+        """Random halves of the tracks, drawn without replacement (Politis and Romano, 1994); of a seed the same for all predictions of as many.
+
+        units: int [N], the number of each track's group from 0, whose tracks are drawn together; None: every track by itself. Nothing is drawn
+        twice, so that no track ranks beside itself. Raises ValueError for fewer than 2 units or no resample.
+        """
+        return _halves(n_tracks, n_resamples, seed, None if units is None else units.astype(np.int64).tobytes())
 
     def of_tracks(self, which: np.ndarray) -> Draws:
         """The same draws, as far as they hold these tracks (bool [N])."""
-        return Draws(self.weights[:, which])
+        return Draws(self.weights[:, which], self.share)
+
+
+@lru_cache(maxsize=4)
+def _halves(n_tracks: int, n_resamples: int, seed: int, units: bytes | None) -> Draws:
+    unit = np.arange(n_tracks) if units is None else np.frombuffer(units, dtype=np.int64)
+    n = int(unit.max()) + 1 if len(unit) else 0
+    if n < 2 or n_resamples < 1:
+        raise ValueError(f"An interval needs 2 or more tracks or groups and 1 or more resamples; got {n} and {n_resamples}.")
+    rng, kept = np.random.default_rng(seed), max(round(HALF * n), 1)
+    chosen = np.zeros((n_resamples, n), dtype=np.uint8)
+    for row in chosen:
+        row[rng.choice(n, kept, replace=False, shuffle=False)] = 1
+    return Draws(chosen if units is None else chosen[:, unit], kept / n)
 
 
 Scorer = Callable[[Predictions], "float | np.ndarray"]
@@ -76,6 +89,10 @@ class Metric:
     curve: name of the validation curve ("val_roc"), by which an epoch can be chosen; "": none. log_name: in `test_<log_name>`.
     headline: whether tables show it. definition: a sentence for reports. needs: what an output's targets
     must hold for its score to be defined, for messages.
+    rare: whether an output's score hangs on the tracks that have it, however many others there are. bias: how many times what a random half
+    scores above the whole the whole scores above endlessly many tracks (0: as good as none).
+    in_folds: how the folds of a cross-validation are scored: "apart", the mean over folds; "together", as one set; "comparable", as one set after
+    each fold's outputs, of each output or ("comparable_all") of all, have been brought to one scale (`comparable`).
     """
 
     name: str
@@ -92,6 +109,9 @@ class Metric:
     headline: bool = False
     definition: str = ""
     needs: str = ""
+    rare: bool = False
+    bias: float = 0.0
+    in_folds: Literal["apart", "together", "comparable", "comparable_all"] = "apart"
 
     @property
     def sign(self) -> float:
@@ -119,14 +139,13 @@ class Metric:
     def resampled(self, data: Predictions, draws: Draws, folds: np.ndarray | None = None) -> np.ndarray:
         """The score on every resample, [R]; NaN where it is undefined. folds: int [N] of a cross-validation, as `score_folds`."""
         resample = self.resample or (lambda data, draws: score_rows(self.score, data, draws))
-        if folds is None:
-            return mean_of_defined(resample(data, draws))
+        if folds is None or self.in_folds != "apart":
+            return mean_of_defined(resample(data if folds is None else joined_folds(self, data, folds), draws))
         parts = []
         for fold in np.unique(folds):
             rows = folds == fold
-            own = data.shared(("fold", fold), lambda rows=rows: data.rows(rows))  # type: ignore[misc]
             drawn = data.shared(("fold", fold, draws), lambda rows=rows: draws.of_tracks(rows))  # type: ignore[misc]
-            parts.append(resample(own, drawn))
+            parts.append(resample(fold_of(data, folds, fold), drawn))
         return mean_of_defined(mean_over_folds(parts))
 
 
@@ -178,34 +197,43 @@ def mean_of_outputs(values: float | np.ndarray) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def score_folds(metric: Metric, parts: Sequence[Predictions]) -> float | np.ndarray:
-    """The score of a cross-validation's parts: an output's is the mean over the folds that it is defined in, a number the mean over all.
+def score_folds(metric: Metric, data: Predictions, folds: np.ndarray) -> float | np.ndarray:
+    """The score of a cross-validation with folds int [N], as `Metric.in_folds` says; apart: an output's is the mean over the folds that it is defined
+    in, a number the mean over all.
 
-    Predictions of different folds come from different heads and are not ranked against each other (Forman and Scholz, 2010).
+    Predictions of different folds come from different heads and are not ranked against each other as they are (Forman and Scholz, 2010); AP of
+    small folds, one by one, is far above AP of many tracks.
     """
-    found = [metric.score(part) for part in parts]
+    if metric.in_folds != "apart":
+        return metric.score(joined_folds(metric, data, folds))
+    found = [metric.score(fold_of(data, folds, fold)) for fold in np.unique(folds)]
     if np.ndim(found[0]) == 0:
         return float(np.mean([float(one) for one in found]))
     return mean_over_folds([np.asarray(one) for one in found])
 
 
-def interval_of(resampled: np.ndarray, score: float, level: float = 0.95) -> tuple[float, float]:
-    """The bootstrap's interval of `score`: percentiles of the resampled scores, less their bias (how far their mean lies from the score).
+def fold_of(data: Predictions, folds: np.ndarray, fold: int) -> Predictions:
+    """The tracks of one fold."""
+    return data.shared(("fold", fold), lambda: data.rows(folds == fold))
 
-    Tracks that are drawn twice rank beside themselves, which raises AP: by 0.05 in folds of 40 tracks, hardly at all among thousands. Without
-    the shift an interval need not hold its own score. NaN where no resample is defined, or where those that are all score the same while others
-    are not defined: of a few tracks a single draw counts then, which is no interval. Raises ValueError for a level outside 0..1.
+
+def joined_folds(metric: Metric, data: Predictions, folds: np.ndarray) -> Predictions:
+    """All folds as one set of predictions, on one scale where the metric wants it."""
+    if metric.in_folds == "together":
+        return data
+    axis = None if metric.in_folds == "comparable_all" else 0
+    return data.shared(("joined", axis), lambda: Predictions(data.targets, comparable(data.values, folds, axis), data.labels))
+
+
+def comparable(probabilities: np.ndarray, folds: np.ndarray, axis: int | None = 0) -> np.ndarray:
+    """Logits of probabilities [N, L], each fold's (int [N]) less their mean and over their sd, of each output (axis 0) or of all (None).
+
+    Labels play no part, and the order within a fold (and output) stays. A fold whose logits are all equal stands at 0.
     """
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"The level of an interval lies between 0 and 1; got {level}.")
-    known = resampled[np.isfinite(resampled)]
-    if len(known) == 0 or (len(known) < len(resampled) and np.ptp(known) == 0):
-        return float("nan"), float("nan")
-    low, high = np.percentile(known, [50.0 * (1.0 - level), 50.0 * (1.0 + level)]) - (known.mean() - score)
-    return float(low), float(high)
-
-
-def within(metric: Metric, interval: tuple[float, float]) -> tuple[float, float]:
-    """An interval cut to the metric's bounds."""
-    low, high = interval
-    return interval if math.isnan(low) else (max(low, metric.bounds[0]), min(high, metric.bounds[1]))
+    kept = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-12, 1 - 1e-12)
+    out = np.log(kept) - np.log1p(-kept)
+    for fold in np.unique(folds):
+        own = out[folds == fold]
+        sd = own.std(axis=axis)
+        out[folds == fold] = (own - own.mean(axis=axis)) / np.where(sd > 1e-12, sd, 1.0)
+    return out

@@ -75,7 +75,7 @@ REGRESSION = register_task(Task("regression", ("mse",), ("value", "values"), num
 REGRESSION.register(
     Metric(
         "r2", "R2", _r2, bounds=(-np.inf, 1.0), resample=_r2_drawn, chance=lambda data: 0.0, outputs="class_r2", curve="val_r2", log_name="r2",
-        headline=True, needs="numbers that differ", definition=_R2_MEANS,
+        headline=True, needs="numbers that differ", definition=_R2_MEANS, in_folds="together",
     )
 )  # fmt: skip
 REGRESSION.register(

@@ -1,7 +1,7 @@
 """What a system scored: several seeds on one split, with the spread, and the predictions kept for later comparisons.
 
-Conventions: scores are shares in [0, 1]; sd is the sample standard deviation over seeds (nan for one seed); an interval is the bootstrap's over
-tracks of the mean over seeds. Outputs without a score (a class without positives) leave the means and are counted.
+Conventions: scores are shares in [0, 1]; sd is the sample standard deviation over seeds (nan for one seed); an interval is of what the mean over
+seeds would be on endlessly many tracks (intervals.py). Outputs without a score (a class without positives) leave the means and are counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
-from .metric import Draws, Metric, Predictions, interval_of, mean_of_outputs, score_folds, within
+from .intervals import NONE, TOO_FEW_TRACKS, Evidence, Uncertainty, Units, between, evidence_of, interval_of, track_variance
+from .metric import Draws, Metric, Predictions, mean_of_outputs, score_folds
 from .tasks import Task, get_task
 
 
@@ -47,6 +48,9 @@ class SystemScores:
     warn: say, when scores are first asked for, which classes have none.
     task: what was asked (tasks.py), which decides the scores. windows: the same scores window by window, metric -> [S], where windows were
         scored at all.
+    groups: names of what the tracks belong to (artists, songs), [N]: intervals draw whole groups. None: every track is taken by itself.
+    group_name: what a group is ("artist"). factors: what the S results differ in beside their seed, by which intervals are widened: "draw" (of the
+        training tracks) or "network" (a pre-training) -> the number of each result's, [S].
     """
 
     name: str
@@ -63,6 +67,9 @@ class SystemScores:
     task: str = "multi-label"
     windows: dict[str, list[float]] = field(default_factory=dict)
     warn: bool = True
+    groups: list[str] | None = None
+    group_name: str = ""
+    factors: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         want = (len(self.seeds), len(self.keys), len(self.labels))
@@ -75,6 +82,10 @@ class SystemScores:
             raise ConfigError(
                 f"Folds of '{self.name}' are {self.folds.shape}; {want[0]} repetitions of {want[1]} tracks want {want[:2]}."
             )
+        if self.groups is not None and len(self.groups) != want[1]:
+            raise ConfigError(f"Groups of '{self.name}' are {len(self.groups)}; {want[1]} tracks want as many.")
+        if wrong := [name for name, ids in self.factors.items() if len(ids) != want[0]]:
+            raise ConfigError(f"'{self.name}' has {want[0]} results, and not as many numbers of {', '.join(wrong)}.")
 
     @property
     def spec(self) -> Task:
@@ -91,13 +102,6 @@ class SystemScores:
         return {}
 
     @cached_property
-    def _folds(self) -> list[list[Predictions]]:
-        """Of a cross-validation the parts of each repetition that were scored together; else each seed's whole."""
-        if self.folds is None:
-            return [[data] for data in self._data]
-        return [[data.rows(fold == f) for f in np.unique(fold)] for data, fold in zip(self._data, self.folds)]
-
-    @cached_property
     def _undefined_logged(self) -> bool:
         """Log, once, which outputs have no score."""
         if wanted := self.warn and self.folds is None and self.spec.log_undefined is not None:
@@ -109,8 +113,9 @@ class SystemScores:
         key = ("scores", metric)
         if key not in self._cache:
             self._undefined_logged  # noqa: B018 (once)
+            folds = [None] * len(self.seeds) if self.folds is None else self.folds
             self._cache[key] = np.array(
-                [metric.score(parts[0]) if self.folds is None else score_folds(metric, parts) for parts in self._folds]
+                [metric.score(data) if fold is None else score_folds(metric, data, fold) for data, fold in zip(self._data, folds)]
             )
         return self._cache[key]
 
@@ -139,25 +144,67 @@ class SystemScores:
             chosen = self.spec.per_output[0]
         return int(np.isfinite(self._values(chosen)[0]).sum())
 
+    @cached_property
+    def units(self) -> Units:
+        """What tracks are drawn as."""
+        return Units(len(self.keys), self.groups)
+
+    def evidence(self, metric: str | Metric | None = None) -> Evidence:
+        """What an interval stands on, and why there is none where there is none ("too few positives")."""
+        chosen = self.spec.metric(metric)
+        key = ("evidence", chosen)
+        if key not in self._cache:
+            self._cache[key] = evidence_of(chosen, self.targets, self.units)
+        return self._cache[key]
+
     def interval(
         self, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap interval over tracks of the mean over seeds, within the metric's own bounds: `metric.interval_of`."""
-        chosen = self.spec.metric(metric)
-        return within(chosen, interval_of(self.resampled(chosen, n_resamples, seed), self.mean(chosen), share))
+        """Of what the mean over seeds stands for: the score on endlessly many tracks (groups) of the kind, of a cross-validation that of the procedure
+        trained on other tracks too; of several draws or networks that of others. (nan, nan) where `evidence` says that too little is known.
+        """
+        chosen, found = self.spec.metric(metric), self.evidence(metric)
+        if found.why:
+            return NONE
+        drawn, values = self._drawn(chosen, n_resamples, seed), self.scores(chosen)
+        score, known = self.mean(chosen), self._uncertainty(chosen, drawn, values)
+        above = float(np.nanmean(drawn)) - score if chosen.bias else 0.0  # of what a half scores
+        return interval_of(chosen, score, score - chosen.bias * above, known, found.count, share)
+
+    def _uncertainty(self, metric: Metric, drawn: np.ndarray, values: np.ndarray) -> Uncertainty:
+        """Of the mean of values [S], which score [S, R] on parts of the tracks."""
+        variance = track_variance(drawn, self._draws(drawn.shape[1]).share, self.folds is not None)
+        return Uncertainty(((variance, self.evidence(metric).df), *between(values, self.factors)))
+
+    def _draws(self, n_resamples: int, seed: int = 0) -> Draws:
+        return Draws.of(len(self.keys), n_resamples, seed, self.units.numbers)
+
+    def _drawn(self, metric: Metric, n_resamples: int, seed: int) -> np.ndarray:
+        """Each result's score on every part of the tracks, [S, R]."""
+        key = (metric, n_resamples, seed)
+        if key not in self._cache:
+            draws = self._draws(n_resamples, seed)
+            folds = [None] * len(self.seeds) if self.folds is None else self.folds
+            self._cache[key] = np.array([metric.resampled(data, draws, fold) for data, fold in zip(self._data, folds)])
+        return self._cache[key]
 
     def resampled(self, metric: str | Metric | None = None, n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
-        """The mean over seeds on every bootstrap resample of the tracks, [n_resamples]; one `seed` and N draw the same tracks for
-        any system.
-        """
-        chosen = self.spec.metric(metric)
-        key = (chosen, n_resamples, seed)
-        if key not in self._cache:
-            draws = Draws.of(len(self.keys), n_resamples, seed)
-            folds = [None] * len(self.seeds) if self.folds is None else self.folds
-            drawn = [chosen.resampled(data, draws, fold) for data, fold in zip(self._data, folds)]
-            self._cache[key] = np.mean(drawn, axis=0)
-        return self._cache[key]
+        """The mean over seeds on random halves of the tracks, [n_resamples]; one `seed` and N draw the same tracks for any system."""
+        return self._drawn(self.spec.metric(metric), n_resamples, seed).mean(axis=0)
+
+    def minus(self, other: SystemScores, metric: Metric, n_resamples: int = 1000, seed: int = 0) -> Uncertainty:
+        """How surely the difference of two means on the same tracks is known."""
+        own, others = (one._drawn(metric, n_resamples, seed) for one in (self, other))
+        if len(own) == len(others):
+            drawn, apart = own - others, self.scores(metric) - other.scores(metric)
+            if self.factors == other.factors:  # the same draws of training tracks, or as many networks
+                return self._uncertainty(metric, drawn, apart)
+            variance = track_variance(drawn, self._draws(n_resamples).share, self.folds is not None)
+        else:
+            drawn = (own.mean(axis=0) - others.mean(axis=0))[None]
+            variance = track_variance(drawn, self._draws(n_resamples).share, self.folds is not None)
+        more = [part for one in (self, other) for part in between(one.scores(metric), one.factors)]
+        return Uncertainty(((variance, self.evidence(metric).df), *more))
 
     def summary(self) -> dict[str, Any]:
         """Plain values for json: scores with spread, classes used, and how it was made."""
@@ -166,12 +213,17 @@ class SystemScores:
         for metric in self.spec.metrics:
             out[metric.name] = {"mean": self.mean(metric), "sd": self.sd(metric), "per_seed": self.scores(metric).tolist()}
             out[metric.name]["interval_95"] = list(self.interval(metric))
+            out[metric.name] |= {"no_interval": why} if (why := self.evidence(metric).why) else {}
         for metric in self.spec.headline:
             out[metric.name]["n_classes"] = self.n_classes(metric)
         for metric in self.spec.per_output:
             out[metric.outputs] = dict(zip(self.labels, self.scores(metric.outputs).mean(axis=0).tolist()))
         if self.windows:
             out["windows"] = self.windows
+        if self.groups is not None:
+            out |= {"intervals_by": self.group_name, "n_groups": self.units.n}
+        if self.factors:
+            out["factors"] = self.factors
         return out | {"seeds": self.seeds, "validation": self.validation, "settings": self.settings}
 
     def label_rows(self) -> str:
@@ -199,6 +251,7 @@ class SystemScores:
         for name, values in (("targets", self.targets), ("predictions", self.predictions)):
             arrays |= values.packed(name) if isinstance(values, Ragged) else {name: values}
         arrays |= {} if self.folds is None else {"folds": self.folds}
+        arrays |= {} if self.groups is None else {"groups": np.array(self.groups)}
         arrays |= {"keys": np.array(self.keys), "labels": np.array(self.labels)}
         with atomic(folder / "scores.npz") as part, open(part, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -231,6 +284,9 @@ class SystemScores:
                 task=about.get("task", "multi-label"),
                 windows=about.get("windows", {}),
                 warn=warn,
+                groups=arrays["groups"].tolist() if "groups" in arrays else None,
+                group_name=about.get("intervals_by", ""),
+                factors=about.get("factors", {}),
             )
         except ConfigError as error:
             raise ConfigError(f"The results in {folder} cannot be read: {error}") from error
@@ -244,8 +300,8 @@ def _read(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray | Ragged:
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of system `a` minus that of `b` on the same tracks, in score units; the interval is the paired bootstrap's over
-    tracks.
+    """Score of system `a` minus that of `b` on the same tracks, in score units, with the interval of what it is on endlessly many; (nan, nan) where
+    `why` says that too little is known.
     """
 
     a: str
@@ -253,6 +309,12 @@ class Difference:
     metric: str
     mean: float
     interval: tuple[float, float]
+    known: Uncertainty | None = None
+    why: str = ""
+
+    def p_value(self, margin: float = 0.0) -> float:
+        """Two-sided, of the difference being -margin in truth; 1 where too little is known."""
+        return 1.0 if self.known is None else self.known.p_value(self.mean + margin)
 
 
 def check_comparable(a: SystemScores, b: SystemScores) -> None:
@@ -277,6 +339,9 @@ def compare(
     """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
     check_comparable(a, b)
     chosen = a.spec.metric(metric)
-    differences = a.resampled(chosen, n_resamples) - b.resampled(chosen, n_resamples)
-    mean = a.mean(chosen) - b.mean(chosen)
-    return Difference(a.name, b.name, chosen.name, mean, interval_of(differences, mean, share))
+    mean, why = a.mean(chosen) - b.mean(chosen), a.evidence(chosen).why
+    known = None if why else a.minus(b, chosen, n_resamples)
+    if known is None or math.isnan(known.se):
+        return Difference(a.name, b.name, chosen.name, mean, NONE, why=why or TOO_FEW_TRACKS)
+    half = known.quantile(share) * known.se
+    return Difference(a.name, b.name, chosen.name, mean, (mean - half, mean + half), known)

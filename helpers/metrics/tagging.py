@@ -105,6 +105,7 @@ TAGGING = register_task(
         "multi-label", ("bce",), monitors={"auto_ap": "val_ap"}, fit_curves=("val_roc", "val_ap"), log_undefined=log_degenerate, remark=_remark,
     )
 )  # fmt: skip
+AP_BIAS = 1.5  # its bias falls more slowly than with the number of positives (benchmarks/coverage.py)
 _ROC_MEANS = "ROC-AUC: probability that a track with the label is ranked above one without it (ties count half); 0.5 is chance."
 _AP_MEANS = "AP: average precision without interpolation; its chance level is the label's share of tracks."
 _roc, _roc_drawn = _ranking(0, _classes, resampled_class_scores)
@@ -115,13 +116,13 @@ _micro_ap, _micro_ap_drawn = _ranking(1, _micro, resampled_micro_scores)
 TAGGING.register(
     Metric(
         "macro_roc", "macro ROC-AUC", _roc, "ROC-AUC", resample=_roc_drawn, chance=lambda data: 0.5,
-        outputs="class_roc", curve="val_roc", log_name="roc", headline=True, definition=_ROC_MEANS, needs="a track with it and one without",
+        outputs="class_roc", curve="val_roc", log_name="roc", headline=True, rare=True, definition=_ROC_MEANS, needs="a track with it and one without",
     )
 )  # fmt: skip
 TAGGING.register(
     Metric(
         "macro_ap", "macro AP", _ap, "AP", resample=_ap_drawn, chance=_share,
-        outputs="class_ap", curve="val_ap", log_name="ap", headline=True, definition=_AP_MEANS, needs="a track with it",
+        outputs="class_ap", curve="val_ap", log_name="ap", headline=True, rare=True, bias=AP_BIAS, in_folds="comparable", definition=_AP_MEANS, needs="a track with it",
     )
 )  # fmt: skip
 TAGGING.register(
@@ -133,5 +134,6 @@ TAGGING.register(
 TAGGING.register(
     Metric(
         "micro_ap", "micro AP", _micro_ap, resample=_micro_ap_drawn, chance=lambda data: float(np.mean(data.targets)), log_name="micro_ap",
+        bias=AP_BIAS, in_folds="comparable_all",
     )
 )  # fmt: skip

@@ -1,0 +1,182 @@
+"""Intervals of scores: how far a score may lie from what it stands for, and when nothing can be said of that.
+
+The variance over tracks comes from the score on random halves of the tracks, or of their groups (delete-half jackknife: Shao and Wu, 1989): the score
+on a half varies about the whole's as the whole's does about the score on endlessly many. Quantiles are Student's, with as many degrees of freedom as
+there are tracks, groups or positives. Scores within 0..1 have Wilson's interval at the number of tracks that would give that variance (Korn and
+Graubard, 1998), errors without a bound one of their logarithm. docs/intervals.md: what they cover.
+
+Letters: S results (seeds, repetitions), R parts, N tracks, L outputs, U units: the groups, or the tracks where there are none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from datasets.groundtruth.splits import group_units
+
+from .metric import Metric
+
+FEWEST = 5  # tracks or groups, and positives of a label: with fewer no interval is given
+TOO_FEW_TRACKS, TOO_FEW_GROUPS, TOO_FEW_POSITIVES = "too few tracks", "too few groups", "too few positives"
+NONE = (math.nan, math.nan)
+
+
+class Units:
+    """What tracks are drawn as. groups: [N] names, whose tracks are drawn together; None (or empty ones): each track by itself."""
+
+    def __init__(self, n_tracks: int, groups: Sequence[str] | None = None):
+        self.numbers = None if groups is None else group_units(groups)
+        self.n = n_tracks if self.numbers is None else int(self.numbers.max(initial=-1)) + 1
+
+    def having(self, targets: np.ndarray) -> np.ndarray:
+        """In how many units each output occurs and, where that is fewer, is absent, int [L]; 0 for outputs that none has. targets: bool [N, L]."""
+        targets = np.asarray(targets, dtype=bool)
+        if self.numbers is None:
+            counts = [targets.sum(axis=0), (~targets).sum(axis=0)]
+        else:
+            counts = []
+            for side in (targets, ~targets):
+                seen = np.zeros((self.n, targets.shape[1]), dtype=bool)
+                np.logical_or.at(seen, self.numbers, side)
+                counts.append(seen.sum(axis=0))
+        found: np.ndarray = np.where(counts[1] > 0, np.minimum(*counts), counts[0])
+        return found
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What an interval stands on. df: degrees of freedom of the variance over tracks. count: units, or positives of all outputs. why: none, why not."""
+
+    df: float
+    count: float
+    why: str = ""
+
+
+def evidence_of(metric: Metric, targets: np.ndarray, units: Units) -> Evidence:
+    """How much is known of a metric's variance: targets bool [N, L], or anything where the metric is not `rare`."""
+    if units.n < FEWEST:
+        return Evidence(1.0, units.n, TOO_FEW_TRACKS if units.numbers is None else TOO_FEW_GROUPS)
+    if not metric.rare:
+        return Evidence(units.n - 1.0, units.n)
+    having = units.having(targets)
+    having = having[having > 0]
+    if not len(having) or len(having) / (1.0 / having).sum() < FEWEST:  # the harmonic mean: the variance goes with 1 / positives
+        return Evidence(1.0, max(int(having.sum()), 1), TOO_FEW_POSITIVES)
+    return Evidence(float(min(having.sum() - len(having), units.n - 1)), float(having.sum()))
+
+
+def track_variance(drawn: np.ndarray, share: float, repeated: bool = False) -> float:
+    """The variance over tracks of the mean of S results, from their scores on R parts that hold `share` of the units, [S, R]; NaN: not known.
+
+    repeated: results are repetitions of a cross-validation. They share tracks, and their training tracks overlap: what another sample of tracks would
+    change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is wanted, times 0.9 +
+    0.3 / S (fitted to benchmarks/coverage.py; compare Nadeau and Bengio, 2003, whose factor is 1.7 to 2.7 of it).
+    """
+    scale = share / (1.0 - share)
+    if not repeated:
+        return scale * _variance(drawn.mean(axis=0))
+    return scale * (0.9 + 0.3 / len(drawn)) * float(np.mean([_variance(one) for one in drawn]))
+
+
+def _variance(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    if len(known) < 2 or (len(known) < len(values) and np.ptp(known) == 0):
+        return math.nan
+    return float(known.var(ddof=1))
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """A variance with the degrees of freedom that it is known by, of parts that add up (Satterthwaite, 1946)."""
+
+    parts: tuple[tuple[float, float], ...]  # variance, degrees of freedom
+
+    @cached_property
+    def se(self) -> float:
+        """The standard error."""
+        return math.sqrt(sum(variance for variance, _ in self.parts))
+
+    @cached_property
+    def df(self) -> float:
+        """Degrees of freedom of the sum."""
+        total = sum(variance**2 / df for variance, df in self.parts)
+        return self.se**4 / total if total > 0 else self.parts[0][1]
+
+    def quantile(self, level: float) -> float:
+        """Student's two-sided quantile."""
+        from scipy.stats import t  # late: 0.3 s
+
+        return float(t.ppf(0.5 + level / 2, self.df))
+
+    def p_value(self, distance: float) -> float:
+        """Two-sided: how probable a distance at least as large is where there is none in truth; 1 where nothing varies and nothing differs."""
+        from scipy.stats import t  # late: 0.3 s
+
+        if self.se == 0:
+            return 1.0 if distance == 0 else 0.0
+        return float(2 * t.sf(abs(distance) / self.se, self.df))
+
+
+def between(values: np.ndarray, factors: Mapping[str, Sequence[int]]) -> list[tuple[float, float]]:
+    """Variances of the mean of S values that other draws of training tracks, or other networks, would add, with degrees of freedom.
+
+    factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing.
+    """
+    found = []
+    for ids in factors.values():
+        means = np.array([values[np.asarray(ids) == one].mean() for one in dict.fromkeys(ids)])
+        if len(means) > 1:
+            found.append((float(means.var(ddof=1)) / len(means), len(means) - 1.0))
+    return found
+
+
+def interval_of(
+    metric: Metric, score: float, centre: float, known: Uncertainty, count: float, level: float = 0.95
+) -> tuple[float, float]:
+    """The interval about `centre` (the score less its bias), as far as the score where that lies beyond, within the metric's bounds.
+
+    count: tracks, groups or positives; the variance is never taken for that of more than four times as many. Raises ValueError for a level outside 0..1.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"The level of an interval lies between 0 and 1; got {level}.")
+    if math.isnan(known.se) or math.isnan(score):
+        return NONE
+    q, (least, most) = known.quantile(level), metric.bounds
+    if (least, most) == (0.0, 1.0):
+        low, high = _wilson(min(max(centre, 0.0), 1.0), known.se, q, count)
+    elif most == 1.0:
+        low, high = (1 - bound for bound in _log_interval(1 - centre, known.se, q)[::-1])
+    elif least == 0.0:
+        low, high = _log_interval(centre, known.se, q)
+    else:
+        low, high = centre - q * known.se, centre + q * known.se
+    return min(low, score), max(high, score)
+
+
+def _wilson(p: float, se: float, q: float, count: float) -> tuple[float, float]:
+    inside = p * (1 - p)
+    n = count if inside == 0 else min(inside / se**2, 4 * count) if se > 0 else 4 * count
+    middle, half = (p + q**2 / (2 * n)) / (1 + q**2 / n), q / (1 + q**2 / n) * math.sqrt(inside / n + q**2 / (4 * n**2))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _log_interval(value: float, se: float, q: float) -> tuple[float, float]:
+    if value <= 0:
+        return value, value
+    factor = math.exp(min(q * se / value, 700.0))
+    return value / factor, value * factor
+
+
+def holm(p_values: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Which of several tests hold together, so that a false one among them is found in `level` of all cases at most (Holm, 1979)."""
+    held = [False] * len(p_values)
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if not p_values[i] <= level / (len(p_values) - rank):
+            break
+        held[i] = True
+    return held
