@@ -3,8 +3,8 @@
     python -m benchmarks.coverage                 # all of it: under ten minutes on two cores; prints the table of docs/intervals.md
     python -m benchmarks.coverage --only folds --sets 100
 
-Kinds: `split` (fixed heads, scored on other tracks), `folds` (five-fold cross-validation, three times, of ridge regression), `few` (three draws of few
-training tracks). Of each: the share of data sets whose 95 % interval holds the truth, and, of two systems that are equally good in truth, the share
+Kinds: `split` (fixed heads, scored on other tracks), `folds` (five-fold cross-validation, three times, of ridge regression), `few` (three
+draws of few training tracks). Of each: the share of data sets whose 95 % interval holds the truth, and, of two systems that are equally good in truth, the share
 in which the paired difference is found to differ from 0. With groups, five tracks of one share most of their labels and of what is heard.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import resource
 import time
 import zlib
 from collections.abc import Iterator
@@ -26,9 +27,11 @@ import numpy as np
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from datasets.groundtruth.groups import Groups
 from helpers.evaluation.crossval import repeated_folds
+from helpers.metrics.differences import compare
 from helpers.metrics.metric import Predictions, mean_of_outputs
-from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import get_task
 
 SIZES, PREVALENCES = (40, 100, 280, 1000), (0.02, 0.05, 0.1, 0.2)
@@ -166,14 +169,16 @@ def true_of_training(cell: Cell, n_train: int) -> dict[str, float]:
 # ---- one data set: two systems as the suite has them
 def systems(cell: Cell, rng: np.random.Generator) -> tuple[list[SystemScores], dict[str, float]]:
     """Two equally good systems on the same tracks, and what each metric is in truth."""
-    groups = [str(i // GROUP) for i in range(cell.n)] if cell.grouped else None
+    groups = Groups([str(i // GROUP) for i in range(cell.n)], "artist") if cell.grouped else None
     keys, folds, factors = [str(i) for i in range(cell.n)], None, {}
     if cell.kind == "split":
         y, predictions = heads(cell, rng)
         truth = {name: true_of_heads(cell, name) for name in METRICS[cell.task]}
     elif cell.kind == "folds":
         y, inputs = tracks(cell, rng, cell.n)
-        folds = repeated_folds(y if cell.task != "regression" else np.zeros((cell.n, 1), bool), 5, 3, int(rng.integers(1 << 20)), groups)
+        folds = repeated_folds(
+            y if cell.task != "regression" else np.zeros((cell.n, 1), bool), 5, 3, int(rng.integers(1 << 20)), groups
+        )
         predictions = [np.zeros((3, *y.shape)) for _ in inputs]
         for r, f in np.ndindex(3, 5):
             train, test = (folds[r] != f) & (folds[r] != (f + 1) % 5), folds[r] == f
@@ -190,7 +195,7 @@ def systems(cell: Cell, rng: np.random.Generator) -> tuple[list[SystemScores], d
     seeds, names = list(range(len(predictions[0]))), [str(i) for i in range(cell.labels)]
     made = [
         SystemScores(
-            f"{i}", "test", names, keys, y, p, seeds, folds=folds, task=cell.task, warn=False, groups=groups, group_name="artist", factors=factors
+            f"{i}", "test", names, keys, y, p, seeds, folds=folds, task=cell.task, warn=False, groups=groups, factors=factors
         )
         for i, p in enumerate(predictions)
     ]  # fmt: skip
@@ -244,20 +249,28 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
     began = time.monotonic()
-    jobs = [(c, args.sets) for c in cells() if c.kind.startswith(args.only) and c.task.startswith(args.task) and c.n in args.sizes]
+    jobs = [
+        (c, args.sets) for c in cells() if c.kind.startswith(args.only) and c.task.startswith(args.task) and c.n in args.sizes
+    ]
     with ProcessPoolExecutor(args.jobs) as pool:
         found = [one for each in pool.map(measure, jobs) for one in each]
-    print("| kind | score | tracks | labels | | no interval | holds the truth | false differences | width |\n|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| kind | score | tracks | labels | | no interval | holds the truth | false differences | width |\n|---|---|---|---|---|---|---|---|---|"
+    )
     order = {"split": 0, "folds": 1, "few": 2}
-    for one in sorted(found, key=lambda f: (order[f.cell.kind], f.cell.grouped, f.metric, f.cell.n, f.cell.labels, f.cell.prevalence)):
+    for one in sorted(
+        found, key=lambda f: (order[f.cell.kind], f.cell.grouped, f.metric, f.cell.n, f.cell.labels, f.cell.prevalence)
+    ):
         print(line(one))
     given = [one for one in found if one.given >= one.sets / 10]
     held = [one.held / one.given for one in given]
     false = [one.false / one.given for one in given]
+    cpu = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    inside = [sum(low <= x <= high for x in xs) for xs, low, high in ((held, 0.92, 0.98), (false, 0.02, 0.08))]
+    print(f"\n{args.sets} data sets a line; {time.monotonic() - began:.0f} s, {cpu:.0f} s of processors.")
+    print(f"Truth held in {np.mean(held):.3f} (lines {min(held):.3f} to {max(held):.3f}; {inside[0]} of {len(held)} in .92-.98).")
     print(
-        f"\n{args.sets} data sets a line, {time.monotonic() - began:.0f} s. Intervals hold the truth in {np.mean(held):.3f} (lines: {min(held):.3f} to "
-        f"{max(held):.3f}; {sum(0.92 <= h <= 0.98 for h in held)} of {len(held)} in 0.92-0.98), false differences {np.mean(false):.3f} "
-        f"({min(false):.3f} to {max(false):.3f}; {sum(0.02 <= f <= 0.08 for f in false)} of {len(false)} in 0.02-0.08)."
+        f"False differences in {np.mean(false):.3f} (lines {min(false):.3f} to {max(false):.3f}; {inside[1]} of {len(false)} in .02-.08)."
     )
 
 

@@ -65,6 +65,12 @@ _ALL = [
     Target("msd", "standard", _MULTI, 50, "Million Song Dataset, 50 Last.fm tags, standard split"),
     Target("msd", "cals", _MULTI, 50, "Million Song Dataset, 50 tags, CALS: cleaned, by artist"),
 ]
+GROUPED = {  # the column by which intervals are taken, where it is none of the usual names
+    ("nsynth", "instrument"): "instrument",
+    ("nsynth", "pitch"): "instrument",
+    ("vocalset", "technique"): "singer",
+    ("vocalset", "singer"): "recording",
+}
 TARGETS: dict[str, Target] = {}
 for _target in _ALL:
     TARGETS.setdefault(_target.data, _target)
@@ -80,6 +86,8 @@ def probe(target: Target) -> Config:
     """Keys of ex_tl.py, for block 7 of a 30 s model."""
     # three of its clips have no audio
     extra = {"skip_missing": True} if (target.data, target.variant) == ("mtt", "marble") else {}
+    by = GROUPED.get((target.data, target.variant))
+    extra |= {"group_column": by} if by else {}
     place = {"metadata_dir": target.metadata_dir, "base_dir": f"{target.embeddings_dir}30sec/7/"}
     return {"data": {**place, "task": target.task, "n_classes": target.n_classes, **extra}}
 

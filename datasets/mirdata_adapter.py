@@ -20,6 +20,7 @@ from models.errors import GroundtruthError, StoreError, listed, nearest
 
 from .collection.findings import write_table
 from .groundtruth.groundtruth import Groundtruth
+from .groundtruth.groups import Groups, group_noun
 from .utils.terminal import begin_in_utf8, print_any_text
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,9 @@ def from_mirdata(
         log.warning(
             "%d of %d tracks are in none of the data set's splits; the splits are left aside.", split.count(""), len(split)
         )
-    truth = Groundtruth.from_rows(keys, values, split=split if whole else None, group=groups if group else None)
+    truth = Groundtruth.from_rows(
+        keys, values, split=split if whole else None, group=Groups(groups, group_noun(group)) if group else None
+    )
     return truth, paths
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from models.errors import GroundtruthError, listed
 
 from ..utils.names import Names, chosen, compact, finder, positions
+from .groups import Groups
 from .split_names import CHECK, SPLITS, split_names
 
 MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
@@ -68,7 +69,7 @@ class Groundtruth:
         for what, values in (("split", split), ("group", group)):
             if values is not None and len(values) != len(self.keys):
                 raise GroundtruthError(f"{len(self.keys)} tracks, but {len(values)} values of {what}.")
-        self.group = None if group is None else list(group)
+        self.group = None if group is None else Groups(group)
         self.split = None if split is None else split_names(split, self.keys, faulty)
 
     # -- making
@@ -169,7 +170,9 @@ class Groundtruth:
         def pick(values: list[str] | None) -> list[str] | None:
             return None if values is None else [values[i] for i in rows.tolist()]
 
-        return Groundtruth(chosen(self.keys, rows), self.labels, self.packed[rows], pick(self.split), pick(self.group))
+        return Groundtruth(
+            chosen(self.keys, rows), self.labels, self.packed[rows], pick(self.split), self.group and self.group.pick(rows)
+        )
 
     def with_split(self, split: Sequence[str]) -> Groundtruth:
         """Return the same tracks with each one's split ('train', 'val', 'test')."""

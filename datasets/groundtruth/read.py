@@ -16,6 +16,7 @@ from ..utils.names import repeats
 from .cache import cached
 from .columns import Columns
 from .groundtruth import Groundtruth
+from .groups import group_noun
 from .label_cells import Parting, Survey
 from .safe_pickle import load as load_pickle
 from .tables import Table, read_table
@@ -66,6 +67,7 @@ def read(
             table = Table(path)
             roles = table.columns(columns)
             found = cached(path, options, lambda: read_table(table, roles, names, separator, faulty))
+            name_groups(found, roles.group)
             roles.say(path, found.labels)
         elif path.suffix.lower() == ".json":
             found = _read_json(path, names, columns, separator, faulty)
@@ -91,6 +93,12 @@ def read(
     if unused:
         log.info("%s: %d of %d labels have no track: %s.", path, len(unused), found.n_labels, listed(unused))
     return found
+
+
+def name_groups(found: Groundtruth, column: str | None) -> None:
+    """Say what the groups are of, by their column."""
+    if found.group is not None:
+        found.group.of = group_noun(column)
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -162,6 +170,7 @@ def _read_json(
 
     keys = [str(row[key]) for row in found]
     truth = Groundtruth.from_rows(keys, values, labels, cells_of(split), cells_of(group), faulty=faulty)
+    name_groups(truth, roles.group)
     roles.say(path, truth.labels)
     return truth
 

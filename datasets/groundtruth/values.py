@@ -11,18 +11,21 @@ import numpy as np
 
 from models.errors import GroundtruthError, listed, nearest
 
+from .columns import GROUP_COLUMNS
 from .groundtruth import SPLITS
+from .groups import Groups, group_noun
 from .lines import delimiter_of, records
 from .split_names import split_names
 
 log = logging.getLogger(__name__)
 PATHS = ("path", "file", "filename", "track")
-OTHERS = ("split", "group", "artist", "id")
+OTHERS = ("split", "id", *GROUP_COLUMNS)
 
 
 @dataclass(frozen=True)
 class Values:
-    """keys: the N tracks. labels: names of the L values. numbers: float64 [N, L]. split: each track's, where the table says it.
+    """keys: the N tracks. labels: names of the L values. numbers: float64 [N, L]. split: each track's, where the table says it. group:
+    what each belongs to, where a column says it.
 
     Raises GroundtruthError for no tracks, tracks that stand twice, and numbers that are not finite.
     """
@@ -31,6 +34,7 @@ class Values:
     labels: list[str]
     numbers: np.ndarray
     split: list[str] | None = None
+    group: Groups | None = None
 
     def __post_init__(self) -> None:
         if not self.keys or not self.labels:
@@ -58,7 +62,7 @@ class Values:
         """Return these rows, in this order."""
         rows = [int(i) for i in which]
         split = None if self.split is None else [self.split[i] for i in rows]
-        return Values([self.keys[i] for i in rows], self.labels, self.numbers[rows], split)
+        return Values([self.keys[i] for i in rows], self.labels, self.numbers[rows], split, self.group and self.group.pick(rows))
 
     @property
     def splits(self) -> dict[str, Values]:
@@ -112,7 +116,9 @@ class Values:
                         f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is not finite. Give a number, or take the line out."
                     )
         split = split_names([row["split"] for row in rows]) if "split" in columns else None
-        return Values([row[place] for row in rows], names, numbers, split)
+        grouping = next((name for name in GROUP_COLUMNS if name in columns and name not in names), None)
+        group = None if grouping is None else Groups([row[grouping].strip() for row in rows], group_noun(grouping))
+        return Values([row[place] for row in rows], names, numbers, split, group)
 
 
 def _of_numbers(names: Sequence[str], rows: Sequence[dict[str, str]], path: Path) -> list[str]:

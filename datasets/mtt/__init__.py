@@ -48,6 +48,11 @@ def artist_of(path: str) -> str:
     return path.split("/", 1)[1].split("-", 1)[0]
 
 
+def song_of(path: str) -> str:
+    """Return 'f/american_bach_soloists-j_s__bach-01-aria-30-59.mp3' -> 'american_bach_soloists-j_s__bach-01-aria': all but the clip's seconds."""
+    return path.split("/", 1)[1].removesuffix(".mp3").rsplit("-", 2)[0]
+
+
 def read_annotations(path: str | Path) -> list[tuple[int, str, str]]:
     """Return (clip_id, mp3_path, 50 characters 0 and 1 in the order of TAGS) of every clip, sorted by clip_id.
 
@@ -169,6 +174,7 @@ class MagnaTagATune(DataSet):
             labels=[_tags(bits) for _, _, bits in rows],
             group=[artist_of(path) for _, path, _ in rows],
             ids=[str(clip) for clip, _, _ in rows],
+            others={"song": [song_of(path) for _, path, _ in rows]},
         )
 
     def text(self, table: LabelTable) -> str:

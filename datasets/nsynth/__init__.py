@@ -68,7 +68,14 @@ class NSynth(DataSet):
                 split.append(name)
                 labels.append((str(label),))
                 groups.append(str(about.get("instrument_str", "")))
-        return LabelTable(keys, split, list(FAMILIES if variant == "instrument" else PITCHES), labels=labels, group=groups)
+        return LabelTable(
+            keys,
+            split,
+            list(FAMILIES if variant == "instrument" else PITCHES),
+            labels=labels,
+            group=groups,
+            group_name="instrument",
+        )
 
 
 def _examples(path: Path) -> dict[str, dict]:

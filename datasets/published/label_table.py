@@ -3,7 +3,8 @@
 Conventions: keys are paths of the audio files relative to the audio folder; splits are train, validation and test; a group is what must not stand
 in two splits (artist, singer, instrument), several names parted by '|'. On disk a table is a folder of
 
-* groundtruth-all.csv: path, split, group, and `labels` (parted by '|', JSON lists where names hold marks) or a column per value (regression),
+* groundtruth-all.csv: path, split, the group under its own name (artist), further groups, and `labels` (parted by '|', JSON lists where names hold
+  marks) or a column per value (regression),
 * groundtruth-train.csv, -val.csv, -test.csv: the same rows by split (what ex_tl.py reads as data.metadata_dir),
 * labels.txt: the labels in the data set's order, which is the order of a network's outputs.
 """
@@ -14,8 +15,8 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import numpy as np
 from models.errors import DataSetError, listed
 
 from ..groundtruth.groundtruth import Groundtruth
+from ..groundtruth.groups import Groups
 from ..groundtruth.label_cells import joined
 from ..utils.files import write_whole
 
@@ -45,7 +47,8 @@ class Overlap:
 class LabelTable:
     """names: labels or values in their order. labels: each track's; values: each track's numbers, one per name (regression). One of the two.
 
-    ids: the publisher's own numbers of the tracks, where it gives them.
+    ids: the publisher's own numbers of the tracks, where it gives them. group_name: what a group is, and the name of its column. others: further
+    columns by name, such as a song beside its artist, by which intervals may be taken (data.group_column).
 
     Raises DataSetError for no rows, keys that stand twice, unknown splits and labels, and lengths that do not fit.
     """
@@ -57,6 +60,8 @@ class LabelTable:
     values: Sequence[tuple[float, ...]] | None = None
     group: list[str] | None = None
     ids: list[str] | None = None
+    group_name: str = "artist"
+    others: Mapping[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.labels is None) == (self.values is None):
@@ -64,7 +69,13 @@ class LabelTable:
         rows: Sequence[tuple] = self.labels if self.labels is not None else self.values or []
         if not self.keys:
             raise DataSetError("The table is empty: it names no track.")
-        for what, column in (("splits", self.split), ("label rows", rows), ("groups", self.group), ("ids", self.ids)):
+        for what, column in (
+            ("splits", self.split),
+            ("label rows", rows),
+            ("groups", self.group),
+            ("ids", self.ids),
+            *self.others.items(),
+        ):
             if column is not None and len(column) != len(self.keys):
                 raise DataSetError(f"{len(self.keys)} tracks, but {len(column)} {what}.")
         if twice := [key for key, n in Counter(self.keys).items() if n > 1]:
@@ -93,7 +104,9 @@ class LabelTable:
             return None if column is None else [column[i] for i in which]
 
         keys, split = [self.keys[i] for i in which], [self.split[i] for i in which]
-        return LabelTable(keys, split, self.names, pick(self.labels), pick(self.values), pick(self.group), pick(self.ids))
+        others = {name: [column[i] for i in which] for name, column in self.others.items()}
+        columns = (pick(self.labels), pick(self.values), pick(self.group), pick(self.ids))
+        return LabelTable(keys, split, self.names, *columns, self.group_name, others)
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -120,7 +133,9 @@ class LabelTable:
         """Return it as the data modules take it, labels in the order of `names`. Raises DataSetError for values."""
         if self.labels is None:
             raise DataSetError("These are values (regression); a groundtruth holds labels.")
-        return Groundtruth.from_rows(self.keys, self.labels, self.names, self.split, self.group)
+        return Groundtruth.from_rows(
+            self.keys, self.labels, self.names, self.split, self.group and Groups(self.group, self.group_name)
+        )
 
     def overlaps(self) -> list[Overlap]:
         """Return, for each two splits, the groups that stand in both. Splits whose groups are not known are left aside."""
@@ -155,7 +170,7 @@ class LabelTable:
         """The rows of these splits as csv; None when there are none."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        head = ["path", "split", *(["group"] if self.group is not None else [])]
+        head = ["path", "split", *([self.group_name] if self.group is not None else []), *self.others]
         writer.writerow([*head, *(["labels"] if self.labels is not None else self.names)])
         rows = [i for i in range(len(self)) if self.split[i] in splits]
         writer.writerows(self._cells(rows))
@@ -164,7 +179,7 @@ class LabelTable:
     def _cells(self, rows: Sequence[int]) -> Iterator[list[str]]:
         cells = None if self.labels is None else joined(self.labels)
         for i in rows:
-            group = [] if self.group is None else [self.group[i]]
+            group = [*([] if self.group is None else [self.group[i]]), *(column[i] for column in self.others.values())]
             what = [cells[i]] if cells is not None else [repr(x) for x in (self.values or [])[i]]
             yield [self.keys[i], self.split[i], *group, *what]
 

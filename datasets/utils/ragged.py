@@ -118,6 +118,13 @@ def joined(parts: Sequence[Any]) -> Any:
     return Ragged(np.concatenate([part.values for part in parts]), lengths, parts[0].width)
 
 
+def stacked(parts: Sequence[Any]) -> Any:
+    """Return the sets of several arrays [S, N, L], or of several Ragged of the same tracks, as one."""
+    if not isinstance(parts[0], Ragged):
+        return np.concatenate(parts)
+    return Ragged(np.concatenate([part.values for part in parts]), parts[0].lengths, parts[0].width, parts[0].times)
+
+
 def equal(a: Any, b: Any) -> bool:
     """Return whether two arrays, or two Ragged, hold the same."""
     if isinstance(a, Ragged) or isinstance(b, Ragged):

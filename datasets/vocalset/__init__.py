@@ -85,7 +85,8 @@ class VocalSet(DataSet):
             shares = (0.48, 0.32, 0.2) if variant == "singer" else (0.6, 0.4, 0.0)
             for i, name in zip(open_ones, stratified_split(truth, SEED, shares)):
                 split[i] = {"val": "validation"}.get(name, name)
-        return LabelTable(keys, split, list(TECHNIQUES if variant == "technique" else SINGERS), labels=labels, group=groups)
+        names = list(TECHNIQUES if variant == "technique" else SINGERS)
+        return LabelTable(keys, split, names, labels=labels, group=groups, group_name="recording", others={"singer": singers})
 
 
 def _by_singer(name: str) -> str | None:

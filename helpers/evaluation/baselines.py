@@ -149,6 +149,7 @@ def run_linear_model(
             **(about or {}),
         },
         task=task,
+        groups=test.group,
     )
 
 

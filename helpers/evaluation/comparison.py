@@ -130,7 +130,7 @@ def _by_splits(
 def mel_split(mels: str | Path, like: Split) -> Split:
     """The tracks of a split with statistics of their mels: of the whole track, or of what each vector in time stands for."""
     if like.frames is None:
-        return Split(like.name, like.keys, mel_statistics(mels, like.keys), like.y)
+        return Split(like.name, like.keys, mel_statistics(mels, like.keys), like.y, group=like.group)
     return replace(like, x=mel_frames(mels, like.keys, like.frames.times, like.frames.lengths))
 
 

@@ -1,7 +1,9 @@
 """Repeated k-fold cross-validation for sets that are too small for one split; every system is scored on the same folds.
 
-In each repetition every track is tested once: fold f is the test split, fold f + 1 the validation split, the others train. A label's score
-is its mean over the folds that it is defined in; the spread is over repetitions, which differ in folds and seed.
+In each repetition every track is tested once: fold f is the test split, fold f + 1 the validation split, the others train. ROC-AUC of a label is
+its mean over the folds that it is defined in; AP is of all tracks at once, after the logits of each fold have been brought to mean 0 and sd 1
+(metric.comparable). The spread is over repetitions, which differ in folds and seed and share the tracks: it is no measure of what other tracks
+would change, which the interval is.
 """
 
 from __future__ import annotations
@@ -105,7 +107,7 @@ def cross_validate(
         task: what is asked, which decides the scores.
         on_fold: called after every fold.
 
-    The result holds one set of out-of-fold predictions per repetition, scored fold by fold.
+    The result holds one set of out-of-fold predictions per repetition, scored as `metric.score_folds` says.
 
     Raises GroundtruthError when the folds are not of these tracks.
     """
@@ -134,6 +136,7 @@ def cross_validate(
         settings={"n_folds": n_folds, "n_repeats": len(folds), **(about or {})},
         folds=folds,
         task=task,
+        groups=data.group,
     )
 
 

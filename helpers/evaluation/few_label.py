@@ -15,6 +15,7 @@ import numpy as np
 from datasets.groundtruth.annotations import Truth
 from models.errors import ConfigError, GroundtruthError
 
+from ..metrics.differences import as_one
 from ..metrics.scores import SystemScores
 from ..probe.head_training import HeadSpec, train_heads
 from ..probe.inputs import check_tracks, read_split
@@ -103,12 +104,14 @@ def subset(split: Split, tracks: np.ndarray) -> Split:
     """Some tracks of a split, with their windows."""
     keys = [split.keys[i] for i in tracks]
     if split.track is None:
-        return Split(split.name, keys, split.x[tracks], split.y[tracks])
+        return Split(split.name, keys, split.x[tracks], split.y[tracks], group=split.group and split.group.pick(tracks))
     new = np.full(len(split.keys), -1)
     new[tracks] = np.arange(len(tracks))
     rows = np.flatnonzero(new[split.track] >= 0)
     frames = None if split.frames is None else split.frames.tracks(tracks)
-    return Split(split.name, keys, split.x[rows], split.y[tracks], new[split.track[rows]], frames)
+    return Split(
+        split.name, keys, split.x[rows], split.y[tracks], new[split.track[rows]], frames, split.group and split.group.pick(tracks)
+    )
 
 
 def save_points(points: Sequence[Point], folder: Path) -> None:
@@ -122,5 +125,4 @@ def saved_share(folder: Path, share: str) -> SystemScores:
     draws = [SystemScores.load(path, warn=False) for path in sorted((folder / "points").glob(f"{share}-*"))]
     if not draws:
         raise ConfigError(f"{folder} holds no predictions of the share {share}.")
-    predictions = np.concatenate([one.predictions for one in draws])
-    return replace(draws[0], predictions=predictions, seeds=list(range(len(predictions))), validation={}, history={}, windows={})
+    return as_one(draws, "draw")

@@ -186,7 +186,7 @@ def folds_study(
             replace(scores[0], name=ITSELF, predictions=predictions, history={}, validation={}, settings={"head": "its own"})
         )
     if mels is not None:
-        mel = Split(everything.name, everything.keys, mel_statistics(mels, everything.keys), everything.y)
+        mel = replace(everything, x=mel_statistics(mels, everything.keys))
         scores.append(cross_validate(mel_name(task), linear_fit(truth.labels, task), mel, truth.labels, chosen, task=task))
     net, where, unseen = list(last.values())[-1]
     notes = ("Each fold's network was pre-trained without its test tracks; curves and examples are the last fold's.",)

@@ -21,7 +21,8 @@ from datasets.groundtruth.splits import group_units
 
 from .metric import Metric
 
-FEWEST = 5  # tracks or groups, and positives of a label: with fewer no interval is given
+FEWEST = 5  # tracks or groups: with fewer no interval is given
+FEWEST_POSITIVES = 8  # of a label, harmonic mean over labels: with fewer AP is too far above what it is of many tracks
 TOO_FEW_TRACKS, TOO_FEW_GROUPS, TOO_FEW_POSITIVES = "too few tracks", "too few groups", "too few positives"
 NONE = (math.nan, math.nan)
 
@@ -50,7 +51,10 @@ class Units:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an interval stands on. df: degrees of freedom of the variance over tracks. count: units, or positives of all outputs. why: none, why not."""
+    """What an interval stands on.
+
+    df: degrees of freedom of the variance over tracks. count: units, or positives of all outputs. why: there is none, and why.
+    """
 
     df: float
     count: float
@@ -65,22 +69,34 @@ def evidence_of(metric: Metric, targets: np.ndarray, units: Units) -> Evidence:
         return Evidence(units.n - 1.0, units.n)
     having = units.having(targets)
     having = having[having > 0]
-    if not len(having) or len(having) / (1.0 / having).sum() < FEWEST:  # the harmonic mean: the variance goes with 1 / positives
+    if (
+        not len(having) or len(having) / (1.0 / having).sum() < FEWEST_POSITIVES
+    ):  # the harmonic mean: the variance goes with 1 / positives
         return Evidence(1.0, max(int(having.sum()), 1), TOO_FEW_POSITIVES)
     return Evidence(float(min(having.sum() - len(having), units.n - 1)), float(having.sum()))
 
 
-def track_variance(drawn: np.ndarray, share: float, repeated: bool = False) -> float:
+def repetition_factor(repetitions: int, pooled: bool = False) -> float:
+    """By how much the variance of a cross-validation is above that of one repetition's score on fixed heads.
+
+    Such a factor cannot be had from the data (Bengio and Grandvalet, 2004). Nadeau and Bengio (2003) set it, for five folds, to 2 at three
+    repetitions, by which intervals hold the truth in .98 to 1; these numbers are fitted to benchmarks/coverage.py, by which they hold it in about .95.
+    pooled: scores of all folds at once.
+    """
+    return (1.2 if pooled else 0.9) + 0.3 / repetitions
+
+
+def track_variance(drawn: np.ndarray, share: float, factor: float | None = None) -> float:
     """The variance over tracks of the mean of S results, from their scores on R parts that hold `share` of the units, [S, R]; NaN: not known.
 
-    repeated: results are repetitions of a cross-validation. They share tracks, and their training tracks overlap: what another sample of tracks would
-    change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is wanted, times 0.9 +
-    0.3 / S (fitted to benchmarks/coverage.py; compare Nadeau and Bengio, 2003, whose factor is 1.7 to 2.7 of it).
+    factor: of a cross-validation, whose repetitions the results are. They share tracks, and their training tracks overlap: what another sample of tracks would
+    change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is wanted: times
+    `repetition_factor`.
     """
     scale = share / (1.0 - share)
-    if not repeated:
+    if factor is None:
         return scale * _variance(drawn.mean(axis=0))
-    return scale * (0.9 + 0.3 / len(drawn)) * float(np.mean([_variance(one) for one in drawn]))
+    return scale * factor * float(np.mean([_variance(one) for one in drawn]))
 
 
 def _variance(values: np.ndarray) -> float:
@@ -140,7 +156,8 @@ def interval_of(
 ) -> tuple[float, float]:
     """The interval about `centre` (the score less its bias), as far as the score where that lies beyond, within the metric's bounds.
 
-    count: tracks, groups or positives; the variance is never taken for that of more than four times as many. Raises ValueError for a level outside 0..1.
+    count: tracks, groups or positives; the variance is never taken for that of more than four times as many. Raises ValueError for a level outside
+    0..1.
     """
     if not 0.0 < level < 1.0:
         raise ValueError(f"The level of an interval lies between 0 and 1; got {level}.")

@@ -6,7 +6,6 @@ it is defined (not NaN) is the metric; the others are left out and counted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

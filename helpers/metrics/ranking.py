@@ -16,7 +16,8 @@ import numpy as np
 
 from models.errors import ConfigError
 
-_BLOCK = 32  # resamples scored at once: bounds memory to about _BLOCK * N float64 values
+_BLOCK = 32  # resamples scored at once, and more where items are few: bounds memory to about _BLOCK * N float64 values, or
+_VALUES = 1 << 17
 
 
 def class_scores(targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +33,7 @@ def resampled_class_scores(targets: np.ndarray, scores: np.ndarray, weights: np.
     Each class is sorted once and the resamples enter as weights: MagnaTagATune's test set (5329 x 50) at 1000 resamples takes seconds, not minutes.
     """
     orders = [_sorted(scores[:, c], targets[:, c]) for c in range(targets.shape[1])]
-    return _in_blocks(orders, weights, _BLOCK)
+    return _in_blocks(orders, weights, max(_BLOCK, _VALUES // len(targets)))
 
 
 def resampled_micro_scores(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

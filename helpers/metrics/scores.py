@@ -16,16 +16,17 @@ from typing import Any
 
 import numpy as np
 
+from datasets.groundtruth.groups import Groups
 from datasets.groundtruth.lines import csv_text
 from datasets.utils.arrays import load_arrays
 from datasets.utils.files import atomic
-from datasets.utils.ragged import Ragged, equal
+from datasets.utils.ragged import Ragged
 from datasets.utils.spreadsheet import safe_cell
 from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
-from .intervals import NONE, TOO_FEW_TRACKS, Evidence, Uncertainty, Units, between, evidence_of, interval_of, track_variance
+from .intervals import NONE, Evidence, Uncertainty, Units, between, evidence_of, interval_of, repetition_factor, track_variance
 from .metric import Draws, Metric, Predictions, mean_of_outputs, score_folds
 from .tasks import Task, get_task
 
@@ -48,8 +49,8 @@ class SystemScores:
     warn: say, when scores are first asked for, which classes have none.
     task: what was asked (tasks.py), which decides the scores. windows: the same scores window by window, metric -> [S], where windows were
         scored at all.
-    groups: names of what the tracks belong to (artists, songs), [N]: intervals draw whole groups. None: every track is taken by itself.
-    group_name: what a group is ("artist"). factors: what the S results differ in beside their seed, by which intervals are widened: "draw" (of the
+    groups: what the tracks belong to (artists, songs), [N] names: intervals draw whole groups. None, or none named: every track is taken by itself.
+    factors: what the S results differ in beside their seed, by which intervals are widened: "draw" (of the
         training tracks) or "network" (a pre-training) -> the number of each result's, [S].
     """
 
@@ -67,8 +68,7 @@ class SystemScores:
     task: str = "multi-label"
     windows: dict[str, list[float]] = field(default_factory=dict)
     warn: bool = True
-    groups: list[str] | None = None
-    group_name: str = ""
+    groups: Groups | None = None
     factors: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -147,7 +147,12 @@ class SystemScores:
     @cached_property
     def units(self) -> Units:
         """What tracks are drawn as."""
-        return Units(len(self.keys), self.groups)
+        return Units(len(self.keys), self.groups if self.group_name else None)
+
+    @property
+    def group_name(self) -> str:
+        """What intervals are taken by ("artist"); "" for tracks that are taken by themselves."""
+        return self.groups.of if self.groups and any(self.groups) else ""
 
     def evidence(self, metric: str | Metric | None = None) -> Evidence:
         """What an interval stands on, and why there is none where there is none ("too few positives")."""
@@ -160,8 +165,8 @@ class SystemScores:
     def interval(
         self, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Of what the mean over seeds stands for: the score on endlessly many tracks (groups) of the kind, of a cross-validation that of the procedure
-        trained on other tracks too; of several draws or networks that of others. (nan, nan) where `evidence` says that too little is known.
+        """Of what the mean over seeds stands for: the score on endlessly many tracks (groups) of the kind; of a cross-validation that of
+        the procedure, trained on other tracks too; of several draws or networks that of others. (nan, nan) where `evidence` says that too little is known.
         """
         chosen, found = self.spec.metric(metric), self.evidence(metric)
         if found.why:
@@ -173,8 +178,12 @@ class SystemScores:
 
     def _uncertainty(self, metric: Metric, drawn: np.ndarray, values: np.ndarray) -> Uncertainty:
         """Of the mean of values [S], which score [S, R] on parts of the tracks."""
-        variance = track_variance(drawn, self._draws(drawn.shape[1]).share, self.folds is not None)
-        return Uncertainty(((variance, self.evidence(metric).df), *between(values, self.factors)))
+        return Uncertainty((self._over_tracks(metric, drawn), *between(values, self.factors)))
+
+    def _over_tracks(self, metric: Metric, drawn: np.ndarray) -> tuple[float, float]:
+        """Variance over tracks of the mean of scores [S, R], and its degrees of freedom."""
+        factor = None if self.folds is None else repetition_factor(len(self.seeds), metric.in_folds != "apart")
+        return track_variance(drawn, self._draws(drawn.shape[1]).share, factor), self.evidence(metric).df
 
     def _draws(self, n_resamples: int, seed: int = 0) -> Draws:
         return Draws.of(len(self.keys), n_resamples, seed, self.units.numbers)
@@ -195,16 +204,11 @@ class SystemScores:
     def minus(self, other: SystemScores, metric: Metric, n_resamples: int = 1000, seed: int = 0) -> Uncertainty:
         """How surely the difference of two means on the same tracks is known."""
         own, others = (one._drawn(metric, n_resamples, seed) for one in (self, other))
-        if len(own) == len(others):
-            drawn, apart = own - others, self.scores(metric) - other.scores(metric)
-            if self.factors == other.factors:  # the same draws of training tracks, or as many networks
-                return self._uncertainty(metric, drawn, apart)
-            variance = track_variance(drawn, self._draws(n_resamples).share, self.folds is not None)
-        else:
-            drawn = (own.mean(axis=0) - others.mean(axis=0))[None]
-            variance = track_variance(drawn, self._draws(n_resamples).share, self.folds is not None)
+        if len(own) == len(others) and self.factors == other.factors:  # the same draws of training tracks, or as many networks
+            return self._uncertainty(metric, own - others, self.scores(metric) - other.scores(metric))
+        drawn = own - others if len(own) == len(others) else (own.mean(axis=0) - others.mean(axis=0))[None]
         more = [part for one in (self, other) for part in between(one.scores(metric), one.factors)]
-        return Uncertainty(((variance, self.evidence(metric).df), *more))
+        return Uncertainty((self._over_tracks(metric, drawn), *more))
 
     def summary(self) -> dict[str, Any]:
         """Plain values for json: scores with spread, classes used, and how it was made."""
@@ -220,7 +224,7 @@ class SystemScores:
             out[metric.outputs] = dict(zip(self.labels, self.scores(metric.outputs).mean(axis=0).tolist()))
         if self.windows:
             out["windows"] = self.windows
-        if self.groups is not None:
+        if self.group_name:
             out |= {"intervals_by": self.group_name, "n_groups": self.units.n}
         if self.factors:
             out["factors"] = self.factors
@@ -251,7 +255,7 @@ class SystemScores:
         for name, values in (("targets", self.targets), ("predictions", self.predictions)):
             arrays |= values.packed(name) if isinstance(values, Ragged) else {name: values}
         arrays |= {} if self.folds is None else {"folds": self.folds}
-        arrays |= {} if self.groups is None else {"groups": np.array(self.groups)}
+        arrays |= {"groups": np.array(self.groups)} if self.group_name else {}
         arrays |= {"keys": np.array(self.keys), "labels": np.array(self.labels)}
         with atomic(folder / "scores.npz") as part, open(part, "wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -284,8 +288,7 @@ class SystemScores:
                 task=about.get("task", "multi-label"),
                 windows=about.get("windows", {}),
                 warn=warn,
-                groups=arrays["groups"].tolist() if "groups" in arrays else None,
-                group_name=about.get("intervals_by", ""),
+                groups=Groups(arrays["groups"].tolist(), about.get("intervals_by", "")) if "groups" in arrays else None,
                 factors=about.get("factors", {}),
             )
         except ConfigError as error:
@@ -296,52 +299,3 @@ class SystemScores:
 
 def _read(name: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray | Ragged:
     return arrays[name] if name in arrays else Ragged.unpacked(name, arrays)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Score of system `a` minus that of `b` on the same tracks, in score units, with the interval of what it is on endlessly many; (nan, nan) where
-    `why` says that too little is known.
-    """
-
-    a: str
-    b: str
-    metric: str
-    mean: float
-    interval: tuple[float, float]
-    known: Uncertainty | None = None
-    why: str = ""
-
-    def p_value(self, margin: float = 0.0) -> float:
-        """Two-sided, of the difference being -margin in truth; 1 where too little is known."""
-        return 1.0 if self.known is None else self.known.p_value(self.mean + margin)
-
-
-def check_comparable(a: SystemScores, b: SystemScores) -> None:
-    """Raises ConfigError for systems that were not scored on the same task, tracks and labels."""
-    if a.task != b.task:
-        raise ConfigError(
-            f"'{a.name}' is {a.task}, '{b.name}' {b.task}: results of different tasks have no scores in common and cannot be compared."
-        )
-    if a.folds is None or b.folds is None:
-        same_folds = a.folds is b.folds
-    else:
-        same_folds = np.array_equal(a.folds, b.folds)
-    if not same_folds or a.split != b.split or a.keys != b.keys or a.labels != b.labels or not equal(a.targets, b.targets):
-        raise ConfigError(
-            f"'{a.name}' ({a.split}) and '{b.name}' ({b.split}) were not scored on the same tracks, labels and folds."
-        )
-
-
-def compare(
-    a: SystemScores, b: SystemScores, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000
-) -> Difference:
-    """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
-    check_comparable(a, b)
-    chosen = a.spec.metric(metric)
-    mean, why = a.mean(chosen) - b.mean(chosen), a.evidence(chosen).why
-    known = None if why else a.minus(b, chosen, n_resamples)
-    if known is None or math.isnan(known.se):
-        return Difference(a.name, b.name, chosen.name, mean, NONE, why=why or TOO_FEW_TRACKS)
-    half = known.quantile(share) * known.se
-    return Difference(a.name, b.name, chosen.name, mean, (mean - half, mean + half), known)

@@ -116,13 +116,15 @@ _micro_ap, _micro_ap_drawn = _ranking(1, _micro, resampled_micro_scores)
 TAGGING.register(
     Metric(
         "macro_roc", "macro ROC-AUC", _roc, "ROC-AUC", resample=_roc_drawn, chance=lambda data: 0.5,
-        outputs="class_roc", curve="val_roc", log_name="roc", headline=True, rare=True, definition=_ROC_MEANS, needs="a track with it and one without",
+        outputs="class_roc", curve="val_roc", log_name="roc", headline=True, definition=_ROC_MEANS, needs="a track with it and one without",
+        rare=True,
     )
 )  # fmt: skip
 TAGGING.register(
     Metric(
         "macro_ap", "macro AP", _ap, "AP", resample=_ap_drawn, chance=_share,
-        outputs="class_ap", curve="val_ap", log_name="ap", headline=True, rare=True, bias=AP_BIAS, in_folds="comparable", definition=_AP_MEANS, needs="a track with it",
+        outputs="class_ap", curve="val_ap", log_name="ap", headline=True, definition=_AP_MEANS, needs="a track with it",
+        rare=True, bias=AP_BIAS, in_folds="comparable",
     )
 )  # fmt: skip
 TAGGING.register(

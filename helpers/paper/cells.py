@@ -13,7 +13,8 @@ from pathlib import Path
 from models.errors import ConfigError
 
 from ..evaluation.few_label import saved_share
-from ..metrics.scores import SystemScores, compare
+from ..metrics.differences import compare
+from ..metrics.scores import SystemScores
 from .engine import Done, Failed, Outcome, Unavailable
 from .records import LOG
 from .steps import Step

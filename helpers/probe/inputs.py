@@ -205,7 +205,7 @@ def read_split(
         owner = np.repeat(np.arange(len(truth)), lengths)
         return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), owner, frames_of(truth, times, lengths))
     x, track = inputs.read(source, truth.keys, name)
-    return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), track)
+    return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), track, group=truth.group)
 
 
 def split_name(data: str, part: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from datasets.groundtruth.groups import Groups
 from datasets.utils.files import atomic
 from datasets.utils.ragged import joined
 from models.errors import ConfigError, GroundtruthError, listed
@@ -48,6 +49,7 @@ class Split:
     y: labels, bool or 0/1 [N, L]; values of a regression, float [N, L]; annotations, Ragged of that shape.
     track: int [W], rising: the track (number in keys) of each window; None: row i is track i.
     frames: of frame-level tasks, where y is a Ragged of annotations: times and targets of the rows of x.
+    group: what each track belongs to, where the table says it: by it intervals are taken.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Split:
     y: Any
     track: np.ndarray | None = None
     frames: Frames | None = None
+    group: Groups | None = None
 
     def known(self) -> Split:
         """Without the frames that count for nothing, for learning alone."""
@@ -231,6 +234,7 @@ def score_test(
         },
         task=settings.task,
         windows=windows,
+        groups=test.group,
     )
     return ProbeResult(scores, [head.head for head in trained], best, source.shift, source.scale)
 

@@ -15,7 +15,8 @@ import numpy as np
 from models.bounded_files import read_json
 from models.errors import ConfigError
 
-from ..metrics.scores import SystemScores, compare
+from ..metrics.differences import compare
+from ..metrics.scores import SystemScores
 from . import pages
 from .images import spectrogram
 from .outputs import output_charts, output_table, prediction_charts

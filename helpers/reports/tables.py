@@ -18,8 +18,9 @@ from datasets.utils.spreadsheet import safe_cell
 from datasets.utils.terminal import Console, Text
 from models.errors import ConfigError
 
+from ..metrics.differences import Difference, check_comparable, compare
 from ..metrics.metric import Metric
-from ..metrics.scores import Difference, SystemScores, check_comparable, compare
+from ..metrics.scores import SystemScores
 from .wording import counted_outputs, over, runs, spread
 
 

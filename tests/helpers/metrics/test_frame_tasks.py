@@ -17,9 +17,10 @@ from datasets.utils.ragged import Ragged
 from helpers.metrics.beat_tracking import pick_beats, track_beats
 from helpers.metrics.beats import beat_f, beat_targets
 from helpers.metrics.chords import chord_targets, majmin
+from helpers.metrics.differences import compare
 from helpers.metrics.frames import nearest_frames, segments
 from helpers.metrics.metric import Draws, Predictions, score_rows
-from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.scores import SystemScores
 from helpers.metrics.structure import between, hit_rate, pick_boundaries, section_targets
 from helpers.metrics.tasks import get_task
 from helpers.reports.report import Report, write_report

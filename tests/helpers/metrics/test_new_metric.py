@@ -12,8 +12,9 @@ from rich.console import Console
 
 from helpers.evaluation.sweep import Cell, write_tables
 from helpers.evaluation.sweep_report import print_sweep, report_sweep
+from helpers.metrics.differences import compare
 from helpers.metrics.metric import Metric, Predictions
-from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import TASKS, get_task
 from helpers.reports.report import Report, write_report
 from helpers.reports.tables import difference_table, label_table, print_scores, score_table, write_differences

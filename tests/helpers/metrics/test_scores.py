@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from helpers.metrics.differences import compare
 from helpers.metrics.metric import Draws, Predictions
-from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import get_task
 from models.errors import ConfigError
 

@@ -7,10 +7,11 @@ from mir_eval.key import weighted_score
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, mean_squared_error, r2_score
 
 from helpers.metrics.aggregation import activate
+from helpers.metrics.differences import compare
 from helpers.metrics.keys import key_class, key_weights
 from helpers.metrics.losses import loss_of
 from helpers.metrics.metric import Draws, Predictions
-from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import TASKS, get_task, score
 from helpers.probe.run import Targets, check_truths
 from models.errors import ConfigError, GroundtruthError

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.differences import compare
+from helpers.metrics.scores import SystemScores
 from helpers.paper.cells import check_claim, fill_table, read_cell, swept
 from helpers.paper.citations import Citation
 from helpers.paper.engine import Engine, Failed, Pending, Unavailable

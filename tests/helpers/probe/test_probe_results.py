@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.metrics.scores import SystemScores, compare
+from helpers.metrics.differences import compare
+from helpers.metrics.scores import SystemScores
 from helpers.probe import run as probe_module
 from helpers.probe.head_training import initial_head
 from helpers.probe.run import ProbeSettings, Split, run_probe
