@@ -4,8 +4,9 @@
     python -m benchmarks.coverage --only folds --sets 100
 
 Kinds: `split` (fixed heads, scored on other tracks), `folds` (five-fold cross-validation, three times, of ridge regression), `few` (three
-draws of few training tracks). Of each: the share of data sets whose 95 % interval holds the truth, and, of two systems that are equally good in truth, the share
-in which the paired difference is found to differ from 0. With groups, five tracks of one share most of their labels and of what is heard.
+draws of few training tracks). Of each: the share of data sets whose 95 % interval holds the truth, and, of two systems that are equally good
+in truth, the share in which the paired difference is found to differ from 0. With groups, five tracks of one share most of their labels and
+of what is heard.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def repetition_factor(repetitions: int, pooled: bool = False) -> float:
     """By how much the variance of a cross-validation is above that of one repetition's score on fixed heads.
 
     Such a factor cannot be had from the data (Bengio and Grandvalet, 2004). Nadeau and Bengio (2003) set it, for five folds, to 2 at three
-    repetitions, by which intervals hold the truth in .98 to 1; these numbers are fitted to benchmarks/coverage.py, by which they hold it in about .95.
+    repetitions, by which intervals hold the truth in .96 to .99 of cases; these numbers are fitted to benchmarks/coverage.py.
     pooled: scores of all folds at once.
     """
     return (1.2 if pooled else 0.9) + 0.3 / repetitions
@@ -89,9 +89,9 @@ def repetition_factor(repetitions: int, pooled: bool = False) -> float:
 def track_variance(drawn: np.ndarray, share: float, factor: float | None = None) -> float:
     """The variance over tracks of the mean of S results, from their scores on R parts that hold `share` of the units, [S, R]; NaN: not known.
 
-    factor: of a cross-validation, whose repetitions the results are. They share tracks, and their training tracks overlap: what another sample of tracks would
-    change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is wanted: times
-    `repetition_factor`.
+    factor: of a cross-validation, whose repetitions the results are. They share tracks, and their training tracks overlap: what another sample of
+    tracks would change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is
+    wanted: times `repetition_factor`.
     """
     scale = share / (1.0 - share)
     if factor is None:
@@ -138,16 +138,22 @@ class Uncertainty:
         return float(2 * t.sf(abs(distance) / self.se, self.df))
 
 
-def between(values: np.ndarray, factors: Mapping[str, Sequence[int]]) -> list[tuple[float, float]]:
+def between(
+    values: np.ndarray, drawn: np.ndarray, share: float, factors: Mapping[str, Sequence[int]]
+) -> list[tuple[float, float]]:
     """Variances of the mean of S values that other draws of training tracks, or other networks, would add, with degrees of freedom.
 
+    values: [S], and drawn [S, R] on parts of the tracks: what these few tracks alone let draws differ by is left out, as the variance over tracks has it.
     factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing.
     """
     found = []
     for ids in factors.values():
-        means = np.array([values[np.asarray(ids) == one].mean() for one in dict.fromkeys(ids)])
-        if len(means) > 1:
-            found.append((float(means.var(ddof=1)) / len(means), len(means) - 1.0))
+        numbers, members = len(set(ids)), [np.asarray(ids) == one for one in dict.fromkeys(ids)]
+        if numbers < 2:
+            continue
+        means, parts = (np.array([of[own].mean(axis=0) for own in members]) for of in (values, drawn))
+        apart = np.mean([_variance(one) for one in parts - parts.mean(axis=0)]) * share / (1 - share) * numbers / (numbers - 1)
+        found.append((max(float(means.var(ddof=1)) - float(apart), 0.0) / numbers, numbers - 1.0))
     return found
 
 

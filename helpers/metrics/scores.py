@@ -166,7 +166,8 @@ class SystemScores:
         self, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
         """Of what the mean over seeds stands for: the score on endlessly many tracks (groups) of the kind; of a cross-validation that of
-        the procedure, trained on other tracks too; of several draws or networks that of others. (nan, nan) where `evidence` says that too little is known.
+        the procedure, trained on other tracks too; of several draws or networks that of others. (nan, nan) where `evidence` says that too
+        little is known.
         """
         chosen, found = self.spec.metric(metric), self.evidence(metric)
         if found.why:
@@ -178,7 +179,9 @@ class SystemScores:
 
     def _uncertainty(self, metric: Metric, drawn: np.ndarray, values: np.ndarray) -> Uncertainty:
         """Of the mean of values [S], which score [S, R] on parts of the tracks."""
-        return Uncertainty((self._over_tracks(metric, drawn), *between(values, self.factors)))
+        return Uncertainty(
+            (self._over_tracks(metric, drawn), *between(values, drawn, self._draws(drawn.shape[1]).share, self.factors))
+        )
 
     def _over_tracks(self, metric: Metric, drawn: np.ndarray) -> tuple[float, float]:
         """Variance over tracks of the mean of scores [S, R], and its degrees of freedom."""
@@ -207,7 +210,9 @@ class SystemScores:
         if len(own) == len(others) and self.factors == other.factors:  # the same draws of training tracks, or as many networks
             return self._uncertainty(metric, own - others, self.scores(metric) - other.scores(metric))
         drawn = own - others if len(own) == len(others) else (own.mean(axis=0) - others.mean(axis=0))[None]
-        more = [part for one in (self, other) for part in between(one.scores(metric), one.factors)]
+        share = self._draws(n_resamples).share
+        sides = ((self, own), (other, others))
+        more = [part for one, parts in sides for part in between(one.scores(metric), parts, share, one.factors)]
         return Uncertainty((self._over_tracks(metric, drawn), *more))
 
     def summary(self) -> dict[str, Any]:
