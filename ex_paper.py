@@ -96,7 +96,8 @@ def build_scale(config: Mapping[str, Any]) -> Scale:
     check_scale(values)
     name, title = name_scale(values)
     named_configs = {key: tuple(values.pop(key)) for keys in NAMED_IN_SCALE.values() for key in keys}
-    values |= {key: tuple(values[key]) for key in ("seeds", "lengths", "shares")}
+    values |= {key: tuple(values[key]) for key in ("pretraining_seeds", "seeds", "lengths", "shares")}
+    values["seed"] = values["pretraining_seeds"][0]
     values |= {"name": name, "title": title, "targets": tuple(map(describe_target, values["targets"]))}
     return Scale(named_configs=named_configs, **values)
 
@@ -119,10 +120,10 @@ def check_scale(scale: Mapping[str, Any]) -> None:
     from models.errors import ConfigError, nearest
 
     depth, shares, lengths = scale["depth"], scale["shares"], scale["lengths"]
-    asked = [(key, bool(scale[key]), "one or more") for key in ("seeds", "lengths", "shares")]
+    asked = [(key, bool(scale[key]), "one or more") for key in ("pretraining_seeds", "seeds", "lengths", "shares")]
     asked += [(key, scale[key] is None or scale[key] >= FEWEST, f"{FEWEST} or more") for key in ("tracks", "start_tracks")]
     asked += [
-        ("seeds", len(set(scale["seeds"])) == len(scale["seeds"]), "different ones"),
+        *((key, len(set(scale[key])) == len(scale[key]), "different ones") for key in ("pretraining_seeds", "seeds")),
         ("block", 0 <= scale["block"] < depth, f"0 to {depth - 1} (depth={depth})"),
         ("shares", all(0 < share <= 1 for share in shares), "above 0 and 1 at most"),
         ("lengths", all(seconds > 0 for seconds in lengths), "above 0 s"),
@@ -189,19 +190,20 @@ def make_table(registered: RegisteredTable, _run: Run, _config: Mapping[str, Any
 
     scale, engine, console = build_scale(_config), build_engine(_config), Console()
     makespan_of = partial(makespan, key=engine.keys, jobs=_config["jobs"])
-    table = registered.make(scale)
+    tables = [registered.make(one) for one in scale.each_network]
+    table, steps = tables[0], list(dict.fromkeys(step for one in tables for step in one.steps))
     if _config["dry"]:
-        plan = make_plan(engine, table.steps)
+        plan = make_plan(engine, steps)
         print_plan(f"{table.title} ({scale.name}): the plan", plan, _config["out_dir"], makespan_of, _config["jobs"], console)
         return {"exit_code": 0, "steps": len(plan), "to_do": sum(isinstance(one.outcome, Pending) for one in plan)}
-    engine.fetch(table.steps)
-    plan = make_plan(engine, table.steps)
+    engine.fetch(steps)
+    plan = make_plan(engine, steps)
     missing = {one.step: one.seconds for one in plan if isinstance(one.outcome, Pending)}
     print(describe_start(scale.name, plan, makespan_of, _config["jobs"]))
     work_begins(_run)
     with StepProgress(missing, lambda step: engine.folder(step) / LOG, makespan_of) as progress:
-        outcomes = make_steps(engine, table.steps, progress.update, _config["jobs"], missing)
-    view = TableView(fill_table(table, engine.state), scale, engine.commits(table.steps), engine.commit)
+        outcomes = make_steps(engine, steps, progress.update, _config["jobs"], missing)
+    view = TableView(fill_table(tables, engine.state), scale, engine.commits(steps), engine.commit)
     written = write_table(view, Path(_config["out_dir"]) / "tables" / f"{table.name}-{scale.name}", engine)
     print_table(view, console)
     exit_code = report_failures(view.filled, outcomes.values())

@@ -32,7 +32,12 @@ class Scale:
         affects="tables",
         bounds="[6, 1e6]",
     )
-    seed: int = opt(0, "seed of pre-training and of random weights", affects="tables", bounds=SEED)
+    pretraining_seeds: list[int] = opt(
+        [0],
+        "seeds with each of which every network is pre-trained (or drawn at random) and probed; scores are means over the networks",
+        affects="tables",
+        bounds=SEED,
+    )
     seeds: list[int] = opt(
         [0, 1, 2], "seeds with each of which a probe is trained; scores are their mean and spread", affects="tables", bounds=SEED
     )

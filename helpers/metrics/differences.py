@@ -30,9 +30,9 @@ class Difference:
     known: Uncertainty | None = None
     why: str = ""
 
-    def p_value(self, margin: float = 0.0) -> float:
-        """Two-sided, of the difference being -margin in truth; 1 where too little is known."""
-        return 1.0 if self.known is None else self.known.p_value(self.mean + margin)
+    def p_value(self, of: float = 0.0) -> float:
+        """Two-sided: how probable it is to find this much, where the difference is `of` in truth; 1 where too little is known."""
+        return 1.0 if self.known is None else self.known.p_value(self.mean - of)
 
 
 def as_one(results: Sequence[SystemScores], factor: str) -> SystemScores:

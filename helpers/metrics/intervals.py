@@ -143,8 +143,8 @@ def between(
 ) -> list[tuple[float, float]]:
     """Variances of the mean of S values that other draws of training tracks, or other networks, would add, with degrees of freedom.
 
-    values: [S], and drawn [S, R] on parts of the tracks: what these few tracks alone let draws differ by is left out, as the variance over tracks has it.
-    factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing.
+    values: [S], and drawn [S, R] on parts of the tracks: what these few tracks alone let draws differ by is left out, as the variance over tracks
+    has it. factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing.
     """
     found = []
     for ids in factors.values():

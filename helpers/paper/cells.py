@@ -1,19 +1,22 @@
-"""Scores read out of finished steps: mean and spread over probe seeds, the bootstrap's interval over tracks; and claims, tested."""
+"""Scores read out of finished steps: mean and spread over probe seeds, the interval; and claims, tested."""
 
 from __future__ import annotations
 
 import math
+import statistics
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from models.errors import ConfigError
 
 from ..evaluation.few_label import saved_share
-from ..metrics.differences import compare
+from ..metrics.differences import Difference, as_one, compare
+from ..metrics.intervals import holm
+from ..metrics.metric import Metric
 from ..metrics.scores import SystemScores
 from .engine import Done, Failed, Outcome, Unavailable
 from .records import LOG
@@ -28,7 +31,7 @@ class CellValue:
     Args:
         mean: over seeds.
         sd: over seeds.
-        interval: the bootstrap's 95 % over tracks.
+        interval: of 95 %.
         scores: per track; None where there are none.
         reason: why there is no number.
         metric: its name.
@@ -82,6 +85,22 @@ def short_path(path: Path) -> str:
         return path.relative_to(Path.cwd()).as_posix()
     except ValueError:
         return str(path)
+
+
+def read_cells(cells: Sequence[Cell], outcome: Callable[[Step], Outcome]) -> CellValue:
+    """Read a cell of as many networks as were pre-trained, as one value: the mean over them. Cells that are all the same are of none of them."""
+    values = [read_cell(cell, outcome) for cell in dict.fromkeys(cells)]
+    if len(values) == 1:
+        return values[0]
+    if absent := [value for value in values if value.reason]:
+        return absent[0]
+    done = values[0].done
+    assert done is not None
+    scores = [value.scores for value in values if value.scores is not None]
+    if len(scores) == len(values):
+        return _of(as_one(scores, "network"), cells[0], done)
+    means = [value.mean for value in values]
+    return replace(values[0], mean=statistics.mean(means), sd=statistics.stdev(means), over=len(values))
 
 
 def _of(scores: SystemScores, cell: Cell, done: Done) -> CellValue:
@@ -147,18 +166,48 @@ NOT_TESTED = "not tested"
 class Verdict:
     """How a claim was decided on one pair of cells: "held", "did not hold", "undecided at this scale", or NOT_TESTED.
 
-    text: the numbers, or why there are none. missing: as a cell's.
+    text: the numbers, or why there are none. missing: as a cell's. networks: how many pre-trainings of each side it is over.
     """
 
     claim: Claim
     verdict: str
     text: str
     missing: tuple[str, ...] = ()
+    networks: int = 1
+
+    @property
+    def scope(self) -> str:
+        """Return what it speaks of."""
+        return "on this one network" if self.networks == 1 else f"over {self.networks} pre-trained networks"
 
 
-def check_claim(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
-    """Compare the claim's two cells on the same tracks: the paired bootstrap's 95 % interval of the difference decides."""
-    better, worse = (read_cell(cell, outcome) for cell in (claim.better, claim.worse))
+@dataclass(frozen=True)
+class _Tested:
+    """A claim's difference, better minus worse, whatever direction is better."""
+
+    metric: Metric
+    found: Difference
+    n_tracks: int
+    networks: int
+
+
+def check_claims(claims: Sequence[Sequence[Claim]], outcome: Callable[[Step], Outcome]) -> list[Verdict]:
+    """Compare the two cells of each claim on the same tracks. Of all claims of a table together, a false one is found in 5 % at most (Holm).
+
+    claims: of each claim the same one of every network that was pre-trained.
+    """
+    tested = [_difference(each, outcome) for each in claims]
+    known = [(i, one) for i, one in enumerate(tested) if isinstance(one, _Tested)]
+    sure = holm([one.found.p_value(-one.metric.sign * claims[i][0].margin) for i, one in known])
+    verdicts: dict[int, Verdict] = {i: one for i, one in enumerate(tested) if isinstance(one, Verdict)}
+    for (i, one), decided in zip(known, sure):
+        verdicts[i] = _verdict(claims[i][0], one, decided)
+    return [verdicts[i] for i in range(len(claims))]
+
+
+def _difference(claims: Sequence[Claim], outcome: Callable[[Step], Outcome]) -> _Tested | Verdict:
+    claim = claims[0]
+    better, worse = (read_cells(cells, outcome) for cells in ([one.better for one in claims], [one.worse for one in claims]))
     without = [value for value in (better, worse) if value.scores is None]
     if without:
         missing = dict.fromkeys(one for value in without for one in value.missing) if without[0].missing else ()
@@ -169,30 +218,29 @@ def check_claim(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
         found = compare(better.scores, worse.scores, claim.better.metric)
     except ConfigError as error:
         return Verdict(claim, NOT_TESTED, str(error))
-    metric = better.scores.spec.metric(found.metric)
-    sign = metric.sign
-    low, high = sorted(sign * bound for bound in found.interval)
-    if low > -claim.margin:
-        verdict = "held"
-    elif high < -claim.margin:
-        verdict = "did not hold"
-    else:
-        verdict = "undecided at this scale"
+    if found.known is None:
+        return Verdict(claim, NOT_TESTED, found.why)
+    networks = max(len(set(one.scores.factors.get("network", [0]))) for one in (better, worse) if one.scores is not None)
+    return _Tested(better.scores.spec.metric(found.metric), found, len(better.scores.keys), networks)
+
+
+def _verdict(claim: Claim, tested: _Tested, sure: bool) -> Verdict:
+    sign = tested.metric.sign
+    mean, (low, high) = sign * tested.found.mean, sorted(sign * bound for bound in tested.found.interval)
+    verdict = "undecided at this scale" if not sure else "held" if mean > -claim.margin else "did not hold"
     asked = f"; asked for: above {-claim.margin:+.3f}" if claim.margin else ""
-    return Verdict(
-        claim,
-        verdict,
-        f"{metric.title} {sign * found.mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {len(better.scores.keys)} tracks{asked})",
-    )
+    text = f"{tested.metric.title} {mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {tested.n_tracks} tracks{asked})"
+    return Verdict(claim, verdict, text, networks=tested.networks)
 
 
 @dataclass(frozen=True)
 class FilledTable:
-    """A table with its values, row by row, and its verdicts."""
+    """A table with its values, row by row, and its verdicts. networks: how many times everything was pre-trained."""
 
     table: Table
     values: list[list[CellValue]]
     verdicts: list[Verdict]
+    networks: int = 1
 
     @property
     def failed(self) -> bool:
@@ -200,7 +248,10 @@ class FilledTable:
         return any(value.reason.startswith("failed") for row in self.values for value in row)
 
 
-def fill_table(table: Table, outcome: Callable[[Step], Outcome]) -> FilledTable:
-    """Read every cell of a table and test its claims."""
-    values = [[read_cell(cell, outcome) for cell in row.cells] for row in table.rows]
-    return FilledTable(table, values, [check_claim(claim, outcome) for claim in table.claims])
+def fill_table(tables: Sequence[Table], outcome: Callable[[Step], Outcome]) -> FilledTable:
+    """Read every cell of a table and test its claims. tables: the same table of every network that is pre-trained."""
+    values = [
+        [read_cells(cells, outcome) for cells in zip(*(row.cells for row in rows))] for rows in zip(*(one.rows for one in tables))
+    ]
+    verdicts = check_claims(list(zip(*(one.claims for one in tables))), outcome)
+    return FilledTable(tables[0], values, verdicts, len(tables))

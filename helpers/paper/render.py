@@ -23,7 +23,7 @@ from ..metrics.scores import SystemScores
 from ..metrics.tasks import metric_title
 from ..reports.charts import Series, line_chart
 from ..reports.pages import Captioned, TableContent, render
-from ..reports.wording import versions
+from ..reports.wording import intervals_are, versions
 from .cells import NOT_TESTED, CellValue, FilledTable, Verdict
 from .citations import Citation, CitedScore, find_score
 from .engine import Done, Engine, Failed, Unavailable
@@ -35,6 +35,13 @@ from .steps import Step
 PAPERS = "papers"
 OTHER_DATA = "papers (other data: not comparable)"
 NOT_AVAILABLE = "not available"
+ONE_NETWORK = "One network each, pre-trained once: what another pre-training would change is in neither."
+ONE_MORE = "another pre-training of the same networks, "
+NOT_COVERED = (
+    "Held, did not hold: the difference is one way or the other beyond what the tracks leave open; among all verdicts of a table a false one is to "
+    "be expected in 5 % of tables at most (Holm). They do not cover ",
+    "other music than this data set's, other sizes or lengths of training, other settings of the probe.",
+)
 NAME_WIDTH, PAPERS_WIDTH = 12, 9  # columns on a terminal that is narrow
 CELL_WIDTH = 30  # of a cell on one line
 CSV_COLUMNS = (
@@ -121,11 +128,11 @@ class TableView:
             names = [split if whole[split] else f"{split}: {_classes(one, metrics)}" for split, one in found.items()]
             of = f"{len(found)} targets ({'; '.join(names)})"
         about_data = self.scale.targets and self.table.name != "table_downstream"  # whose columns name theirs
+        n, seeds = self.filled.networks, len(self.scale.seeds)
+        results = f"{seeds} probe seeds" + (f" and {n} pre-trained networks together" if n > 1 else "")
+        networks = ONE_NETWORK if n == 1 else f"Every network was pre-trained {n} times, from other random numbers."
         data = f" Data: {self.scale.targets[0].about}." if about_data else ""
-        return (
-            f"{of}; mean ± sd over {len(s.seeds)} probe seeds [bootstrap 95 % interval over tracks of the mean]. One network each, pre-trained once: "
-            f"what another pre-training would change is in neither.{data}"
-        )
+        return f"{of}; mean ± sd over {results} [95 % interval]. {intervals_are(list(found.values()))}. {networks}{data}"
 
     @property
     def findings(self) -> list[tuple[str, list[str]]]:
@@ -139,7 +146,7 @@ class TableView:
             if {v.verdict for v in verdicts} == {NOT_TESTED} and len(set(whys)) == 1:  # which pair it is does not matter then
                 results = [f"{NOT_TESTED.capitalize()}: {whys[0]}."]
             else:
-                results = [f"{v.verdict.capitalize()}: {v.claim.between}: {why}." for v, why in zip(verdicts, whys)]
+                results = [f"{_said(v)}: {v.claim.between}: {why}." for v, why in zip(verdicts, whys)]
             out.append((text, results) if len(results) > 1 else (f"{text} {results[0]}", []))
         return out
 
@@ -147,6 +154,8 @@ class TableView:
     def lines(self) -> list[str]:
         """Return what else a reader has to know, sentence by sentence."""
         out = [*self.table.notes]
+        if any(v.verdict != NOT_TESTED for v in self.filled.verdicts):
+            out.append(f"{NOT_COVERED[0]}{ONE_MORE if self.filled.networks == 1 else ''}{NOT_COVERED[1]}")
         if not self.comparable:
             out.append(
                 "Papers' numbers are of other data, networks and sizes: they stand here to be looked up, not to be compared with."
@@ -162,6 +171,11 @@ def _classes(scores: SystemScores, metrics: Container[str]) -> str:
     """Return 'macro ROC-AUC over 29 of 30 labels, ...', of the scores that the table has."""
     each = [(metric.title, scores.n_classes(metric)) for metric in scores.spec.headline if metric.name in metrics]
     return ", ".join(f"{name} over {n} of {len(scores.labels)} labels" for name, n in each)
+
+
+def _said(verdict: Verdict) -> str:
+    """Return 'Held, on this one network'."""
+    return verdict.verdict.capitalize() + ("" if verdict.verdict == NOT_TESTED else f", {verdict.scope}")
 
 
 def _label(i: int) -> str:

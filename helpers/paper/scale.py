@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DEMO_TRACKS = 2000  # of the whole demo music
 TRAINED, PUBLISHED = "trained", "published"
@@ -55,7 +55,7 @@ class Scale:
         targets: data sets that published networks are probed on, the first of them in every table.
         tracks: number of tracks of the demo music; None: the whole of it.
         start_tracks: number of tracks of the demo music for networks of the published size.
-        seed: of pre-training and of random weights.
+        seed: of one network's pre-training, or of its random weights.
         seeds: of the probes.
         named_configs: which networks or probes ("probe", "linear", ..., as the config's scale has it) -> their named configs.
         depth: number of blocks of a transformer.
@@ -63,6 +63,7 @@ class Scale:
         lengths: input lengths, s.
         shares: shares of the training labels.
         draws: number of samples of each share below 1.
+        pretraining_seeds: of the networks, each pre-trained and probed by itself; `seed` is one of them.
     """
 
     name: str
@@ -79,6 +80,12 @@ class Scale:
     lengths: tuple[float, ...]
     shares: tuple[float, ...]
     draws: int
+    pretraining_seeds: tuple[int, ...] = (0,)
+
+    @property
+    def each_network(self) -> list[Scale]:
+        """Return the scale once for every network that is pre-trained, by its seed."""
+        return [replace(self, seed=seed) for seed in self.pretraining_seeds]
 
     @property
     def published(self) -> bool:

@@ -16,6 +16,7 @@ from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..metrics.differences import compare
+from ..metrics.intervals import holm
 from ..metrics.scores import SystemScores
 from . import pages
 from .images import spectrogram
@@ -23,7 +24,7 @@ from .outputs import output_charts, output_table, prediction_charts
 from .pages import TableContent
 from .score_charts import score_chart
 from .training_charts import HISTOGRAMS, history_charts, probe_chart, usage_chart
-from .wording import counted_outputs, interval, over, runs, spread, versions
+from .wording import counted_outputs, difference, interval, intervals_are, over, runs, spread, versions
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         headline=_headline(systems),
         scores=_score_table(systems),
         scored=f"Split: {first.split}, {len(first.keys)} tracks. {_counted(first)}mean ± standard deviation over {over(systems)}; "
-        "intervals: bootstrap over tracks.",
+        f"{intervals_are(systems)}.",
         score_charts=[score_chart(systems, metric) for metric in first.spec.headline],
         differences=_differences(report.pairs),
         further=_further_metrics(systems),
@@ -142,20 +143,20 @@ def write_report(path: str | Path, report: Report) -> Path:
 
 
 def verdict(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> str:
-    """One sentence: which of the others the compared system beats, loses to, or cannot be told from, by the intervals of the paired differences."""
+    """One sentence: which of the others the compared system beats, loses to, or cannot be told from, by the paired differences; all of it is right
+    in 95 % (Holm).
+    """
     first = pairs[0][0]
     main = first.spec.main
     sides: dict[str, list[str]] = {"beats": [], "loses to": [], "cannot be told from": []}
-    for one, other in pairs:
-        if one.name != first.name:
-            continue
-        low, high = sorted(main.sign * bound for bound in compare(one, other, main).interval)
-        side = "beats" if low > 0 else "loses to" if high < 0 else "cannot be told from"
-        sides[side].append(other.name)
+    found = [(other.name, compare(one, other, main)) for one, other in pairs if one.name == first.name]
+    for (name, one), differs in zip(found, holm([one.p_value() for _, one in found])):
+        side = "cannot be told from" if not differs else "beats" if main.sign * one.mean > 0 else "loses to"
+        sides[side].append(name)
     said = [f"{side} {_and(names)}" for side, names in sides.items() if names]
     n = len(first.keys)
     where = f"by {main.short_title} on the {n} track{'s' if n != 1 else ''} of {first.split}"
-    return f"{_title(first.name)} {_and(said)}, {where} (95 % intervals of the paired differences)."
+    return f"{_title(first.name)} {_and(said)}, {where} (paired differences; a false one in 5 % at most). It speaks of these networks alone."
 
 
 def _and(words: Sequence[str]) -> str:
@@ -205,7 +206,7 @@ def _differences(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> TableCon
         cells = [f"{one.name} − {other.name}"]
         for metric in headline:
             found = compare(one, other, metric)
-            cells += [f"{found.mean:+.3f}", f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}"]
+            cells += [f"{found.mean:+.3f}", difference(found)]
         rows.append(cells)
     return TableContent(["Difference", *(text for metric in headline for text in (_title(metric.title), "95 % interval"))], rows)
 
@@ -235,7 +236,8 @@ def _definitions(systems: Sequence[SystemScores]) -> list[str]:
     if first.folds is not None:
         tested = (
             f"In each repetition every track is tested once, by a system that was trained and chosen on other folds; a {noun}'s score is its "
-            "mean over the folds that it is defined in. All systems share the folds."
+            "mean over the folds that it is defined in. AP is of all tracks at once, after each fold's logits were brought to mean 0 and sd 1; R2 and "
+            "recall are of all tracks at once. All systems share the folds."
         )
     lines = [f"All scores are on {first.split}: {len(first.keys)} tracks, {n} {noun if n == 1 else nouns}. {tested}"]
     lines += [metric.definition for metric in first.spec.metrics if metric.definition]
@@ -247,9 +249,13 @@ def _definitions(systems: Sequence[SystemScores]) -> list[str]:
             f"counted: {each}."
         )
     lines.append(
-        f"±: sample standard deviation over {over(systems)}. It holds what a new random start changes, not what other tracks would change: "
-        "that is the bootstrap interval (1000 resamples of the tracks; percentiles, corrected for bias)."
+        f"±: sample standard deviation over {over(systems)}. It holds what a new random start changes, not what other tracks would change. "
+        f"{intervals_are(systems)} (1000 random halves of them, Student's quantiles). AP of few tracks is higher than of many; its interval is "
+        "corrected for that, and may have the score near its upper end."
     )
+    whys = dict.fromkeys(s.evidence(metric).why for s in systems for metric in first.spec.headline)
+    if missing := [why for why in whys if why]:
+        lines.append(f"Where no interval stands it would not hold what it says: {', '.join(missing)}.")
     if any(s.settings.get("deterministic") for s in systems):
         lines.append("Exact: the fit is convex and has no random part, so one run says all and there is no spread over seeds.")
     return lines

@@ -10,6 +10,7 @@ from ..metrics.metric import Metric, Predictions, mean_of_outputs
 from ..metrics.scores import SystemScores
 from .charts import Dots, dot_plot
 from .pages import Captioned
+from .wording import intervals_are
 
 
 def chance(system: SystemScores, metric: Metric) -> float | np.ndarray | None:
@@ -29,5 +30,5 @@ def score_chart(systems: Sequence[SystemScores], metric: Metric) -> Captioned:
     lower = "" if metric.direction == "higher" else "; lower is better"
     return Captioned(
         drawing,
-        f"{title}, bootstrap 95 % interval over tracks{lower}{'' if guess is None else '; dashed: chance'}.",
+        f"{title}, {intervals_are(systems)}{lower}{'' if guess is None else '; dashed: chance'}.",
     )

@@ -21,7 +21,7 @@ from models.errors import ConfigError
 from ..metrics.differences import Difference, check_comparable, compare
 from ..metrics.metric import Metric
 from ..metrics.scores import SystemScores
-from .wording import counted_outputs, over, runs, spread
+from .wording import counted_outputs, difference, intervals_are, no_interval, over, runs, spread
 
 
 def small_table(title: str, columns: Sequence[str], numbers: Container[int] = (), caption: str = "") -> Table:
@@ -40,7 +40,7 @@ def add_rows(table: Table, rows: Iterable[Sequence[str]]) -> None:
 
 
 def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Table:
-    """One row per system: the task's headline metrics as mean ± sd over seeds, bootstrap interval over tracks, seeds."""
+    """One row per system: the task's headline metrics as mean ± sd over seeds, their intervals, seeds."""
     first = systems[0]
     metrics, noun = first.spec.headline, first.spec.nouns
     title = Text(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} {noun[len(first.labels) != 1]}", style="bold")
@@ -61,7 +61,9 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
             cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
             if intervals:
                 low, high = s.interval(metric)
-                cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
+                cells.append(
+                    Text(no_interval(s, metric) if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}")
+                )
         table.add_row(*cells, runs(s))
     table.caption = Text(_caption(systems, intervals), style="table.caption")  # a name in brackets is no markup
     return table
@@ -70,9 +72,8 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
 def _caption(systems: Sequence[SystemScores], intervals: bool) -> str:
     first = systems[0]
     counted = counted_outputs(first)
-    caption = (
-        f"{counted}{'; ' if counted else ''}mean ± sd over {over(systems)}{'; 95 %: bootstrap over tracks' if intervals else ''}."
-    )
+    caption = f"{counted}{'; ' if counted else ''}mean ± sd over {over(systems)}."
+    caption += f" {intervals_are(systems)}." if intervals else ""
     if any(s.windows for s in systems):
         main = first.spec.main
         levels = "; ".join(
@@ -155,7 +156,7 @@ def _apart(systems: Sequence[SystemScores], folders: Sequence[str | Path]) -> li
 
 
 def difference_table(systems: Sequence[SystemScores]) -> Table:
-    """The first system minus each of the others, on the same tracks: paired bootstrap over tracks."""
+    """The first system minus each of the others, on the same tracks."""
     first = systems[0]
     table = Table(title=Text("Paired differences on the same tracks", style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("first minus", overflow="fold")
@@ -165,8 +166,9 @@ def difference_table(systems: Sequence[SystemScores]) -> Table:
     for other, found in _differences(systems):
         cells = [Text(other.name)]
         for one in found:
-            cells += [Text(f"{one.mean:+.3f}"), Text(f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}")]
+            cells += [Text(f"{one.mean:+.3f}"), Text(difference(one))]
         table.add_row(*cells)
+    table.caption = Text(f"{intervals_are(systems)}. Each interval is for itself.", style="table.caption")
     return table
 
 
@@ -182,9 +184,13 @@ def write_differences(systems: Sequence[SystemScores], path: Path) -> Path:
     rows: list[list[str]] = [["first", "other", "score", "difference", "low_95", "high_95", "tracks"]]
     for other, found in _differences(systems):
         names = [safe_cell(systems[0].name), safe_cell(other.name)]
-        rows += [[*names, one.metric, *map(str, (one.mean, *one.interval)), str(len(other.keys))] for one in found]
+        rows += [[*names, one.metric, *map(_number, (one.mean, *one.interval)), str(len(other.keys))] for one in found]
     write_whole(path, csv_text(rows).encode("utf-8", "surrogateescape"))
     return path
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else str(value)
 
 
 def print_differences(systems: Sequence[SystemScores], console: Console | None = None) -> None:

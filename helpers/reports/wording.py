@@ -7,12 +7,18 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 
+from ..metrics.differences import Difference
+from ..metrics.intervals import TOO_FEW_TRACKS
 from ..metrics.metric import Metric
 from ..metrics.scores import SystemScores
 
 RANDOM = "RANDOM"  # in place of the name of weights that nothing was learned with
 RANDOM_WEIGHTS = f"{RANDOM} weights: these numbers say nothing about the music."
 RANDOM_EMBEDDINGS = f"{RANDOM} weights gave these embeddings: the scores are a baseline, nothing else."
+OTHERS = {
+    "draw": "with other draws of the training tracks",
+    "network": "with other pre-trainings",
+}  # what intervals are widened by
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "scikit-learn", "sacred")
 
 
@@ -23,9 +29,39 @@ def spread(system: SystemScores, metric: str | Metric) -> str:
 
 
 def interval(system: SystemScores, metric: str | Metric) -> str:
-    """'0.905 to 0.918': the bootstrap's 95 % interval over tracks, or that there is none."""
+    """'0.905 to 0.918': the 95 % interval, or why there is none."""
     low, high = system.interval(metric)
-    return "too few tracks" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+    return no_interval(system, metric) if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+
+
+def no_interval(system: SystemScores, metric: str | Metric) -> str:
+    """Why there is no interval: 'too few positives'."""
+    return system.evidence(metric).why or TOO_FEW_TRACKS
+
+
+def difference(found: Difference) -> str:
+    """'+0.012 to +0.031': the 95 % interval of a difference, or why there is none."""
+    low, high = found.interval
+    return found.why if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
+
+
+def taken_by(system: SystemScores) -> str:
+    """What intervals draw: 'by artist (23)', or that tracks are taken as independent."""
+    if system.group_name:
+        return f"by {system.group_name} ({system.units.n})"
+    return "tracks taken as independent, since no artist or other group of theirs is known"
+
+
+def intervals_are(systems: Sequence[SystemScores]) -> str:
+    """What the intervals of a table are of, and what they draw."""
+    first = systems[0]
+    factors = {name for one in systems for name in one.factors}
+    more = " and ".join(OTHERS[name] for name in OTHERS if name in factors)
+    if first.folds is not None:
+        of = "the score expected of the procedure, trained and tested on other tracks of the kind"
+    else:
+        of = f"the score on endlessly many tracks of the kind, {more or 'heads and networks as they are'}"
+    return f"95 % intervals: of {of}; {taken_by(first)}"
 
 
 def runs(system: SystemScores) -> str:
