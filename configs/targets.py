@@ -85,7 +85,7 @@ def extraction(target: Target) -> Config:
 def probe(target: Target) -> Config:
     """Keys of ex_tl.py, for block 7 of a 30 s model."""
     # three of its clips have no audio
-    extra = {"skip_missing": True} if (target.data, target.variant) == ("mtt", "marble") else {}
+    extra: dict[str, bool | str] = {"skip_missing": True} if (target.data, target.variant) == ("mtt", "marble") else {}
     by = GROUPED.get((target.data, target.variant))
     extra |= {"group_column": by} if by else {}
     place = {"metadata_dir": target.metadata_dir, "base_dir": f"{target.embeddings_dir}30sec/7/"}

@@ -167,7 +167,7 @@ def finetune(
         },
         task=how.task,
         windows=windows,
-        groups=test.group,  # type: ignore[union-attr]
+        groups=test.group,
     )  # fmt: skip
 
 

@@ -157,10 +157,13 @@ class SystemScores:
     def evidence(self, metric: str | Metric | None = None) -> Evidence:
         """What an interval stands on, and why there is none where there is none ("too few positives")."""
         chosen = self.spec.metric(metric)
-        key = ("evidence", chosen)
-        if key not in self._cache:
-            self._cache[key] = evidence_of(chosen, self.targets, self.units)
-        return self._cache[key]
+        if chosen not in self._evidence:
+            self._evidence[chosen] = evidence_of(chosen, self.targets, self.units)
+        return self._evidence[chosen]
+
+    @cached_property
+    def _evidence(self) -> dict[Metric, Evidence]:
+        return {}
 
     def interval(
         self, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0

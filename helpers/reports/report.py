@@ -236,8 +236,8 @@ def _definitions(systems: Sequence[SystemScores]) -> list[str]:
     if first.folds is not None:
         tested = (
             f"In each repetition every track is tested once, by a system that was trained and chosen on other folds; a {noun}'s score is its "
-            "mean over the folds that it is defined in. AP is of all tracks at once, after each fold's logits were brought to mean 0 and sd 1; R2 and "
-            "recall are of all tracks at once. All systems share the folds."
+            "mean over the folds that it is defined in. AP is of all tracks at once, after each fold's logits were brought to mean 0 and sd 1; R2 "
+            "and recall are of all tracks at once. All systems share the folds."
         )
     lines = [f"All scores are on {first.split}: {len(first.keys)} tracks, {n} {noun if n == 1 else nouns}. {tested}"]
     lines += [metric.definition for metric in first.spec.metrics if metric.definition]

@@ -13,7 +13,7 @@ from rich.console import Console
 from helpers.evaluation.sweep import Cell, write_tables
 from helpers.evaluation.sweep_report import print_sweep, report_sweep
 from helpers.metrics.differences import compare
-from helpers.metrics.metric import Metric, Predictions
+from helpers.metrics.metric import Draws, Metric, Predictions
 from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import TASKS, get_task
 from helpers.reports.report import Report, write_report
@@ -69,7 +69,7 @@ def test_it_is_scored_resampled_and_saved(toy, tmp_path, folds):
     if not folds:
         want = [(p > 0.5).mean(axis=0)[:3].mean() for p in one.predictions]
         np.testing.assert_allclose(one.scores("toy_score"), want)
-        drawn = np.random.default_rng(0).integers(60, size=60)
+        drawn = np.flatnonzero(Draws.of(60, 1, 0).weights[0])
         by_hand = [(p[drawn] > 0.5).mean(axis=0)[:3].mean() for p in one.predictions]
         assert one.resampled("toy_score", 1)[0] == pytest.approx(np.mean(by_hand))
     assert one.n_classes(metric) == 3

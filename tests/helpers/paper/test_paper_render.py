@@ -14,7 +14,7 @@ from rich.console import Console
 
 from helpers.metrics.differences import compare
 from helpers.metrics.scores import SystemScores
-from helpers.paper.cells import check_claim, fill_table, read_cell, swept
+from helpers.paper.cells import check_claims, fill_table, read_cell, swept
 from helpers.paper.citations import Citation
 from helpers.paper.engine import Engine, Failed, Pending, Unavailable
 from helpers.paper.records import Done
@@ -126,7 +126,7 @@ def test_cells_without_a_number_say_why(bench, tmp_path):
 )
 def test_the_paired_interval_decides_a_claim(bench, better, worse, margin, verdict):
     a, b = bench(better), bench(worse, draw=2)
-    found = check_claim(Claim("More is better.", Cell("probe", a), Cell("probe", b), "more - less", margin), bench.of)
+    found = check_claims([[Claim("More is better.", Cell("probe", a), Cell("probe", b), "more - less", margin)]], bench.of)[0]
     want = compare(system(better), system(worse, draw=2))
     assert found.verdict == verdict
     assert f"{want.mean:+.3f} (95 % {want.interval[0]:+.3f} to {want.interval[1]:+.3f}, paired over 120 tracks" in found.text
@@ -144,15 +144,18 @@ def test_a_claim_about_an_error_is_turned_round(bench):
         )
         steps.append(step)
     claim = Claim("Less error.", Cell("probe", steps[0], "", "mse"), Cell("probe", steps[1], "", "mse"), "a - b")
-    assert check_claim(claim, bench.of).verdict == "held"
+    assert check_claims([[claim]], bench.of)[0].verdict == "held"
 
 
 def test_a_claim_that_cannot_be_tested_says_why(bench):
     a, b, c = bench(1.0), bench.other(Unavailable(("place F",))), bench.other(Unavailable(("place G",)))
-    assert check_claim(Claim("x", Cell("probe", a), Cell("probe", b), "a - b"), bench.of).text == "not available: place F"
-    assert check_claim(Claim("x", Cell("probe", b), Cell("probe", c), "b - c"), bench.of).missing == ("place F", "place G")
+    assert check_claims([[Claim("x", Cell("probe", a), Cell("probe", b), "a - b")]], bench.of)[0].text == "not available: place F"
+    assert check_claims([[Claim("x", Cell("probe", b), Cell("probe", c), "b - c")]], bench.of)[0].missing == (
+        "place F",
+        "place G",
+    )
     other = bench(1.0, split="another test")
-    found = check_claim(Claim("x", Cell("probe", a), Cell("probe", other), "a - b"), bench.of)
+    found = check_claims([[Claim("x", Cell("probe", a), Cell("probe", other), "a - b")]], bench.of)[0]
     assert found.verdict == "not tested"
     assert "not scored on the same tracks" in found.text
 
@@ -166,7 +169,7 @@ def shown(bench, tmp_path):
     rows.append(Row("b", [Cell("probe", bad), text_cell("not available")]))
     claim = Claim("It helps.", rows[0].cells[0], rows[1].cells[0], "a - b")
     table = Table("t", "Title & more", "a paper", ["ROC", "AP"], rows, [claim], [EVIL], x_label="block")
-    return TableView(fill_table(table, bench.of), SCALE)
+    return TableView(fill_table([table], bench.of), SCALE)
 
 
 def test_what_is_written_is_the_same_everywhere_and_escaped(shown, tmp_path, bench, monkeypatch):
@@ -222,7 +225,7 @@ def without(bench):
     pairs = [(0, 3), (1, 3), (2, 3), (3, 3)]
     claims = [Claim("All tokens.", rows[i].cells[0], rows[j].cells[0], f"{i} - {j}") for i, j in pairs]
     claims += [Claim("Nothing.", rows[i].cells[0], rows[3].cells[0], "x") for i in (0, 1)]
-    return TableView(fill_table(Table("t", "t", "p", ["x", "y"], rows, claims), bench.of), SCALE)
+    return TableView(fill_table([Table("t", "t", "p", ["x", "y"], rows, claims)], bench.of), SCALE)
 
 
 def test_what_is_missing_is_listed_once(without, tmp_path, bench, monkeypatch, capsys):
@@ -256,7 +259,7 @@ def test_a_claim_is_said_once_with_its_results(without):
 
 def test_more_things_than_letters(bench):
     step = bench.other(Unavailable(tuple(f"place {i}" for i in range(28))))
-    shown = TableView(fill_table(Table("t", "t", "p", ["x"], [Row("a", [Cell("probe", step)])]), bench.of), SCALE)
+    shown = TableView(fill_table([Table("t", "t", "p", ["x"], [Row("a", [Cell("probe", step)])])], bench.of), SCALE)
     assert [line.split()[0] for line in shown.legend[24:]] == ["[y]", "[z]", "[aa]", "[ab]"]
 
 
@@ -274,7 +277,7 @@ def test_classes_without_a_score_are_said_below_the_table_and_not_warned_of(benc
         (rows[:1], "macro ROC-AUC over 3 of 4 labels"),
         (rows, "2 targets (one: macro ROC-AUC over 3 of 4 labels; two)"),
     ):
-        assert want in TableView(fill_table(Table("t", "t", "p", ["x"], part), bench.of), SCALE).scored
+        assert want in TableView(fill_table([Table("t", "t", "p", ["x"], part)], bench.of), SCALE).scored
     assert not caplog.text
 
 
@@ -291,7 +294,7 @@ def test_formulas_do_not_reach_spreadsheets(bench, tmp_path):
     table = Table("t", "t", "p", ["x"], [Row("=1+1", [text_cell("-cmd")])])
     from helpers.paper.render import _csv
 
-    text = _csv(TableView(fill_table(table, bench.of), SCALE))
+    text = _csv(TableView(fill_table([table], bench.of), SCALE))
     assert "'=1+1" in text
     assert "'-cmd" in text
     assert text.splitlines()[1].endswith(",not available,")
@@ -322,6 +325,6 @@ def test_papers_numbers_stand_below_a_table_of_many_columns(bench, tmp_path):
     engine = Engine(tmp_path / "out", tmp_path, Keys(lambda s, n, u: dict(u), lambda s, c: ()))
     for columns, beside in ((3, True), (4, False)):
         table = Table("t", "t", "p", [f"c{i}" for i in range(columns)], [Row("a", [text_cell("x")] * columns, [citation])])
-        page = _page(TableView(fill_table(table, bench.of), SCALE), engine)
+        page = _page(TableView(fill_table([table], bench.of), SCALE), engine)
         assert (page.count("MTT ROC-AUC 0.887") == 3) == beside  # beside, below on a phone, and in its note
         assert ('class="narrow"' in page) == beside

@@ -121,7 +121,7 @@ def some_pages(names: list[str], folder: Path) -> dict[str, tuple[str, list[str]
     content = Report(
         names[0], systems, examples=[example], about={"Configuration": {"audio": names[2]}}, notes=names, intro=names[3]
     )
-    write_table(TableView(fill_table(table, lambda step: None), SCALE), folder, engine)
+    write_table(TableView(fill_table([table], lambda step: None), SCALE), folder, engine)
     cells = [Cell(1, "c", one) for one in systems]
     sweep_report.report_sweep(cells, folder, names[0])
     few_label_report.report_few_label([Point(1.0, 0, 6, systems[0])], folder, names[0])
@@ -202,7 +202,7 @@ def said(names: list[str], place: Path) -> list[tuple[str, list[str]]]:
         (lambda console: print_prediction(Prediction(rows[:1], [], []), console), names[1:]),
         (lambda console: print_findings(Checked(found, truth, place, False, place), console), names),
         (
-            lambda console: print_table(TableView(fill_table(table, lambda step: None), SCALE), console),
+            lambda console: print_table(TableView(fill_table([table], lambda step: None), SCALE), console),
             [whole(one) for one in names],
         ),
         (lambda console: sweep_report.print_sweep([Cell(1, "c", systems[0])], None, console), [systems[0].split]),
