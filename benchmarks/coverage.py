@@ -76,17 +76,15 @@ class Found:
 
 
 def cells() -> Iterator[Cell]:
-    """Every line, the long ones first."""
-    for grouped in (False, True):
-        for n in SIZES[::-1]:
-            for task, labels in (("single-label", 4), ("regression", 1)):
-                for kind in ("folds", "few", "split"):
+    """Every line, in the order of the table."""
+    for kind in ("split", "folds", "few"):
+        for grouped in (False, True):
+            for n in SIZES:
+                for task, labels in (("single-label", 4), ("regression", 1)):
                     yield Cell(kind, task, n, 0.0, labels, grouped)
-            for prevalence in PREVALENCES:
-                yield Cell("folds", "multi-label", n, prevalence, 2, grouped)
-                yield Cell("few", "multi-label", n, prevalence, 2, grouped)
-                for labels in (1, 5):
-                    yield Cell("split", "multi-label", n, prevalence, labels, grouped)
+                for labels in (1, 5) if kind == "split" else (2,):
+                    for prevalence in PREVALENCES:
+                        yield Cell(kind, "multi-label", n, prevalence, labels, grouped)
 
 
 # ---- what is drawn
@@ -253,16 +251,14 @@ def main() -> None:
     jobs = [
         (c, args.sets) for c in cells() if c.kind.startswith(args.only) and c.task.startswith(args.task) and c.n in args.sizes
     ]
-    with ProcessPoolExecutor(args.jobs) as pool:
-        found = [one for each in pool.map(measure, jobs) for one in each]
     print(
         "| kind | score | tracks | labels | | no interval | holds the truth | false differences | width |\n|---|---|---|---|---|---|---|---|---|"
     )
-    order = {"split": 0, "folds": 1, "few": 2}
-    for one in sorted(
-        found, key=lambda f: (order[f.cell.kind], f.cell.grouped, f.metric, f.cell.n, f.cell.labels, f.cell.prevalence)
-    ):
-        print(line(one))
+    found: list[Found] = []
+    with ProcessPoolExecutor(args.jobs) as pool:
+        for each in pool.map(measure, jobs):
+            found += each
+            print(*map(line, each), sep="\n", flush=True)
     given = [one for one in found if one.given >= one.sets / 10]
     held = [one.held / one.given for one in given]
     false = [one.false / one.given for one in given]

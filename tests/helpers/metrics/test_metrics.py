@@ -11,8 +11,10 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from helpers.metrics.aggregation import aggregate_tracks, sigmoid, track_means
+from helpers.metrics.metric import Draws, Predictions
 from helpers.metrics.scores import SystemScores
 from helpers.metrics.tagging import tagging_scores
+from helpers.metrics.tasks import get_task
 
 
 @pytest.fixture
