@@ -1,4 +1,4 @@
-"""What a split of few tracks or groups may lack, and how it is mended: a split without tracks, a class that training never sees, nothing to tell apart.
+"""What a split of few tracks or groups may lack, and how it is mended: tracks, a class in training, something to tell apart.
 
 Conventions: U units (groups, or tracks where there are none) are dealt to S = 3 splits: train, val, test. `counts` [U, L] says how many tracks of a
 unit have each label, `sizes` [U] how many tracks it has.
@@ -50,7 +50,7 @@ class Units:
         """
         tracks = np.maximum(self.least - sizes, 0).sum(axis=-1)
         unseen = (self._wanted & (counts[..., 0, :] == 0)).sum(axis=-1) if self.one_class else np.zeros_like(tracks)
-        apart = ((counts > 0) & (counts < sizes[..., None])).any(axis=-1)[..., 1:]
+        apart = np.any((counts > 0) & (counts < sizes[..., None]), axis=-1, keepdims=True)[..., 1:, 0]
         alike = ((self.shares[1:] > 0) & ~apart).sum(axis=-1) if self._wanted.any() else np.zeros_like(tracks)
         return np.stack([tracks, unseen, alike], axis=-1)
 

@@ -44,8 +44,7 @@ def stratified_split(groundtruth: Groundtruth, seed: int = 0, fractions: Sequenc
     n_units, kind = int(unit.max(initial=-1)) + 1, "tracks" if groundtruth.group is None else "groups"
     if n_units < (wanted := int((shares > 0).sum())):
         raise GroundtruthError(
-            f"{n_units} {kind} cannot be split: {wanted} splits want one each. Add {kind}{'' if groundtruth.group is None else ' (artists, albums)'}, "
-            "or give a column 'split' of your own."
+            f"{n_units} {kind} cannot be split: {wanted} splits want one each. Add {kind}, or give a column 'split' of your own."
         )
     first = _dealt(groundtruth, shares, stream(seed, "split"))
     if n_units * max(groundtruth.n_labels, 1) > MOST_CELLS:

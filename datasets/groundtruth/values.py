@@ -11,18 +11,20 @@ import numpy as np
 
 from models.errors import GroundtruthError, listed, nearest
 
-from .groundtruth import SPLITS
+from .columns import GROUP_COLUMNS, choose
+from .groundtruth import SPLITS, Groundtruth
 from .lines import delimiter_of, records
 from .split_names import split_names
 
 log = logging.getLogger(__name__)
 PATHS = ("path", "file", "filename", "track")
-OTHERS = ("split", "group", "artist", "id")
+OTHERS = ("split", "id")
+BINS = 4  # parts of a value's range, equally full, that a split has in proportion
 
 
 @dataclass(frozen=True)
 class Values:
-    """keys: the N tracks. labels: names of the L values. numbers: float64 [N, L]. split: each track's, where the table says it.
+    """keys: the N tracks. labels: names of the L values. numbers: float64 [N, L]. split, group: each track's, where the table says it.
 
     Raises GroundtruthError for no tracks, tracks that stand twice, and numbers that are not finite.
     """
@@ -31,6 +33,7 @@ class Values:
     labels: list[str]
     numbers: np.ndarray
     split: list[str] | None = None
+    group: list[str] | None = None
 
     def __post_init__(self) -> None:
         if not self.keys or not self.labels:
@@ -57,8 +60,21 @@ class Values:
     def subset(self, which: Sequence[int] | np.ndarray) -> Values:
         """Return these rows, in this order."""
         rows = [int(i) for i in which]
-        split = None if self.split is None else [self.split[i] for i in rows]
-        return Values([self.keys[i] for i in rows], self.labels, self.numbers[rows], split)
+        split, group = (None if of is None else [of[i] for i in rows] for of in (self.split, self.group))
+        return Values([self.keys[i] for i in rows], self.labels, self.numbers[rows], split, group)
+
+    def binned(self) -> Groundtruth:
+        """Return the tracks with labels for a split: in which of BINS equally full parts of its range each value lies. Values that take no more
+        different numbers than that have a label for each.
+        """
+        found = []
+        for column in self.numbers.T:
+            known = np.unique(column)
+            edges = known[1:] if len(known) <= BINS else np.unique(np.quantile(column, np.arange(1, BINS) / BINS))
+            found.append(np.searchsorted(edges, column, side="right")[:, None] == np.arange(len(edges) + 1))
+        matrix = np.concatenate(found, axis=1)
+        names = [str(i) for i in range(matrix.shape[1])]
+        return Groundtruth(self.keys, names, np.packbits(matrix, axis=1), None, self.group)
 
     @property
     def splits(self) -> dict[str, Values]:
@@ -69,10 +85,11 @@ class Values:
         return {name: self.subset(chosen) for name, chosen in rows.items() if chosen}
 
     @staticmethod
-    def read(path: str | Path, column: str | None = None) -> Values:
-        """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value; column: the one taken.
+    def read(path: str | Path, column: str | None = None, group_column: str | None = None) -> Values:
+        """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value.
 
-        Without a choice all columns of numbers are taken: those with a number in most of their cells. The log says which, and which are not.
+        column: the value that is taken. Without a choice all columns of numbers are taken: those with a number in most of their cells. The log says
+        which, and which are not. group_column: of what a split keeps together; None: found by its name (group, artist, album).
 
         Raises GroundtruthError naming the file, and the line of a cell that is no finite number.
         """
@@ -82,7 +99,12 @@ class Values:
         found = records(path, delimiter_of(path))
         columns = [cell.strip() for cell in next(found, (0, []))[1]]
         place = next((name for name in PATHS if name in columns), None)
-        names = [name for name in columns if name != place and name not in OTHERS]
+        try:
+            grouped = choose(columns, group_column, GROUP_COLUMNS, "group", "the group", ambiguous=False)
+        except GroundtruthError as error:
+            raise GroundtruthError(f"{path}: {error}") from None
+        usual = {name for name in columns if name.lower() in GROUP_COLUMNS}
+        names = [name for name in columns if name not in (place, grouped, *OTHERS) and (name == column or name not in usual)]
         if place is None or not names:
             raise GroundtruthError(
                 f"{path} has the columns {listed(columns)}; wanted one of {', '.join(PATHS)}, and a column per value."
@@ -112,7 +134,8 @@ class Values:
                         f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is not finite. Give a number, or take the line out."
                     )
         split = split_names([row["split"] for row in rows]) if "split" in columns else None
-        return Values([row[place] for row in rows], names, numbers, split)
+        group = None if grouped is None else [row[grouped].strip() for row in rows]
+        return Values([row[place] for row in rows], names, numbers, split, group)
 
 
 def _of_numbers(names: Sequence[str], rows: Sequence[dict[str, str]], path: Path) -> list[str]:
