@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth.annotations import Truth
+from datasets.groundtruth.splits import group_units
 from datasets.utils.progress import JobProgress
 from models.errors import ConfigError, GroundtruthError
 
@@ -78,7 +79,13 @@ def compare_systems(
         grouped = {} if group is None else {"n_groups": len(set(group))}
         facts = {name: {**about.get(name, {}), **grouped} for name in loaded}
         return _by_folds(loaded, facts, settings, labels, repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)), {}
-    return _by_splits(loaded, about, labels, how, log_curve)
+    scores, results = _by_splits(loaded, about, labels, how, log_curve)
+    tested = truths["test"]
+    if names := dict(zip(tested.keys, getattr(tested, "group", None) or ())):
+        n_groups = int(group_units([names[key] for key in scores[0].keys]).max()) + 1
+        for one in scores:
+            one.settings["n_groups"] = n_groups
+    return scores, results
 
 
 def _by_folds(
@@ -130,7 +137,8 @@ def _by_splits(
 def mel_split(mels: str | Path, like: Split) -> Split:
     """The tracks of a split with statistics of their mels: of the whole track, or of what each vector in time stands for."""
     if like.frames is None:
-        return Split(like.name, like.keys, mel_statistics(mels, like.keys), like.y)
+        with JobProgress("Reading mels", len(like.keys), "tracks", last_line=False) as progress:
+            return Split(like.name, like.keys, mel_statistics(mels, like.keys, step=progress.advance), like.y)
     return replace(like, x=mel_frames(mels, like.keys, like.frames.times, like.frames.lengths))
 
 

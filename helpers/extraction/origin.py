@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets.groundtruth.groundtruth import match
 from datasets.store.track_store import TrackStore
 from models.bounded_files import read_json
 from models.weights.head_origin import LAYER, SHA
 
+from ..data.heard import PARTS
 from ..reports.wording import RANDOM, RANDOM_EMBEDDINGS
+from .made_of import read_made_of
 
 
 def origin_of(embeddings: str | Path, layers: Sequence[int] = ()) -> dict[str, str]:
@@ -32,6 +35,29 @@ def random_notes(embeddings: str | Path | None, layers: Sequence[int] = ()) -> l
         return []
     attrs = _attrs(Path(embeddings) / str(layers[0]) if layers else Path(embeddings))
     return [RANDOM_EMBEDDINGS] if str(attrs.get("model", "")).startswith(RANDOM) else []
+
+
+def heard_notes(embeddings: str | Path, keys: Sequence[str], layers: Sequence[int] = ()) -> list[str]:
+    """Return the sentence that says how many of the scored tracks the embeddings' network was trained on, or chosen by; [] where none is known.
+
+    keys: names of the scored tracks. embeddings, layers: as of `origin_of`.
+    """
+    made = read_made_of(Path(embeddings) / str(layers[0]) if layers else embeddings)
+    if made is None or not any(made.heard.values()):
+        return []
+    trained, chosen = (
+        int((match(keys, made.heard.get(part, ())).numbers >= 0).sum()) if made.heard.get(part) else 0 for part in PARTS
+    )
+    if not trained and not chosen:
+        return []
+    how = "with their labels" if made.labelled else "without their labels"
+    what = [
+        *([f"{trained} were trained on"] if trained else []),
+        *([f"{chosen} chose its epoch"] if chosen else []),
+    ]
+    return [
+        f"Of the {len(keys)} scored tracks {' and '.join(what)} in the pre-training of this network, {how}: scores of new tracks may be lower."
+    ]
 
 
 def _attrs(source: Path) -> Mapping[str, Any]:

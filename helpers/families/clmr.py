@@ -33,6 +33,7 @@ from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
 
 log = logging.getLogger(__name__)
 LEFT_CHANCE = 0.05  # nats below chance from which on something was learned
+SETTLED = 6  # steps before which running statistics of batches (momentum 0.1) are those of the start, and vectors all but alike
 COLLAPSED = -1e-3  # uniformity above which all vectors point the same way: distances of some 0.02 on the unit sphere
 
 
@@ -184,7 +185,7 @@ class Clmr(Family):
         if self.labelled(config) or n < 2 or "val_loss" not in metrics:
             return
         chance = _groups(config, n)[1]
-        if metrics["val_uniformity"] > COLLAPSED:
+        if metrics["val_uniformity"] > COLLAPSED and metrics.get("step", SETTLED) >= SETTLED:
             log.warning(
                 "The network gives all tracks nearly the same vector (val_uniformity %.4f, 0 is all equal): it has collapsed. Lower "
                 "module.optimizer.lr, or look for silent tracks (check_data).", metrics["val_uniformity"],

@@ -25,6 +25,7 @@ from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
+from .few_tracks import too_few
 from .metric import Draws, Metric, Predictions, interval_of, mean_of_outputs, score_folds, within
 from .tasks import Task, get_task
 
@@ -139,11 +140,18 @@ class SystemScores:
             chosen = self.spec.per_output[0]
         return int(np.isfinite(self._values(chosen)[0]).sum())
 
+    @property
+    def few_tracks(self) -> bool:
+        """Whether it is over too few tracks or groups for an interval."""
+        return too_few(len(self.keys), self.settings.get("n_groups"))
+
     def interval(
         self, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000, seed: int = 0
     ) -> tuple[float, float]:
-        """Bootstrap interval over tracks of the mean over seeds, within the metric's own bounds: `metric.interval_of`."""
+        """Bootstrap interval over tracks of the mean over seeds, within the metric's own bounds: `metric.interval_of`; NaN of too few tracks."""
         chosen = self.spec.metric(metric)
+        if self.few_tracks:
+            return math.nan, math.nan
         return within(chosen, interval_of(self.resampled(chosen, n_resamples, seed), self.mean(chosen), share))
 
     def resampled(self, metric: str | Metric | None = None, n_resamples: int = 1000, seed: int = 0) -> np.ndarray:
@@ -274,9 +282,14 @@ def check_comparable(a: SystemScores, b: SystemScores) -> None:
 def compare(
     a: SystemScores, b: SystemScores, metric: str | Metric | None = None, share: float = 0.95, n_resamples: int = 1000
 ) -> Difference:
-    """Paired comparison of two systems that were scored on the same tracks and labels. Raises ConfigError when they were not."""
+    """Paired comparison of two systems that were scored on the same tracks and labels; of too few tracks without an interval (NaN).
+
+    Raises ConfigError when they were not.
+    """
     check_comparable(a, b)
     chosen = a.spec.metric(metric)
+    if a.few_tracks or b.few_tracks:
+        return Difference(a.name, b.name, chosen.name, a.mean(chosen) - b.mean(chosen), (math.nan, math.nan))
     differences = a.resampled(chosen, n_resamples) - b.resampled(chosen, n_resamples)
     mean = a.mean(chosen) - b.mean(chosen)
     return Difference(a.name, b.name, chosen.name, mean, interval_of(differences, mean, share))

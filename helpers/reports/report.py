@@ -22,7 +22,7 @@ from .outputs import output_charts, output_table, prediction_charts
 from .pages import TableContent
 from .score_charts import score_chart
 from .training_charts import HISTOGRAMS, history_charts, probe_chart, usage_chart
-from .wording import counted_outputs, interval, over, runs, spread, versions
+from .wording import counted_outputs, difference_interval, interval, over, runs, spread, versions
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _differences(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> TableCon
         cells = [f"{one.name} − {other.name}"]
         for metric in headline:
             found = compare(one, other, metric)
-            cells += [f"{found.mean:+.3f}", f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}"]
+            cells += [f"{found.mean:+.3f}", difference_interval(*found.interval)]
         rows.append(cells)
     return TableContent(["Difference", *(text for metric in headline for text in (_title(metric.title), "95 % interval"))], rows)
 

@@ -20,7 +20,7 @@ from models.errors import ConfigError
 
 from ..metrics.metric import Metric
 from ..metrics.scores import Difference, SystemScores, check_comparable, compare
-from .wording import counted_outputs, over, runs, spread
+from .wording import FEW_TRACKS, counted_outputs, difference_interval, over, runs, spread
 
 
 def small_table(title: str, columns: Sequence[str], numbers: Container[int] = (), caption: str = "") -> Table:
@@ -60,7 +60,7 @@ def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Tabl
             cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
             if intervals:
                 low, high = s.interval(metric)
-                cells.append(Text("too few tracks" if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
+                cells.append(Text(FEW_TRACKS if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"))
         table.add_row(*cells, runs(s))
     table.caption = Text(_caption(systems, intervals), style="table.caption")  # a name in brackets is no markup
     return table
@@ -164,7 +164,7 @@ def difference_table(systems: Sequence[SystemScores]) -> Table:
     for other, found in _differences(systems):
         cells = [Text(other.name)]
         for one in found:
-            cells += [Text(f"{one.mean:+.3f}"), Text(f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}")]
+            cells += [Text(f"{one.mean:+.3f}"), Text(difference_interval(*one.interval))]
         table.add_row(*cells)
     return table
 

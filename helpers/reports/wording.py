@@ -13,6 +13,7 @@ from ..metrics.scores import SystemScores
 RANDOM = "RANDOM"  # in place of the name of weights that nothing was learned with
 RANDOM_WEIGHTS = f"{RANDOM} weights: these numbers say nothing about the music."
 RANDOM_EMBEDDINGS = f"{RANDOM} weights gave these embeddings: the scores are a baseline, nothing else."
+FEW_TRACKS = "few tracks"  # in place of an interval that cannot be had
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "scikit-learn", "sacred")
 
 
@@ -25,7 +26,12 @@ def spread(system: SystemScores, metric: str | Metric) -> str:
 def interval(system: SystemScores, metric: str | Metric) -> str:
     """'0.905 to 0.918': the bootstrap's 95 % interval over tracks, or that there is none."""
     low, high = system.interval(metric)
-    return "too few tracks" if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+    return FEW_TRACKS if math.isnan(low) else f"{low:.3f} to {high:.3f}"
+
+
+def difference_interval(low: float, high: float) -> str:
+    """'+0.005 to +0.018': the interval of a difference, or that there is none."""
+    return FEW_TRACKS if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
 
 
 def runs(system: SystemScores) -> str:
