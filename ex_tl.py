@@ -181,11 +181,12 @@ def baselines(config: ExTl, found: Mapping[str, Any], how: Protocol) -> Baseline
 # ---- commands
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
-    """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
+    """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores, report.html and the best head."""
     from helpers.evaluation.baseline_inputs import chosen_baselines
     from helpers.evaluation.comparison import compare_systems
     from helpers.evaluation.constant_guess import constant_guess
-    from helpers.extraction.origin import heard_notes, random_notes
+    from helpers.extraction.origin import heard_notes, heard_tracks, random_notes
+    from helpers.reports.report import Report, write_report
     from helpers.reports.tables import print_scores
     from helpers.reports.winner import winner
 
@@ -209,13 +210,18 @@ def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     )
     if beside.constant:
         scores = [*scores, constant_guess(scores[0], found)]
+    if heard := heard_tracks(str(d.base_dir), scores[0].keys, how.inputs.layers):
+        scores[0].settings["heard_in_pre_training"] = heard
     for one in scores:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
         results.get(one.name, one).save(place)
     print_scores(scores)
-    notes = [winner(scores), *heard_notes(str(d.base_dir), scores[0].keys, how.inputs.layers)]
-    for note in [*filter(None, notes), *random_notes(str(d.base_dir), how.inputs.layers)]:
-        print(visible(note))
+    notes = [*heard_notes(heard), *random_notes(str(d.base_dir), how.inputs.layers)]
+    for line in [*filter(None, [winner(scores)]), *notes]:
+        print(visible(line))
+    if scores[0].spec.frames is None:
+        page = Report(f"Probe: {how.data}", scores, notes=notes, about={"Embeddings": {"folder": str(d.base_dir)}})
+        print(visible(f"Report: {write_report(folder / 'report.html', page)}"))
     print(f"Scores, predictions{' and the best head' if results else ''}: {folder}")
     return summary(_run, scores[0])
 

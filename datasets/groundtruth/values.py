@@ -133,6 +133,8 @@ class Values:
                     raise GroundtruthError(
                         f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is not finite. Give a number, or take the line out."
                     )
+        if grouped is not None:
+            log.info("%s: group: %s.", path, grouped)
         split = split_names([row["split"] for row in rows]) if "split" in columns else None
         group = None if grouped is None else [row[grouped].strip() for row in rows]
         return Values([row[place] for row in rows], names, numbers, split, group)

@@ -13,6 +13,7 @@ import numpy as np
 
 from datasets.groundtruth.annotations import Truth
 from datasets.groundtruth.splits import group_units
+from datasets.groundtruth.values import Values
 from datasets.utils.progress import JobProgress
 from models.errors import ConfigError, GroundtruthError
 
@@ -76,9 +77,15 @@ def compare_systems(
         every, truth = next(iter(loaded.values()))["all"], truths["all"]
         group_of = dict(zip(truth.keys, getattr(truth, "group", None) or ()))
         group = [group_of[key] for key in every.keys] if group_of else None
+        spread = every.y
+        if (
+            isinstance(truth, Values) and group is not None
+        ):  # whole groups want their numbers spread; single tracks have them dealt as ever
+            number = {key: i for i, key in enumerate(truth.keys)}
+            spread = truth.subset([number[key] for key in every.keys]).binned().matrix()
         grouped = {} if group is None else {"n_groups": len(set(group))}
         facts = {name: {**about.get(name, {}), **grouped} for name in loaded}
-        return _by_folds(loaded, facts, settings, labels, repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)), {}
+        return _by_folds(loaded, facts, settings, labels, repeated_folds(spread, folds, max(repeats, 1), inputs.seed, group)), {}
     scores, results = _by_splits(loaded, about, labels, how, log_curve)
     tested = truths["test"]
     if names := dict(zip(tested.keys, getattr(tested, "group", None) or ())):

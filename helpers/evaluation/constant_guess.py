@@ -52,6 +52,7 @@ def constant_guess(like: SystemScores, truths: Mapping[str, Truth]) -> SystemSco
         validation={},
         history={},
         windows={},
+        warn=False,  # the first system says which outputs have no score
         settings={"system": "constant guess", "deterministic": like.folds is None, **kept},
     )
 

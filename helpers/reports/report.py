@@ -22,6 +22,7 @@ from .outputs import output_charts, output_table, prediction_charts
 from .pages import TableContent
 from .score_charts import score_chart
 from .training_charts import HISTOGRAMS, history_charts, probe_chart, usage_chart
+from .winner import winner
 from .wording import counted_outputs, difference_interval, interval, over, runs, spread, versions
 
 
@@ -119,7 +120,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         title=report.title,
         verdict=verdict(report.pairs) if report.pairs else _headline(systems),
         intro=report.intro,
-        headline=_headline(systems),
+        headline=" ".join(filter(None, (_headline(systems), winner(systems)))),
         scores=_score_table(systems),
         scored=f"Split: {first.split}, {len(first.keys)} tracks. {_counted(first)}mean ± standard deviation over {over(systems)}; "
         "intervals: bootstrap over tracks.",

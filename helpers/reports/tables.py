@@ -18,6 +18,7 @@ from datasets.utils.spreadsheet import safe_cell
 from datasets.utils.terminal import Console, Text
 from models.errors import ConfigError
 
+from ..metrics.few_tracks import LEAST_GROUPS, LEAST_TRACKS
 from ..metrics.metric import Metric
 from ..metrics.scores import Difference, SystemScores, check_comparable, compare
 from .wording import FEW_TRACKS, counted_outputs, difference_interval, over, runs, spread
@@ -72,6 +73,8 @@ def _caption(systems: Sequence[SystemScores], intervals: bool) -> str:
     caption = (
         f"{counted}{'; ' if counted else ''}mean ± sd over {over(systems)}{'; 95 %: bootstrap over tracks' if intervals else ''}."
     )
+    if intervals and first.few_tracks:
+        caption += f" {FEW_TRACKS.capitalize()}: no interval can be had of fewer than {LEAST_TRACKS} tracks, or {LEAST_GROUPS} groups of them."
     if any(s.windows for s in systems):
         main = first.spec.main
         levels = "; ".join(

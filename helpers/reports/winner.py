@@ -23,19 +23,19 @@ def winner(systems: Sequence[SystemScores]) -> str:
     best = order[0]
     other = systems[0] if best is not systems[0] else order[1]
     found = compare(best, other, main)
-    low, high = found.interval
-    where = f"by {main.short_title} on {best.split}"
     if math.isnan(found.mean):
-        return f"{main.title} has no value on these tracks: no system won."
+        return f"No system won: {main.title} has no value on these tracks."
+    where = f"by {main.short_title} on {best.split}"
     if abs(found.mean) < SHOWN:
         return f"No system won: {best.name} and {other.name} score the same {where}."
-    ahead = f"{abs(found.mean):.3f}"
+    name, ahead = best.name[:1].upper() + best.name[1:], f"{abs(found.mean):.3f}"
+    low, high = sorted(main.sign * bound for bound in found.interval)  # of how much better, whatever the metric's direction
     if math.isnan(low):
-        return f"{best.name} is ahead of {other.name} by {ahead}, {where}: few tracks, which cannot tell whether that is more than chance."
-    if low <= 0 <= high:
-        interval = difference_interval(low, high)
-        return f"{best.name} is ahead of {other.name} by {ahead}, {where}, which may be chance (95 % interval {interval})."
-    return f"{best.name} won: {ahead} better than {other.name}, {where} (95 % interval {difference_interval(low, high)})."
+        return f"{name} is ahead of {other.name} by {ahead}, {where}: too few tracks to tell whether that is more than chance."
+    interval = f"95 % interval {difference_interval(low, high)}"
+    if low <= 0:
+        return f"{name} is ahead of {other.name} by {ahead}, {where}, which may be chance ({interval})."
+    return f"{name} won: {ahead} better than {other.name}, {where} ({interval})."
 
 
 def _known(value: float) -> float:
