@@ -30,6 +30,7 @@ from ..data.find import demo_data
 from ..reports.sounds_page import SoundsPage, write_sounds
 from ..runtime.devices import count_processes
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
+from .crop_lengths import check_crops
 
 log = logging.getLogger(__name__)
 LEFT_CHANCE = 0.05  # nats below chance from which on something was learned
@@ -157,6 +158,17 @@ class Clmr(Family):
             weight_file(config.clmr.head_checkpoint)
         if purpose is Purpose.TRAIN:
             _check_enough(config)
+            self._check_crops(config)
+
+    def _check_crops(self, config: Config) -> None:
+        """Raise ConfigError, naming crops that fit, where a folder has too few files that fill a crop for a batch of all processes."""
+        c = config.datamodule
+        if self.labelled(config) or c.audio_dir is None or not Path(c.audio_dir).is_dir():
+            return
+        net = self.sketch(config)
+        assert isinstance(net, SampleCNN)
+        batch = c.batch_size_train * count_processes(config.trainer) if c.sampler.epoch_len is None else 0
+        check_crops(net, Path(c.audio_dir), find_audio(c.audio_dir), max(batch, 4))
 
     def sketch(self, config: Config) -> AudioEncoder:
         """See Family. A supervised network is never without a head."""
