@@ -33,7 +33,7 @@ def winner(systems: Sequence[SystemScores]) -> str:
     if math.isnan(low):
         return f"{name} is ahead of {other.name} by {ahead}, {where}: too few tracks to tell whether that is more than chance."
     interval = f"95 % interval {difference_interval(low, high)}"
-    if low <= 0:
+    if low < SHOWN:
         return f"{name} is ahead of {other.name} by {ahead}, {where}, which may be chance ({interval})."
     return f"{name} won: {ahead} better than {other.name}, {where} ({interval})."
 
