@@ -23,6 +23,7 @@ from ..extraction.extract import extract_embeddings
 from ..extraction.made_of import MadeOf, folder_of, read_made_of
 from ..families import get_family
 from ..families.base import RANDOM, Config
+from ..probe.forecast import minutes
 from ..probe.inputs import Inputs
 from ..reports.wording import RANDOM as RANDOM_NAME
 from ..runtime.devices import resolve_accelerator
@@ -31,8 +32,9 @@ log = logging.getLogger(__name__)
 CONSTANT, MEL, UNTRAINED = "constant", "mel", "untrained"
 KINDS = (CONSTANT, MEL, UNTRAINED)
 AUTO, NONE = "auto", "none"
-MOST_SECONDS = 600.0  # that an untrained network's extraction may take unasked, by what the trained one's took
+MOST_SECONDS = 300.0  # that an untrained network's extraction may take unasked, by what the trained one's took
 MOST_TRACKS = 5000  # whose mels are read unasked
+MOST_PREPARED = 500  # whose mels are made unasked
 MADE = "made"  # a file that says that an extraction was finished
 Build = Callable[[str, Mapping[str, Any]], Config]  # a family's name and a config as plain values -> an instance of its schema
 
@@ -96,6 +98,8 @@ class BaselineMaker:
                 return self._gone(MEL, made.store, cure)
             store = made.store
         elif made.audio_dir is not None and Path(made.audio_dir).is_dir():
+            if n > MOST_PREPARED and not self.asked:
+                return self._without(MEL, f"the mels of {n} tracks would be prepared", f"data.baselines={MEL} does that")
             log.info("Mel statistics: the mels of %s are prepared, where they are not yet.", made.audio_dir)
             store = str(prepared(made.audio_dir, None))
         elif made.demo:
@@ -123,16 +127,17 @@ class BaselineMaker:
         seconds = (made.seconds or 0.0) * len(names)
         finished = (out / MADE).is_file()
         if not finished and not self.asked and (made.seconds is None or seconds > MOST_SECONDS):
-            took = "is not known" if made.seconds is None else f"is about {max(round(seconds / 60), 1)} minutes"
+            took = "is not known" if made.seconds is None else f"is about {minutes(seconds)}"
             return self._without(UNTRAINED, f"the time that it takes {took}", f"data.baselines={UNTRAINED} makes it")
         if not finished:
-            log.info("Untrained network: %d tracks are extracted into %s, once.", len(names), out)
+            log.info("Untrained network: %d tracks are extracted into %s, once (about %s).", len(names), out, minutes(seconds))
         try:
             config = self.build(made.family, made.config)
             net = get_family(made.family).network(config, None, made.seed, RANDOM)
+            device = "cuda" if resolve_accelerator(config.trainer.accelerator) == "gpu" else "cpu"
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return self._without(UNTRAINED, f"its network cannot be built ({error})", cure)
-        net = net.to("cuda" if resolve_accelerator(config.trainer.accelerator) == "gpu" else "cpu").eval()
+        net = net.to(device).eval()
         settings = replace(made.extraction, model=f"{RANDOM_NAME} weights")
         done = extract_embeddings(net, made.store, out, layers, settings, names=names)
         (out / MADE).touch()

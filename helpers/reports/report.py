@@ -118,9 +118,9 @@ def write_report(path: str | Path, report: Report) -> Path:
         Path(path),
         "report.html.j2",
         title=report.title,
-        verdict=verdict(report.pairs) if report.pairs else _headline(systems),
+        verdict=_verdict(report),
         intro=report.intro,
-        headline=" ".join(filter(None, (_headline(systems), winner(systems)))),
+        headline=" ".join(filter(None, (_headline(systems), "" if first.few_tracks else winner(systems)))),
         scores=_score_table(systems),
         scored=f"Split: {first.split}, {len(first.keys)} tracks. {_counted(first)}mean ± standard deviation over {over(systems)}; "
         "intervals: bootstrap over tracks.",
@@ -139,6 +139,13 @@ def write_report(path: str | Path, report: Report) -> Path:
         versions=versions(),
         notes=[*_definitions(systems), *report.notes],
     )
+
+
+def _verdict(report: Report) -> str:
+    """The page's first sentence; of too few tracks, which have no intervals to judge by, who is ahead."""
+    if not report.pairs:
+        return _headline(report.systems)
+    return winner(report.systems) if report.first.few_tracks else verdict(report.pairs)
 
 
 def verdict(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> str:
