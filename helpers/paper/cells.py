@@ -14,6 +14,7 @@ from models.errors import ConfigError
 
 from ..evaluation.few_label import saved_share
 from ..metrics.scores import SystemScores, compare
+from ..reports.wording import difference_interval
 from .engine import Done, Failed, Outcome, Unavailable
 from .records import LOG
 from .steps import Step
@@ -181,7 +182,7 @@ def check_claim(claim: Claim, outcome: Callable[[Step], Outcome]) -> Verdict:
     return Verdict(
         claim,
         verdict,
-        f"{metric.title} {sign * found.mean:+.3f} (95 % {low:+.3f} to {high:+.3f}, paired over {len(better.scores.keys)} tracks{asked})",
+        f"{metric.title} {sign * found.mean:+.3f} (95 % {difference_interval(low, high)}, paired over {len(better.scores.keys)} tracks{asked})",
     )
 
 
