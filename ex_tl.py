@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import configs
 from configs.schema_probe import ExTl
-from datasets.utils.terminal import begin_in_utf8
+from datasets.utils.terminal import begin_in_utf8, visible
 from helpers.experiments.experiment import Experiment, Run
 from helpers.experiments.job import metric_logger, run_folder
 from helpers.experiments.provenance import project_sources
 from helpers.utils.typed_config import build
 
 if TYPE_CHECKING:
+    from helpers.evaluation.baseline_inputs import BaselineInputs
     from helpers.probe.protocol import Protocol
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ def refuse_unused(config: ExTl, command: str) -> None:
     """Raise ConfigError for settings, other than the defaults, that `command` would not use."""
     from models.errors import ConfigError
 
-    unused = {("data", "untrained_dir"): "the probe's (main)", ("data", "mel_dir"): "the probe's (main)"}
+    unused = {("data", key): "the probe's (main)" for key in ("untrained_dir", "mel_dir", "baselines")}
     if command == "finetune":
         own = {"max_epochs": "max_epochs", "precision": "precision", "max_lr": "lr and head_lr", "weight_decay": "weight_decay"}
         own |= {"warmup_epochs": "warmup_epochs", "batch_size": "batch_size"}
@@ -156,35 +157,71 @@ def print_guesses(scores: Any, found: Mapping[str, Any], how: Protocol, folder: 
         print_scores([scores, *beside])
 
 
+def baselines(config: ExTl, found: Mapping[str, Any], how: Protocol) -> BaselineInputs:
+    """Return the inputs of what stands beside the probe; made where they are not there yet. Of tasks in time only those that are named."""
+    from helpers.evaluation.baseline_inputs import BaselineInputs, BaselineMaker, baseline_inputs
+    from helpers.metrics.tasks import get_task
+    from helpers.probe.inputs import check_tracks
+
+    d = config.data
+    if get_task(d.task).frames is not None:
+        return BaselineInputs(False, d.mel_dir, d.untrained_dir)
+    check_tracks(str(d.base_dir), found, how.inputs, how.skip_missing)  # before anything is made
+    schemas = {name: script.schema for script in (configs.EX_SSL, configs.EX_MAEST) for name in script.families}
+    maker = BaselineMaker(
+        embeddings=str(d.base_dir),
+        inputs=how.inputs,
+        cache=Path(config.out_dir) / "untrained",
+        build=lambda family, values: build(schemas[family], values),
+        asked=d.baselines != "auto",
+    )
+    return baseline_inputs(d.baselines, maker, d.mel_dir, d.untrained_dir)
+
+
 # ---- commands
 @ex.main
 def main(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
-    """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores and the best head."""
+    """Train a head per seed, choose each one's epoch on validation, score the test tracks once. Writes scores, report.html and the best head."""
+    from helpers.evaluation.baseline_inputs import chosen_baselines
     from helpers.evaluation.comparison import compare_systems
-    from helpers.extraction.origin import random_notes
+    from helpers.evaluation.constant_guess import constant_guess
+    from helpers.extraction.origin import heard_notes, heard_tracks, random_notes
+    from helpers.reports.report import Report, write_report
     from helpers.reports.tables import print_scores
+    from helpers.reports.winner import winner
 
     config = typed(_config)
     d = config.data
     check_repetitions(config)
+    chosen_baselines(d.baselines)
     folder = run_folder(_run, config.out_dir)
-    systems = {"probe": str(d.base_dir)} | ({"untrained": d.untrained_dir} if d.untrained_dir else {})
     how = protocol(config)  # refused before any file is read
+    found = targets(config, folder)
+    beside = baselines(config, found, how)
+    systems = {"probe": str(d.base_dir)} | ({"untrained": beside.untrained} if beside.untrained else {})
     scores, results = compare_systems(
         systems,
-        targets(config, folder),
+        found,
         how,
-        mels=d.mel_dir,
+        mels=beside.mels,
         folds=d.folds,
         repeats=d.repeats,
         log_curve=metric_logger(_run),
     )
+    if beside.constant:
+        scores = [*scores, constant_guess(scores[0], found)]
+    if heard := heard_tracks(str(d.base_dir), scores[0].keys, how.inputs.layers):
+        scores[0].settings["heard_in_pre_training"] = heard
     for one in scores:
         place = folder if one is scores[0] else folder / one.name.replace(" ", "_")
         results.get(one.name, one).save(place)
     print_scores(scores)
-    for note in random_notes(str(d.base_dir), how.inputs.layers):
-        print(note)
+    notes = [*heard_notes(heard), *random_notes(str(d.base_dir), how.inputs.layers)]
+    for line in [*filter(None, [winner(scores)]), *notes]:
+        print(visible(line))
+    if scores[0].spec.frames is None:
+        page = Report(f"Probe: {how.data}", scores, notes=notes, about={"Embeddings": {"folder": str(d.base_dir)}})
+        print(visible(f"Report: {write_report(folder / 'report.html', page)}"))
     print(f"Scores, predictions{' and the best head' if results else ''}: {folder}")
     return summary(_run, scores[0])
 

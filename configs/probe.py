@@ -121,9 +121,7 @@ def omar() -> Config:
 
 @PROBE.add()
 def small_data() -> Config:
-    """A few hundred tracks with tags: five folds, three times, in place of one split; scores with their spread over repetitions.
-
-    For data.task=multi-label; classes, keys and values take a split.
+    """A few hundred tracks: five folds, three times, in place of one split; scores with their spread over repetitions. For any task of tracks.
 
     python ex_tl.py with small_data data.base_dir=EMBEDDINGS data.groundtruth=labels.csv
     """

@@ -133,6 +133,13 @@ class ProbeData:
         "mel store whose statistics are scored beside by a linear model, on the same tracks",
         affects="probe",
     )
+    baselines: str | list[str] = opt(
+        "auto",
+        "what stands beside the probe: none, or some of constant (majority class, label frequencies, mean), mel (statistics of the mels) and "
+        "untrained (the same network with random weights), whose inputs are found or made from what the embeddings were made of; auto: those that "
+        "can be had cheaply; mel_dir and untrained_dir name inputs",
+        affects="nothing",
+    )
     metadata_dir: str | None = opt(
         None,
         "folder of groundtruth-train/-val/-test files, and of labels.txt (their order) where there is one",

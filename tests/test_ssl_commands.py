@@ -191,7 +191,14 @@ def test_a_probe_makes_an_encoder_predict(run, pretrained, audio, labels, folder
     run("main", "clmr_linear", script="ex_tl", **{
         "data.base_dir": "heads/4", "data.groundtruth": str(labels), "trainer.max_epochs": 3, "seeds": [0], "out_dir": "heads/tl",
     })  # fmt: skip
-    (head,) = (folder / "heads" / "tl").rglob("head.safetensors")
+    (head,) = (folder / "heads" / "tl").glob("*/head.safetensors")
+    assert {path.parent.name for path in head.parent.glob("*/head.safetensors")} == {"untrained"}
+    made = json.loads((folder / "heads" / "4" / "made_of.json").read_text())
+    assert len(made["heard"]["train"]) > len(made["heard"]["val"]) > 0
+    assert not made["labelled"]
+    assert (
+        head.parent / "mel_statistics_+_logistic_regression" / "scores.json"
+    ).is_file()  # of the audio, which is prepared for it
     words = {**where, "clmr.head_checkpoint": str(head), "predict.audio": str(audio / "stereo.flac"), "predict.json": True}
     written = run("predict", **words).result
     found = json.loads(Path(written[1]).read_text())

@@ -17,6 +17,7 @@ from models.errors import listed
 from ..groundtruth.groundtruth import SPLITS, Groundtruth, find, without_suffix
 from ..groundtruth.label_cells import joined
 from ..groundtruth.lines import csv_text
+from ..groundtruth.values import Values
 from ..utils.files import write_whole
 from .audio_scan import ScanResult, Sound, bit_depth, same_sound
 
@@ -305,7 +306,7 @@ def _rank(table: Groundtruth, row: int) -> tuple[bool, int, int]:
     return not table.packed[row].any(), PREFERRED.index(split) if split in PREFERRED else len(PREFERRED), row
 
 
-def torn_groups(table: Groundtruth, rows: Iterable[int] | None = None) -> dict[str, dict[str, int]]:
+def torn_groups(table: Groundtruth | Values, rows: Iterable[int] | None = None) -> dict[str, dict[str, int]]:
     """Return groups (artists, albums) whose tracks stand in more than one split: {group: {split: tracks}}. {} without groups or splits.
 
     rows: those that count (all).

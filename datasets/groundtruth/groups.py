@@ -18,6 +18,15 @@ class Groups(list[str]):
         """Return those of these tracks, in this order."""
         return Groups([self[i] for i in rows], self.of)
 
+    @staticmethod
+    def joined(parts: Iterable[Groups | None]) -> Groups | None:
+        """Return the groups of several tables one after the other; None where one of them has none."""
+        found = list(parts)
+        whole = [one for one in found if one is not None]
+        if len(whole) < len(found) or not whole:
+            return None
+        return Groups([name for one in whole for name in one], whole[0].of)
+
 
 def group_noun(column: str | None) -> str:
     """Return what the groups of a column are: "artist" of artist_id."""

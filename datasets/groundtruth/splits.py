@@ -20,33 +20,92 @@ from models.randomness import stream
 
 from ..utils.files import atomic
 from .groundtruth import SPLITS, Groundtruth
+from .split_coverage import MOST_CELLS, Units
 
 log = logging.getLogger(__name__)
 FRACTIONS = (0.8, 0.1, 0.1)
+DEALS = 20  # further deals, where the first one lacks something
 
 
 def stratified_split(groundtruth: Groundtruth, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> list[str]:
     """Return 'train', 'val' or 'test' for each track: a pure function of the groundtruth and the seed.
 
     Each label, and the tracks without one, come into the splits in proportion to `fractions` as nearly as whole tracks allow. Tracks of one
-    group stay together.
+    group stay together. Every split has a track, of four tracks or more the test two. Where validation or test would have nothing to tell apart
+    (each label on all tracks or on none), or where tracks have one class each and training would not see all classes, up to DEALS further deals are
+    made and mended by moving single groups (or tracks); what cannot be had then is logged.
 
-    Raises GroundtruthError when a split would be empty.
+    Raises GroundtruthError for fewer tracks or groups than splits.
     """
     shares = np.asarray(fractions, dtype=float)
     if shares.shape != (3,) or (shares < 0).any() or not np.isclose(shares.sum(), 1):
         raise GroundtruthError(f"Fractions of train, val and test are three numbers that make 1; got {tuple(fractions)}.")
-    rng = stream(seed, "split")
+    unit = np.arange(len(groundtruth)) if groundtruth.group is None else group_units(groundtruth.group)
+    n_units, kind = int(unit.max(initial=-1)) + 1, "tracks" if groundtruth.group is None else "groups"
+    if n_units < (wanted := int((shares > 0).sum())):
+        raise GroundtruthError(
+            f"{n_units} {kind} cannot be split: {wanted} splits want one each. Add {kind}, or give a column 'split' of your own."
+        )
+    first = _dealt(groundtruth, shares, stream(seed, "split"))
+    if n_units * max(groundtruth.n_labels, 1) > MOST_CELLS:
+        return [SPLITS[s] for s in first.tolist()]
+    units = _units(groundtruth, unit, shares)
+    found = first
+    if any(units.faults_of(_of_units(first, unit))):
+        found = _best_deal(groundtruth, units, unit, first, seed)
+        _log_faults(groundtruth, units, _of_units(found, unit))
+    return [SPLITS[s] for s in found.tolist()]
+
+
+def _dealt(groundtruth: Groundtruth, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The split of each track [N], dealt once."""
     if groundtruth.group is None:
-        assigned = _split_tracks(groundtruth, shares, rng)
-    else:
-        assigned = _split_groups(groundtruth, groundtruth.group, shares, rng)
-    names = [SPLITS[s] for s in assigned.tolist()]
-    empty = [name for name, share in zip(SPLITS, shares) if share > 0 and name not in names]
-    if empty:
-        units = f"{len(groundtruth)} tracks" if groundtruth.group is None else f"{len(set(groundtruth.group))} groups"
-        raise GroundtruthError(f"{units} cannot be split: nothing is left for {' and '.join(empty)}. Give splits of your own.")
-    return names
+        return _split_tracks(groundtruth, shares, rng)
+    return _split_groups(groundtruth, groundtruth.group, shares, rng)
+
+
+def _units(groundtruth: Groundtruth, unit: np.ndarray, shares: np.ndarray) -> Units:
+    """What is dealt, with its labels; unit: of each track [N]."""
+    rows, columns = _pairs(groundtruth)
+    counts = np.zeros((int(unit.max()) + 1, groundtruth.n_labels), dtype=np.int64)
+    np.add.at(counts, (unit[rows], columns), 1)
+    one_class = groundtruth.n_labels > 0 and bool((np.bincount(rows, minlength=len(groundtruth)) == 1).all())
+    return Units(np.bincount(unit), counts, shares, one_class)
+
+
+def _of_units(assigned: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """The split of each unit [U] where each track's [N] is known."""
+    return assigned[np.unique(unit, return_index=True)[1]]
+
+
+def _best_deal(groundtruth: Groundtruth, units: Units, unit: np.ndarray, first: np.ndarray, seed: int) -> np.ndarray:
+    """The split of each track by the deal that lacks least, mended; the first of those that lack nothing."""
+    best: tuple[tuple[int, int, int], np.ndarray] | None = None
+    for deal in range(DEALS + 1):
+        rng = stream(seed, "split", "deal", deal)
+        assigned = first if deal == 0 else _dealt(groundtruth, units.shares, rng)
+        mended = units.mended(_of_units(assigned, unit), rng)
+        faults = units.faults_of(mended)
+        if best is None or faults < best[0]:
+            best = faults, mended
+        if not any(faults):
+            break
+    assert best is not None  # of the first deal
+    return best[1][unit]
+
+
+def _log_faults(groundtruth: Groundtruth, units: Units, assigned: np.ndarray) -> None:
+    """Say what no deal gave."""
+    tracks, unseen, alike = units.faults_of(assigned)
+    kind = "tracks" if groundtruth.group is None else "groups"
+    if unseen:
+        names = [groundtruth.labels[i] for i in units.unseen(assigned).tolist()]
+        log.warning("No deal of these %s gives training a track of every class: it lacks %s.", kind, listed(names, 5))
+    if tracks or alike:
+        log.warning(
+            "Validation or test has %s: too few %s for a split. Cross-validation (data.folds) tests every track.",
+            "a single track" if tracks else "nothing to tell apart", kind,
+        )  # fmt: skip
 
 
 def _split_tracks(groundtruth: Groundtruth, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:

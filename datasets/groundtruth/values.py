@@ -11,15 +11,16 @@ import numpy as np
 
 from models.errors import GroundtruthError, listed, nearest
 
-from .columns import GROUP_COLUMNS
-from .groundtruth import SPLITS
+from .columns import GROUP_COLUMNS, choose
+from .groundtruth import SPLITS, Groundtruth
 from .groups import Groups, group_noun
 from .lines import delimiter_of, records
 from .split_names import split_names
 
 log = logging.getLogger(__name__)
 PATHS = ("path", "file", "filename", "track")
-OTHERS = ("split", "id", *GROUP_COLUMNS)
+OTHERS = ("split", "id")
+BINS = 4  # parts of a value's range, equally full, that a split has in proportion
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,19 @@ class Values:
         split = None if self.split is None else [self.split[i] for i in rows]
         return Values([self.keys[i] for i in rows], self.labels, self.numbers[rows], split, self.group and self.group.pick(rows))
 
+    def binned(self) -> Groundtruth:
+        """Return the tracks with labels for a split: in which of BINS equally full parts of its range each value lies. Values that take no more
+        different numbers than that have a label for each.
+        """
+        found = []
+        for column in self.numbers.T:
+            known = np.unique(column)
+            edges = known[1:] if len(known) <= BINS else np.unique(np.quantile(column, np.arange(1, BINS) / BINS))
+            found.append(np.searchsorted(edges, column, side="right")[:, None] == np.arange(len(edges) + 1))
+        matrix = np.concatenate(found, axis=1)
+        names = [str(i) for i in range(matrix.shape[1])]
+        return Groundtruth(self.keys, names, np.packbits(matrix, axis=1), None, self.group)
+
     @property
     def splits(self) -> dict[str, Values]:
         """{split: its tracks}; {} where the table does not say."""
@@ -73,10 +87,11 @@ class Values:
         return {name: self.subset(chosen) for name, chosen in rows.items() if chosen}
 
     @staticmethod
-    def read(path: str | Path, column: str | None = None) -> Values:
-        """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value; column: the one taken.
+    def read(path: str | Path, column: str | None = None, group_column: str | None = None) -> Values:
+        """Read a csv or tsv: a path column (path, file, filename or track), perhaps split and group, and a column per value.
 
-        Without a choice all columns of numbers are taken: those with a number in most of their cells. The log says which, and which are not.
+        column: the value that is taken. Without a choice all columns of numbers are taken: those with a number in most of their cells. The log says
+        which, and which are not. group_column: of what a split keeps together; None: found by its name (group, artist, album).
 
         Raises GroundtruthError naming the file, and the line of a cell that is no finite number.
         """
@@ -86,7 +101,12 @@ class Values:
         found = records(path, delimiter_of(path))
         columns = [cell.strip() for cell in next(found, (0, []))[1]]
         place = next((name for name in PATHS if name in columns), None)
-        names = [name for name in columns if name != place and name not in OTHERS]
+        try:
+            grouped = choose(columns, group_column, GROUP_COLUMNS, "group", "the group", ambiguous=False)
+        except GroundtruthError as error:
+            raise GroundtruthError(f"{path}: {error}") from None
+        usual = {name for name in columns if name.lower() in GROUP_COLUMNS}
+        names = [name for name in columns if name not in (place, grouped, *OTHERS) and (name == column or name not in usual)]
         if place is None or not names:
             raise GroundtruthError(
                 f"{path} has the columns {listed(columns)}; wanted one of {', '.join(PATHS)}, and a column per value."
@@ -115,9 +135,10 @@ class Values:
                     raise GroundtruthError(
                         f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is not finite. Give a number, or take the line out."
                     )
+        if grouped is not None:
+            log.info("%s: group: %s.", path, grouped)
         split = split_names([row["split"] for row in rows]) if "split" in columns else None
-        grouping = next((name for name in GROUP_COLUMNS if name in columns and name not in names), None)
-        group = None if grouping is None else Groups([row[grouping].strip() for row in rows], group_noun(grouping))
+        group = None if grouped is None else Groups([row[grouped].strip() for row in rows], group_noun(grouped))
         return Values([row[place] for row in rows], names, numbers, split, group)
 
 

@@ -86,6 +86,11 @@ class TrackDataModule(pl.LightningDataModule):
             if split == "predict" or self._labels[split] is not None:
                 self.split(split)
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The splits that have a groundtruth."""
+        return tuple(name for name in SPLITS if self._labels[name] is not None)
+
     def split(self, name: str) -> Split:
         """Return 'train', 'val', 'test' or 'predict': its store, groundtruth, and which track of the store each row is."""
         if name not in self._ready:

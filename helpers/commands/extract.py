@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from datasets.groundtruth.groundtruth import match
@@ -16,13 +16,16 @@ from datasets.store.track_store import TrackStore
 from models.errors import GroundtruthError, StoreMismatchError
 
 from ..data.find import Tracks
+from ..data.heard import read_heard
 from ..extraction.extract import Extraction, ExtractionSettings
 from ..extraction.extract import extract_embeddings as to_embeddings
 from ..extraction.extract import extract_logits as to_logits
+from ..extraction.made_of import MadeOf, folder_of
 from ..extraction.outputs import Pool
 from ..extraction.shards import Place, Recipe, extract_in_shards
 from ..families.base import Config
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
+from ..runtime.place import is_first_process
 from .context import Context
 from .networks import Loaded, as_trained, load_network
 
@@ -74,7 +77,33 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     below = "logits" if blocks is None else "frames" if settings.frames else ""
     out = family.output_folder(config) / below
     with _drawn_anew(loaded):
-        return _extract(context, config, loaded, source, names, out, blocks, settings)
+        done = _extract(context, config, loaded, source, names, out, blocks, settings)
+    if blocks is not None and not settings.frames and is_first_process():
+        _write_made_of(context, config, source, done, settings)
+    return done
+
+
+def _write_made_of(context: Context, config: Config, source: TrackStore, done: Extraction, settings: ExtractionSettings) -> None:
+    """Leave beside the embeddings what they were made of: for a probe's baselines, and what it says of tracks that were heard."""
+    family, data = context.family, config.datamodule
+    heard = read_heard(family.section(config).checkpoint)
+    lengths = source.lengths[[source.index(name) for name in done.names]]
+    found = {} if heard is None else heard.among(done.names, lengths)
+    for layer, path in done.paths.items():
+        MadeOf(
+            family=family.name,
+            config=asdict(config),
+            seed=context.seed,
+            store=str(Path(source.paths[0]).resolve()),
+            kind=str(source.attrs["kind"]),
+            layer=int(layer),
+            settings=asdict(settings),
+            audio_dir=None if data.audio_dir is None else str(Path(data.audio_dir).resolve()),
+            demo=data.audio_dir is None and data.base_dir is None,
+            heard=found,
+            labelled=heard is not None and heard.labelled,
+            seconds=done.seconds / done.n_new if done.n_new else None,
+        ).write(folder_of(path))
 
 
 def _extract(

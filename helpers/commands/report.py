@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.groundtruth import Groundtruth, match
 from datasets.groundtruth.values import Values
+from datasets.store.track_store import TrackStore
 from datasets.utils.files import check_writable
 from models.bounded_files import read_json
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
 from ..data.find import Tracks, demo_data, prepared
+from ..data.heard import read_heard
 from ..evaluation import showcase
 from ..evaluation.study import ProbeSetup, Study, folds_study, forget_older_embeddings, split_study
+from ..extraction.origin import heard_notes
 from ..families.base import RANDOM, Config, Purpose
 from ..probe.inputs import Inputs
 from ..probe.protocol import Protocol
@@ -158,12 +161,36 @@ def _write(context: Context, study: Study, folder: Path) -> dict[str, float]:
     if net.has_classes and isinstance(study.shown, Groundtruth):
         shown = showcase.examples(net, study.store, study.shown, study.mels)
     learned = _last_validated(study.curves)
-    notes = [*study.notes, *_notes(context), *context.family.training_notes(context.config, learned)]
+    notes = [
+        *study.notes,
+        *_heard_before(context, study),
+        *_notes(context),
+        *context.family.training_notes(context.config, learned),
+    ]
     page = study.report(r.title, about, examples=shown, notes=notes)
     path = write_report(Path(r.path) if r.path else folder / "report.html", page)
     print_scores(study.scores)
     context.print(f"Report: {path}")
     return {one.name: one.mean() for one in study.scores}
+
+
+def _heard_before(context: Context, study: Study) -> list[str]:
+    """Return the sentence on scored tracks that the weights which the training began with had heard."""
+    heard = read_heard(context.family.section(context.config).checkpoint)
+    if heard is None:
+        return []
+    store, keys = TrackStore.open(study.store), study.scores[0].keys
+    names = [store.names[i] for i in match(keys, store.names).numbers if i >= 0]
+    found = heard.among(names, store.lengths[[store.index(name) for name in names]])
+    if not any(found.values()):
+        return []
+    counts = {
+        "trained_on": len(found["train"]),
+        "chosen_by": len(found["val"]),
+        "with_labels": int(heard.labelled),
+        "of": len(keys),
+    }
+    return heard_notes(counts)
 
 
 def _last_validated(history: Path) -> dict[str, float]:

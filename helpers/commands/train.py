@@ -8,6 +8,7 @@ from pathlib import Path
 from datasets.loading.datamodule import TrackDataModule
 
 from ..data.find import Tracks
+from ..data.heard import heard_of, read_heard
 from ..data.silence import warn_of_silence
 from ..experiments.job import metric_logger, work_begins
 from ..families.base import Purpose
@@ -50,6 +51,8 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     n_validation = int(data.summary().get("tracks of val", 0))
     family.before_training(config, n_validation)
     work_begins(context.run)
+    if is_first_process():
+        _note_heard(context, data, folder)
     if is_first_process() and start is None:
         for split, what in (("train", "training"), ("val", "validation")):
             if split in found.truths:
@@ -63,8 +66,17 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
         identity=_identity(context, data),
         log_metric=metric_logger(context.run, prefix),
     )
-    family.after_training(config, n_validation, result.metrics)
+    family.after_training(config, n_validation, {**result.metrics, "step": float(result.steps)})
     return result
+
+
+def _note_heard(context: Context, data: TrackDataModule, folder: Path) -> None:
+    """Keep which tracks are trained on and chosen by beside the checkpoints, with those of the weights that the training begins with."""
+    family, config = context.family, context.config
+    splits = {name: data.split(name) for name in ("train", "val") if name in data.given}
+    heard = heard_of({name: (split.reader.store, split.tracks) for name, split in splits.items()}, family.labelled(config))
+    folder.mkdir(parents=True, exist_ok=True)
+    heard.joined(read_heard(family.section(config).checkpoint)).write(folder)
 
 
 def _identity(context: Context, data: TrackDataModule) -> TrainingIdentity:

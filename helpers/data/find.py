@@ -14,6 +14,7 @@ import numpy as np
 from datasets.collection.findings import torn_groups
 from datasets.groundtruth.groundtruth import Groundtruth
 from datasets.groundtruth.splits import ensure_split, hash_split
+from datasets.groundtruth.values import Values
 from datasets.store.track_store import TrackStore
 from datasets.utils.locks import wait_for_lock
 from models.errors import AudioError, ConfigError, GroundtruthError, StoreError, listed
@@ -200,7 +201,7 @@ def _joined(truths: Mapping[str, Groundtruth]) -> Groundtruth:
     )
 
 
-def warn_of_torn_groups(truth: Groundtruth, path: str | Path) -> None:
+def warn_of_torn_groups(truth: Groundtruth | Values, path: str | Path) -> None:
     """Say it when tracks of one group (artist, album) stand in several splits: scores then reward knowing the artist."""
     torn = torn_groups(truth)
     if torn:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from datasets.groundtruth.annotations import Truth
+from datasets.groundtruth.values import Values
 from datasets.utils.progress import JobProgress
 from models.errors import ConfigError, GroundtruthError
 
@@ -75,9 +76,15 @@ def compare_systems(
         every, truth = next(iter(loaded.values()))["all"], truths["all"]
         group_of = dict(zip(truth.keys, getattr(truth, "group", None) or ()))
         group = [group_of[key] for key in every.keys] if group_of else None
+        spread = every.y
+        if (
+            isinstance(truth, Values) and group is not None
+        ):  # whole groups want their numbers spread; single tracks have them dealt as ever
+            number = {key: i for i, key in enumerate(truth.keys)}
+            spread = truth.subset([number[key] for key in every.keys]).binned().matrix()
         grouped = {} if group is None else {"n_groups": len(set(group))}
         facts = {name: {**about.get(name, {}), **grouped} for name in loaded}
-        return _by_folds(loaded, facts, settings, labels, repeated_folds(every.y, folds, max(repeats, 1), inputs.seed, group)), {}
+        return _by_folds(loaded, facts, settings, labels, repeated_folds(spread, folds, max(repeats, 1), inputs.seed, group)), {}
     return _by_splits(loaded, about, labels, how, log_curve)
 
 
@@ -130,7 +137,8 @@ def _by_splits(
 def mel_split(mels: str | Path, like: Split) -> Split:
     """The tracks of a split with statistics of their mels: of the whole track, or of what each vector in time stands for."""
     if like.frames is None:
-        return Split(like.name, like.keys, mel_statistics(mels, like.keys), like.y, group=like.group)
+        with JobProgress("Reading mels", len(like.keys), "tracks", last_line=False) as progress:
+            return Split(like.name, like.keys, mel_statistics(mels, like.keys, step=progress.advance), like.y, group=like.group)
     return replace(like, x=mel_frames(mels, like.keys, like.frames.times, like.frames.lengths))
 
 

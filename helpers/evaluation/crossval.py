@@ -20,6 +20,7 @@ from ..metrics.scores import SystemScores
 from ..probe.run import ProbeSettings, Split, Splits, run_probe
 from .baselines import run_linear_model
 
+DEALS = 20  # further deals, where the first one lacks something
 Fit = Callable[[Splits, int], np.ndarray]  # (train, validation, test), seed -> predictions [N, L] of the test split
 
 
@@ -29,35 +30,60 @@ def stratified_folds(y: np.ndarray, n_folds: int = 5, seed: int = 0, group: Sequ
     The label with the fewest tracks left is dealt out first, each of its tracks to the fold that lacks most of it, then most tracks, then by the
     seed. y: bool [N, L]. group: [N] names (artists, albums); tracks of one name are dealt out as one, a track without a name by itself.
 
-    Raises ConfigError for fewer than 3 folds (test, validation and training each need one), more folds than tracks or groups, and groups so uneven
-    that a fold is left without any.
+    Where a fold would be empty, hold nothing to tell apart (each label on all of its tracks or on none), or where tracks have one class each and a
+    fold's class would stand in no fold that is trained on, up to DEALS further deals are made, and the one that lacks least is taken.
+
+    Raises ConfigError for fewer than 3 folds (test, validation and training each need one), and more folds than tracks or groups.
     """
     y = np.asarray(y)
     y = y if y.dtype == bool or np.isin(y, (0, 1)).all() else np.zeros(y.shape, dtype=bool)  # numbers: nothing to be spread
-    y = y.astype(bool)
-    if group is not None:
-        return _whole_groups(y, n_folds, seed, group)
-    if not 3 <= n_folds <= len(y):
-        raise ConfigError(f"{n_folds} folds of {len(y)} tracks: wanted 3 or more folds, and no more than tracks.")
-    return _dealt(y.astype(np.int64), np.ones(len(y)), n_folds, seed)
-
-
-def _whole_groups(y: np.ndarray, n_folds: int, seed: int, group: Sequence[str]) -> np.ndarray:
-    unit = group_units(group)
-    sizes = np.bincount(unit).astype(np.float64)
-    counts = np.zeros((len(sizes), y.shape[1]), dtype=np.int64)
-    np.add.at(counts, unit, y)
-    enough = 3 <= n_folds <= len(sizes)
-    fold = _dealt(counts, sizes, n_folds, seed) if enough else np.zeros(len(sizes), dtype=np.int64)
-    if len(np.unique(fold)) < n_folds:
+    unit = np.arange(len(y)) if group is None else group_units(group)
+    sizes = np.bincount(unit)
+    if not 3 <= n_folds <= len(sizes):
         raise ConfigError(
-            f"{n_folds} folds of {len(sizes)} groups, the largest of {int(sizes.max())} of {len(y)} tracks: wanted 3 or more folds, each with a "
-            "group. Take fewer folds (data.folds), or another column (data.group_column)."
+            f"{n_folds} folds of {len(y)} tracks: wanted 3 or more folds, and no more than tracks."
+            if group is None
+            else f"{n_folds} folds of {len(sizes)} groups: wanted 3 or more folds, each with a group. Take fewer folds (data.folds), or another "
+            "column (data.group_column)."
         )
-    return fold[unit]
+    counts = np.zeros((len(sizes), y.shape[1]), dtype=np.int64)
+    np.add.at(counts, unit, y.astype(bool))
+    best = _dealt(counts, sizes.astype(np.float64), n_folds, seed)
+    least = fold_faults(counts, sizes, best, n_folds)
+    for deal in range(1, DEALS + 1 if any(least) else 0):
+        fold = _filled(_dealt(counts, sizes.astype(np.float64), n_folds, (seed, deal)), sizes, n_folds)
+        if (faults := fold_faults(counts, sizes, fold, n_folds)) < least:
+            best, least = fold, faults
+    return best[unit]
 
 
-def _dealt(y: np.ndarray, sizes: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
+def fold_faults(counts: np.ndarray, sizes: np.ndarray, fold: np.ndarray, n_folds: int) -> tuple[int, int, int]:
+    """What folds [U] of units lack: how many are empty; how many have each label on all of their tracks or on none; of how many a class stands in
+    no fold that their system is trained on (of tracks with one class each).
+
+    counts: [U, L] tracks of each label; sizes: [U] tracks.
+    """
+    tracks = np.bincount(fold, weights=sizes, minlength=n_folds).astype(np.int64)
+    labels = np.stack([counts[fold == f].sum(axis=0) for f in range(n_folds)])
+    empty = int((tracks == 0).sum())
+    if not (labels.any() and ((labels.sum(axis=0) > 0) & (labels.sum(axis=0) < tracks.sum())).any()):
+        return empty, 0, 0
+    alike = int((~((labels > 0) & (labels < tracks[:, None])).any(axis=1)).sum())
+    trained = labels.sum(axis=0) - labels - np.roll(labels, -1, axis=0)  # neither tested nor chosen by
+    one_class = np.array_equal(counts.sum(axis=1), sizes)
+    return empty, alike, int(((labels > 0) & (trained == 0)).any(axis=1).sum()) if one_class else 0
+
+
+def _filled(fold: np.ndarray, sizes: np.ndarray, n_folds: int) -> np.ndarray:
+    """The folds with a unit in each: an empty one gets the smallest unit of the fold with most units."""
+    fold = fold.copy()
+    while len(empty := np.setdiff1d(np.arange(n_folds), fold)):
+        most = np.flatnonzero(fold == np.bincount(fold, minlength=n_folds).argmax())
+        fold[most[np.argmin(sizes[most])]] = empty[0]
+    return fold
+
+
+def _dealt(y: np.ndarray, sizes: np.ndarray, n_folds: int, seed: int | tuple[int, int]) -> np.ndarray:
     """The fold of every unit [U], of `sizes` tracks each, with y [U, L] tracks of each label."""
     rng = np.random.default_rng(seed)
     fold = np.full(len(y), -1, dtype=np.int64)

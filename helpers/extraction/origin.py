@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datasets.groundtruth.groundtruth import match
 from datasets.store.track_store import TrackStore
 from models.bounded_files import read_json
 from models.weights.head_origin import LAYER, SHA
 
+from ..data.heard import PARTS
 from ..reports.wording import RANDOM, RANDOM_EMBEDDINGS
+from .made_of import read_made_of
 
 
 def origin_of(embeddings: str | Path, layers: Sequence[int] = ()) -> dict[str, str]:
@@ -32,6 +35,32 @@ def random_notes(embeddings: str | Path | None, layers: Sequence[int] = ()) -> l
         return []
     attrs = _attrs(Path(embeddings) / str(layers[0]) if layers else Path(embeddings))
     return [RANDOM_EMBEDDINGS] if str(attrs.get("model", "")).startswith(RANDOM) else []
+
+
+def heard_tracks(embeddings: str | Path, keys: Sequence[str], layers: Sequence[int] = ()) -> dict[str, int]:
+    """Return how many of the scored tracks the embeddings' network was trained on ("trained_on") and chosen by ("chosen_by"); {} for none known.
+
+    keys: names of the scored tracks. embeddings, layers: as of `origin_of`.
+    """
+    made = read_made_of(Path(embeddings) / str(layers[0]) if layers else embeddings)
+    if made is None:
+        return {}
+    counts = [int((match(keys, names).numbers >= 0).sum()) if (names := made.heard.get(part)) else 0 for part in PARTS]
+    if not any(counts):
+        return {}
+    return {"trained_on": counts[0], "chosen_by": counts[1], "with_labels": int(made.labelled), "of": len(keys)}
+
+
+def heard_notes(heard: Mapping[str, int]) -> list[str]:
+    """Return the sentence that stands under scores of tracks that the network had heard; [] for none. heard: as of `heard_tracks`."""
+    if not heard:
+        return []
+    trained, chosen = heard["trained_on"], heard["chosen_by"]
+    what = [*([f"{trained} were trained on"] if trained else []), *([f"{chosen} chose its epoch"] if chosen else [])]
+    return [
+        f"Of the {heard['of']} scored tracks {' and '.join(what)} in the pre-training of this network, "
+        f"{'with' if heard['with_labels'] else 'without'} their labels: scores of new tracks may be lower."
+    ]
 
 
 def _attrs(source: Path) -> Mapping[str, Any]:

@@ -298,7 +298,7 @@ class Family(abc.ABC):
         return []
 
     def after_training(self, config: Config, n_validation: int, metrics: Mapping[str, float]) -> None:  # noqa: B027
-        """Log where the training has not taught anything. metrics: of the last epoch."""
+        """Log where the training has not taught anything. metrics: of the last epoch, with `step`, the optimiser steps taken."""
 
 
 def _match_names(source: str, names: Sequence[str] | None, n: int, truth: Groundtruth) -> Groundtruth:

@@ -30,9 +30,11 @@ from ..data.find import demo_data
 from ..reports.sounds_page import SoundsPage, write_sounds
 from ..runtime.devices import count_processes
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
+from .crop_lengths import check_crops
 
 log = logging.getLogger(__name__)
 LEFT_CHANCE = 0.05  # nats below chance from which on something was learned
+SETTLED = 6  # steps before which running statistics of batches (momentum 0.1) are those of the start, and vectors all but alike
 COLLAPSED = -1e-3  # uniformity above which all vectors point the same way: distances of some 0.02 on the unit sphere
 
 
@@ -156,6 +158,17 @@ class Clmr(Family):
             weight_file(config.clmr.head_checkpoint)
         if purpose is Purpose.TRAIN:
             _check_enough(config)
+            self._check_crops(config)
+
+    def _check_crops(self, config: Config) -> None:
+        """Raise ConfigError, naming crops that fit, where a folder has too few files that fill a crop for a batch of all processes."""
+        c = config.datamodule
+        if self.labelled(config) or c.audio_dir is None or not Path(c.audio_dir).is_dir():
+            return
+        net = self.sketch(config)
+        assert isinstance(net, SampleCNN)
+        batch = c.batch_size_train * count_processes(config.trainer) if c.sampler.epoch_len is None else 0
+        check_crops(net, Path(c.audio_dir), find_audio(c.audio_dir), max(batch, 4))
 
     def sketch(self, config: Config) -> AudioEncoder:
         """See Family. A supervised network is never without a head."""
@@ -184,7 +197,7 @@ class Clmr(Family):
         if self.labelled(config) or n < 2 or "val_loss" not in metrics:
             return
         chance = _groups(config, n)[1]
-        if metrics["val_uniformity"] > COLLAPSED:
+        if metrics["val_uniformity"] > COLLAPSED and metrics.get("step", SETTLED) >= SETTLED:
             log.warning(
                 "The network gives all tracks nearly the same vector (val_uniformity %.4f, 0 is all equal): it has collapsed. Lower "
                 "module.optimizer.lr, or look for silent tracks (check_data).", metrics["val_uniformity"],

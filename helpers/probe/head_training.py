@@ -32,6 +32,7 @@ from ..metrics.aggregation import aggregate
 from ..metrics.losses import loss_of
 from ..metrics.metric import Predictions
 from ..metrics.tasks import LOSS_CURVE
+from .forecast import Forecast
 from .frames import Frames
 from .head_step import Draws, HeadStep, threads
 from .settings import ProbeSettings
@@ -186,8 +187,12 @@ def train_head(
     settings: ProbeSettings,
     labels: Sequence[str],
     on_epoch: Callable[[], object] | None = None,
+    forecast: Forecast | None = None,
 ) -> TrainedHead:
-    """Train one head; its epoch is chosen by the validation examples. Nothing here sees test data. on_epoch: called after every epoch."""
+    """Train one head; its epoch is chosen by the validation examples. Nothing here sees test data.
+
+    on_epoch: called after every epoch. forecast: counts the steps.
+    """
     settings = replace(settings, max_lr=spec.rate, lr_grid=())
     x, y, val_x = source.tensors(settings.precision)
     track = None if source.train.track is None else torch.from_numpy(source.train.track.astype(np.int64))
@@ -195,8 +200,7 @@ def train_head(
     net = initial_head(spec.seed, x.shape[-1], y.shape[1], **settings.head, mixed_layers=layers)
     low = settings.precision == "bf16"
     learn = HeadStep(net, settings.loss_name, settings.weight_decay, settings.optimizer == "adamw", low)
-    items = source.train.repeat * (len(x) if settings.examples == "row" else len(y))
-    per_epoch = -(-items // settings.batch_size)
+    per_epoch = steps_per_epoch(source, settings)
     total = settings.total_steps(per_epoch)
     rate, factor = settings.learning_rate(total), 1.0
     plateau = _watch(settings, settings.plateau_monitor, 1e-4)
@@ -214,6 +218,8 @@ def train_head(
                 batch, of = x.index_select(0, rows), rows if track is None else track[rows]
                 loss = learn(source.scaled(batch), y.index_select(0, of), draws, factor * rate(epoch, step))
                 loss_sum, seen, step = loss_sum + loss * len(rows), seen + len(rows), step + 1
+                if forecast is not None:
+                    forecast.step()
         if not np.isfinite(loss_sum) or not all(torch.isfinite(p).all() for p in net.parameters()):
             raise FloatingPointError(
                 f"The probe's loss is not finite with learning rate {spec.rate:g} (seed {spec.seed}, epoch {epoch}): lower optimizer.max_lr."
@@ -236,6 +242,12 @@ def train_head(
             break
     net.load_state_dict(weights)
     return TrainedHead(spec, net.eval(), {name: np.array(values) for name, values in curves.items()}, kept)
+
+
+def steps_per_epoch(source: Source, settings: ProbeSettings) -> int:
+    """How many steps an epoch has."""
+    items = source.train.repeat * (len(source.train.x) if settings.examples == "row" else len(source.train.y))
+    return -(-items // settings.batch_size)
 
 
 def validate(net: ProbeHead, val_x: Tensor, source: Source, settings: ProbeSettings, labels: Sequence[str]) -> dict[str, float]:
@@ -278,9 +290,12 @@ def train_heads(
     if not specs:
         raise ConfigError("There is no head to train: give at least one seed.")
 
+    steps = {i: settings.total_steps(steps_per_epoch(sources[i], settings)) for i in {spec.source for spec in specs}}
+    forecast = Forecast(sum(steps[spec.source] for spec in specs), len(specs))
+
     def one(spec: HeadSpec) -> TrainedHead | FloatingPointError:
         try:
-            return train_head(spec, sources[spec.source], settings, labels, on_epoch)
+            return train_head(spec, sources[spec.source], settings, labels, on_epoch, forecast)
         except FloatingPointError as error:
             return error
 

@@ -126,7 +126,7 @@ def check_frame_settings(data: Any) -> None:
     """Raise ConfigError for settings of the section `data` that its task does not use: windows where vectors in time are examples, or the reverse."""
     frames = get_task(data.task).frames is not None
     usual = {"train_windows": "mean", "val_windows": "mean", "test_windows": "mean", "aggregate": "mean_prob", "folds": 0}
-    usual |= {"label_column": None, "group_column": None, "label_separator": None}
+    usual |= {"label_column": None, "group_column": None, "label_separator": None, "baselines": "auto"}
     if not frames:
         usual = {"annotations": None, "frame_pool": 1}
     if wrong := [f"data.{key}" for key, value in usual.items() if getattr(data, key) != value]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from datasets.groundtruth.annotations import read_annotations
-from datasets.groundtruth.groundtruth import Groundtruth
-from datasets.groundtruth.splits import stratified_split
+from datasets.groundtruth.groundtruth import SPLITS, Groundtruth
+from datasets.groundtruth.groups import Groups
+from datasets.groundtruth.splits import ensure_split
 from datasets.groundtruth.values import Values, z_scored
 from models.errors import ConfigError, GroundtruthError
 
-from ..data.find import LabelFiles, label_files, read_truths
+from ..data.find import LabelFiles, label_files, read_truths, warn_of_torn_groups
 from ..metrics.ordinal import ORDINAL, step_names
 from ..metrics.tasks import get_task
 from .label_column import MOST_STEPS, check_labels, column_of, cure, one_name_per_key
@@ -54,14 +55,9 @@ def read_targets(
             "No labels: give data.groundtruth (one file), or data.metadata_dir (a folder of groundtruth-train/-val/-test files); one of the two."
         )
     files = label_files(metadata_dir) if metadata_dir else {}
-    if task == ORDINAL.name:
-        if reading.group_column is not None:
-            raise ConfigError("Groups are for labels: leave data.group_column out where grades are predicted.")
-        return _read_grades(groundtruth, files, label_column, split_seed, folds)
-    if get_task(task).numeric:
-        if reading.group_column is not None:
-            raise ConfigError("Groups are for labels: leave data.group_column out where numbers are predicted.")
-        return _read_values(groundtruth, files, metadata_dir, label_column, folds)
+    if get_task(task).numeric or task == ORDINAL.name:
+        tables = Tables(groundtruth, files, label_column, reading.group_column, split_seed, out_dir)
+        return _read_grades(tables, folds) if task == ORDINAL.name else _read_values(tables, folds)
     order = Path(metadata_dir or "") / "labels.txt"
     names = order if files and order.is_file() else None
     splits = ("all",) if folds else ("train", "val", "test")
@@ -79,49 +75,93 @@ def read_targets(
     return dict(truths)
 
 
-def _read_values(
-    groundtruth: str | None, files: Mapping[str, str], metadata_dir: str | None, column: str | None, folds: int
-) -> dict[str, Any]:
-    """Values by split, z-scored by the development tracks; of a cross-validation all of them, z-scored by all: their scale alone is known then."""
-    read = {split: Values.read(path, column) for split, path in files.items()}
-    whole = None if read else Values.read(str(groundtruth), column)
-    found = whole.splits if whole is not None else read
-    if len({tuple(truth.labels) for truth in found.values()}) > 1:
-        raise GroundtruthError(f"The splits in {metadata_dir} have different values: {[t.labels for t in found.values()]}.")
+@dataclass(frozen=True)
+class Tables:
+    """Tables of numbers: one for all splits, or a file per split; the column of the value, that of groups, the seed of a split that they
+    do not say, and where it is written to.
+    """
+
+    groundtruth: str | None
+    files: Mapping[str, str]
+    column: str | None
+    group_column: str | None
+    seed: int
+    out_dir: Path | None
+
+    @property
+    def place(self) -> str:
+        """Where they are, for messages."""
+        return str(self.groundtruth or Path(next(iter(self.files.values()))).parent)
+
+    def read(self) -> tuple[Values, bool]:
+        """All tracks as one table, with their splits where these are known, and whether they are.
+
+        Raises GroundtruthError for splits of different values.
+        """
+        if not self.files:
+            whole = Values.read(str(self.groundtruth), self.column, self.group_column)
+            return whole, whole.split is not None
+        parts = {split: Values.read(path, self.column, self.group_column) for split, path in self.files.items()}
+        if len({tuple(part.labels) for part in parts.values()}) > 1:
+            raise GroundtruthError(
+                f"The splits in {self.place} have different values: {[part.labels for part in parts.values()]}."
+            )
+        groups = [part.group for part in parts.values()]
+        return Values(
+            [key for part in parts.values() for key in part.keys],
+            next(iter(parts.values())).labels,
+            np.concatenate([part.numbers for part in parts.values()]),
+            [split for split, part in parts.items() for _ in part.keys],
+            Groups.joined(groups),
+        ), True
+
+    def split(self, truth: Groundtruth) -> Groundtruth:
+        """The tracks with a split made by the seed, which is written out."""
+        return ensure_split(truth, None if self.out_dir is None else self.out_dir / "split.csv", self.seed)
+
+    def check_whole(self, found: Mapping[str, Any]) -> None:
+        """Raise GroundtruthError where a split column leaves a split without tracks."""
+        if absent := [split for split in SPLITS if split not in found]:
+            raise GroundtruthError(f"{self.place} has no {' and no '.join(absent)} tracks: give its split column all three.")
+
+
+def _read_values(tables: Tables, folds: int) -> dict[str, Any]:
+    """Values by split, z-scored by the development tracks; of a cross-validation all of them, z-scored by all: their scale alone is known then.
+
+    A table without splits is split 80/10/10 by the seed, groups together, each quarter of a value's range in proportion.
+    """
+    whole, has_splits = tables.read()
     if folds:
-        parts = list(found.values())
-        keys = [key for part in parts for key in part.keys]
-        every = whole or Values(keys, parts[0].labels, np.concatenate([part.numbers for part in parts]))
-        return z_scored({"all": every}, by=("all",))
-    if absent := [s for s in ("train", "val", "test") if s not in found]:
-        raise GroundtruthError(
-            f"{groundtruth or metadata_dir} has no {' and no '.join(absent)} tracks: a regression wants a split column."
-        )
+        return z_scored({"all": whole}, by=("all",))
+    if not has_splits:
+        whole = replace(whole, split=tables.split(whole.binned()).split)
+    found = whole.splits
+    tables.check_whole(found)
+    warn_of_torn_groups(whole, tables.place)
     return z_scored(found)
 
 
-def _read_grades(groundtruth: str | None, files: Mapping[str, str], column: str | None, seed: int, folds: int) -> dict[str, Any]:
+def _read_grades(tables: Tables, folds: int) -> dict[str, Any]:
     """Grades as the steps that they pass, by split; a table without splits is split 80/10/10 by the seed."""
-    read = {split: Values.read(path, column) for split, path in files.items()} or {"": Values.read(str(groundtruth), column)}
-    if len(names := {name for values in read.values() for name in values.labels}) > 1:
+    whole, has_splits = tables.read()
+    if len(whole.labels) > 1:
         raise GroundtruthError(
-            f"Grades are one column of numbers; there are {', '.join(sorted(names))}: name one, data.label_column=..."
+            f"Grades are one column of numbers; there are {', '.join(sorted(whole.labels))}: name one, data.label_column=..."
         )
-    keys = [key for values in read.values() for key in values.keys]
-    numbers = np.concatenate([values.numbers[:, 0] for values in read.values()])
+    numbers = whole.numbers[:, 0]
     grades = np.unique(numbers)
     if not 2 <= len(grades) <= MOST_STEPS:
         raise GroundtruthError(
             f"Grades are 2 to {MOST_STEPS} different numbers; there are {len(grades)}. Numbers of any value: data.task=regression."
         )
     labels = step_names(grades.tolist())
-    split = [name for name, values in read.items() for _ in values.keys] if files else next(iter(read.values())).split
-    truth = Groundtruth(keys, labels, np.packbits(numbers[:, None] > grades[None, :-1], axis=1), split)
+    steps = np.packbits(numbers[:, None] > grades[None, :-1], axis=1)
+    truth = Groundtruth(whole.keys, labels, steps, whole.split, whole.group)
     if folds:
         return {"all": truth}
-    found = (truth if split is not None else truth.with_split(stratified_split(truth, seed))).splits
-    if absent := [part for part in ("train", "val", "test") if part not in found]:
-        raise GroundtruthError(f"{groundtruth} has no {' and no '.join(absent)} tracks: give its split column all three.")
+    found = (truth if has_splits else tables.split(truth)).splits
+    tables.check_whole(found)
+    warn_of_torn_groups(truth, tables.place)
     return dict(found)
 
 

@@ -24,6 +24,7 @@ from .outputs import output_charts, output_table, prediction_charts
 from .pages import TableContent
 from .score_charts import score_chart
 from .training_charts import HISTOGRAMS, history_charts, probe_chart, usage_chart
+from .winner import winner
 from .wording import counted_outputs, difference, interval, intervals_are, over, runs, spread, versions
 
 
@@ -119,9 +120,9 @@ def write_report(path: str | Path, report: Report) -> Path:
         Path(path),
         "report.html.j2",
         title=report.title,
-        verdict=verdict(report.pairs) if report.pairs else _headline(systems),
+        verdict=_verdict(report),
         intro=report.intro,
-        headline=_headline(systems),
+        headline=" ".join(filter(None, (_headline(systems), "" if first.evidence().why else winner(systems)))),
         scores=_score_table(systems),
         scored=f"Split: {first.split}, {len(first.keys)} tracks. {_counted(first)}mean ± standard deviation over {over(systems)}; "
         f"{intervals_are(systems)}.",
@@ -140,6 +141,13 @@ def write_report(path: str | Path, report: Report) -> Path:
         versions=versions(),
         notes=[*_definitions(systems), *report.notes],
     )
+
+
+def _verdict(report: Report) -> str:
+    """The page's first sentence; who is ahead where there is too little for intervals to judge by."""
+    if not report.pairs:
+        return _headline(report.systems)
+    return winner(report.systems) if report.first.evidence().why else verdict(report.pairs)
 
 
 def verdict(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> str:

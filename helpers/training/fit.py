@@ -60,6 +60,11 @@ class FitResult:
     history: list[dict[str, float]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)  # of the last epoch
 
+    @property
+    def steps(self) -> int:
+        """Optimiser steps taken, those before a resumption included."""
+        return int(self.history[-1]["step"]) if self.history else 0
+
 
 @dataclass
 class Evaluation:

@@ -90,7 +90,7 @@ def test_other_fractions_and_impossible_ones():
     assert stratified_split(truth, fractions=(0.5, 0.5, 0)).count("val") == 5
     with pytest.raises(GroundtruthError, match="three numbers that make 1"):
         stratified_split(truth, fractions=(0.5, 0.2, 0.2))
-    with pytest.raises(GroundtruthError, match="2 groups cannot be split: nothing is left for"):
+    with pytest.raises(GroundtruthError, match="2 groups cannot be split: 3 splits want one each"):
         stratified_split(make(np.ones((10, 1)), ["a"] * 5 + ["b"] * 5))
 
 

@@ -46,6 +46,8 @@ def test_limits_of_the_validation_count(config, caplog):
     [
         ({"val_loss": 2.39, **UNEVEN}, "has not left chance"),
         ({"val_loss": 2.40, "val_uniformity": -1e-6}, "collapsed"),
+        ({"val_loss": 2.40, "val_uniformity": -1e-6, "step": 6.0}, "collapsed"),
+        ({"val_loss": 1.9, "val_uniformity": -1e-6, "step": 5.0}, ""),  # statistics that have not settled say nothing
         ({"val_loss": 1.9, **UNEVEN}, ""),
         ({}, ""),
     ],

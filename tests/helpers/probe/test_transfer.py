@@ -265,6 +265,11 @@ def test_groups_of_files_per_split_are_read_and_torn_ones_told(tmp_path, caplog)
     assert "1 of 3 groups stand in several splits ('one')" in caplog.text
     with pytest.raises(GroundtruthError, match="nope"):
         read_targets("multi-label", None, str(tmp_path), None, 0, TableReading("nope"))
-    (tmp_path / "v.csv").write_text("path,split,x\na,train,1\nb,train,3\nc,val,2\nd,test,9\n")
-    with pytest.raises(ConfigError, match=r"leave data.group_column out"):
-        read_targets("regression", str(tmp_path / "v.csv"), None, None, 0, TableReading("band"))
+    (tmp_path / "v.csv").write_text("path,split,x,band\na,train,1,u\nb,train,3,v\nc,val,2,v\nd,test,9,w\n")
+    for task in ("regression", "ordinal"):
+        caplog.clear()
+        found = read_targets(task, str(tmp_path / "v.csv"), None, "x", 0, TableReading("band"))
+        assert found["train"].group == ["u", "v"]
+        assert "1 of 3 groups stand in several splits ('v')" in caplog.text
+    with pytest.raises(GroundtruthError, match="no column 'nope' for the group; there are path, split, x, band"):
+        read_targets("regression", str(tmp_path / "v.csv"), None, None, 0, TableReading("nope"))

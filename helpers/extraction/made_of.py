@@ -1,0 +1,84 @@
+"""What embeddings were made of: the store, the network's config, the time that it took, and which tracks the network had heard in its training.
+
+It stands as made_of.json beside the embeddings. From it a probe makes its baselines and says that test tracks were heard; the numbers do not
+depend on it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets.loading.clips import WindowRule
+from datasets.utils.files import atomic
+from models.bounded_files import read_json
+
+from .settings import ExtractionSettings
+
+log = logging.getLogger(__name__)
+FILE = "made_of.json"
+MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """What one extraction was made of.
+
+    Attributes:
+        family: of the network. config: of the command that extracted, as nested plain values. seed: of the run.
+        store: that was extracted. kind: of what it holds ("mel", "waveform"). audio_dir: its audio, where that was named. demo: whether it is of the
+        demo music. layer: block. settings: of the extraction.
+        heard: "train" and "val" -> tracks of the store that the network was trained on, or chosen by. labelled: whether with their labels.
+        seconds: that a track took; None: not measured.
+    """
+
+    family: str
+    config: Mapping[str, Any]
+    seed: int
+    store: str
+    kind: str
+    layer: int
+    settings: Mapping[str, Any]
+    audio_dir: str | None = None
+    demo: bool = False
+    heard: Mapping[str, list[str]] = field(default_factory=dict)
+    labelled: bool = False
+    seconds: float | None = None
+
+    @property
+    def extraction(self) -> ExtractionSettings:
+        """The settings of the extraction, as it takes them."""
+        found = dict(self.settings)
+        rule = found.pop("rule", None)
+        return ExtractionSettings(**found, rule=None if rule is None else WindowRule(**rule))
+
+    def write(self, folder: Path) -> None:
+        """Write it beside embeddings; the time that an earlier one measured is kept where this one has none."""
+        before = read_made_of(folder) if self.seconds is None else None
+        content = asdict(self) | ({"seconds": before.seconds} if before is not None else {})
+        with atomic(folder / FILE) as part:
+            part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def folder_of(embeddings: str | Path) -> Path:
+    """Return the folder that embeddings lie in: a store's, or the folder itself."""
+    path = Path(embeddings)
+    return path if path.is_dir() else path.parent
+
+
+def read_made_of(embeddings: str | Path) -> MadeOf | None:
+    """Return what embeddings were made of; None where that is not said, or not as it is written here."""
+    path = folder_of(embeddings) / FILE
+    if not path.is_file():
+        return None
+    try:
+        found = MadeOf(**read_json(path, MOST_BYTES))
+        found.extraction  # noqa: B018 (its values are checked)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        log.warning("%s cannot be used: %s.", path, error)
+        return None
+    return found
