@@ -265,7 +265,7 @@ def test_a_claim_is_said_once_with_its_results(without):
         "Not tested: 1 - 3: see [a,b].",
         "Not tested: 2 - 3: see [c].",
     ]
-    assert results[3].startswith("Undecided at this scale: 3 - 3: macro ROC-AUC +0.000 (95 %")
+    assert results[3].startswith("Undecided at this scale, on this one network: 3 - 3: macro ROC-AUC +0.000 (95 %")
     assert (other, none) == ("Nothing. Not tested: see [a,b].", [])
     assert "* All tokens.\n  * Not tested: 0 - 3: see [a,b].\n" in markdown(without)
 
