@@ -73,7 +73,7 @@ def test_a_table_of_which_nothing_can_be_made_says_so(run, tmp_path, capsys):
     ("table", "named", "updates", "words"),
     [
         ("table_tokens", ["demo"], {"scale.lenghts": [1.0]}, "Did you mean 'lengths'"),
-        ("table_tokens", ["demo"], {"scale.seedz": [0]}, "Did you mean 'seed' or 'seeds'"),
+        ("table_tokens", ["demo"], {"scale.seedz": [0]}, "Did you mean 'seeds'"),
         ("table_tokens", ["demo"], {"scale.networks": "published"}, "scale.targets"),
         ("table_tokens", ["mtt"], {"scale.targets": ["mtx"]}, "no data set"),
         ("patchout_speed", [], {}, "patchout_speed.model"),

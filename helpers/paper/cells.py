@@ -114,7 +114,7 @@ def _of(scores: SystemScores, cell: Cell, done: Done) -> CellValue:
 
 @lru_cache(maxsize=512)
 def _saved(folder: Path) -> SystemScores:
-    """Read scores with their bootstrap, once for all cells that read them: what a step has left does not change.
+    """Read scores with their scores on parts of the tracks, once for all cells that read them: what a step has left does not change.
 
     Of classes without a score the step's log has warned; a table says below itself how many count, not once per cell.
     """

@@ -164,7 +164,7 @@ def verdict(pairs: Sequence[tuple[SystemScores, SystemScores]]) -> str:
     said = [f"{side} {_and(names)}" for side, names in sides.items() if names]
     n = len(first.keys)
     where = f"by {main.short_title} on the {n} track{'s' if n != 1 else ''} of {first.split}"
-    return f"{_title(first.name)} {_and(said)}, {where} (paired differences; a false one in 5 % at most). It speaks of these networks alone."
+    return f"{_title(first.name)} {_and(said)}, {where} (paired differences of these networks alone; a false one in 5 % at most)."
 
 
 def _and(words: Sequence[str]) -> str:
@@ -237,6 +237,17 @@ def _example(example: Example) -> dict[str, Any]:
     }
 
 
+def _at_once(system: SystemScores) -> str:
+    """Which scores of a cross-validation are of all tracks at once."""
+
+    def named(*ways: str) -> str:
+        return " and ".join(dict.fromkeys(one.short_title for one in system.spec.metrics if one.in_folds in ways))
+
+    scaled, plain = named("comparable", "comparable_all"), named("together")
+    said = f"; {scaled} is of all tracks at once, after each fold's logits were brought to mean 0 and sd 1" if scaled else ""
+    return said + (f"; {plain} is of all tracks at once" if plain else "")
+
+
 def _definitions(systems: Sequence[SystemScores]) -> list[str]:
     first, n = systems[0], len(systems[0].labels)
     noun, nouns = first.spec.nouns
@@ -244,8 +255,7 @@ def _definitions(systems: Sequence[SystemScores]) -> list[str]:
     if first.folds is not None:
         tested = (
             f"In each repetition every track is tested once, by a system that was trained and chosen on other folds; a {noun}'s score is its "
-            "mean over the folds that it is defined in. AP is of all tracks at once, after each fold's logits were brought to mean 0 and sd 1; R2 "
-            "and recall are of all tracks at once. All systems share the folds."
+            f"mean over the folds that it is defined in{_at_once(first)}. All systems share the folds."
         )
     lines = [f"All scores are on {first.split}: {len(first.keys)} tracks, {n} {noun if n == 1 else nouns}. {tested}"]
     lines += [metric.definition for metric in first.spec.metrics if metric.definition]
@@ -258,9 +268,13 @@ def _definitions(systems: Sequence[SystemScores]) -> list[str]:
         )
     lines.append(
         f"±: sample standard deviation over {over(systems)}. It holds what a new random start changes, not what other tracks would change. "
-        f"{intervals_are(systems)} (1000 random halves of them, Student's quantiles). AP of few tracks is higher than of many; its interval is "
-        "corrected for that, and may have the score near its upper end."
+        f"{intervals_are(systems)} (1000 random halves of them, Student's quantiles)."
     )
+    if corrected := dict.fromkeys(metric.short_title for metric in first.spec.headline if metric.bias):
+        lines.append(
+            f"{' and '.join(corrected)} of few tracks is higher than of many; its interval is corrected for that, and may have the score near its "
+            "upper end."
+        )
     whys = dict.fromkeys(s.evidence(metric).why for s in systems for metric in first.spec.headline)
     if missing := [why for why in whys if why]:
         lines.append(f"Where no interval stands it would not hold what it says: {', '.join(missing)}.")

@@ -161,7 +161,7 @@ def test_ap_of_folds_is_of_all_tracks_at_once():
     ap = get_task("multi-label").metric("macro_ap")
     each = [ap.score(Predictions(y[folds == fold], p[folds == fold])) for fold in range(50) if y[folds == fold].any()]
     apart = np.mean(each)
-    assert abs(folded.mean("macro_ap") - whole.mean("macro_ap")) < 0.1 < apart - whole.mean("macro_ap")
+    assert abs(folded.mean("macro_ap") - whole.mean("macro_ap")) < 0.15 < apart - whole.mean("macro_ap")
 
 
 def test_holm_by_hand():

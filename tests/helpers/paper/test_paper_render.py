@@ -14,7 +14,7 @@ from rich.console import Console
 
 from helpers.metrics.differences import compare
 from helpers.metrics.scores import SystemScores
-from helpers.paper.cells import check_claims, fill_table, read_cell, swept
+from helpers.paper.cells import check_claims, fill_table, read_cell, read_cells, swept
 from helpers.paper.citations import Citation
 from helpers.paper.engine import Engine, Failed, Pending, Unavailable
 from helpers.paper.records import Done
@@ -160,6 +160,19 @@ def test_a_claim_that_cannot_be_tested_says_why(bench):
     assert "not scored on the same tracks" in found.text
 
 
+def test_several_networks_are_one_value_and_a_verdict_says_over_how_many(bench):
+    better, worse = [bench(2.0), bench(2.4, draw=1)], [bench(0.2, draw=2), bench(0.3, draw=3)]
+    value = read_cells([Cell("probe", step) for step in better], bench.of)
+    each = [read_cell(Cell("probe", step), bench.of) for step in better]
+    assert value.mean == pytest.approx(np.mean([one.mean for one in each]))
+    assert value.over == sum(one.over for one in each)
+    assert value.scores.factors["network"] == [0] * each[0].over + [1] * each[1].over
+    assert read_cells([Cell("probe", better[0])] * 2, bench.of).over == each[0].over  # the same step: no network of its own
+    claims = [Claim("x", Cell("probe", a), Cell("probe", b), "a - b") for a, b in zip(better, worse)]
+    assert check_claims([claims], bench.of)[0].scope == "over 2 pre-trained networks"
+    assert check_claims([claims[:1]], bench.of)[0].scope == "on this one network"
+
+
 # ---- shown
 @pytest.fixture
 def shown(bench, tmp_path):
@@ -252,7 +265,7 @@ def test_a_claim_is_said_once_with_its_results(without):
         "Not tested: 1 - 3: see [a,b].",
         "Not tested: 2 - 3: see [c].",
     ]
-    assert results[3].startswith("Undecided at this scale: 3 - 3: macro ROC-AUC +0.000 (95 %")
+    assert results[3].startswith("Undecided at this scale, on this one network: 3 - 3: macro ROC-AUC +0.000 (95 %")
     assert (other, none) == ("Nothing. Not tested: see [a,b].", [])
     assert "* All tokens.\n  * Not tested: 0 - 3: see [a,b].\n" in markdown(without)
 
