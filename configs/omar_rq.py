@@ -236,9 +236,9 @@ def omar_rq_demo() -> Config:
         "seed": 0,
         "trainer": {"max_epochs": EPOCHS, "log_every_n_steps": 10, "check_val_every_n_epoch": 2, "precision": "32"},
         "omar_rq": small,
-        "module": {"optimizer": {"lr": 3e-3, "adamw": True, "weight_decay": 1e-2, **steps}},
+        "module": {"optimizer": {"lr": 1e-3, "adamw": True, "weight_decay": 1e-2, **steps}},
         "datamodule": {"batch_size_train": 8, "batch_size_test": 32},
-        "predict": {"transformer_block": 2},
+        "predict": {"transformer_block": 0},
         "report": {"title": "Demo: OMAR-RQ pre-trained on procedural music, without its labels", **_probe()},
     }
 
