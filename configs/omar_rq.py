@@ -214,7 +214,7 @@ def _probe() -> Config:
     return {**{name: probe[name] for name in ("trainer", "optimizer", "model")}, "z_scored": True}
 
 
-EPOCHS = 24  # of the demo: 190 updates each
+EPOCHS = 12  # of the demo: 190 updates each
 
 
 @OMAR_RQ.add(group=DEMO)
@@ -228,7 +228,7 @@ def omar_rq_demo() -> Config:
     # of 6 s, which nearly every track fills: what stands there can be told from the bars around it
     small = {
         "embed_dim": 64, "depth": 3, "num_heads": 4, "max_seconds": 6.144, "num_codebooks": 4, "codebook_size": 16, "dropout": 0.0,
-        "norm_mean": 0.632, "norm_std": 1.009, "mask_seconds": 0.2, "quantizer_seed": 2,
+        "norm_mean": 0.632, "norm_std": 1.009, "mask_seconds": 0.13, "quantizer_seed": 2,
     }  # fmt: skip
     steps = {"schedule_mode": "warmup_cosine", "warm_up_steps": 50, "total_steps": EPOCHS * 190, "last_lr_value": 1e-3}
     return {

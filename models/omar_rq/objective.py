@@ -53,7 +53,7 @@ class MaskedTokenObjective(MaskedTokens):
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             wave = net.wave(x.float())
             patches = net.representation.patches(wave, augment)
-            known = {i: patches for i in self.inputs}
+            known = dict.fromkeys(self.inputs, patches)
             tokens = target_tokens(self.targets, self.quantizers, wave, patches.shape[1], known)
         return patches[:, : tokens.shape[1]], tokens
 
