@@ -38,10 +38,13 @@ class MaskedTokenObjective(MaskedTokens):
         self.span = span_length(masking.mask_seconds, net.representation)
         self.targets, self.quantizers = make_targets(targets, masking)
         check_rates(net, self.targets)
-        masked = isinstance(net.representation, MelSpectrogram) and any(
-            net.representation.masks
-        )  # in training, of the input alone
-        self.inputs = [i for i, one in enumerate(targets) if dict(one) == net.settings["input"] and not masked]  # computed once
+        own = net.representation
+        masked = isinstance(own, MelSpectrogram) and any(
+            own.masks
+        )  # in training the input is masked, its tokens are of the whole
+        self.inputs = (
+            [] if masked else [i for i, one in enumerate(targets) if dict(one) == net.settings["input"]]
+        )  # computed once
         self.linear = make_linear(net, masking, len(targets))
         self.freeze(("targets", "quantizers"))
         self.unsaved_modules = ("targets", "quantizers")
