@@ -183,7 +183,7 @@ def test_an_input_that_is_a_target_too_is_computed_once(masks, computed, monkeyp
     """Unless the input is masked in training: its tokens are of the whole."""
     calls, features = [], MelSpectrogram.features
     monkeypatch.setattr(MelSpectrogram, "features", lambda *given: (calls.append(0), features(*given))[1])
-    objective = make({**MEL, **masks})
+    objective = make({**MEL, **masks}, mask_seconds=0.02)
     patches, tokens = objective._prepared(objective.net, batch()["x"], None)
     assert len(calls) == computed
     apart = torch.stack([quantize(patches) for quantize in objective.quantizers[0]], dim=-1)
