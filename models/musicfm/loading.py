@@ -6,21 +6,18 @@ exports, which say themselves what they hold.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
+from ..weights.build import build_from_card
 from ..weights.cards import get_card
 from ..weights.checkpoints import network_settings, read_state
-from ..weights.locate import find_weights
 from ..weights.strict import load_strictly
 from . import archs as archs  # its cards are registered
 from .files import check_files, is_musicfm, published_state, read_stats, sizes_of, stats_beside
 from .network import MusicFM25Hz
-
-log = logging.getLogger(__name__)
 
 
 def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
@@ -75,16 +72,15 @@ def build(
     Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
     """
     card = get_card(name, "musicfm")
-    if checkpoint is None and not pretrained:
-        random: dict[str, Any] = {"is_flash": True, **settings, "stat_path": None, "model_path": None}
-        return MusicFM25Hz(**random, out_dim=out_dim, labels=labels)
-    path = find_weights(card) if checkpoint is None else Path(checkpoint)
-    if checkpoint is None and path.is_dir() and (path / card.file).is_file():
-        path /= card.file  # the hub's folder holds both trainings
-    model = load(path, averaged=averaged)
-    if out_dim is not None and model.out_dim != out_dim:
-        raise ConfigError(f"{path} has {model.out_dim or 'no'} classes, {out_dim} were asked for: train a probe (ex_tl.py).")
-    if checkpoint is None:
-        model.card = card
-    log.info("Weights: %s%s.", path, f" ({card.licence})" if checkpoint is None else "")
-    return model
+
+    def random() -> MusicFM25Hz:
+        return MusicFM25Hz(
+            **{"is_flash": True, **settings, "stat_path": None, "model_path": None}, out_dim=out_dim, labels=labels
+        )
+
+    def of_file(path: Path) -> MusicFM25Hz:
+        if checkpoint is None and path.is_dir() and (path / card.file).is_file():
+            path /= card.file  # the hub's folder holds both trainings
+        return load(path, averaged=averaged)
+
+    return build_from_card(card, random, of_file, pretrained, checkpoint, out_dim)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
+from ..weights.build import build_from_card
 from ..weights.cards import get_card, has_card
 from ..weights.checkpoints import AVERAGED, RAW, network_settings, read_checkpoint
 from ..weights.locate import find_weights
@@ -136,16 +138,11 @@ def build(
     Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
     """
     card = get_card(name, "omar_rq")
-    if checkpoint is None and not pretrained:
+
+    def random() -> OmarRQ:
         return OmarRQ(**{**ARCHS[card.name], **settings}, out_dim=out_dim, labels=labels)
-    path = find_weights(card) if checkpoint is None else Path(checkpoint)
-    model = load(path, averaged=averaged)
-    if out_dim is not None and model.out_dim != out_dim:
-        raise ConfigError(f"{path} has {model.out_dim or 'no'} classes, {out_dim} were asked for: train a probe (ex_tl.py).")
-    if checkpoint is None:
-        model.card = card
-    log.info("Weights: %s%s.", path, f" ({card.licence})" if checkpoint is None else "")
-    return model
+
+    return build_from_card(card, random, partial(load, averaged=averaged), pretrained, checkpoint, out_dim)
 
 
 def _folder(model_id: str, revision: str | None, cache_dir: str | Path | None, token: str | None) -> Path:

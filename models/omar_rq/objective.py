@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..tokens.masking import mask_by_item
 from ..tokens.objective import MaskedTokens
 from .network import OmarRQ
+from .representations import MelSpectrogram
 from .settings import Masking
 from .spans import span_length
 from .targets import check_rates, make_linear, make_targets, target_tokens, token_logits
@@ -37,6 +38,13 @@ class MaskedTokenObjective(MaskedTokens):
         self.span = span_length(masking.mask_seconds, net.representation)
         self.targets, self.quantizers = make_targets(targets, masking)
         check_rates(net, self.targets)
+        own = net.representation
+        masked = isinstance(own, MelSpectrogram) and any(
+            own.masks
+        )  # in training the input is masked, its tokens are of the whole
+        self.inputs = (
+            [] if masked else [i for i, one in enumerate(targets) if dict(one) == net.settings["input"]]
+        )  # computed once
         self.linear = make_linear(net, masking, len(targets))
         self.freeze(("targets", "quantizers"))
         self.unsaved_modules = ("targets", "quantizers")
@@ -48,7 +56,8 @@ class MaskedTokenObjective(MaskedTokens):
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             wave = net.wave(x.float())
             patches = net.representation.patches(wave, augment)
-            tokens = target_tokens(self.targets, self.quantizers, wave, patches.shape[1])
+            known = dict.fromkeys(self.inputs, patches)
+            tokens = target_tokens(self.targets, self.quantizers, wave, patches.shape[1], known)
         return patches[:, : tokens.shape[1]], tokens
 
     def _predicted(self, net: nn.Module, masked: Tensor, mask: Tensor) -> Tensor:

@@ -127,7 +127,8 @@ _RULES: Rules = {
 }  # fmt: skip
 
 
-_FILES = ("weights_path", "stats_path")  # of EnCodec; their base names beside the config are meant, as with ckpt_path
+# of EnCodec; their base names beside the config are meant, as with ckpt_path, or beside its folder (one of several models)
+_FILES = ("weights_path", "stats_path")
 
 _MASKING: Rules = {
     "lr": Number(0, 1e6, whole=False), "weight_decay": Number(0, 1e6, whole=False), "num_codebooks": Number(1, 1024),
@@ -213,7 +214,8 @@ def _representation(config: GinConfig, reference: Reference, single: bool) -> di
     for key in [key for key in _FILES if name == "EnCodec" and arguments.get(key) is not None]:
         said = _named(arguments.pop(key), f"{config.source}: {name}.{key}")
         if config.folder is not None:  # beside a text there is nothing
-            arguments[key] = str(config.folder / said)
+            places = [config.folder / said, config.folder.resolve().parent / said]
+            arguments[key] = str(next((place for place in places if place.exists()), places[0]))
     return {NAME: name, **arguments}
 
 

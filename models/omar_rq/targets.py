@@ -49,16 +49,24 @@ def check_rates(net: OmarRQ, representations: nn.ModuleList) -> None:
 
 
 @torch.no_grad()
-def target_tokens(representations: nn.ModuleList, quantizers: nn.ModuleList, wave: Tensor, length: int) -> Tensor:
+def target_tokens(
+    representations: nn.ModuleList,
+    quantizers: nn.ModuleList,
+    wave: Tensor,
+    length: int,
+    known: Mapping[int, Tensor] | None = None,
+) -> Tensor:
     """Tokens [B, T, K] of audio [B, N], target after target; T is the least of all targets' and of `length`, the input's.
+
+    known: patches [B, T, P] of targets, by their numbers, that need not be computed again.
 
     Raises ConfigError for targets that differ by more than 2 patches in length.
     """
     found = []
-    for one, books in zip(representations, quantizers):
+    for i, (one, books) in enumerate(zip(representations, quantizers)):
         assert isinstance(one, Representation)
         assert isinstance(books, nn.ModuleList)
-        patches = one.patches(wave)
+        patches = known[i] if known and i in known else one.patches(wave)
         found.append(torch.stack([quantize(patches) for quantize in books], dim=-1))
     lengths = [*(tokens.shape[1] for tokens in found), length]
     if max(lengths) - min(lengths) > MOST_APART:

@@ -17,6 +17,7 @@ from models.errors import ConfigError, WeightsError
 from models.export import export_formats
 from models.frontend.mel_settings import MAEST as MAEST_MEL
 from models.maest import MAEST
+from models.omar_rq import OmarRQ
 from models.weights.checkpoints import read_settings
 from tests.models.test_export import network
 
@@ -185,3 +186,22 @@ def test_a_family_without_a_graph_says_what_it_can_do(tmp_path):
     assert read_settings(export_model(OfMels(), tmp_path / "net")) == {"family": "loudness"}
     with pytest.raises(ConfigError, match="no AudioEncoder"):
         export_model(nn.Linear(1, 1), tmp_path / "x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "input", [{"name": "MelSpectrogram"}, {"name": "Waveform", "norm_std": None}], ids=["log-mels", "samples"]
+)
+def test_an_omar_rq_with_a_head_is_one_onnx_file(tmp_path, input):
+    import onnxruntime
+
+    torch.manual_seed(3)
+    net = OmarRQ(embed_dim=16, depth=2, num_heads=2, max_seconds=1.0, input=input, out_dim=3, labels=["a", "b", "c"]).eval()
+    export_model(net, tmp_path / "net.onnx", "onnx")
+    about = json.loads((tmp_path / "net.json").read_text())
+    assert (about["family"], about["classes"], about["inference"]["sample_rate"]) == ("omar_rq", ["a", "b", "c"], net.sr)
+    wave = 0.1 * torch.randn(3, net.window_length)
+    logits, activations, vectors = onnxruntime.InferenceSession(str(tmp_path / "net.onnx")).run(None, {"waveform": wave.numpy()})
+    np.testing.assert_allclose(logits, net.window_logits(wave).detach().numpy(), atol=1e-4)
+    np.testing.assert_allclose(activations, net.window_logits(wave).sigmoid().detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(vectors, net.extract_embeddings(wave).mean(2)[0].numpy(), atol=1e-4)

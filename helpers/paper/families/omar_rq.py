@@ -12,8 +12,8 @@ from ..steps import Estimate, ExternalPath, Ref, Step
 from . import System, family
 
 RATE = 16000  # Hz
-CROPS_PER_SECOND, EPOCHS = 90.0, 24  # of the demo's network in training, with two steps side by side on two cores
-CARD, PUBLISHED_LAYER, DEMO_LAYER = "omar-rq-base", 6, 2
+CROPS_PER_SECOND, EPOCHS = 90.0, 12  # of the demo's network in training, with two steps side by side on two cores
+CARD, PUBLISHED_LAYER, DEMO_LAYER = "omar-rq-base", 6, 0  # the first third, as the published one
 README_ROWS = ("base", "multicodebook", "multifeature", "multifeature-25hz", "multifeature-25hz-fsq")
 
 

@@ -171,3 +171,15 @@ def test_encodecs_files_stand_beside_the_config(tmp_path):
             with pytest.raises(ConfigError, match=f"EnCodec.{key} is .*beside the config is wanted") as refused:
                 settings_of(read_gin(tmp_path / "config.gin"))
             one_sentence(refused.value)
+
+
+def test_one_encodec_beside_the_folders_of_several_models(tmp_path):
+    text = (HERE / "hub_audio_25hz_fsq" / "config.gin").read_text()
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.gin").write_text(
+        re.sub(r"EnCodec\.weights_path = .*", "EnCodec.weights_path = '/some/cluster/encodec'", text)
+    )
+    for place in (tmp_path / "encodec", model / "encodec"):  # the nearer one counts
+        place.mkdir()
+        assert settings_of(read_gin(model / "config.gin")).targets[1]["weights_path"] == str(place)

@@ -10,6 +10,7 @@ from models.errors import ConfigError
 from models.omar_rq import OmarRQ
 from models.omar_rq.archs import PRETRAINING, published, waveform
 from models.omar_rq.objective import MaskedTokenObjective
+from models.omar_rq.representations import MelSpectrogram
 from models.omar_rq.settings import Masking
 from models.omar_rq.statistics import feature_statistics, read_statistics
 from models.randomness import Randomness
@@ -175,3 +176,15 @@ def test_statistics(tmp_path):
         (tmp_path / "s.json").write_text(content)
         with pytest.raises(ConfigError, match="holds no statistics"):
             read_statistics(tmp_path / "s.json")
+
+
+@pytest.mark.parametrize(("masks", "computed"), [({}, 1), ({"freq_mask_param": 3}, 2)])
+def test_an_input_that_is_a_target_too_is_computed_once(masks, computed, monkeypatch):
+    """Unless the input is masked in training: its tokens are of the whole."""
+    calls, features = [], MelSpectrogram.features
+    monkeypatch.setattr(MelSpectrogram, "features", lambda *given: (calls.append(0), features(*given))[1])
+    objective = make({**MEL, **masks}, mask_seconds=0.02)
+    patches, tokens = objective._prepared(objective.net, batch()["x"], None)
+    assert len(calls) == computed
+    apart = torch.stack([quantize(patches) for quantize in objective.quantizers[0]], dim=-1)
+    assert torch.equal(tokens, apart)
