@@ -9,19 +9,24 @@ import os
 import stat
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import WeightsError
 
 MAX_RATIO = 200  # of an archive's content to its size: honest ones reach 20
 RATIO_FROM = 64 << 20  # bytes of content below which any ratio is taken
 MOST_TEXT = 256 << 20  # bytes of a text that says something about data: settings, lists, records
+MOST_TABLE = 64 << 30  # bytes of a table that is read line by line
+MOST_WEIGHTS = (
+    64 << 30
+)  # bytes of a file of weights: the largest network that is built, its average, and an optimiser's two moments of it
+MOST_DIGITS = 4300  # of a number in json: Python's own bound, in Python's own words a page
 _KINDS = {
     stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket", stat.S_IFDIR: "a folder",
 }  # fmt: skip
 
 
-def check_regular(path: str | Path, error: type[ValueError], most: int | None = None) -> None:
+def check_regular(path: str | os.PathLike[str], error: type[ValueError], most: int | None = None) -> None:
     """Raise `error` for what is no regular file, and for one of more than `most` bytes. A file that is not there raises FileNotFoundError.
 
     Opening a named pipe waits for ever, and a device may never end: this looks without opening.
@@ -38,10 +43,39 @@ def check_regular(path: str | Path, error: type[ValueError], most: int | None = 
         )
 
 
-def read_text(path: str | Path, most: int = MOST_TEXT, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """Return the text of a regular file of at most `most` bytes. Raises OSError, and ValueError for any other file."""
-    check_regular(path, ValueError, most)
-    return Path(path).read_text(encoding=encoding, errors=errors)
+def open_regular(
+    path: str | os.PathLike[str], error: type[ValueError] = ValueError, most: int | None = None, mode: str = "rb", **options: Any
+) -> Any:
+    """Open a file to be read, `check_regular` before. What took its place meanwhile is not waited for, and refused as well.
+
+    options: of `open` (encoding, newline, errors, buffering).
+    """
+    check_regular(path, error, most)
+    file: IO[Any] = open(path, mode, opener=_at_once, **options)  # noqa: SIM115  closed by the caller
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise error(f"{path} is no file any more.")
+    return file
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def read_bytes(path: str | os.PathLike[str], error: type[ValueError] = ValueError, most: int = MOST_TEXT) -> bytes:
+    """Return what is in a regular file of at most `most` bytes. Raises OSError, and `error` for any other file."""
+    with open_regular(path, error, most) as file:
+        found: bytes = file.read()
+        return found
+
+
+def read_text(
+    path: str | Path, most: int = MOST_TEXT, encoding: str = "utf-8", errors: str = "strict", error: type[ValueError] = ValueError
+) -> str:
+    """Return the text of a regular file of at most `most` bytes. Raises OSError, and `error` (ValueError) for any other file."""
+    with open_regular(path, error, most, "r", encoding=encoding, errors=errors) as file:
+        found: str = file.read()
+        return found
 
 
 def parsed(text: str | bytes, **options: Any) -> Any:
@@ -53,6 +87,10 @@ def parsed(text: str | bytes, **options: Any) -> Any:
         return json.loads(text, **options)
     except RecursionError:
         raise ValueError("its json is nested too deeply") from None
+    except ValueError as error:
+        if "integer string conversion" in str(error):  # Python's advice is to raise its limit
+            raise ValueError(f"it holds a whole number of more than {MOST_DIGITS} digits") from None
+        raise
 
 
 def read_json(path: str | Path, most: int = MOST_TEXT, errors: str = "strict") -> Any:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from models.bounded_files import MOST_TABLE, open_regular
 from models.errors import GroundtruthError
 
 _SEPARATOR = re.compile(r'"?sep=([,;\t])"?\r?\n?', re.IGNORECASE)
@@ -25,7 +26,7 @@ def delimiter_of(path: Path) -> str:
 
     Where it has several of comma, tab and semicolon ("path;Rock;Folk, World, & Country"), one that parts the next lines into as many cells wins.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
         first = file.readline()
         if told := _SEPARATOR.fullmatch(first):
             return told[1]
@@ -52,7 +53,7 @@ def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
     Raises GroundtruthError for a cell in quotes that holds whole rows.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
         skipped = int(_SEPARATOR.fullmatch(file.readline()) is not None)
         if not skipped:
             file.seek(0)
@@ -73,7 +74,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 def tells_delimiter(path: Path) -> bool:
     """Return whether the first line of a table says what parts its cells (sep=;)."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
         return _SEPARATOR.fullmatch(file.readline()) is not None
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.bounded_files import parsed, read_json
+from models.bounded_files import open_regular, parsed, read_json
 from models.errors import StoreError
 
 from ..store import files as store_files
@@ -51,7 +51,7 @@ class Plan:
         self._end = 0
         if not self.path.is_file():
             return
-        with open(self.path, "rb") as file:
+        with open_regular(self.path, StoreError) as file:
             place = 0
             for number, line in enumerate(file):
                 entry = _entry(self.path, line, number)
@@ -69,7 +69,7 @@ class Plan:
         path = folder / PLAN_FILE
         if not path.is_file():
             return None
-        with open(path, "rb") as file:
+        with open_regular(path, StoreError) as file:
             line = file.readline()
         return int(_entry(path, line, 0)["of"]) if line else None
 
@@ -129,7 +129,7 @@ def _entry(path: Path, line: bytes, number: int) -> dict:
 def planned_names(folder: Path, shard: int, place: int) -> list[str]:
     """Return the tracks of a shard, for who makes it: one line of the plan is read, not all."""
     path = folder / PLAN_FILE
-    with open(path, "rb") as file:
+    with open_regular(path, StoreError) as file:
         file.seek(place)
         return _entry(path, file.readline(), shard)["names"]
 

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from models.bounded_files import check_regular
+from models.bounded_files import check_regular, open_regular
 from models.errors import StoreError, listed
 
 from ..utils.names import repeats
@@ -189,7 +189,7 @@ def read_parts(path: Path) -> Index | None:
     names: list[str] = []
     seen: set[str] = set()
     rows: list[tuple[int, int, int]] = []
-    with open(journal, "rb") as file:
+    with open_regular(journal, StoreError) as file:
         line = file.readline(MOST_LINE)
         if not line.endswith(b"\n"):
             if len(line) == MOST_LINE:
@@ -302,7 +302,7 @@ def write_sealed(index: Index, target: Path) -> None:
         plan.set_obj_track_times(False)  # equal contents make equal files, whenever they are written
         kind = h5py.h5t.py_create(index.header.dtype, logical=True)
         place = h5py.h5d.create(file.id, b"data", kind, space, plan).get_offset()
-    with open(index.data_path, "rb", buffering=BLOCK) as source, open(target, "r+b", buffering=BLOCK) as sealed:
+    with open_regular(index.data_path, StoreError, buffering=BLOCK) as source, open(target, "r+b", buffering=BLOCK) as sealed:
         sealed.seek(place)
         for name, length, expected in zip(index.names, index.lengths.tolist(), index.crcs.tolist()):
             crc, left = track_crc(name), length * index.header.item_bytes

@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from models.bounded_files import check_regular, check_zip
+from models.bounded_files import check_regular, check_zip, open_regular
 from models.errors import StoreError
 from models.settings import shown
 
@@ -21,14 +21,23 @@ _FAULTS = (OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, Over
 
 def load_array(path: str | Path) -> np.ndarray:
     """Return the array of a .npy file. Raises StoreError for another file, one of Python objects, and one cut short."""
-    check_regular(path, StoreError)
+    array_header(path)
     try:
-        with open(path, "rb") as file:
-            _check_claim(file, Path(path).stat().st_size)
         found: np.ndarray = np.load(path, allow_pickle=False)
     except _FAULTS as error:
         raise StoreError(f"{path} cannot be read as an array: {_brief(error)}.") from None
     return found
+
+
+def array_header(path: str | Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Return shape and type of a .npy file's array, which its bytes hold. Raises StoreError as `load_array`."""
+    try:
+        with open_regular(path, StoreError) as file:
+            return _check_claim(file, Path(path).stat().st_size)
+    except StoreError:
+        raise
+    except _FAULTS as error:
+        raise StoreError(f"{path} cannot be read as an array: {_brief(error)}.") from None
 
 
 def load_arrays(path: str | Path, error: type[ValueError] = StoreError) -> dict[str, np.ndarray]:
@@ -51,8 +60,8 @@ def load_arrays(path: str | Path, error: type[ValueError] = StoreError) -> dict[
     return found
 
 
-def _check_claim(file: IO[bytes], size: int) -> None:
-    """Raise ValueError for a header that claims another number of bytes than follow it, and for one of Python objects."""
+def _check_claim(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
+    """Return shape and type. Raise ValueError for a header that claims another number of bytes than follow it, and for one of Python objects."""
     reader = _READERS.get(np.lib.format.read_magic(file))
     if reader is None:
         raise ValueError("its version is unknown")
@@ -61,6 +70,7 @@ def _check_claim(file: IO[bytes], size: int) -> None:
     wanted = math.prod(shape) * kind.itemsize  # Python's integers: no overflow
     if min(shape, default=0) < 0 or kind.hasobject or wanted != held:
         raise ValueError(f"it claims {shown(list(shape))} of {kind}, and holds {held} bytes")
+    return tuple(shape), kind
 
 
 def _brief(error: BaseException) -> str:

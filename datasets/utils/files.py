@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.bounded_files import read_bytes
 from models.errors import StoreError
 
 _LONGEST = 200  # bytes of the file's own name in its part's: a name of 255 would leave no room for the rest
@@ -97,7 +98,7 @@ def write_whole(path: str | Path, content: str | bytes, sync: bool = True) -> bo
     path = Path(path)
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
-        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        if path.is_file() and path.stat().st_size == len(data) and read_bytes(path, StoreError, len(data)) == data:
             return False
         with atomic(path, sync) as part:
             part.write_bytes(data)

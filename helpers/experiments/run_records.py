@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from models.bounded_files import parsed, read_json
+from models.bounded_files import check_regular, parsed, read_json
 from models.errors import ConfigError
 
 from .provenance import process_is_gone
@@ -238,6 +238,7 @@ where x.experiment_id = ?"""
 
 
 def _read_database(path: Path) -> list[Record]:
+    check_regular(path, ConfigError)
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             rows = database.execute(_QUERY).fetchall()

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from ..bounded_files import open_regular
+from ..errors import AudioError
+
 _BLOCK = 1 << 20  # bytes held at a time
 
 
@@ -149,7 +152,7 @@ class Joined(io.RawIOBase):
 
     def _read(self, start: int, n: int) -> bytes:
         if self._file is None:
-            self._file = open(self.path, "rb")  # noqa: SIM115  closed with this object
+            self._file = open_regular(self.path, AudioError)  # closed with this object
         self._file.seek(start)
         return self._file.read(n)
 
