@@ -98,6 +98,34 @@ def read_json(path: str | Path, most: int = MOST_TEXT, errors: str = "strict") -
     return parsed(read_text(path, most, errors=errors))
 
 
+def check_writable(path: str | Path, error: type[ValueError], what: str = "") -> None:
+    """Raise `error` where nothing can be written into `path`, a folder that may be made yet: before hours of work, not behind them.
+
+    what: the key that names it, for the message. Nothing is made.
+    """
+    place = Path(path)
+    choose = f"Choose another {what or 'place'}."
+    try:
+        while not os.path.lexists(place) and place != place.parent:
+            place = place.parent
+        kind = os.stat(place).st_mode
+    except (OSError, ValueError) as reason:  # a link to nothing or to itself, a name that is too long, one with a NUL
+        raise error(f"{str(path)!r} cannot be written: {getattr(reason, 'strerror', None) or reason}. {choose}") from None
+    if not stat.S_ISDIR(kind):
+        raise error(
+            f"{path} cannot be written: {place} is {_KINDS.get(stat.S_IFMT(kind), 'a file')}, where a folder is wanted. {choose}"
+        )
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise error(f"{path} cannot be written: {place} is read-only, or another's. {choose}")
+
+
+def check_writable_file(path: str | Path, error: type[ValueError], what: str = "") -> None:
+    """`check_writable` of a file: its folder, and that its name is no folder's, device's or pipe's."""
+    check_writable(Path(path).parent, error, what)
+    if os.path.lexists(path) and not Path(path).is_file():
+        raise error(f"{path} is no file, and cannot be replaced by one. Choose another {what or 'place'}.")
+
+
 def never_through_a_link(path: str, flags: int) -> int:
     """An `opener` of files that are written in place: a link that somebody planted under their name is refused (OSError), a pipe not waited for."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)

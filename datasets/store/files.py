@@ -27,7 +27,19 @@ from models.bounded_files import check_regular, open_regular
 from models.errors import StoreError, listed
 
 from ..utils.names import repeats
-from .checks import KINDS, MOST_AXES, MOST_BYTES, MOST_LETTERS, MOST_LINE, brief, check_dataset, entry_of, is_count
+from .checks import (
+    KINDS,
+    MOST_AXES,
+    MOST_BYTES,
+    MOST_LETTERS,
+    MOST_LINE,
+    brief,
+    check_dataset,
+    check_torn,
+    damaged,
+    entry_of,
+    is_count,
+)
 
 FORMAT = "trackstore"
 VERSION = 1
@@ -178,8 +190,8 @@ def journal_line(name: str, offset: int, size: int, crc: int) -> bytes:
 def read_parts(path: Path) -> Index | None:
     """Return the whole tracks of a growing store, or None when the journal does not yet hold its header.
 
-    Reading stops at the first line that is torn, does not follow on, or whose data are not all there.
-    Raises StoreError when the journal belongs to something else.
+    Reading stops at a torn end, and at the first track whose data are not all there. Raises StoreError when the journal belongs to something else,
+    and, naming the line, where it is damaged before its end: the tracks behind it would be lost in silence.
     """
     journal, part = journal_path(path), part_path(path)
     for path_ in (journal, part):
@@ -201,12 +213,17 @@ def read_parts(path: Path) -> Index | None:
         while line := file.readline(MOST_LINE):
             entry = entry_of(line)
             if entry is None:
+                check_torn(journal, file, len(names) + 2)
                 break
             name, offset, n_bytes, crc = entry
-            if offset != end or n_bytes % header.item_bytes or end + n_bytes > size:
+            if offset != end or n_bytes % header.item_bytes:
+                raise damaged(
+                    journal, len(names) + 2, f"its {n_bytes} bytes at {offset} are no items of {header.item_bytes} bytes at {end}"
+                )
+            if end + n_bytes > size:  # of a power cut: the journal was on the disk before the data were
                 break
             if name in seen:
-                raise StoreError(f"{journal} is damaged: the name {name[:80]!r} stands in it twice. Make the store again.")
+                raise damaged(journal, len(names) + 2, f"the name {name[:80]!r} stands in it twice")
             seen.add(name)
             names.append(name)
             rows.append((offset, n_bytes, crc))

@@ -149,7 +149,7 @@ def _load_raw(path: Path) -> np.ndarray:
     check_regular(path, StoreError)
     size = path.stat().st_size
     if size % 2:
-        raise StoreError(f"{path} has {size} bytes, and float16 values have two each: it is cut off, or another kind of file.")
+        raise StoreError(f"{path} holds {size} bytes, and float16 values have two each: it is cut off, or of another kind.")
     return np.fromfile(path, dtype="<f2")
 
 

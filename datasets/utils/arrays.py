@@ -16,12 +16,13 @@ from models.errors import StoreError
 from models.settings import shown
 
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+REAL, TEXT = "fiu", "bU"  # letters of numpy's kinds: float and whole numbers; truth values and texts, of which scores have some
 _FAULTS = (OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, OverflowError, RecursionError, tokenize.TokenError)
 
 
 def load_array(path: str | Path) -> np.ndarray:
-    """Return the array of a .npy file. Raises StoreError for another file, one of Python objects, and one cut short."""
-    array_header(path)
+    """Return the array of a .npy file. Raises StoreError for another file, one cut short, and values that are no real numbers."""
+    _check_numbers(array_header(path)[1], f"{path} holds", REAL, StoreError)
     try:
         found: np.ndarray = np.load(path, allow_pickle=False)
     except _FAULTS as error:
@@ -41,7 +42,9 @@ def array_header(path: str | Path) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def load_arrays(path: str | Path, error: type[ValueError] = StoreError) -> dict[str, np.ndarray]:
-    """Return the arrays of a .npz file by name. Raises `error` for another file, one of Python objects, one cut short, or that grows too much."""
+    """Return the arrays of a .npz file by name. Raises `error` for another file, one cut short, one that grows too much, and values that are neither
+    real numbers, truth values nor texts.
+    """
     check_regular(path, error)
     found = {}
     try:
@@ -49,7 +52,8 @@ def load_arrays(path: str | Path, error: type[ValueError] = StoreError) -> dict[
             check_zip(archive, path, error=error)
             for member in archive.infolist():
                 with archive.open(member) as file:
-                    _check_claim(file, member.file_size)
+                    _, kind = _check_claim(file, member.file_size)
+                _check_numbers(kind, f"{path} holds as {shown(member.filename)}", REAL + TEXT, error)
         with np.load(path, allow_pickle=False) as arrays:
             for name in arrays.files:
                 found[name] = arrays[name]
@@ -58,6 +62,17 @@ def load_arrays(path: str | Path, error: type[ValueError] = StoreError) -> dict[
             raise
         raise error(f"{path} cannot be read as arrays: {_brief(reason)}.") from None
     return found
+
+
+def _check_numbers(kind: np.dtype, what: str, wanted: str, error: type[ValueError]) -> None:
+    """Raise `error` for values of another kind: complex numbers, texts, dates, records. wanted: letters of numpy's kinds."""
+    if kind.kind not in wanted:
+        words = (
+            "numbers (float, integer) are wanted"
+            if wanted == REAL
+            else "numbers (float, integer), truth values and texts are wanted"
+        )
+        raise error(f"{what} values of the kind {shown(str(kind))}; real {words}.")
 
 
 def _check_claim(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:

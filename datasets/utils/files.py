@@ -70,20 +70,6 @@ def atomic(path: str | Path, sync: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def check_writable(path: str | Path, error: type[ValueError] = StoreError, what: str = "") -> None:
-    """Raise `error` where nothing can be written under `path`, a folder that may be made yet: before hours of work, not behind them.
-
-    what: the key that names it, for the message. Nothing is made.
-    """
-    place = Path(path)
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise error(f"{path} cannot be written: {place} is a file, where a folder is wanted. Choose another {what or 'place'}.")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise error(f"{path} cannot be written: {place} is read-only, or another's. Choose another {what or 'place'}.")
-
-
 def remove_parts(folder: str | Path, deep: bool = False) -> None:
     """Remove what `atomic` left in `folder` where a process was killed, and (`deep`) below it. Only where no other process writes."""
     for part in Path(folder).glob("**/.*.part" if deep else ".*.part"):

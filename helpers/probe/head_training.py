@@ -219,6 +219,11 @@ def train_head(
                 f"The probe's loss is not finite with learning rate {spec.rate:g} (seed {spec.seed}, epoch {epoch}): lower optimizer.max_lr."
             )
         found = {"train_loss": loss_sum / seen, **validate(net, val_x, source, settings, labels)}
+        if not np.isfinite(found[LOSS_CURVE]):
+            raise FloatingPointError(
+                f"The probe's {LOSS_CURVE} is not finite with learning rate {spec.rate:g} (seed {spec.seed}, epoch {epoch}): its outputs for the "
+                "validation tracks overflow. Look at their embeddings, or lower optimizer.max_lr."
+            )
         for name, value in found.items():
             curves.setdefault(name, []).append(value)
         if best.better(found[settings.monitor_name]) or settings.keep == "last" or not weights:
