@@ -16,7 +16,8 @@ from .errors import WeightsError
 MAX_RATIO = 200  # of an archive's content to its size: honest ones reach 20
 RATIO_FROM = 64 << 20  # bytes of content below which any ratio is taken
 MOST_TEXT = 256 << 20  # bytes of a text that says something about data: settings, lists, records
-MOST_TABLE = 64 << 30  # bytes of a table that is read line by line
+MOST_AUDIO = 64 << 30  # bytes of a recording: four days of stereo at 48 kHz
+MOST_TABLE = 8 << 30  # bytes of a table that is read line by line
 MOST_WEIGHTS = (
     64 << 30
 )  # bytes of a file of weights: the largest network that is built, its average, and an optimiser's two moments of it

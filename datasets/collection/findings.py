@@ -272,7 +272,7 @@ def _missing(keys: Sequence[str], rows: Sequence[int], names: Sequence[str], roo
 def _skipped(root: Path, key: str) -> str:
     """Why a file that is there is not among the audio files; "" where it is not there."""
     name = key.replace("\\", "/")
-    if not key or key.startswith("~"):
+    if not key or name.endswith("/") or key.startswith("~"):
         return ""
     try:
         path = Path(os.path.normpath(root / name))

@@ -17,6 +17,7 @@ from models.bounded_files import MOST_TABLE, open_regular
 from models.errors import GroundtruthError
 
 _SEPARATOR = re.compile(r'"?sep=([,;\t])"?\r?\n?', re.IGNORECASE)
+MOST_LINE = 64 << 20  # letters of the header
 _COMPARED = 8  # lines behind the header that must agree with it on a delimiter that is not the most frequent
 _LOOK_AHEAD = 2000  # lines in which the end of a cell in quotes is looked for
 
@@ -27,7 +28,9 @@ def delimiter_of(path: Path) -> str:
     Where it has several of comma, tab and semicolon ("path;Rock;Folk, World, & Country"), one that parts the next lines into as many cells wins.
     """
     with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
+        first = file.readline(MOST_LINE)
+        if len(first) == MOST_LINE:
+            raise GroundtruthError(f"its first line has no end within {MOST_LINE >> 20} MB: it is no table.")
         if told := _SEPARATOR.fullmatch(first):
             return told[1]
         if path.suffix.lower() == ".tsv":

@@ -23,6 +23,7 @@ from ..utils.names import repeats
 from .track_store import TrackStore
 
 MMAP = ".mmap"
+MOST_RAW = 2 << 30  # bytes of a track: two days
 EMBEDDINGS = ".embeddings.npy"
 LOGITS = ".logits.npy"
 
@@ -146,7 +147,7 @@ def import_files(
 
 
 def _load_raw(path: Path) -> np.ndarray:
-    check_regular(path, StoreError)
+    check_regular(path, StoreError, MOST_RAW)
     size = path.stat().st_size
     if size % 2:
         raise StoreError(f"{path} holds {size} bytes, and float16 values have two each: it is cut off, or of another kind.")

@@ -16,6 +16,7 @@ from models.errors import StoreError
 from models.settings import shown
 
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+MOST_ARRAY = 8 << 30  # bytes of a file
 REAL, TEXT = "fiu", "bU"  # letters of numpy's kinds: float and whole numbers; truth values and texts, of which scores have some
 _FAULTS = (OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, OverflowError, RecursionError, tokenize.TokenError)
 
@@ -33,7 +34,7 @@ def load_array(path: str | Path) -> np.ndarray:
 def array_header(path: str | Path) -> tuple[tuple[int, ...], np.dtype]:
     """Return shape and type of a .npy file's array, which its bytes hold. Raises StoreError as `load_array`."""
     try:
-        with open_regular(path, StoreError) as file:
+        with open_regular(path, StoreError, MOST_ARRAY) as file:
             return _check_claim(file, Path(path).stat().st_size)
     except StoreError:
         raise
@@ -45,7 +46,7 @@ def load_arrays(path: str | Path, error: type[ValueError] = StoreError) -> dict[
     """Return the arrays of a .npz file by name. Raises `error` for another file, one cut short, one that grows too much, and values that are neither
     real numbers, truth values nor texts.
     """
-    check_regular(path, error)
+    check_regular(path, error, MOST_ARRAY)
     found = {}
     try:
         with zipfile.ZipFile(path) as archive:

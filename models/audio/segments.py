@@ -17,6 +17,7 @@ from ..bounded_files import open_regular
 from ..errors import AudioError
 
 _BLOCK = 1 << 20  # bytes held at a time
+_MOST_ZEROS = 1 << 28  # bytes: what begins with more of nothing is no sound
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,9 @@ class View:
         return -1
 
     def without_zeros(self, start: int) -> int:
-        """Return the place of the first byte from `start` on that is not 0; the size where there is none."""
+        """Return the place of the first byte from `start` on that is not 0; the size where there is none, or only far behind."""
         at = start
-        while block := self.at(at, _BLOCK):
+        while at - start < _MOST_ZEROS and (block := self.at(at, _BLOCK)):
             if rest := block.lstrip(b"\0"):
                 return at + len(block) - len(rest)
             at += len(block)
