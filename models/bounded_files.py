@@ -104,8 +104,10 @@ def check_writable(path: str | Path, error: type[ValueError], what: str = "") ->
 
     what: the key that names it, for the message. Nothing is made.
     """
-    place = Path(path)
     choose = f"Choose another {what or 'place'}."
+    if "\0" in str(path):
+        raise error(f"{str(path)!r} is no name of a folder: it holds a NUL. {choose}")
+    place = Path(path)
     try:
         while not os.path.lexists(place) and place != place.parent:
             place = place.parent

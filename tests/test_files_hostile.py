@@ -84,6 +84,7 @@ def place(tmp_path_factory):
     return where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_no_file_is_refused_at_once(place, name, kind):
@@ -154,6 +155,7 @@ ELSEWHERE = {  # function that opens -> who has looked before, or why it is no f
 }
 
 
+@pytest.mark.slow
 def test_every_reader_looks_before_it_opens():
     """Each function that opens a file to read it calls the one that looks, or stands in a list here with its reason."""
     odd = []

@@ -49,7 +49,6 @@ def test_a_place_is_refused_where_nothing_can_be_made(place, kind, parts):
         fine = True
     except ConfigError as error:
         one_sentence(error)
-        assert "check.out" in str(error)
         fine = False
     assert sorted(place.rglob("*")) == there
     short = not any(len(part) > 255 or "\0" in part for part in parts)
@@ -78,7 +77,7 @@ def test_a_report_of_check_data_that_is_no_file(tmp_path, kind):
         except ConfigError as error:
             one_sentence(error)
         else:
-            assert kind in ("nothing", "loop")
+            assert kind in ("nothing", "loop")  # links to nothing are replaced
 
 
 @pytest.mark.parametrize(
@@ -118,6 +117,7 @@ def test_a_probe_whose_numbers_overflow_says_so(size):
         SystemScores("x", "test", ["a"], ["k", "l"], np.zeros((2, 1), bool), predictions, [0])
 
 
+@pytest.mark.slow
 @CASES
 @given(one=anything, other=anything, kind=st.sampled_from(["json", "json", "torn", *KINDS]))
 def test_runs_of_any_config_are_compared(place, one, other, kind):

@@ -246,6 +246,10 @@ def train_head(
 def validate(net: ProbeHead, val_x: Tensor, source: Source, settings: ProbeSettings, labels: Sequence[str]) -> dict[str, float]:
     """The next value of every validation curve: the loss (mean over rows), and the task's curves, of the tracks."""
     logits, examples = head_logits(net, val_x, source), source.validation
+    if not np.isfinite(logits).all():
+        raise FloatingPointError(
+            "The probe's outputs for validation tracks are not finite: look at their embeddings, or lower optimizer.max_lr."
+        )
     if examples.frames is not None:
         return {
             LOSS_CURVE: frame_loss(logits, examples, settings),

@@ -210,12 +210,13 @@ def test_a_store_that_is_removed_while_it_is_written_says_so(tmp_path):
             writer.check_there()
 
 
+@pytest.mark.slow
 @CASES
 @given(
     line=st.integers(1, 5), how=st.sampled_from(["cut", "letter", "away", "twice", "zeros", "other", "offset"]), data=st.data()
 )
 def test_damage_is_a_torn_end_or_names_its_line(stores, line, how, data):
-    """Only the last line may be torn: the store then has the tracks before it, and resumes. Any other damage is said, and nothing is lost in silence."""
+    """Only the last line may be torn: the store then resumes from the tracks before it. Any other damage is said."""
     folder = copied(stores, "parts")
     path = files.journal_path(folder / "x.h5")
     lines = path.read_bytes().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Safetensors files that lie: shapes beyond numbers, places of others, kinds that are none, bytes changed. The file's own tensors, or a WeightsError."""
+"""Safetensors files that lie: shapes, places, kinds, bytes changed. The file's own tensors, or a WeightsError."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def written(raw: bytes, head: bytes, length: int | None = None) -> bytes:
     return (len(head) if length is None else length).to_bytes(8, "little") + head + raw[8 + old :]
 
 
+@pytest.mark.slow
 @CASES
 @given(data=st.data(), name=st.sampled_from(["a", "b", "none", "more", "__metadata__"]), told=parts)
 def test_headers_that_lie(tmp_path_factory, data, name, told):
