@@ -34,7 +34,7 @@ LIMIT = 1 << 30  # bytes of address space that a case may take further
 
 @dataclass
 class Cost:
-    """Of the cases of one test: how many, the slowest one's seconds by the clock and of the processor, and the largest growth of the peak in bytes."""
+    """Of a test's cases: how many, the slowest one's seconds by the clock and of the processor, the largest growth of the peak in bytes."""
 
     cases: int = 0
     wall: float = 0.0
@@ -113,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     whole = list(costs.of.values())
     print(
-        f"{len(whole)} tests, {sum(c.cases for c in whole)} cases; slowest {max(c.wall for c in whole):.2f} s ({max(c.processor for c in whole):.2f} s of "
-        f"the processor), most memory {max(c.memory for c in whole) / 1e6:.0f} MB."
+        f"{len(whole)} tests, {sum(c.cases for c in whole)} cases; slowest {max(c.wall for c in whole):.2f} s, of the processor "
+        f"{max(c.processor for c in whole):.2f} s; most memory {max(c.memory for c in whole) / 1e6:.0f} MB."
     )
     return int(code)
 
