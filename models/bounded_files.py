@@ -89,9 +89,14 @@ def parsed(text: str | bytes, **options: Any) -> Any:
     except RecursionError:
         raise ValueError("its json is nested too deeply") from None
     except ValueError as error:
-        if "integer string conversion" in str(error):  # Python's advice is to raise its limit
-            raise ValueError(f"it holds a whole number of more than {MOST_DIGITS} digits") from None
-        raise
+        raise too_many_digits(error) or error from None
+
+
+def too_many_digits(error: ValueError) -> ValueError | None:
+    """Return the error of a whole number that Python will not read, in our words: its own advise to raise the limit. None for another error."""
+    if "integer string conversion" not in str(error):
+        return None
+    return ValueError(f"it holds a whole number of more than {MOST_DIGITS} digits")
 
 
 def read_json(path: str | Path, most: int = MOST_TEXT, errors: str = "strict") -> Any:

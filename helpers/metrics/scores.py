@@ -71,7 +71,11 @@ class SystemScores:
                 f"Scores of '{self.name}': predictions are {self.predictions.shape} and targets {self.targets.shape}; "
                 f"{want[0]} seeds, {want[1]} tracks and {want[2]} labels want {want} and {want[1:]}."
             )
-        values = self.predictions.values if isinstance(self.predictions, Ragged) else self.predictions
+        values, targets = (one.values if isinstance(one, Ragged) else one for one in (self.predictions, self.targets))
+        if values.dtype.kind not in "biuf" or targets.dtype.kind not in "biuf":
+            raise ConfigError(
+                f"Scores of '{self.name}': predictions are {values.dtype} and targets {targets.dtype}, wanted numbers."
+            )
         if not np.isfinite(values).all():
             raise ConfigError(f"Scores of '{self.name}': its predictions are not all finite numbers, and cannot be scored.")
         if self.folds is not None and self.folds.shape != want[:2]:

@@ -38,6 +38,7 @@ _ARCHIVED = (".ckpt", ".pt", ".pth")
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "model.ckpt")
 MOST_SETTINGS = 64 << 20  # bytes of a config.json
 MOST_COPIES = 4  # of a network in a file: its average beside it, and forms that hold an encoder twice
+LARGEST = 1e15  # of a weight: products of larger ones are no numbers in single precision
 _PART = 1 << 24  # values looked at together
 ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
 SettingsReader = Callable[[Path], dict[str, Any]]
@@ -137,16 +138,17 @@ def check_finite(tensors: Mapping[str, Any], path: str | Path) -> None:
     wrong = [k for k, v in kept.items() if v.is_floating_point() and not _is_finite(v)]
     if wrong:
         raise WeightsError(
-            f"{path} holds weights that are not finite, in {len(wrong)} of {len(tensors)} tensors ({', '.join(wrong[:3])}): a training that diverged "
+            f"{path} holds weights that are not finite, or beyond {LARGEST:g}, in {len(wrong)} of {len(tensors)} tensors "
+            f"({', '.join(wrong[:3])}): a training that diverged "
             "leaves such. Take an earlier checkpoint, or train again with a lower learning rate."
         )
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Part by part: a table of flags of a large tensor's size is not made."""
+    """Whether all values are numbers that can be computed with. Part by part: a table of flags of a large tensor's size is not made."""
     flat = tensor.reshape(-1) if tensor.is_contiguous() else tensor.flatten()
     parts = (part.float() if part.element_size() == 1 else part for part in flat.split(_PART))  # of float8 nothing can be asked
-    return all(bool(part.isfinite().all()) for part in parts)
+    return all(bool((part.abs() <= LARGEST).all()) for part in parts)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
