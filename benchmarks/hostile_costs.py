@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import collections
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -102,6 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("tests", nargs="*", default=TESTS, help="files of generated tests")
     chosen = parser.parse_args(argv)
     costs = Costs()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # of what a shell begins in the background, too: what was measured is printed
     code = pytest.main(
         ["-q", "-p", "no:cacheprovider", "-m", "", "--rootdir", str(ROOT), *(str(ROOT / one) for one in chosen.tests)],
         plugins=[costs],
