@@ -119,7 +119,12 @@ class RunFolder(FolderObserver):
             log.warning("%s cannot be written: %s.%s", error.filename or self.dir, error.strerror or error, hope)
 
     def completed_event(self, stop_time: datetime, result: Any) -> None:
-        """The run has ended well."""
+        """The run has ended well. Where its folder was removed meanwhile, what it was run with is written again, and that is said."""
+        if self.dir is not None and not os.path.lexists(os.path.join(str(self.dir), "config.json")):
+            log.warning(
+                "%s was removed while the run went on: what it had written before is gone. Its config is written again.", self.dir
+            )
+            self._unless_full(lambda: self.save_json(self.config, "config.json"), "")
         super().completed_event(stop_time, result)
         self._release()
 
