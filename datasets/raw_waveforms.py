@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from models.bounded_files import read_text
+from models.bounded_files import check_regular, read_text
 from models.errors import StoreError, listed
 
 from .store.layouts import MMAP, safe_path
@@ -94,6 +94,7 @@ def _samples(path: Path, kind: SampleType) -> Iterator[tuple[np.ndarray, bool]]:
     if size == 0 or size % 2:
         raise StoreError(f"{path} has {size} bytes: raw samples of 2 bytes each are wanted, 1 or more.")
     for start in range(0, size, BLOCK):
+        check_regular(path, StoreError)
         samples = np.fromfile(path, dtype=TYPES[kind], count=BLOCK // 2, offset=start)
         if kind == "float16" and not (np.isfinite(samples).all() and np.abs(samples).max() < LOUDEST):
             raise StoreError(

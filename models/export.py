@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from .bounded_files import check_writable
 from .encoder import AudioEncoder
 from .errors import ConfigError, nearest
 from .formats import WEIGHTS, FolderFormat, OnnxFormat
@@ -203,6 +204,7 @@ def _staged(path: Path, is_file: bool) -> Iterator[Path]:
         raise ConfigError(
             f"{path} is a {'folder' if is_file else 'file'} already; the export is a {'file' if is_file else 'folder'}: choose another name."
         )
+    check_writable(target, ConfigError, "place for the export")
     try:
         target.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=target))

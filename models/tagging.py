@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .card import ModelCard
-from .errors import AudioError, ConfigError
+from .errors import AudioError, ConfigError, WeightsError
 from .frontend.mel_settings import MelSettings
 from .overview import make_overview
 from .prefetch import ahead
@@ -262,6 +262,10 @@ def _score(model: TaggingNetwork, waiting: Sequence[tuple[_Open, np.ndarray]]) -
         scores = model.window_probabilities(windows).float().cpu().numpy()
     finally:
         model.train(was_training)
+    if not np.isfinite(scores).all():
+        raise WeightsError(
+            "The network's answers are not finite: its weights overflow. Take an earlier checkpoint, or compute in precision 32."
+        )
     for (recording, _), row in zip(waiting, scores):
         recording.scores.append(row)
 

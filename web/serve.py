@@ -25,6 +25,7 @@ log = logging.getLogger("web")
 ROOT = Path(__file__).resolve().parent
 LIST = "index.json"
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
+MOST_METADATA = 16 << 20  # bytes of what an export says of itself
 BLOCK = 1 << 18  # bytes in memory at a time
 RUNTIME = Path("node_modules/onnxruntime-web/dist/ort.wasm.min.mjs")
 
@@ -34,11 +35,35 @@ def models(folder: Path) -> list[dict[str, Any]]:
     found = []
     for onnx in sorted(folder.glob("*.onnx")):
         metadata = onnx.with_suffix(".json")
-        if metadata.is_file() and onnx.is_file():
-            found.append({"name": onnx.stem, "onnx": onnx.name, "metadata": metadata.name, "bytes": onnx.stat().st_size})
+        if why := _why_not(onnx, metadata):
+            log.warning("%s is not offered: %s.", _shown(onnx), why)
         else:
-            log.warning("%s has no %s beside it and is not offered.", onnx, metadata.name)
+            found.append({"name": onnx.stem, "onnx": onnx.name, "metadata": metadata.name, "bytes": onnx.stat().st_size})
     return found
+
+
+def _why_not(onnx: Path, metadata: Path) -> str:
+    """Why the page could not run a network: what is not served, or says nothing of it; "" where it can."""
+    folder = onnx.parent.resolve()
+    for path in (onnx, metadata):
+        if not path.is_file():
+            return f"there is no file {_shown(path.name)}" if not path.exists() else f"{_shown(path.name)} is no regular file"
+        if folder not in path.resolve().parents:
+            return f"{_shown(path.name)} is a link out of the folder"
+    if not os.fsencode(onnx.name).isascii() and onnx.name != os.fsencode(onnx.name).decode("utf-8", "replace"):
+        return "its name is no text"
+    try:
+        if metadata.stat().st_size > MOST_METADATA:
+            return f"{_shown(metadata.name)} has more than {MOST_METADATA >> 20} MB"
+        content = json.loads(metadata.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return f"{_shown(metadata.name)} is no readable json"
+    return "" if isinstance(content, dict) else f"{_shown(metadata.name)} says nothing of a network"
+
+
+def _shown(path: object) -> str:
+    """A name for the log, control characters as escapes."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(path))
 
 
 def listing(folder: Path) -> bytes:

@@ -272,16 +272,23 @@ def _missing(keys: Sequence[str], rows: Sequence[int], names: Sequence[str], roo
 
 def _skipped(root: Path, key: str) -> str:
     """Why a file that is there is not among the audio files; "" where it is not there."""
+    name = key.replace("\\", "/")
+    if not key or name.endswith("/") or key.startswith("~"):
+        return ""
     try:
-        path = root / key.replace("\\", "/")
-        if not key or not path.exists():
+        path = Path(os.path.normpath(root / name))
+        if not path.exists():
             return ""
     except (OSError, ValueError):  # a name that no file can have
         return ""
-    if system := next((part for part in path.relative_to(root).parts if is_system(part)), None):
+    if not path.is_relative_to(os.path.normpath(root)):
+        return f"it lies outside {root}"
+    if system := next((part for part in path.relative_to(os.path.normpath(root)).parts if is_system(part)), None):
         return f"{system!r} is an entry of the system"
     if path.is_dir():
         return "it is a folder"
+    if not path.is_file():
+        return "it is no regular file"
     if path.suffix.lower() not in AUDIO_SUFFIXES:
         return f"its suffix {path.suffix!r} is not one of audio"
     return "a link leads to it, and it is taken under its own name"

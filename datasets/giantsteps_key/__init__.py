@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from models.bounded_files import read_text
 from models.errors import DataSetError
 
 from ..published.dataset import DataSet, Variant
@@ -127,9 +128,16 @@ class GiantStepsKey(DataSet):
         for path in sorted((source / TEST / "annotations" / "key").glob("*.LOFI.key")):
             keys.append(f"{TEST}/audio/{path.stem}.mp3")
             split.append("test")
-            labels.append((key_name(path.read_text(encoding="utf-8")),))
+            labels.append((key_name(_text(path)),))
             groups.append("")
         return LabelTable(keys, split, list(KEYS), labels=labels, group=groups)
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, 1 << 16, error=DataSetError)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataSetError(f"{path} cannot be read: {error}.") from None
 
 
 GIANTSTEPS_KEY = SET = GiantStepsKey()

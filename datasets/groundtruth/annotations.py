@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from models.bounded_files import MOST_TABLE, open_regular
 from models.errors import GroundtruthError, listed
 
 from ..utils.ragged import Ragged
@@ -142,7 +143,7 @@ def _read_paths(path: str | Path) -> tuple[list[str], list[str] | None]:
         truth = Groundtruth.read(str(path))
         return list(truth.keys), truth.split
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
             columns = list(reader.fieldnames or [])
             rows: list[dict[str, Any]] = list(reader)

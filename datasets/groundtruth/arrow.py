@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.bounded_files import MOST_TABLE, open_regular
+from models.errors import GroundtruthError
+
 from ..utils.names import NamesBuilder
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ def batches(path: Path, delimiter: str, header: list[str], columns: list[str]) -
 
 def _is_plain(path: Path) -> bool:
     """No quotes, no odd line ends, no byte order mark, no NUL: nothing on which two readers might not agree."""
-    with open(path, "rb") as file:
+    with open_regular(path, GroundtruthError, MOST_TABLE) as file:
         if file.read(3) == b"\xef\xbb\xbf":
             return False
         file.seek(0)

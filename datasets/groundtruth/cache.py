@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from models.bounded_files import parsed
+from models.bounded_files import MOST_TABLE, check_regular, open_regular, parsed
+from models.errors import GroundtruthError
 
 from ..utils.files import atomic
 from ..utils.names import Names
@@ -43,7 +44,7 @@ def cached(table: Path, options: object, read: Callable[[], Groundtruth]) -> Gro
 
 def _fingerprint(table: Path, options: object) -> str:
     digest = hashlib.blake2b(json.dumps([VERSION, options]).encode(), digest_size=16)
-    with open(table, "rb") as file:
+    with open_regular(table, GroundtruthError, MOST_TABLE) as file:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()
@@ -59,6 +60,7 @@ def _load(path: Path, wanted: str) -> Groundtruth | None:
     if not path.is_file():
         return None
     try:
+        check_regular(path, GroundtruthError, MOST_TABLE)
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("fingerprint") != wanted:
                 return None

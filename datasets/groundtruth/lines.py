@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from models.bounded_files import MOST_TABLE, open_regular
 from models.errors import GroundtruthError
 
 _SEPARATOR = re.compile(r'"?sep=([,;\t])"?\r?\n?', re.IGNORECASE)
+MOST_LINE = 64 << 20  # letters of the header
 _COMPARED = 8  # lines behind the header that must agree with it on a delimiter that is not the most frequent
 _LOOK_AHEAD = 2000  # lines in which the end of a cell in quotes is looked for
 
@@ -25,8 +27,10 @@ def delimiter_of(path: Path) -> str:
 
     Where it has several of comma, tab and semicolon ("path;Rock;Folk, World, & Country"), one that parts the next lines into as many cells wins.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        first = file.readline()
+    with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
+        first = file.readline(MOST_LINE)
+        if len(first) == MOST_LINE:
+            raise GroundtruthError(f"its first line has no end within {MOST_LINE >> 20} MB: it is no table.")
         if told := _SEPARATOR.fullmatch(first):
             return told[1]
         if path.suffix.lower() == ".tsv":
@@ -52,7 +56,7 @@ def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
     Raises GroundtruthError for a cell in quotes that holds whole rows.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
         skipped = int(_SEPARATOR.fullmatch(file.readline()) is not None)
         if not skipped:
             file.seek(0)
@@ -73,7 +77,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
 
 def tells_delimiter(path: Path) -> bool:
     """Return whether the first line of a table says what parts its cells (sep=;)."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open_regular(path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
         return _SEPARATOR.fullmatch(file.readline()) is not None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.audio import find_audio
 from models.audio.folders import is_system
-from models.bounded_files import check_regular, parsed
+from models.bounded_files import MOST_TABLE, check_regular, parsed, read_bytes, read_text
 from models.errors import GroundtruthError, LabelColumnError, listed
 
 from ..utils.names import repeats
@@ -23,7 +23,7 @@ from .tables import Table, read_table
 
 log = logging.getLogger(__name__)
 TABLES = (".csv", ".tsv", ".txt")
-MOST_TABLE, MOST_OTHER, MOST_NAMES = 64 << 30, 8 << 30, 64 << 20  # bytes of a table, of json and pickles, of a list of labels
+MOST_OTHER, MOST_NAMES = 8 << 30, 64 << 20  # bytes of json and pickles, of a list of labels
 
 
 def read(
@@ -78,7 +78,14 @@ def read(
     except GroundtruthError as error:
         raise type(error)(f"{path}: {error}") from None
     except UnicodeDecodeError as error:
-        where = next((n for n, line in enumerate(path.read_bytes().splitlines(), start=1) if not _is_utf8(line)), None)
+        where = next(
+            (
+                n
+                for n, line in enumerate(read_bytes(path, GroundtruthError, MOST_TABLE).splitlines(), start=1)
+                if not _is_utf8(line)
+            ),
+            None,
+        )
         of_line = "" if where is None else f" (line {where})"
         raise GroundtruthError(f"{path} is not UTF-8{of_line}: {error.reason}. Save it as UTF-8.") from None
     except (OSError, csv.Error) as error:
@@ -113,9 +120,8 @@ def _label_names(labels: Sequence[str] | str | Path | None) -> list[str] | None:
     if labels is None:
         return None
     if isinstance(labels, str | Path):
-        check_regular(labels, GroundtruthError, MOST_NAMES)
         try:
-            return [line.strip() for line in Path(labels).read_text(encoding="utf-8").splitlines() if line.strip()]
+            return [line.strip() for line in read_text(labels, MOST_NAMES, error=GroundtruthError).splitlines() if line.strip()]
         except UnicodeDecodeError as error:
             raise GroundtruthError(f"its labels' names, {labels}, are not UTF-8: {error.reason}. Save them as UTF-8.") from None
     return [str(label) for label in labels]
@@ -136,7 +142,7 @@ def _read_json(
     path: Path, labels: list[str] | None, columns: dict[str, str | None], separator: str | None, faulty: bool
 ) -> Groundtruth:
     try:
-        found = parsed(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins)
+        found = parsed(read_text(path, MOST_OTHER, error=GroundtruthError), object_pairs_hook=_no_twins)
     except (UnicodeDecodeError, GroundtruthError):
         raise
     except ValueError as error:  # a JSONDecodeError, or a whole number of too many digits

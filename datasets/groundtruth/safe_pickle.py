@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from models.bounded_files import open_regular
 from models.errors import GroundtruthError
 from models.pickle_bounds import Clamped as _Clamped
 from models.pickle_bounds import check_pickle
 
+MOST_PICKLE = 8 << 30  # bytes
 KINDS = "biuf"  # truth values, integers, floating point: what labels are kept in
 _ORDERS = ("<", ">", "=", "|")
 
@@ -27,7 +29,7 @@ def load(path: str | Path) -> object:
 
     Raises GroundtruthError for everything else that it asks for, and for a damaged file.
     """
-    with open(path, "rb") as opened:
+    with open_regular(path, GroundtruthError, MOST_PICKLE) as opened:
         file = _Clamped(opened)
         try:
             check_pickle(file, GroundtruthError)

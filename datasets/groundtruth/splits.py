@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.bounded_files import MOST_TABLE, open_regular
 from models.errors import GroundtruthError, listed
 from models.randomness import stream
 
@@ -234,7 +235,9 @@ def read_split(path: str | Path, groundtruth: Groundtruth) -> Groundtruth:
     """Return the groundtruth with the splits that `write_split` wrote. Raises GroundtruthError when the file does not name exactly its tracks."""
     path = Path(path)
     try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open_regular(
+            path, GroundtruthError, MOST_TABLE, "r", newline="", encoding="utf-8", errors="surrogateescape"
+        ) as file:
             rows = list(csv.reader(file))
     except (OSError, csv.Error) as error:
         raise GroundtruthError(f"The split {path} cannot be read: {error}.") from None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.bounded_files import read_text
+
 from ..published.dataset import DataSet, Variant
 from ..published.label_table import LabelTable
 
@@ -30,7 +32,7 @@ VARIANTS = {
 
 def filtered() -> list[tuple[str, str]]:
     """Return (split, path) of the fault-filtered excerpts: filtered.txt."""
-    lines = [line.split() for line in LIST.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    lines = [line.split() for line in read_text(LIST).splitlines() if line and not line.startswith("#")]
     return [(split, f"{genre}/{genre}.{number}.wav") for split, genre, *numbers in lines for number in numbers]
 
 

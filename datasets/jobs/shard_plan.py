@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.bounded_files import parsed, read_json
+from models.bounded_files import MOST_TABLE, open_regular, parsed, read_json
 from models.errors import StoreError
 
 from ..store import files as store_files
@@ -23,6 +23,7 @@ from ..utils.files import write_whole
 from .file_marks import SIZE
 
 PLAN_FILE = "plan.jsonl"
+MOST_LINE = 1 << 28  # bytes of a line: the names of a shard
 RECORDS = "records"
 MANIFEST = "manifest.json"
 
@@ -51,9 +52,9 @@ class Plan:
         self._end = 0
         if not self.path.is_file():
             return
-        with open(self.path, "rb") as file:
+        with open_regular(self.path, StoreError, MOST_TABLE) as file:
             place = 0
-            for number, line in enumerate(file):
+            for number, line in enumerate(iter(lambda: file.readline(MOST_LINE), b"")):
                 entry = _entry(self.path, line, number)
                 if entry["of"] != size:
                     raise StoreError(
@@ -69,8 +70,8 @@ class Plan:
         path = folder / PLAN_FILE
         if not path.is_file():
             return None
-        with open(path, "rb") as file:
-            line = file.readline()
+        with open_regular(path, StoreError, MOST_TABLE) as file:
+            line = file.readline(MOST_LINE)
         return int(_entry(path, line, 0)["of"]) if line else None
 
     def add(self, names: Sequence[str], mark: Callable[[str], str] | None = None) -> None:
@@ -129,9 +130,9 @@ def _entry(path: Path, line: bytes, number: int) -> dict:
 def planned_names(folder: Path, shard: int, place: int) -> list[str]:
     """Return the tracks of a shard, for who makes it: one line of the plan is read, not all."""
     path = folder / PLAN_FILE
-    with open(path, "rb") as file:
+    with open_regular(path, StoreError, MOST_TABLE) as file:
         file.seek(place)
-        return _entry(path, file.readline(), shard)["names"]
+        return _entry(path, file.readline(MOST_LINE), shard)["names"]
 
 
 # -- records

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.bounded_files import parsed
+from models.bounded_files import MOST_TABLE, open_regular, parsed, read_text
 from models.errors import DataSetError, GroundtruthError
 
 from ..groundtruth import safe_pickle
@@ -71,7 +71,7 @@ Columns = tuple[list[str], list[str], list[tuple[str, ...]], list[str]]  # keys,
 
 def _from_tsv(source: Path, variant: str) -> Columns:
     order = source / f"{variant}-labels.txt"
-    names = order.read_text(encoding="utf-8").split("\n") if order.is_file() else []
+    names = _text(order).split("\n") if order.is_file() else []
     names = [name.strip() for name in names if name.strip()]
     keys, split, labels = [], [], []
     for part in SPLITS:
@@ -84,7 +84,7 @@ def _from_tsv(source: Path, variant: str) -> Columns:
 
 def _lines(path: Path) -> Iterator[tuple[str, object]]:
     try:
-        with open(path, encoding="utf-8") as file:
+        with open_regular(path, DataSetError, MOST_TABLE, "r", encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 key, tab, text = line.rstrip("\n").partition("\t")
                 if not tab:
@@ -113,7 +113,7 @@ def _from_pickles(source: Path) -> Columns:
     )
     if not isinstance(development, list) or not isinstance(test, list) or not isinstance(vectors, dict):
         raise DataSetError(f"{source}: lists of ids and a dict of tag vectors are wanted in the .cP files.")
-    names = [line.strip() for line in (source / "50tagList.txt").read_text(encoding="utf-8").splitlines() if line.strip()]
+    names = [line.strip() for line in _text(source / "50tagList.txt").splitlines() if line.strip()]
     keys = [str(key) for key in (*development, *test)]
     n_validation = max(len(development) - N_TRAIN, 0)
     split = ["train"] * (len(development) - n_validation) + ["validation"] * n_validation + ["test"] * len(test)
@@ -135,6 +135,13 @@ def _preview_paths(source: Path) -> dict[str, str]:
     if odd := next((path for path in found.values() if path.startswith("/") or ".." in path.split("/")), None):
         raise DataSetError(f"{files[1]}: {odd!r} is no path below the audio's folder.")
     return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, error=DataSetError)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataSetError(f"{path} cannot be read: {error}.") from None
 
 
 def _load(path: Path) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.bounded_files import read_text
 from models.errors import DataSetError
 
 from ..published.dataset import DataSet, Variant
@@ -128,7 +129,10 @@ def _table(source: Path, name: str) -> Path:
 
 def _rows(path: Path) -> list[list[str]]:
     """Rows of one table: five cells and one or more tags. Raises DataSetError naming the line."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = read_text(path, error=DataSetError).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataSetError(f"{path} cannot be read: {error}.") from None
     if not lines or lines[0].split("\t") != HEADER:
         raise DataSetError(f"{path} is no table of MTG-Jamendo: its first line is not {' '.join(HEADER)}.")
     rows = [line.split("\t") for line in lines[1:]]

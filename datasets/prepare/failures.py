@@ -8,6 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.bounded_files import MOST_TEXT, open_regular
+
 from ..groundtruth.lines import csv_text
 from ..utils.files import write_whole
 from ..utils.spreadsheet import plain_cell, safe_cell
@@ -91,7 +93,7 @@ def why_absent(names: Sequence[str], folder: Path) -> str:
 def _read(table: Path) -> dict[str, list[str]]:
     """The rows of an earlier table by file; a table that is not there, or not one of these, says nothing."""
     try:
-        with open(table, newline="", encoding="utf-8") as file:
+        with open_regular(table, ValueError, MOST_TEXT, "r", newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
     except (OSError, ValueError, csv.Error):
         return {}

@@ -22,7 +22,7 @@ from pathlib import Path
 from joblib import cpu_count
 
 from models.audio import AUDIO_SUFFIXES, find_audio
-from models.bounded_files import read_json
+from models.bounded_files import check_writable, read_json
 from models.errors import AudioError, StoreBusyError, StoreError
 
 from ..jobs.cluster import LOCAL, Cluster, check_place
@@ -106,6 +106,25 @@ def prepare(
     names = find_audio(audio_dir)
     if not names:
         raise AudioError(f"{audio_dir} holds no audio files ({', '.join(sorted(AUDIO_SUFFIXES))}).")
+    if shard_tracks is not None and shard_tracks < 1:
+        raise StoreError(f"shard_tracks is {shard_tracks}; a shard has 1 file or more.")
+    check_writable(out, StoreError, "OUT")
+    with _nothing_where_refused(out):
+        return _prepare(audio_dir, out, kind, names, began, retry=retry, shard_tracks=shard_tracks, work=(cluster, jobs))
+
+
+def _prepare(
+    audio_dir: Path,
+    out: Path,
+    kind: Kind,
+    names: list[str],
+    began: float,
+    *,
+    retry: bool,
+    shard_tracks: int | None,
+    work: tuple[Cluster, int | None],
+) -> Preparation:
+    cluster, jobs = work
     _settle(out, {"audio_dir": str(audio_dir.resolve()), **kind.attrs})
     base = out / kind.file
     failures = Failures(out / FAILED_FILE, audio_dir, retry)
@@ -113,8 +132,6 @@ def prepare(
     if shard_tracks is not None or cluster.scheduler is not None or planned is not None:
         if TrackStore.state(base) != "absent":
             raise StoreError(f"{out} was prepared as one store. Go on without shards and scheduler, or choose another OUT.")
-        if shard_tracks is not None and shard_tracks < 1:
-            raise StoreError(f"shard_tracks is {shard_tracks}; a shard has 1 file or more.")
         with _alone(out):
             size = shard_tracks or planned or SHARD_TRACKS
             made, already, other = prepare_shards(base, audio_dir, kind, names, failures, size=size, cluster=cluster, jobs=jobs)
@@ -153,6 +170,21 @@ def _prepare_one(
     if gone:
         log.warning("%d tracks of %s are no longer under %s; the store keeps them.", gone, base, audio_dir)
     return made, len(made_before), other
+
+
+@contextlib.contextmanager
+def _nothing_where_refused(out: Path) -> Iterator[None]:
+    """Leave no folder, and no settings, behind a call that ends before anything was begun: a scheduler that does not answer."""
+    there, settled = out.is_dir(), (out / SETTINGS_FILE).exists()
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            if not settled and [path.name for path in out.iterdir()] == [SETTINGS_FILE]:
+                (out / SETTINGS_FILE).unlink()
+            if not there:
+                out.rmdir()  # where it is empty
+        raise
 
 
 def _settle(out: Path, settings: dict) -> None:

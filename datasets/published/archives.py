@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from models.bounded_files import open_regular
 from models.errors import DataSetError
 from models.settings import shown
 
@@ -93,7 +94,7 @@ class JoinedFile(io.RawIOBase):
             return 0
         if self._open is None or self._open[0] != number:
             self._close_part()
-            self._open = (number, open(self.parts[number], "rb", buffering=0))  # noqa: SIM115  closed in _close_part
+            self._open = (number, open_regular(self.parts[number], DataSetError, buffering=0))  # closed in _close_part
         file = self._open[1]
         file.seek(self._at - (self._ends[number - 1] if number else 0))
         count = file.readinto(buffer)  # type: ignore[attr-defined]

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
+from models.bounded_files import read_text
 from models.errors import AudioError, DataSetError, listed, nearest
 
 from .. import __path__ as _folders
@@ -40,7 +41,7 @@ TASKS = ("multi-label", "single-label", "key", "regression")
 def _find() -> tuple[str, ...]:
     """Return the names of all data sets: packages of datasets/ with a command (__main__.py), whose __init__.py describes a SET."""
     commands = [path.parent for folder in _folders for path in Path(folder).glob("*/__main__.py")]
-    return tuple(sorted(folder.name for folder in commands if _DESCRIBES.search((folder / "__init__.py").read_text("utf-8"))))
+    return tuple(sorted(folder.name for folder in commands if _DESCRIBES.search(read_text(folder / "__init__.py"))))
 
 
 NAMES = _find()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from models.bounded_files import read_text
 from models.errors import DataSetError, WeightsError
 from models.weights.downloads import DownloadError, digest_of, download, offline
 
@@ -161,7 +162,7 @@ def _unpack(bundle: Bundle, folder: Path) -> Unpacked:
 def read_sums(path: str | Path) -> dict[str, str]:
     """Return {file name: digest} of a file as sha256sum and md5sum write them. Raises DataSetError."""
     try:
-        rows = [line.split(maxsplit=1) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [line.split(maxsplit=1) for line in read_text(path, error=DataSetError).splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataSetError(f"{path} cannot be read: {error}.") from None
     if not rows or any(len(row) != 2 or not set(row[0].lower()) <= set("0123456789abcdef") for row in rows):

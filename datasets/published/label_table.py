@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.bounded_files import MOST_TABLE, open_regular
 from models.errors import DataSetError, listed
 
 from ..groundtruth.groundtruth import Groundtruth
@@ -192,7 +193,7 @@ def read_rows(path: str | Path, delimiter: str, columns: Sequence[str]) -> Itera
     if not path.is_file():
         raise DataSetError(f"There is no {path}.")
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open_regular(path, DataSetError, MOST_TABLE, "r", newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=delimiter)
             head = [cell.strip() for cell in next(reader, [])]
             if absent := [name for name in columns if name not in head]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from models.errors import StoreError
 
@@ -50,3 +50,18 @@ def check_dataset(file: Any, key: str, path: Path) -> None:
         raise StoreError(f"{path} is damaged: its part {key!r} is not in it, or stands in another file. Make it again.")
     if found.dtype.kind not in KINDS or math.prod(found.shape) * found.dtype.itemsize > path.stat().st_size:
         raise StoreError(f"{path} is damaged: its part {key!r} claims more than the file has. Make it again.")
+
+
+def check_torn(journal: Path, file: BinaryIO, number: int) -> None:
+    """Raise StoreError where whole tracks follow the line `number`, which is none: only the end of a journal may be torn."""
+    while line := file.readline(MOST_LINE):
+        if entry_of(line) is not None:
+            raise damaged(journal, number, "it is no track's, and whole ones follow it")
+
+
+def damaged(journal: Path, number: int, why: str) -> StoreError:
+    """Return the error of a journal's line, from 1, with the cures."""
+    return StoreError(
+        f"{journal} is damaged in line {number}: {why}. Restore it from a copy, take the store's parts away to make it again, or cut the journal off "
+        "before that line to go on from the tracks above it."
+    )

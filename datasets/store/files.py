@@ -23,11 +23,23 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from models.bounded_files import check_regular
+from models.bounded_files import check_regular, open_regular
 from models.errors import StoreError, listed
 
 from ..utils.names import repeats
-from .checks import KINDS, MOST_AXES, MOST_BYTES, MOST_LETTERS, MOST_LINE, brief, check_dataset, entry_of, is_count
+from .checks import (
+    KINDS,
+    MOST_AXES,
+    MOST_BYTES,
+    MOST_LETTERS,
+    MOST_LINE,
+    brief,
+    check_dataset,
+    check_torn,
+    damaged,
+    entry_of,
+    is_count,
+)
 
 FORMAT = "trackstore"
 VERSION = 1
@@ -178,8 +190,8 @@ def journal_line(name: str, offset: int, size: int, crc: int) -> bytes:
 def read_parts(path: Path) -> Index | None:
     """Return the whole tracks of a growing store, or None when the journal does not yet hold its header.
 
-    Reading stops at the first line that is torn, does not follow on, or whose data are not all there.
-    Raises StoreError when the journal belongs to something else.
+    Reading stops at a torn end, and at the first track whose data are not all there. Raises StoreError when the journal belongs to something else,
+    and, naming the line, where it is damaged before its end: the tracks behind it would be lost in silence.
     """
     journal, part = journal_path(path), part_path(path)
     for path_ in (journal, part):
@@ -189,7 +201,7 @@ def read_parts(path: Path) -> Index | None:
     names: list[str] = []
     seen: set[str] = set()
     rows: list[tuple[int, int, int]] = []
-    with open(journal, "rb") as file:
+    with open_regular(journal, StoreError) as file:
         line = file.readline(MOST_LINE)
         if not line.endswith(b"\n"):
             if len(line) == MOST_LINE:
@@ -201,12 +213,17 @@ def read_parts(path: Path) -> Index | None:
         while line := file.readline(MOST_LINE):
             entry = entry_of(line)
             if entry is None:
+                check_torn(journal, file, len(names) + 2)
                 break
             name, offset, n_bytes, crc = entry
-            if offset != end or n_bytes % header.item_bytes or end + n_bytes > size:
+            if offset != end or n_bytes % header.item_bytes:
+                raise damaged(
+                    journal, len(names) + 2, f"its {n_bytes} bytes at {offset} are no items of {header.item_bytes} bytes at {end}"
+                )
+            if end + n_bytes > size:  # of a power cut: the journal was on the disk before the data were
                 break
             if name in seen:
-                raise StoreError(f"{journal} is damaged: the name {name[:80]!r} stands in it twice. Make the store again.")
+                raise damaged(journal, len(names) + 2, f"the name {name[:80]!r} stands in it twice")
             seen.add(name)
             names.append(name)
             rows.append((offset, n_bytes, crc))
@@ -302,7 +319,7 @@ def write_sealed(index: Index, target: Path) -> None:
         plan.set_obj_track_times(False)  # equal contents make equal files, whenever they are written
         kind = h5py.h5t.py_create(index.header.dtype, logical=True)
         place = h5py.h5d.create(file.id, b"data", kind, space, plan).get_offset()
-    with open(index.data_path, "rb", buffering=BLOCK) as source, open(target, "r+b", buffering=BLOCK) as sealed:
+    with open_regular(index.data_path, StoreError, buffering=BLOCK) as source, open(target, "r+b", buffering=BLOCK) as sealed:
         sealed.seek(place)
         for name, length, expected in zip(index.names, index.lengths.tolist(), index.crcs.tolist()):
             crc, left = track_crc(name), length * index.header.item_bytes

@@ -13,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
+from models.bounded_files import check_regular
 from models.errors import StoreError, listed
 
 from ..groundtruth.groundtruth import without_suffix
-from ..utils.arrays import load_array
+from ..utils.arrays import array_header, load_array
 from ..utils.files import atomic
 from ..utils.names import repeats
 from .track_store import TrackStore
 
 MMAP = ".mmap"
+MOST_RAW = 2 << 30  # bytes of a track: two days
 EMBEDDINGS = ".embeddings.npy"
 LOGITS = ".logits.npy"
 
@@ -90,10 +92,9 @@ def _holds(path: Path, shape: tuple[int, ...], dtype: np.dtype, raw: bool) -> bo
     if raw:
         return path.stat().st_size == int(np.prod(shape)) * dtype.itemsize
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+        return array_header(path) == (shape, dtype)
+    except (OSError, StoreError):
         return False
-    return found.shape == shape and found.dtype == dtype
 
 
 def _write(path: Path, array: np.ndarray, raw: bool) -> None:
@@ -137,12 +138,20 @@ def import_files(
     with TrackStore.create(out, shape, dtype, attrs) as writer:
         for name in progress([name for name in files if name not in writer]):
             path = files[name]
-            array = np.fromfile(path, dtype="<f2") if suffix == MMAP else _load(path)
+            array = _load_raw(path) if suffix == MMAP else _load(path)
             size = int(np.prod(shape, dtype=np.int64))
             if array.size == 0 or array.size % size or (suffix != MMAP and array[0].size != size):
                 raise StoreError(f"{path} holds {list(array.shape)} values; items of {list(shape)} are wanted.")
             writer.append(name, array.reshape(-1, *shape))
         return writer.seal()
+
+
+def _load_raw(path: Path) -> np.ndarray:
+    check_regular(path, StoreError, MOST_RAW)
+    size = path.stat().st_size
+    if size % 2:
+        raise StoreError(f"{path} holds {size} bytes, and float16 values have two each: it is cut off, or of another kind.")
+    return np.fromfile(path, dtype="<f2")
 
 
 def _load(path: Path) -> np.ndarray:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from models.bounded_files import check_regular, open_regular
 from models.errors import StoreError, StoreMismatchError, nearest
 
 from ..utils.names import Names, compact, finder
@@ -232,6 +233,7 @@ class TrackStore:
         index = self._shards[shard]
         shape = (int((index.offsets + index.lengths).max(initial=0)), *self.item_shape)
         try:
+            check_regular(index.data_path, StoreError)
             raw = np.memmap(index.data_path, dtype=self.dtype, mode="r", offset=index.data_offset, shape=shape)
         except FileNotFoundError:  # the parts became a sealed file since
             index = self._shards[shard] = files.read_sealed(index.path).head(len(index.lengths))
@@ -304,7 +306,7 @@ class TrackStore:
     def verify(self) -> None:
         """Read everything and compare checksums. Raises StoreError naming the first damaged track."""
         for first, index in zip(self._bounds.tolist(), self._shards):
-            with open(index.data_path, "rb") as file:
+            with open_regular(index.data_path, StoreError) as file:
                 for i in range(len(index.lengths)):
                     name = self.names[first + i]
                     if not files.check_track(index, i, file, name):

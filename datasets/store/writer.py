@@ -14,6 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
+from models.bounded_files import open_regular
 from models.errors import StoreBusyError, StoreError, StoreMismatchError
 
 from ..utils.locks import try_flock
@@ -129,14 +130,14 @@ class StoreWriter:
         first = int(
             np.searchsorted(index.offsets * self.header.item_bytes, index.n_items * self.header.item_bytes - 2 * SYNC_BYTES)
         )
-        with open(index.data_path, "rb") as file:
+        with open_regular(index.data_path, StoreError) as file:
             for i in range(max(first - 1, 0), n):
                 if not files.check_track(index, i, file, index.names[i]):
                     return i
         return n
 
     def _journal_size(self, n: int) -> int:
-        with open(files.journal_path(self.path), "rb") as file:
+        with open_regular(files.journal_path(self.path), StoreError) as file:
             return sum(len(file.readline()) for _ in range(n + 1))
 
     # -- writing

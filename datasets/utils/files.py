@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from models.bounded_files import read_bytes
 from models.errors import StoreError
 
 _LONGEST = 200  # bytes of the file's own name in its part's: a name of 255 would leave no room for the rest
@@ -69,20 +70,6 @@ def atomic(path: str | Path, sync: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def check_writable(path: str | Path, error: type[ValueError] = StoreError, what: str = "") -> None:
-    """Raise `error` where nothing can be written under `path`, a folder that may be made yet: before hours of work, not behind them.
-
-    what: the key that names it, for the message. Nothing is made.
-    """
-    place = Path(path)
-    while not os.path.lexists(place) and place != place.parent:
-        place = place.parent
-    if not place.is_dir():
-        raise error(f"{path} cannot be written: {place} is a file, where a folder is wanted. Choose another {what or 'place'}.")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise error(f"{path} cannot be written: {place} is read-only, or another's. Choose another {what or 'place'}.")
-
-
 def remove_parts(folder: str | Path, deep: bool = False) -> None:
     """Remove what `atomic` left in `folder` where a process was killed, and (`deep`) below it. Only where no other process writes."""
     for part in Path(folder).glob("**/.*.part" if deep else ".*.part"):
@@ -97,7 +84,7 @@ def write_whole(path: str | Path, content: str | bytes, sync: bool = True) -> bo
     path = Path(path)
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
-        if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
+        if path.is_file() and path.stat().st_size == len(data) and read_bytes(path, StoreError, len(data)) == data:
             return False
         with atomic(path, sync) as part:
             part.write_bytes(data)

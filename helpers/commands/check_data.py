@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.bounded_files import check_writable
+from models.errors import ConfigError
+
 from ..data.check import TableColumns, check_collection
 from ..data.check_table import print_findings
 from ..data.find import audio_and_table
@@ -17,10 +20,12 @@ def check_data(context: Context) -> dict[str, int]:
     """
     c, check = context.config.datamodule, context.config.check
     audio, table = audio_and_table(c.audio_dir, c.base_dir, c.groundtruth, c.demo_tracks)
+    out = Path(check.out or Path("exp_out/checked") / f"{audio.resolve().name}-{table.stem}")
+    check_writable(out, ConfigError, "check.out")
     found = check_collection(
         audio,
         table,
-        Path(check.out or Path("exp_out/checked") / f"{audio.resolve().name}-{table.stem}"),
+        out,
         is_store=c.audio_dir is None and c.base_dir is not None,
         jobs=check.jobs,
         new_split=check.new_split,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.bounded_files import check_writable, check_writable_file
 from models.errors import ConfigError
 from models.export import export_model
 
@@ -21,6 +22,8 @@ def export(context: Context) -> str:
         )
     if section.format != "onnx" and section.blocks is not None:
         raise ConfigError(f"export.blocks is for export.format=onnx; {section.format} holds the whole network.")
+    one_file = Path(section.out).suffix == f".{section.format}"  # .safetensors, .onnx
+    (check_writable_file if one_file else check_writable)(section.out, ConfigError, "export.out")
     loaded = load_network(context, as_trained(context), classes=section.format == "onnx", use="be exported")
     random = loaded.weights == RANDOM
     path = export_model(loaded.network, section.out, section.format, section.blocks, untrained=random)

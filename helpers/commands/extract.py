@@ -13,7 +13,8 @@ from datasets.jobs.cluster import check_place
 from datasets.jobs.shard_plan import Plan
 from datasets.prepare.failures import why_absent
 from datasets.store.track_store import TrackStore
-from models.errors import GroundtruthError, StoreMismatchError
+from models.bounded_files import check_writable
+from models.errors import ConfigError, GroundtruthError, StoreMismatchError
 
 from ..data.find import Tracks
 from ..data.heard import read_heard
@@ -67,6 +68,8 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     """
     p, family = config.predict, context.family
     check_place(p.scheduler, p.workers, p.jobs)
+    out = family.output_folder(config)
+    check_writable(out, ConfigError, "predict.out_dir")
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
@@ -75,7 +78,7 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     found = context.find_tracks(("predict",), config=config)
     source, names = _tracks_to_extract(found)
     below = "logits" if blocks is None else "frames" if settings.frames else ""
-    out = family.output_folder(config) / below
+    out = out / below
     with _drawn_anew(loaded):
         done = _extract(context, config, loaded, source, names, out, blocks, settings)
     if blocks is not None and not settings.frames and is_first_process():

@@ -10,8 +10,7 @@ from pathlib import Path
 from datasets.groundtruth.groundtruth import Groundtruth, match
 from datasets.groundtruth.values import Values
 from datasets.store.track_store import TrackStore
-from datasets.utils.files import check_writable
-from models.bounded_files import read_json
+from models.bounded_files import check_writable_file, read_json
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
 
@@ -65,7 +64,7 @@ def _check_path(path: str | None) -> None:
         return
     if Path(path).is_dir():
         raise ConfigError(f"report.path is {path}, a folder: name the file of the page, such as {Path(path) / 'report.html'}.")
-    check_writable(Path(path).parent, ConfigError, "report.path")
+    check_writable_file(path, ConfigError, "report.path")
 
 
 def _check_folds(config: Config) -> None:

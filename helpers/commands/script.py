@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from models.bounded_files import read_text
 from models.errors import ConfigError
 
 from ..experiments.experiment import Experiment, Run
@@ -110,7 +111,7 @@ def docstring(module: str, function: str) -> str:
     spec = importlib.util.find_spec(module)
     assert spec is not None, module
     assert spec.origin is not None, module
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = ast.parse(read_text(spec.origin))
     found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
     return ast.get_docstring(found) or ""
 

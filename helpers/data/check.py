@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,7 +127,7 @@ def check_collection(
 
 def _refuse_to_overwrite(out: Path, table: Path) -> None:
     """Raise ConfigError where a file that is not this table's report would be lost."""
-    if table.resolve() in [(out / name).resolve() for name in REPORT]:
+    if os.path.realpath(table) in [os.path.realpath(out / name) for name in REPORT]:
         raise ConfigError(
             f"check.out is {out}, and its {table.name} is the table itself, which would be overwritten: choose another check.out."
         )
@@ -139,7 +140,7 @@ def _refuse_to_overwrite(out: Path, table: Path) -> None:
         raise ConfigError(
             f"{out} holds {', '.join(there)}, and no report.json that says of which table: choose another check.out, or remove them."
         ) from None
-    if Path(of).resolve() != table.resolve():
+    if "\0" in of or os.path.realpath(of) != os.path.realpath(table):
         raise ConfigError(f"{out} holds the report of another table, {of}: choose another check.out, or remove that folder.")
 
 

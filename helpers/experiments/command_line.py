@@ -45,7 +45,9 @@ def check_slips(words: Sequence[str], commands: Iterable[str], named_configs: It
         if "=" in word and "with" not in words:
             raise ConfigError(f"'{word}' sets a config key: such words stand behind `with`. You want: with {word}")
     for i, word in enumerate(after):
-        if word.startswith("=") or word.endswith("="):
+        value = after[i + 1 : i + 2]  # none, another key or a named config: an empty text is meant
+        apart = word.endswith("=") and bool(value) and "=" not in value[0].rstrip("=") and value[0] not in named_configs
+        if word.startswith("=") or apart:
             near = "".join(after[max(i - word.startswith("="), 0) : i + 1 + word.endswith("=")])
             raise ConfigError(f"There is a space beside an '=': write it without: {near}")
     for word in after:
@@ -66,7 +68,8 @@ def as_texts(words: Sequence[str], schema: type, aliases: Aliases) -> list[str]:
         ours = next(
             (f"{sections[part]}{key[len(part) :]}" for part in sections if key == part or key.startswith(f"{part}.")), key
         )
-        out.append(f"{key}={value!r}" if behind and sign and {key, ours} & texts and _is_other(value) else word)
+        text = behind and sign and {key, ours} & texts and (_is_other(value) or not value)
+        out.append(f"{key}={value!r}" if text else word)
         behind |= word == "with"
     return out
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from sacred.config.config_dict import ConfigDict
 from sacred.config.config_files import HANDLER_BY_EXT
 from sacred.utils import convert_to_nested_dict
 
-from models.bounded_files import read_text
+from models.bounded_files import parsed, read_text, too_many_digits
 from models.errors import ConfigError
 
 from ..utils.spellings import Aliases, translated
@@ -37,7 +36,7 @@ def _yaml(text: str) -> Any:
     return yaml.load(text, _Loader)
 
 
-_READERS: dict[str, Callable[[str], Any]] = {".json": json.loads, ".yaml": _yaml, ".yml": _yaml}
+_READERS: dict[str, Callable[[str], Any]] = {".json": parsed, ".yaml": _yaml, ".yml": _yaml}
 HANDLER_BY_EXT.pop(".pickle", None)
 for _ending, _reader in _READERS.items():  # Sacred's own readers of config files would run what a file says
     HANDLER_BY_EXT[_ending].load = lambda file, reader=_reader: reader(file.read())
@@ -92,7 +91,8 @@ def config_of_file(path: str, aliases: Aliases) -> dict[str, Any]:
     try:
         values = _READERS[Path(path).suffix](read_text(path, MOST_CONFIG))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path} is no config: {' '.join(str(error).split())}.") from error
+        reason = (too_many_digits(error) if isinstance(error, ValueError) else None) or error
+        raise ConfigError(f"{path} is no config: {' '.join(str(reason).split()).rstrip('.')}.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise ConfigError(f"{path} is no config: wanted are keys and their values, got {type(values).__name__}.")
     _check_count(values, path)

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import read_bytes, read_text
+
 GIT_SECONDS = 20.0  # a git that hangs (a dead network disk) must not hold a run up for ever
 
 
@@ -41,15 +43,15 @@ def lock_state(folder: Path) -> dict[str, Any] | None:
     lock = folder / "requirements.txt"
     if not lock.is_file():
         return None
-    pins = dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\n]+)", lock.read_text(), flags=re.MULTILINE))
+    pins = dict(re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^ ;\n]+)", read_text(lock), flags=re.MULTILINE))
     differs = {name: version for name in pins if (version := _version(name)) != pins[name]}
-    return {"file": lock.name, "sha256": hashlib.sha256(lock.read_bytes()).hexdigest(), "differs": differs}
+    return {"file": lock.name, "sha256": hashlib.sha256(read_bytes(lock)).hexdigest(), "differs": differs}
 
 
 def packages(folder: Path) -> list[str]:
     """name==version of the installed packages that folder/requirements.in asks for by name."""
     asked = folder / "requirements.in"
-    names = re.findall(r"^([A-Za-z0-9._-]+)", asked.read_text(), flags=re.MULTILINE) if asked.is_file() else ["torch", "numpy"]
+    names = re.findall(r"^([A-Za-z0-9._-]+)", read_text(asked), flags=re.MULTILINE) if asked.is_file() else ["torch", "numpy"]
     return [f"{name}=={version}" for name in sorted(names, key=str.lower) if (version := _version(name))]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.files import atomic, remove_parts
-from models.bounded_files import parsed, read_json
+from models.bounded_files import parsed, read_bytes, read_json, read_text
 from models.errors import AudioError, ConfigError, DataSetError, GroundtruthError, StoreError, WeightsError
 
 from .observers import FolderObserver
@@ -68,7 +68,7 @@ class RunFolder(FolderObserver):
         self.dir = str(self.continues)
         self._lock = RunLock(self.continues)
         remove_parts(self.continues)
-        self._before = {name: (self.continues / name).read_text(encoding="utf-8") for name in ("run.json", "config.json")}
+        self._before = {name: read_text(self.continues / name, error=ConfigError) for name in ("run.json", "config.json")}
         before = parsed(self._before["run.json"])
         ex_info["sources"] = self.save_sources(ex_info)
         _warn_of_changed_code(before["experiment"].get("sources", []), ex_info["sources"])
@@ -88,7 +88,7 @@ class RunFolder(FolderObserver):
         source = Path(filename)
         if not self.copy_artifacts and Path(self.basedir).resolve() in source.resolve().parents:
             return filename
-        content = source.read_bytes()
+        content = read_bytes(source)
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # as Sacred names them
         stored = store_dir / f"{source.stem}_{digest}{source.suffix}"
         if stored.is_symlink() or not stored.is_file() or stored.stat().st_size != len(content):
@@ -119,7 +119,12 @@ class RunFolder(FolderObserver):
             log.warning("%s cannot be written: %s.%s", error.filename or self.dir, error.strerror or error, hope)
 
     def completed_event(self, stop_time: datetime, result: Any) -> None:
-        """The run has ended well."""
+        """The run has ended well. Where its folder was removed meanwhile, what it was run with is written again, and that is said."""
+        if self.dir is not None and not os.path.lexists(os.path.join(str(self.dir), "config.json")):
+            log.warning(
+                "%s was removed while the run went on: what it had written before is gone. Its config is written again.", self.dir
+            )
+            self._unless_full(lambda: self.save_json(self.config, "config.json"), "")
         super().completed_event(stop_time, result)
         self._release()
 

@@ -14,12 +14,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from models.bounded_files import parsed, read_json
+from models.bounded_files import check_regular, parsed, read_json
 from models.errors import ConfigError
 
 from .provenance import process_is_gone
 
 MOST_BYTES = 1 << 28  # of a file of a record
+MOST_DEEP = 40  # tables within one another that a config has at most
 DEAD_AFTER = 120.0  # s without a heartbeat; Sacred's beats are 10 s apart
 # the first of these that a run has is its score
 SCORES = ("test_track_ap", "test_ap", "val_ap", "val_roc", "test_roc", "val_loss", "train_loss")
@@ -117,11 +118,24 @@ def is_number(name: str) -> bool:
 
 
 def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a nested config as dotted key -> value."""
+    """Return a nested config as dotted key -> value. What is nested beyond MOST_DEEP is named, and not shown: a file may say anything."""
     out: dict[str, Any] = {}
     for key, value in config.items():
-        out |= settings(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and name.count(".") < MOST_DEEP:
+            out.update(settings(value, f"{name}."))
+        else:
+            out[name] = value if _is_flat(value) else "nested too deeply"
     return out
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether a value holds others no deeper than MOST_DEEP."""
+    level = [value]
+    for _ in range(MOST_DEEP):
+        inner = [list(one.values()) if isinstance(one, Mapping) else one for one in level if isinstance(one, list | Mapping)]
+        level = [one for values in inner for one in values]
+    return not level
 
 
 def differences(records: Iterable[Record]) -> dict[str, list[Any]]:
@@ -192,7 +206,7 @@ def _read_folder(folder: Path) -> Record:
         started=read.time(run.get("start_time"), "start_time"),
         stopped=read.time(run.get("stop_time"), "stop_time"),
         heartbeat=read.time(run.get("heartbeat"), "heartbeat"),
-        config=read.file(folder / "config.json", dict),
+        config=_config(folder, read),
         host=read.of(run.get("host"), dict, "host"),
         failure=(trace if isinstance(trace, str) else "".join(map(str, read.of(trace, list, "fail_trace")))).strip(),
         result=run.get("result", info.get("result")),
@@ -200,6 +214,13 @@ def _read_folder(folder: Path) -> Record:
         **_commit(read.of(experiment.get("repositories"), list, "repositories")),
         remark=read.remark,
     )
+
+
+def _config(folder: Path, read: _Reading) -> dict[str, Any]:
+    if not os.path.lexists(folder / "config.json"):
+        read.remarks.append("no config.json")
+    found: dict[str, Any] = read.file(folder / "config.json", dict)
+    return found
 
 
 def _metrics(folder: Path, read: _Reading) -> dict[str, list[tuple[int, float]]]:
@@ -238,6 +259,7 @@ where x.experiment_id = ?"""
 
 
 def _read_database(path: Path) -> list[Record]:
+    check_regular(path, ConfigError)
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             rows = database.execute(_QUERY).fetchall()

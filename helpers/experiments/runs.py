@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -25,6 +25,7 @@ from models.errors import ConfigError
 from .run_records import DEAD_AFTER, Record, differences, is_loss, is_number, read_runs
 
 PLACES = ("exp_logs", "exp_out/tl")
+MOST_LETTERS = 1000  # of a value that is compared
 COLOURS = {"COMPLETED": "green", "RUNNING": "cyan", "FAILED": "red", "DEAD": "red", "INTERRUPTED": "yellow", "TIMEOUT": "yellow"}
 
 
@@ -66,7 +67,7 @@ def compare_table(records: Sequence[Record], dead_after: float = DEAD_AFTER) -> 
         table.add_column(Text(f"run {r.number}"), overflow="fold", justify="right")
 
     def row(name: str, cells: Sequence[object], style: str = "") -> None:
-        table.add_row(Text(name), *(Text(str(cell), style=style) for cell in cells))
+        table.add_row(Text(name), *(Text(_cell(cell), style=style) for cell in cells))
 
     row("command", [f"{r.experiment} {r.command}" for r in records])
     row("status", [r.state(dead_after) for r in records])
@@ -74,7 +75,9 @@ def compare_table(records: Sequence[Record], dead_after: float = DEAD_AFTER) -> 
     row("duration", [duration(r.seconds()) for r in records])
     row("machine", [r.host.get("hostname") or "-" for r in records])
     row("code", [code(r) for r in records])
-    row("lock", [((r.host.get("lock") or {}).get("sha256") or "-")[:8] for r in records])
+    row("lock", [_lock(r) for r in records])
+    if any(r.remark for r in records):
+        row("remark", [r.remark or "-" for r in records])
     table.add_section()
     names = [
         n
@@ -92,9 +95,26 @@ def compare_table(records: Sequence[Record], dead_after: float = DEAD_AFTER) -> 
     different = differences(records)
     for key, cells in different.items():
         row(key, cells)
-    if not different:
+    if not all(r.config for r in records):
+        row("config", ["-" if r.config else "not known" for r in records])
+    elif not different:
         row("config", ["the same"] * len(records))
     return table
+
+
+def _lock(record: Record) -> str:
+    lock = record.host.get("lock")
+    digest = lock.get("sha256") if isinstance(lock, Mapping) else None
+    return digest[:8] if isinstance(digest, str) else "-"
+
+
+def _cell(value: object) -> str:
+    """A value of a config as text, whatever a file says."""
+    try:
+        text = str(value)
+    except (RecursionError, ValueError):  # nested too deeply; a number of too many digits
+        return "too large to be shown"
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
 
 
 def duration(seconds: float | None) -> str:

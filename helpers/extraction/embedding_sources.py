@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.store.track_store import TrackStore
-from datasets.utils.arrays import load_array
+from datasets.utils.arrays import array_header, load_array
 from models.bounded_files import read_json
 from models.errors import ConfigError, StoreError
 
@@ -164,9 +164,6 @@ def _tokens(shape: tuple[int, ...], size: int) -> bool | None:
 def _shape(path: Path) -> tuple[int, ...]:
     """Of an .npy file, by its header; () where it cannot be read: who reads the array says why."""
     try:
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            return tuple(read(file)[0])
-    except (OSError, ValueError):
+        return array_header(path)[0]
+    except (OSError, StoreError):
         return ()

@@ -15,6 +15,7 @@ import numpy as np
 
 from datasets.store.track_store import TrackStore
 from datasets.store.writer import remove_leftovers
+from datasets.utils.arrays import array_header
 from datasets.utils.files import atomic, fitting
 from datasets.utils.locks import open_locked
 from models.bounded_files import read_json
@@ -183,7 +184,9 @@ class NpyOutput:
         """See Output."""
         if self.pool == "mean":
             return None
-        found: np.ndarray = np.load(self.path / self._short[name], mmap_mode="r", allow_pickle=False)[0]
+        path = self.path / self._short[name]
+        array_header(path)  # what it claims is there
+        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)[0]
         return found
 
     def finish(self) -> Path:

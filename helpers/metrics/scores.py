@@ -78,6 +78,13 @@ class SystemScores:
                 f"Scores of '{self.name}': predictions are {self.predictions.shape} and targets {self.targets.shape}; "
                 f"{want[0]} seeds, {want[1]} tracks and {want[2]} labels want {want} and {want[1:]}."
             )
+        values, targets = (one.values if isinstance(one, Ragged) else one for one in (self.predictions, self.targets))
+        if values.dtype.kind not in "biuf" or targets.dtype.kind not in "biuf":
+            raise ConfigError(
+                f"Scores of '{self.name}': predictions are {values.dtype} and targets {targets.dtype}, wanted numbers."
+            )
+        if not np.isfinite(values).all():
+            raise ConfigError(f"Scores of '{self.name}': its predictions are not all finite numbers, and cannot be scored.")
         if self.folds is not None and self.folds.shape != want[:2]:
             raise ConfigError(
                 f"Folds of '{self.name}' are {self.folds.shape}; {want[0]} repetitions of {want[1]} tracks want {want[:2]}."

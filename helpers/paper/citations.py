@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from models.bounded_files import read_json
+
 FILE = Path(__file__).parent / "data" / "paper_tables.json"
 PER_CENT = ("CLMR", "MuQ", "JukeMIR", "Won", "EVAR", "MARBLE")  # papers that write per cent, by how their names begin
 CERTAINTY = {
@@ -78,7 +80,7 @@ class CitedScore:
 @cache
 def read_entries() -> tuple[Mapping[str, Any], ...]:
     """Return all cells of the file."""
-    return tuple(json.loads(FILE.read_text(encoding="utf-8")))
+    return tuple(read_json(FILE))
 
 
 def find_score(citation: Citation) -> CitedScore:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from datasets.store.files import read_parts, read_sealed
 from datasets.store.track_store import TrackStore
+from models.bounded_files import open_regular
 from models.errors import StoreError
 
 _BLOCK = 1 << 20  # bytes read at once
@@ -50,7 +51,7 @@ def _is_store(path: Path) -> bool:
 
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path, StoreError) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()[:32]

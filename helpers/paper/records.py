@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.utils.files import atomic
-from models.bounded_files import read_json
+from models.bounded_files import open_regular, read_json
 
 from ..utils.json_values import plain
 from .steps import Step
@@ -102,7 +102,7 @@ def write_record(
         if path.is_file() and path.name not in (LOCK, RECORD, INPUTS)
     }
     for path in sizes:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             os.fsync(file.fileno())
     inside = {name: os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path) for name, path in outputs.items()}
     about = {

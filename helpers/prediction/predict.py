@@ -18,11 +18,11 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from datasets.utils.files import atomic, check_writable, fitting, write_whole
+from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console, Text
 from models.audio import find_audio, info
-from models.bounded_files import read_json
+from models.bounded_files import check_writable, read_json
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
 from models.tagging import Tagged, tag_many

@@ -225,6 +225,11 @@ def train_head(
                 f"The probe's loss is not finite with learning rate {spec.rate:g} (seed {spec.seed}, epoch {epoch}): lower optimizer.max_lr."
             )
         found = {"train_loss": loss_sum / seen, **validate(net, val_x, source, settings, labels)}
+        if not np.isfinite(found[LOSS_CURVE]):
+            raise FloatingPointError(
+                f"The probe's {LOSS_CURVE} is not finite with learning rate {spec.rate:g} (seed {spec.seed}, epoch {epoch}): its outputs for the "
+                "validation tracks overflow. Look at their embeddings, or lower optimizer.max_lr."
+            )
         for name, value in found.items():
             curves.setdefault(name, []).append(value)
         if best.better(found[settings.monitor_name]) or settings.keep == "last" or not weights:
@@ -253,6 +258,10 @@ def steps_per_epoch(source: Source, settings: ProbeSettings) -> int:
 def validate(net: ProbeHead, val_x: Tensor, source: Source, settings: ProbeSettings, labels: Sequence[str]) -> dict[str, float]:
     """The next value of every validation curve: the loss (mean over rows), and the task's curves, of the tracks."""
     logits, examples = head_logits(net, val_x, source), source.validation
+    if not np.isfinite(logits).all():
+        raise FloatingPointError(
+            "The probe's outputs for validation tracks are not finite: look at their embeddings, or lower optimizer.max_lr."
+        )
     if examples.frames is not None:
         return {
             LOSS_CURVE: frame_loss(logits, examples, settings),

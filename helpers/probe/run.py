@@ -33,6 +33,7 @@ from .frames import Frames
 from .head_training import Examples, HeadSpec, Source, TrainedHead, head_logits, initial_head, train_heads
 from .settings import ProbeSettings
 
+LARGEST = 1e15  # of an embedding: its square, and sums of those, are still numbers in single precision
 __all__ = ["ProbeResult", "ProbeSettings", "Split", "initial_head", "load_embeddings", "run_probe", "select_tokens"]
 
 log = logging.getLogger(__name__)
@@ -270,12 +271,12 @@ def check_splits(splits: Splits, labels: Sequence[str], monitor: str = "auto", t
             )
         if split.track is not None and not np.array_equal(np.unique(split.track), np.arange(n)):
             raise GroundtruthError(f"The {split.name} split has tracks without windows.")
-        bad = np.flatnonzero(~_finite_rows(split.x))
+        bad = np.flatnonzero(~_sound_rows(split.x))
         if len(bad):
             named = np.unique(bad if split.track is None else split.track[bad])
             shown = ", ".join(split.keys[i] for i in named[:5])
             raise GroundtruthError(
-                f"{len(named)} of {n} {split.name} tracks have embeddings that are not finite: {shown}. Extract them again."
+                f"{len(named)} of {n} {split.name} tracks have embeddings that are not finite, or beyond {LARGEST:g}: {shown}. Extract them again."
             )
     check_truths([Targets(split.name, split.keys, split.y) for split in splits], labels, monitor, task)
 
@@ -337,7 +338,7 @@ def _uneven(y: np.ndarray, labels: Sequence[str]) -> str:
     return ", ".join(words) or "each label on some tracks"
 
 
-def _finite_rows(x: np.ndarray) -> np.ndarray:
-    """Which rows hold finite numbers only, bool [R], in bounded memory."""
+def _sound_rows(x: np.ndarray) -> np.ndarray:
+    """Which rows hold numbers up to LARGEST only, no NaN, bool [R], in bounded memory."""
     axes = tuple(range(1, x.ndim))
-    return np.concatenate([np.isfinite(x[i : i + 4096]).all(axis=axes) for i in range(0, len(x), 4096)])
+    return np.concatenate([(np.abs(x[i : i + 4096]) <= LARGEST).all(axis=axes) for i in range(0, len(x), 4096)])

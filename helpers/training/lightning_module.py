@@ -33,6 +33,7 @@ from ..schedules import Schedule
 from ._lightning import pl
 from .averaging import AveragedWeights
 from .checkpointing import validated
+from .finite import check_loss, check_reported, check_weights
 from .lars import Lars, lars_groups
 from .rng_state import get_rng_state, set_rng_state
 from .running_means import RunningMeans
@@ -140,12 +141,7 @@ class LitObjective(pl.LightningModule):
         """One batch's loss. Raises FloatingPointError, naming the batch's tracks, when it is NaN or infinite."""
         out = self.objective.training_step(batch, Randomness(self.seed, self.current_epoch, self.global_step))
         loss = out["loss"]
-        if not torch.isfinite(loss):
-            tracks = ", ".join(map(str, batch.get("key", batch.get("index", ()))))
-            raise FloatingPointError(
-                f"The loss is {float(loss.detach())} at epoch {self.current_epoch}, batch {batch_idx}. Its tracks: {tracks}. Look for broken "
-                "features among them (check_data), or lower the learning rate, or train in precision 32."
-            )
+        check_loss(loss, batch, self.current_epoch, batch_idx)
         size = len(batch["index"])
         self._running.add(out, size)
         share, mean = self._together(loss.detach(), size)
@@ -221,6 +217,7 @@ class LitObjective(pl.LightningModule):
             whole = self._gathered({k: torch.cat([p[k] for p in parts]) for k in parts[0]})
             named = {f"{stage}_{name}": value for name, value in self.objective.summarise(whole).items()}
             self.histograms |= {f"{stage}_{name}{suffix}": n for name, n in self.objective.histograms(whole).items()}
+            check_reported(named, whole, suffix, self.current_epoch)
             for key in sorted(k for k in whole if k.startswith("scores")):
                 named |= self._scored(whole, key, stage, suffix)
             for name, value in named.items():
@@ -282,12 +279,7 @@ class LitObjective(pl.LightningModule):
         """Beside the weights: what the network was built with, so that its classes and their names are known to who loads it, and what an
         exact continuation needs. Raises FloatingPointError for weights that are not finite: they shall not replace good ones.
         """
-        for name, weights in self.objective.named_parameters():
-            if not torch.isfinite(weights).all():
-                raise FloatingPointError(
-                    f"After step {self.global_step} the weights {name} are no longer finite: the gradient was infinite. The last checkpoint "
-                    "stays as it was. Lower the learning rate, clip the gradient (trainer.gradient_clip_val), or train in precision 32."
-                )
+        check_weights(self.objective.named_parameters(), self.global_step)
         checkpoint[SETTINGS] = dict(getattr(self.objective.net, "saved_settings", {}))
         checkpoint[EXPERIMENT] = self.experiment
         checkpoint["running"] = self._running.sums(self._summed)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from ..bounded_files import MOST_AUDIO, open_regular
+from ..errors import AudioError
 from .flac import flac_layout, stream_info
 from .mpeg import find_frames, frames_begin, mpeg_frame, mpeg_layout
 from .ogg import find_ogg, ogg_layout, page_at
@@ -27,7 +29,7 @@ def layout_of(path: str | os.PathLike[str]) -> Layout:
 
     Raises CutOff where the file certainly ends before its sound does; OSError.
     """
-    with open(path, "rb") as file:
+    with open_regular(path, AudioError, MOST_AUDIO) as file:
         view = View(file)
         start = skip_tags(view, lambda at: _kind(view, at) != "")
         begin, kind = start, _kind(view, start)

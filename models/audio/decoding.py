@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from ..bounded_files import open_regular
 from ..errors import AudioError
 from .containers import CutOff, layout_of
 from .segments import Joined, Link, Piece
@@ -138,7 +139,7 @@ def _av_open(path: str, pieces: tuple[Piece, ...]) -> Iterator[InputContainer]:
     import av  # late: most files never need it
 
     with (
-        contextlib.closing(Joined(path, pieces)) if pieces else open(path, "rb") as file,
+        contextlib.closing(Joined(path, pieces)) if pieces else open_regular(path, AudioError) as file,
         av.open(file, "r", metadata_errors="ignore", options={"format_whitelist": _DEMUXERS}) as container,
     ):
         yield container

@@ -13,7 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from ..bounded_files import open_regular
+from ..errors import AudioError
+
 _BLOCK = 1 << 20  # bytes held at a time
+_MOST_ZEROS = 1 << 28  # bytes: what begins with more of nothing is no sound
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,9 @@ class View:
         return -1
 
     def without_zeros(self, start: int) -> int:
-        """Return the place of the first byte from `start` on that is not 0; the size where there is none."""
+        """Return the place of the first byte from `start` on that is not 0; the size where there is none, or only far behind."""
         at = start
-        while block := self.at(at, _BLOCK):
+        while at - start < _MOST_ZEROS and (block := self.at(at, _BLOCK)):
             if rest := block.lstrip(b"\0"):
                 return at + len(block) - len(rest)
             at += len(block)
@@ -149,7 +153,7 @@ class Joined(io.RawIOBase):
 
     def _read(self, start: int, n: int) -> bytes:
         if self._file is None:
-            self._file = open(self.path, "rb")  # noqa: SIM115  closed with this object
+            self._file = open_regular(self.path, AudioError)  # closed with this object
         self._file.seek(start)
         return self._file.read(n)
 

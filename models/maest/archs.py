@@ -21,11 +21,11 @@ from ..weights.checkpoints import (
     register_settings_check,
 )
 from ..weights.locate import find_weights
-from . import ast, convert, hashes, sizes
+from . import ast, ast_config, convert, hashes, sizes
 from .labels import default_labels
 from .network import MAEST
 
-register_config_reader(ast.MODEL_TYPE, ast.settings_of)
+register_config_reader(ast_config.MODEL_TYPE, ast_config.settings_of)
 register_settings_check("maest", sizes.check)
 log = logging.getLogger(__name__)
 FRAMES = {5: 312, 10: 625, 20: 1250, 30: 1875}  # floor(seconds * 16000 / 256)

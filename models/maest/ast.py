@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,16 +20,13 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..formats import WEIGHTS
-from .labels import default_labels
+from .ast_config import EPS, MODEL_TYPE
 from .network import MAEST
 from .patchout import PATCH
 
 log = logging.getLogger(__name__)
-MODEL_TYPE = "audio-spectrogram-transformer"
 PREFIX = "audio_spectrogram_transformer."
 POSITIONS = "embeddings.position_embeddings"
-EPS = 1e-6
-_PUBLISHED_FRAMES = (312, 625, 1250, 1875)
 
 _OUTER = {  # AST's name, without its prefix -> MAEST's
     "embeddings.cls_token": "cls_token",
@@ -238,36 +235,3 @@ def _split_positions(table: Tensor, model: MAEST) -> dict[str, Tensor]:
         freq = torch.cat([freq, freq[:, :, -1:].expand(-1, -1, wanted - rows, -1)], dim=2)
     names = ("new_pos_embed", "freq_new_pos_embed", "time_new_pos_embed")
     return dict(zip(names, (t.to(table.dtype) for t in (table[:, :2], freq, time))))
-
-
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What builds the MAEST of an AST folder's config.json: as far as it says, the published lengths where they fit."""
-    if isinstance(config.get("maest"), Mapping):
-        return dict(config["maest"])
-    out: dict[str, Any] = {}
-    names = {
-        "num_mel_bins": "input_f",
-        "hidden_size": "embed_dim",
-        "num_hidden_layers": "depth",
-        "num_attention_heads": "num_heads",
-    }
-    out.update({ours: int(config[theirs]) for theirs, ours in names.items() if theirs in config})
-    stride = (int(config.get("frequency_stride", 10)), int(config.get("time_stride", 10)))
-    out["stride"] = list(stride)
-    if "max_length" in config:
-        columns = (int(config["max_length"]) - PATCH) // stride[1] + 1
-        out["input_t"] = next((n for n in _PUBLISHED_FRAMES if n // stride[1] == columns), columns * stride[1])
-    if "hidden_size" in config and "intermediate_size" in config:
-        out["mlp_ratio"] = int(config["intermediate_size"]) / int(config["hidden_size"])
-    if isinstance(config.get("id2label"), Mapping):
-        labels = [str(config["id2label"][k]) for k in sorted(config["id2label"], key=int)]
-        out["n_classes"], out["labels"] = len(labels), _own_spelling(labels)
-    return out
-
-
-def _own_spelling(labels: Sequence[str]) -> list[str]:
-    """The published list where these are its NFKC forms."""
-    published = default_labels(len(labels))
-    if published is not None and [unicodedata.normalize("NFKC", name) for name in published] == list(labels):
-        return list(published)
-    return list(labels)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ..errors import WeightsError
 from ..untrained import note_untrained
+from ..weights.strict import difference
 from .ast import POSITIONS, PREFIX, is_ast, remap_ast
 from .network import MAEST
 
@@ -120,11 +121,7 @@ def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str,
     # a head may be absent whole, never in half
     missing = [k for k in fresh if k not in HEADS or any(h in new for h in HEADS if h.rpartition(".")[0] == k.rpartition(".")[0])]
     unexpected = sorted(set(new) - set(own))
-    misfits = [
-        f"{k} {list(new[k].shape)}, wanted {list(own[k].shape)}"
-        for k in sorted(set(own) & set(new))
-        if new[k].shape != own[k].shape
-    ]
+    misfits = [f"{k} {unlike}" for k in sorted(set(own) & set(new)) if (unlike := difference(new[k], own[k]))]
     if missing or unexpected or misfits:
         raise WeightsError(
             f"{source} does not fit this network. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -12,8 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..bounded_files import check_regular
+from ..bounded_files import read_json
 from ..errors import ConfigError, WeightsError, WeightsNotFoundError
+from ..settings import shown
 
 log = logging.getLogger(__name__)
 FEATURE = "melspec_2048"
@@ -86,18 +86,17 @@ def read_stats(path: str | Path) -> tuple[float, float]:
     _note_name(path)
     if not path.is_file():
         raise WeightsNotFoundError(f"There is no stats file {path}: MusicFM's input is normalised by it. {_where()}")
-    check_regular(path, ConfigError, _MOST_STATS)
     keys = [f"{FEATURE}_mean", f"{FEATURE}_std"]
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path, _MOST_STATS)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is no readable json: {error}. {_where()}") from error
     lacking = [key for key in keys if not isinstance(content, dict) or key not in content]
     if lacking:
         raise ConfigError(f"{path} has no {' and no '.join(lacking)}: it is no stats file of MusicFM. {_where()}")
     found = [content[key] for key in keys]
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in found):
-        raise ConfigError(f"{path}: {' and '.join(keys)} are numbers; got {found[0]!r} and {found[1]!r}.")
+        raise ConfigError(f"{path}: {' and '.join(keys)} are numbers; got {shown(found[0])} and {shown(found[1])}.")
     check_stats(float(found[0]), float(found[1]), str(path))
     return float(found[0]), float(found[1])
 

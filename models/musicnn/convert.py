@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bounded_files import check_regular
 from ..errors import WeightsError
 from ..weights.files import check_file
 from .bundle import read_bundle
@@ -26,6 +27,7 @@ SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"
 SIZE = 29292476  # bytes
 LICENCE = "ISC (Music Technology Group, UPF, 2019)"
 MOST = 64 << 20  # bytes of a member
+MOST_WHEEL = 1 << 30  # bytes
 CURE = f"remove it and fetch it again (pip download --no-deps musicnn=={VERSION})."
 _DISTRIBUTION = re.compile(r"musicnn-([^/]+)\.dist-info/METADATA")
 
@@ -81,6 +83,7 @@ def read_network(path: Path, name: str) -> dict[str, Tensor]:
     Raises WeightsNotFoundError for a file that is not there, WeightsError for one that is not the published wheel.
     """
     check_wheel(path)
+    check_regular(path, WeightsError, MOST_WHEEL)
     member = MEMBERS[name]
     try:
         with zipfile.ZipFile(path) as wheel:
@@ -125,6 +128,7 @@ def _member(wheel: zipfile.ZipFile, name: str, sha256: str, path: Path) -> bytes
 
 def _explain(path: Path) -> str:
     """What a file is that is not the published wheel, as far as it can be told; "" where it cannot."""
+    check_regular(path, WeightsError, MOST_WHEEL)
     try:
         with zipfile.ZipFile(path) as wheel:
             names = set(wheel.namelist())

@@ -6,6 +6,7 @@ Its weights are facebook/encodec_24khz of the Hugging Face hub, read by transfor
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,6 +20,7 @@ from ..bounded_files import read_json
 from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
 from ..weights.locate import WEIGHTS_VARIABLE, weight_folders
+from ..weights.safetensors_files import read_header
 from .representations import Draws, Representation
 from .resampling import resample, resampled_length
 
@@ -64,15 +66,32 @@ def load_encoder(folder: Path) -> nn.Module:
         from transformers import EncodecModel  # here for start-up time
     except ImportError as error:
         raise ImportError("EnCodec's targets need transformers: pip install transformers.") from error
+    _check_folder(folder)
     try:
         with torch.device("cpu"):
-            model = EncodecModel.from_pretrained(str(folder), local_files_only=True)
+            model = EncodecModel.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(f"{folder} holds no EnCodec that transformers can read: {error}") from error
     if model.config.sampling_rate != RATE or model.config.hidden_size != ROWS or model.config.hop_length != HOP:
         raise WeightsError(f"{folder} is not the 24 kHz EnCodec: {RATE} Hz, hop {HOP} and {ROWS} rows are wanted.")
     encoder: nn.Module = model.encoder.eval().requires_grad_(False)
     return encoder
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise WeightsError, before transformers builds what a file says, for another config than that of the 24 kHz EnCodec, and for odd weights."""
+    try:
+        about = read_json(folder / "config.json", 1 << 20)
+        sizes = (
+            about.get("sampling_rate", RATE),
+            about.get("hidden_size", ROWS),
+            math.prod(about.get("upsampling_ratios", [HOP])),
+        )
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{folder / 'config.json'} cannot be read as a config: {error}.") from error
+    if sizes != (RATE, ROWS, HOP):
+        raise WeightsError(f"{folder} is not the 24 kHz EnCodec: {RATE} Hz, {ROWS} rows and hop {HOP} are wanted.")
+    read_header(folder / "model.safetensors")
 
 
 def _statistics(norm_type: str, stats_path: str | Path | None) -> tuple[Any, Any]:

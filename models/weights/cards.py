@@ -11,6 +11,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from ..bounded_files import read_text
 from ..card import ModelCard
 from ..errors import ConfigError, nearest
 
@@ -103,4 +104,4 @@ def offered_card() -> ModelCard | None:
 def load_labels(name: str) -> tuple[str, ...]:
     """A label list of models/labels, in column order."""
     path = LABELS / f"{name}_labels.txt"
-    return tuple(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    return tuple(line for line in read_text(path).splitlines() if line.strip())

@@ -7,6 +7,8 @@ and a config.json (this suite's exports, and those of foreign formats that a fam
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import re
 import zipfile
@@ -15,14 +17,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..bounded_files import check_regular, check_zip, parsed
+from ..bounded_files import MOST_WEIGHTS, check_regular, check_zip, open_regular, parsed, read_bytes
 from ..errors import WeightsError, WeightsNotFoundError
-from ..settings import shown
+from ..settings import MOST_PARAMETERS, shown
+from .safetensors_files import load_safetensors, read_metadata
 from .torch_files import FAULTS, load_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+log = logging.getLogger(__name__)
 RAW, AVERAGED = "net.", "net_swa."
 _CONTAINERS = ("state_dict", "model")
 SETTINGS = "network"  # entry of this suite's training checkpoints and exports: what the network was built with
@@ -33,6 +37,9 @@ MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
 _ARCHIVED = (".ckpt", ".pt", ".pth")
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "model.ckpt")
 MOST_SETTINGS = 64 << 20  # bytes of a config.json
+MOST_COPIES = 4  # of a network in a file: its average beside it, and forms that hold an encoder twice
+LARGEST = 1e15  # of a weight: products of larger ones are no numbers in single precision
+_PART = 1 << 24  # values looked at together
 ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
 SettingsReader = Callable[[Path], dict[str, Any]]
 SettingsCheck = Callable[[Mapping[str, Any], str, type[ValueError]], None]
@@ -67,20 +74,28 @@ def weight_file(path: str | Path) -> Path:
     """
     path = Path(path)
     if not path.is_dir():
-        if not os.path.lexists(path):
-            raise WeightsNotFoundError(f"There is no weight file {path}.")
-        if path.exists():
-            check_regular(path, WeightsNotFoundError)
-        else:
-            raise WeightsNotFoundError(f"There is no weight file {path}: it is a link to nothing.")
-        return path
-    there = [path / name for name in _FOLDER_FILES if (path / name).is_file()] or sorted(path.glob("*.safetensors"))
+        return _regular(path)
+    there = [path / name for name in _FOLDER_FILES if os.path.lexists(path / name)] or sorted(path.glob("*.safetensors"))
     if not there or (there[0].name not in _FOLDER_FILES and len(there) > 1):
         what = "several .safetensors files" if there else "no weight file"
         raise WeightsNotFoundError(
             f"The folder {path} holds {what}: wanted one of {', '.join(_FOLDER_FILES)}, or name the file itself."
         )
-    return there[0]
+    return _regular(there[0])
+
+
+def _regular(path: Path) -> Path:
+    try:
+        check_regular(path, WeightsNotFoundError, MOST_WEIGHTS)
+    except OSError as error:
+        link = ": it is a link to nothing" if os.path.lexists(path) else ""
+        raise WeightsNotFoundError(f"There is no weight file {path}{link or _beside(error)}.") from None
+    return path
+
+
+def _beside(error: OSError) -> str:
+    """What the system says, for the end of a sentence that says that there is no file."""
+    return "" if error.errno in (errno.ENOENT, errno.ENOTDIR) else f": {error.strerror or error}"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -113,12 +128,27 @@ def check_finite(tensors: Mapping[str, Any], path: str | Path) -> None:
     """Raise WeightsError for weights that hold a NaN or an infinity: a training that diverged leaves such, and they answer nothing but NaN."""
     import torch
 
-    wrong = [k for k, v in tensors.items() if isinstance(v, torch.Tensor) and v.is_floating_point() and not v.isfinite().all()]
+    kept = {k: v for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+    if odd := [f"{k} ({v.dtype})" for k, v in kept.items() if v.is_complex() or v.layout != torch.strided or v.is_quantized]:
+        raise WeightsError(f"{path} holds {', '.join(odd[:3])}; weights are real numbers, as they are. Is it the right file?")
+    if sum(v.numel() for v in kept.values()) > MOST_COPIES * MOST_PARAMETERS:
+        raise WeightsError(
+            f"{path} holds more numbers than {MOST_COPIES} of the largest networks that are built. Is it the right file?"
+        )
+    wrong = [k for k, v in kept.items() if v.is_floating_point() and not _is_finite(v)]
     if wrong:
         raise WeightsError(
-            f"{path} holds weights that are not finite, in {len(wrong)} of {len(tensors)} tensors ({', '.join(wrong[:3])}): a training that diverged "
+            f"{path} holds weights that are not finite, or beyond {LARGEST:g}, in {len(wrong)} of {len(tensors)} tensors "
+            f"({', '.join(wrong[:3])}): a training that diverged "
             "leaves such. Take an earlier checkpoint, or train again with a lower learning rate."
         )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all values are numbers that can be computed with. Part by part: a table of flags of a large tensor's size is not made."""
+    flat = tensor.reshape(-1) if tensor.is_contiguous() else tensor.flatten()
+    parts = (part.float() if part.element_size() < 4 else part for part in flat.split(_PART))  # LARGEST is infinite in float16
+    return all(bool((part.abs() <= LARGEST).all()) for part in parts)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -131,8 +161,8 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     file = weight_file(path)
     config = path / CONFIG
-    if path.is_dir() and config.is_file():
-        return _checked(_of_config(_json(_small(config), config), config), str(config))
+    if path.is_dir() and os.path.lexists(config):
+        return _checked(_of_folder(config, file), str(config))
     if file.suffix in _SETTINGS_READERS:
         return _SETTINGS_READERS[file.suffix](file)
     if file.suffix == ".safetensors":
@@ -171,34 +201,52 @@ def is_untrained(path: str | Path) -> bool:
     return says and bool(read_settings(path).get(UNTRAINED, False))
 
 
+def _of_folder(config: Path, file: Path) -> dict[str, Any]:
+    """What the config.json of a folder says of its network. The weights' own header must not say otherwise."""
+    try:
+        content = _json(read_bytes(config, WeightsError, MOST_SETTINGS), config)
+    except OSError as error:
+        raise WeightsError(f"{config} cannot be read: {error.strerror or error}.") from error
+    found = _of_config(content, config)
+    own = _of_config(_safetensors_header(file), file) if file.suffix == ".safetensors" else {}
+    if not own:
+        if not found:
+            log.warning(
+                "%s says nothing of the network that is read here (it has no %r, and model_type %s is no format that is known): sizes are taken "
+                "from the weights.", config, SETTINGS, shown(content.get("model_type")),
+            )  # fmt: skip
+        return found
+    absent = object()
+    other = [name for name in {**own, **found} if repr(own.get(name, absent)) != repr(found.get(name, absent))] if found else []
+    if other:
+        raise WeightsError(
+            f"{config} and the header of {file.name} beside it differ in {', '.join(map(shown, other[:3]))}: {shown(found.get(other[0]))} and "
+            f"{shown(own.get(other[0]))}. One of them was changed: restore it, or export again."
+        )
+    return own
+
+
 def _of_config(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     kind = config.get("model_type")
+    if kind is not None and not isinstance(kind, str):
+        raise WeightsError(f"The settings in {source} name as model_type {shown(kind)}, wanted a text.")
     if isinstance(kind, str) and (reader := _CONFIG_READERS.get(kind)) is not None:
         try:
             return reader(config)
         except (ValueError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError) as error:
-            raise WeightsError(f"The settings in {source} are not those of the format {kind}: {shown(str(error))}.") from error
-    found = config.get(SETTINGS)
-    return dict(found) if isinstance(found, Mapping) else {}
+            raise WeightsError(f"The settings in {source} are not those of the format {kind}: {error}.") from error
+    found = config.get(SETTINGS, {})
+    if not isinstance(found, Mapping):
+        raise WeightsError(f"The settings in {source} hold under {SETTINGS!r} {shown(found)}, wanted names and values.")
+    return dict(found)
 
 
 def _safetensors_header(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise _unreadable_safetensors(path, error) from error
-    return {SETTINGS: _json(metadata[SETTINGS].encode(), path)} if SETTINGS in metadata else {}
+    metadata = read_metadata(path)
+    return {SETTINGS: _json(metadata[SETTINGS], path)} if SETTINGS in metadata else {}
 
 
-def _small(config: Path) -> bytes:
-    check_regular(config, WeightsError, MOST_SETTINGS)
-    return config.read_bytes()
-
-
-def _json(text: bytes, path: Path) -> dict[str, Any]:
+def _json(text: str | bytes, path: Path) -> dict[str, Any]:
     try:
         content = parsed(text)
     except ValueError as error:
@@ -229,13 +277,7 @@ def read_state(path: str | Path, averaged: bool = True) -> dict[str, Tensor]:
 
 def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise _unreadable_safetensors(path, error) from error
+        return load_safetensors(path)
     inner = _archived(path)
     try:
         return load_torch(path if inner is None else inner, path)
@@ -247,7 +289,7 @@ def _read(path: Path) -> Any:
 
 def _why(path: Path, error: Exception) -> str:
     """What is wrong with a file that torch cannot read, and the cure. (torch's own advice is to let the file run code.)"""
-    with path.open("rb") as file:
+    with open_regular(path, WeightsError) as file:
         head = file.read(4)
     if not head:
         return "it is empty (0 bytes). Fetch it again."
@@ -268,6 +310,7 @@ def _archived(path: Path) -> bytes | None:
     Nothing is unpacked to the disk, so that no name in the archive can lead anywhere. Raises WeightsError for an archive with no weight file or
     several, one that would unpack to more than MAX_ARCHIVED bytes, or a damaged one.
     """
+    check_regular(path, WeightsError, MOST_WEIGHTS)
     if not zipfile.is_zipfile(path):
         return None
     try:
@@ -288,7 +331,3 @@ def _archived(path: Path) -> bytes | None:
             return archive.read(weights[0])
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise WeightsError(f"The archive {path} cannot be read: {error}. Fetch it again.") from error
-
-
-def _unreadable_safetensors(path: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"{path} is no readable safetensors file: {error}. It may be truncated: fetch it again.")

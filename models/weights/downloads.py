@@ -14,19 +14,21 @@ import http.client
 import json
 import logging
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bounded_files import never_through_a_link, read_json
+from ..bounded_files import never_through_a_link, open_regular, read_json, read_text
 from ..errors import WeightsError
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 5  # to go on after a cut, as long as each brought something
 TIMEOUT = 30.0  # s without an answer
 _BLOCK = 1 << 20  # bytes read at once
+_MOST_SUMS = 1 << 16  # bytes of a file of one checksum
 HUB_FILES = ("model.safetensors", "config.json")
 
 
@@ -78,7 +80,7 @@ def download(
                     raise DownloadError(f"{url}: {getattr(error, 'reason', None) or error or type(error).__name__}") from error
                 log.warning("%s was cut off after %.1f MB (%s); going on.", url, part.size / 1e6, error)
         got = digest_of(part.path)
-        wanted = sha256 or (kept.read_text(encoding="utf-8").split()[0] if kept.is_file() else None)
+        wanted = sha256 or (_kept_digest(kept))
         source = known_from if sha256 else f"{kept}, from an earlier download; remove that file if the new one is meant"
         checks = [("sha256", got, wanted, source)]
         if md5 is not None:
@@ -96,6 +98,19 @@ def download(
         os.replace(part.path, target)
         part.discard()
     return target
+
+
+def _kept_digest(kept: Path) -> str | None:
+    """What an earlier download's file had; None where that was not kept. Raises WeightsError for a list of checksums that is none."""
+    if not os.path.lexists(kept):
+        return None
+    try:
+        digest = read_text(kept, _MOST_SUMS).split()[:1]
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{kept} cannot be read: {error}") from error
+    if not digest or not re.fullmatch(r"[0-9a-fA-F]{64}", digest[0]):
+        raise WeightsError(f"{kept} holds no sha256: remove it, and what is downloaded will be taken as it comes.")
+    return digest[0]
 
 
 class _Part:
@@ -220,7 +235,7 @@ def _reachable(endpoint: str) -> bool:
 def digest_of(path: Path, algorithm: str = "sha256") -> str:
     """Hex digest of a file, read in blocks."""
     digest = hashlib.new(algorithm)
-    with open(path, "rb") as file:
+    with open_regular(path, WeightsError) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

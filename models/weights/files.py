@@ -6,12 +6,14 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+from ..bounded_files import MOST_WEIGHTS, check_regular
 from ..errors import WeightsError, WeightsNotFoundError
 from .downloads import digest_of
 
 
 def file_sha256(path: Path) -> str:
     """Hex digest of a file; again only where its size or time of change is another."""
+    check_regular(path, WeightsError, MOST_WEIGHTS)
     stat = path.stat()
     return _digest(path, stat.st_size, stat.st_mtime_ns)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..errors import ConfigError, WeightsError
+from ..errors import ConfigError
+from .safetensors_files import read_metadata
 
 if TYPE_CHECKING:
     from ..encoder import AudioEncoder
@@ -60,10 +61,4 @@ def header(path: Path) -> dict[str, str]:
     """What a head's file says of itself; {} for other formats. Raises WeightsError for one that cannot be read."""
     if path.suffix != ".safetensors":
         return {}
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is no readable safetensors file: {error}.") from error
+    return read_metadata(path)

@@ -25,9 +25,7 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], source: str, prefix
     own = {k: v for k, v in model.state_dict().items() if k.startswith(prefixes)}
     counters = {k for k in own if k.endswith("num_batches_tracked")}
     missing, unknown = sorted(set(own) - set(state) - counters), sorted(set(state) - set(own))
-    shapes = [
-        f"{k} {list(v.shape)} (wanted {list(own[k].shape)})" for k, v in state.items() if k in own and v.shape != own[k].shape
-    ]
+    shapes = [f"{k} {unlike}" for k, v in state.items() if k in own and (unlike := difference(v, own[k]))]
     if missing or unknown or shapes:
         said = [
             f"{what}: {some(names)}" for what, names in (("missing", missing), ("unknown", unknown), ("shape", shapes)) if names
@@ -35,6 +33,13 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], source: str, prefix
         raise WeightsError(
             f"The weights of {source} do not fit this {type(model).__name__}: {'; '.join(said)}. Are they of another family or size?"
         )
+
+
+def difference(found: Tensor, own: Tensor) -> str:
+    """What a file's tensor is in place of the network's; "" where it fits. Precision may be another, whole numbers are no weights."""
+    if found.shape != own.shape:
+        return f"{list(found.shape)} (wanted {list(own.shape)})"
+    return "" if found.is_floating_point() or not own.is_floating_point() else f"{found.dtype} (wanted {own.dtype})"
 
 
 def some(names: Sequence[str], count: int = 4) -> str:

@@ -12,12 +12,13 @@ import io
 import math
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ..bounded_files import check_regular, check_zip
+from ..bounded_files import MOST_WEIGHTS, check_zip, open_regular
 from ..errors import WeightsError
 from ..pickle_bounds import Clamped, check_pickle
 from ..settings import shown
@@ -52,13 +53,14 @@ def load_torch(source: Path | bytes, path: Path, mmap: bool = False) -> Any:
     import torch
 
     if isinstance(source, Path):
-        check_regular(source, WeightsError)
-        with source.open("rb") as file:
+        with open_regular(source, WeightsError, MOST_WEIGHTS) as file:
             _check(file, path)
     else:
         _check(io.BytesIO(source), path)
     opened = source if isinstance(source, Path) else io.BytesIO(source)
-    return torch.load(opened, mmap=mmap or None, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what torch finds odd in a file that it reads, or refuses
+        return torch.load(opened, mmap=mmap or None, map_location="cpu", weights_only=True)
 
 
 def _check(file: IO[bytes], path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from models import export_model, get_maest
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
-from models.maest import MAEST, ast, convert
+from models.maest import MAEST, ast, ast_config, convert
 from models.weights.checkpoints import network_settings, read_settings, read_state
 
 SIZE = dict(embed_dim=32, depth=3, num_heads=4)
@@ -133,7 +133,7 @@ def test_the_published_lists_come_back_in_their_own_spelling(tmp_path):
     net = network(n_classes=400, labels=None)
     config = ast.ast_config(net)
     del config["maest"]  # as published folders are
-    settings = ast.settings_of(config)
+    settings = ast_config.settings_of(config)
     assert settings["labels"] == net.label_names
     assert (settings["input_t"], settings["n_classes"], settings["stride"]) == (312, 400, [10, 10])
     assert MAEST(**settings).settings.items() >= {**SIZE, "input_t": 312}.items()

@@ -16,6 +16,7 @@ from models import export_model, get_maest, load_model
 from models.clmr import SampleCNN
 from models.errors import ConfigError, WeightsError
 from models.maest import MAEST
+from models.maest.ast_config import settings_of
 from models.maest.sizes import RULES
 from models.settings import check_size
 
@@ -127,3 +128,62 @@ def test_half_a_character_is_no_label():
     with pytest.raises(ConfigError, match="labels") as refused:
         MAEST(**{**SMALL, "n_classes": 2}, labels=["x", "\ud800"])
     one_sentence(refused.value)
+
+
+AST_KEYS = {  # key of an AST's config.json -> a value that another network has
+    "hidden_act": "relu", "layer_norm_eps": 1e-12, "patch_size": 8, "qkv_bias": False, "num_mel_bins": 128, "hidden_size": 32,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "frequency_stride": 16, "time_stride": 5, "max_length": 626, "intermediate_size": 128,
+    "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.5, "problem_type": "single_label_classification",
+    "id2label": {"0": "x", "1": "z", "2": "y"}, "label2id": {"x": 0, "y": 2, "z": 1}, "maest": 3,
+}  # fmt: skip
+
+
+@CASES
+@given(name=st.sampled_from(sorted(AST_KEYS)), own=st.booleans(), value=odd, other=st.booleans())
+def test_an_ast_config_is_obeyed_or_refused(exports, name, own, value, other):
+    """Whatever one key says otherwise than the network's own, with our block beside or without, is refused; what says the same is taken."""
+    config = json.loads((exports["ast"] / "config.json").read_text())
+    value, whole = AST_KEYS[name] if other else value, settings_of(config)
+    if not own and name != "maest":
+        del config["maest"]
+    alike = name in config and value == config[name] and type(value) is type(config[name])
+    config[name] = value
+    try:
+        found = settings_of(config)
+    except (ValueError, TypeError) as error:
+        one_sentence(error)
+        assert not alike
+    else:
+        assert all(found[key] == whole[key] for key in found if key != "labels" and (own or key != "input_t")) or not own
+
+
+@pytest.mark.parametrize("name", sorted(AST_KEYS))
+def test_an_ast_that_says_otherwise_is_refused(exports, tmp_path, name):
+    folder = tmp_path / "ast"
+    shutil.copytree(exports["ast"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, name: AST_KEYS[name]}))
+    with pytest.raises(WeightsError) as caught:
+        load_model(folder)
+    one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("change", [{"network": 3}, {"model_type": 3}, {"network": {"depth": 2}}, {"network": []}])
+def test_a_config_beside_weights_that_say_otherwise_is_refused(exports, tmp_path, change):
+    folder = tmp_path / "net"
+    shutil.copytree(exports["safetensors"], folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(WeightsError) as caught:
+        load_model(folder)
+    one_sentence(caught.value)
+
+
+def test_a_config_that_says_nothing_is_said(exports, tmp_path, caplog):
+    folder = tmp_path / "net"
+    shutil.copytree(exports["safetensors"], folder)
+    (folder / "model.safetensors").unlink()
+    save_file(MAEST(**SMALL).state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text('{"netwrok": {}}')
+    assert load_model(folder, num_heads=2).n_classes == 3
+    assert "says nothing of the network" in caplog.text

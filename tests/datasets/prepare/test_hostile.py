@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import csv
 import errno
 import os
@@ -18,7 +17,7 @@ from datasets import prepare as preparation
 from datasets.prepare import features
 from datasets.prepare.command import main
 from datasets.store.track_store import TrackStore
-from models import audio
+from models import audio, bounded_files
 from models.audio import containers
 from models.errors import AudioError
 from tests.hostile import UNREADABLE, bad_files, headerless_vbr, odd_files, three_hours
@@ -38,9 +37,9 @@ def disk_errors(monkeypatch):
     def broken(file, *more, **kind):
         if any(str(file).endswith(name) for name in UNREADABLE):
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
-        return builtins.open(file, *more, **kind)
+        return bounded_files.open_regular(file, *more, **kind)
 
-    monkeypatch.setattr(containers, "open", broken, raising=False)
+    monkeypatch.setattr(containers, "open_regular", broken)
 
 
 def failed_of(out):

@@ -122,11 +122,15 @@ def test_foreign_lines_in_the_journal_end_it(tmp_path):
             assert len(writer) == 3
 
 
-def test_a_line_missing_from_the_journal_ends_it(tmp_path):
+def test_a_line_missing_from_the_journal_is_said(tmp_path):
     data = some(5)
     write(tmp_path, data)
     lines = (tmp_path / "s.h5.journal").read_bytes().splitlines(keepends=True)
     (tmp_path / "s.h5.journal").write_bytes(b"".join(lines[:3] + lines[4:]))  # what follows does not lie where it says
+    for opened in (lambda: TrackStore.open(tmp_path / "s.h5"), lambda: create(tmp_path)):
+        with pytest.raises(StoreError, match="journal is damaged in line 4"):
+            opened()
+    (tmp_path / "s.h5.journal").write_bytes(b"".join(lines[:3]))  # the cure that it names
     store = TrackStore.open(tmp_path / "s.h5")
     assert len(store) == 2
     assert_prefix(store, data)

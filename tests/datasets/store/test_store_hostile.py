@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from datasets.store import files
 from datasets.store.layouts import import_files
 from datasets.store.track_store import TrackStore
+from datasets.utils.arrays import load_array
 from models.errors import StoreError
 
 CASES = settings(max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -207,3 +208,72 @@ def test_a_store_that_is_removed_while_it_is_written_says_so(tmp_path):
         (tmp_path / "moved").rename(tmp_path / "elsewhere")
         with pytest.raises(StoreError, match="they stand where it was moved"):
             writer.check_there()
+
+
+@pytest.mark.slow
+@CASES
+@given(
+    line=st.integers(1, 5), how=st.sampled_from(["cut", "letter", "away", "twice", "zeros", "other", "offset"]), data=st.data()
+)
+def test_damage_is_a_torn_end_or_names_its_line(stores, line, how, data):
+    """Only the last line may be torn: the store then resumes from the tracks before it. Any other damage is said."""
+    folder = copied(stores, "parts")
+    path = files.journal_path(folder / "x.h5")
+    lines = path.read_bytes().splitlines(keepends=True)
+    before, last = list(lines), line == len(lines) - 1
+    if how == "cut":
+        lines[line] = lines[line][: data.draw(st.integers(0, len(lines[line]) - 2))]
+        lines[line] += b"" if last else b"\n"
+    elif how == "letter":
+        at = data.draw(st.integers(0, len(lines[line]) - 2))
+        lines[line] = lines[line][:at] + b"\x00" + lines[line][at + 1 :]
+    elif how == "away":
+        lines[line] = b""
+    elif how == "twice":
+        lines.insert(line, lines[line])
+    elif how == "zeros":
+        lines[line] = bytes(len(lines[line]) - 1) + (b"" if last else b"\n")
+    elif how == "other":
+        lines[line] = b'{"name": "x"}\n'
+    else:
+        entry = json.loads(lines[line])
+        lines[line] = (json.dumps({**entry, "offset": entry["offset"] + 8}) + "\n").encode()
+    path.write_bytes(b"".join(lines))
+    torn = last and how not in ("twice", "offset")
+    if torn or lines == before:
+        assert list(TrackStore.open(folder / "x.h5").names) == list(TRACKS)[: line - 1]
+        outcome(folder)
+        return
+    with pytest.raises(StoreError, match=r"damaged in line \d") as caught:
+        TrackStore.open(folder / "x.h5")
+    refused(caught.value)
+    with pytest.raises(StoreError, match=r"damaged in line \d"):
+        TrackStore.create(folder / "x.h5", (2,), "float32", {"kind": "test"})
+
+
+@pytest.mark.parametrize("size", [10**12, 5, 7])
+def test_a_header_of_other_items_is_said(stores, size):
+    folder = copied(stores, "parts")
+    path = files.journal_path(folder / "x.h5")
+    first, rest = path.read_text().split("\n", 1)
+    path.write_text(json.dumps({**json.loads(first), "item_shape": [size]}) + "\n" + rest)
+    with pytest.raises(StoreError, match="damaged in line 2"):
+        TrackStore.open(folder / "x.h5")
+
+
+@CASES
+@given(
+    kind=st.sampled_from(
+        ["f2", "f4", "f8", ">f4", "i1", "i8", "u4", "?", "c8", "c16", "S3", "U2", "M8[s]", "m8[D]", "V4", "f4,i2", "O"]
+    ),
+    shape=st.lists(st.integers(0, 3), max_size=3),
+)
+def test_arrays_of_other_kinds_say_what_is_wanted(tmp_path_factory, kind, shape):
+    path = tmp_path_factory.getbasetemp() / "kinds.npy"
+    np.save(path, np.zeros(shape, kind), allow_pickle=True)
+    if np.dtype(kind).kind in "fiu":
+        assert load_array(path).shape == tuple(shape)
+        return
+    with pytest.raises(StoreError, match="wanted|cannot be read") as caught:
+        load_array(path)
+    refused(caught.value)

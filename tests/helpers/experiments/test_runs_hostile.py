@@ -7,6 +7,8 @@ import io
 import json
 import logging
 import os
+import shutil
+from datetime import datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -184,3 +186,14 @@ def test_a_source_file_is_kept_whole_under_its_hash(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         observer.find_or_save(str(source), tmp_path / "runs" / "_sources")
     assert list((tmp_path / "runs" / "_sources").iterdir()) == []
+
+
+def test_a_run_whose_folder_was_removed_says_so_and_keeps_its_config(tmp_path, caplog):
+    observer = RunFolder(str(tmp_path / "runs"), None)
+    about = {"name": "toy", "base_dir": str(tmp_path), "sources": [], "repositories": [], "dependencies": []}
+    observer.started_event(about, "main", {}, datetime(2026, 1, 1), {"seed": 3}, {"options": {}}, "1")
+    shutil.rmtree(observer.dir)
+    os.makedirs(observer.dir)
+    observer.completed_event(datetime(2026, 1, 2), None)
+    assert "was removed while the run went on" in caplog.text
+    assert json.loads((tmp_path / "runs" / "1" / "config.json").read_text())["seed"] == 3

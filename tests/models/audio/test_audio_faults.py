@@ -60,9 +60,7 @@ def test_absent_files_and_folders_are_named(tmp_path):
 
 def test_unreadable_files_are_named(tmp_path, monkeypatch):
     path = write(tmp_path / "a.wav", tune(0.1))
-    monkeypatch.setattr(
-        containers, "open", lambda *a: (_ for _ in ()).throw(PermissionError(13, "Permission denied")), raising=False
-    )
+    monkeypatch.setattr(containers, "open_regular", lambda *a: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(AudioError, match=r"a\.wav cannot be read: Permission denied"):
         audio.load(path)
 
