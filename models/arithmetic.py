@@ -1,7 +1,8 @@
 """How a processor computes linear maps and attention: other ways to the same numbers, of which one machine is fast at one and the next at another.
 
-`computing(arithmetic)` is a block, as torch.autocast is, in which the calls of torch that every network makes (`linear`, `scaled_dot_product_attention`)
-take the chosen way, whoever makes them. Which way is fast here is for the caller to measure; the default is torch's own. On a GPU all stays torch's.
+`computing(arithmetic)` is a block, as torch.autocast is, in which the calls of torch that every network makes (`linear`,
+`scaled_dot_product_attention`) take the chosen way, whoever makes them. Which way is fast here is for the caller to measure; the default is torch's
+own. On a GPU all stays torch's.
 Letters: B batch, H heads, N tokens, d width of a head.
 """
 
@@ -18,7 +19,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-_BLOCK = 1 << 21  # bytes of attention matrices that are computed together: they stay in a core's own cache between product, softmax and product
+_BLOCK = (
+    1 << 21
+)  # bytes of attention matrices that are computed together: they stay in a core's own cache between product, softmax and product
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,12 @@ class _Ways(TorchFunctionMode):
         if len(args) != 3 or any(kwargs.get(name) for name in ("dropout_p", "is_causal", "scale", "enable_gqa")):
             return False
         query, key, value = args
-        if query.device.type != "cpu" or kwargs.get("attn_mask") is not None or query.ndim != 4 or not query.shape == key.shape == value.shape:
+        if (
+            query.device.type != "cpu"
+            or kwargs.get("attn_mask") is not None
+            or query.ndim != 4
+            or not query.shape == key.shape == value.shape
+        ):
             return False
         training = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
         return bool(query.shape[2] <= (self.arithmetic.blocked_training if training else self.arithmetic.blocked_inference))
@@ -95,13 +103,13 @@ def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         return _product(x, weight, bias)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         return (
@@ -135,16 +143,15 @@ def _blocks(heads: Tensor) -> list[slice]:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, kept: list[Tensor] | None) -> tuple[Tensor, float]:
-    """Attention, and its scale; what the backward pass needs is appended to `kept` (scaled queries, keys, values [B H, N, d], matrices [B H, N, N])."""
+    """Attention, and its scale. What the backward pass needs goes into `kept`: scaled queries, keys, values [B H, N, d], matrices [B H, N, N]."""
     shape, scale = query.shape, query.shape[-1] ** -0.5
     q, k, v = ((query * scale).flatten(0, 1), key.flatten(0, 1), value.flatten(0, 1))
     out = torch.empty_like(v, memory_format=torch.contiguous_format)
     matrices = None if kept is None else q.new_empty(len(q), q.shape[1], k.shape[1])
     for part in _blocks(q):
-        matrix = torch.bmm(q[part], k[part].transpose(1, 2)).softmax(-1)
+        scores = torch.bmm(q[part], k[part].transpose(1, 2))
+        matrix = scores.softmax(-1) if matrices is None else torch.softmax(scores, -1, out=matrices[part])
         torch.bmm(matrix, v[part], out=out[part])
-        if matrices is not None:
-            matrices[part] = matrix
     if kept is not None and matrices is not None:
         kept += [q, k, v, matrices]
     return out.view(shape), scale
@@ -152,7 +159,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, kept: list[Tensor] | None
 
 class _BlockedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         kept: list[Tensor] = []
         out, ctx.scale = _attend(query, key, value, kept)
         ctx.save_for_backward(*kept)
@@ -160,7 +167,7 @@ class _BlockedAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v, matrices = ctx.saved_tensors
         shape, grad = grad.shape, grad.flatten(0, 1)
         d_q, d_k, d_v = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (q, k, v))
