@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
 
 _BLOCK = (
     1 << 21
@@ -41,14 +43,33 @@ class Arithmetic:
 
 
 def computing(arithmetic: Arithmetic) -> AbstractContextManager[Any]:
-    """Return a block in which this thread's networks compute as `arithmetic` says, backward passes included."""
+    """Return a block in which this thread's networks compute as `arithmetic` says, and their gradients, wherever those are taken."""
     return nullcontext() if arithmetic == Arithmetic() else _Ways(arithmetic)
+
+
+def recomputed(block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return block(x), of which x alone is kept for the backward pass: that computes the block again, in the same ways."""
+    ways = _chosen.get()
+    out: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=lambda: (nullcontext(), computing(ways)))
+    return out
+
+
+_chosen: ContextVar[Arithmetic] = ContextVar("arithmetic", default=Arithmetic())
 
 
 class _Ways(TorchFunctionMode):
     def __init__(self, arithmetic: Arithmetic) -> None:
         super().__init__()
         self.arithmetic = arithmetic
+
+    def __enter__(self) -> _Ways:
+        self._before = _chosen.set(self.arithmetic)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        _chosen.reset(self._before)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from .._torchvision import ensure_torchvision
 
@@ -23,6 +22,7 @@ ensure_torchvision()
 
 from timm.models.vision_transformer import Block  # noqa: E402
 
+from ..arithmetic import recomputed  # noqa: E402
 from ..errors import ConfigError  # noqa: E402
 from ..frontend import MaestMel  # noqa: E402
 from ..frontend.mel_settings import MAEST as FRONT_END  # noqa: E402
@@ -185,7 +185,7 @@ class MAEST(StoredMels):
         blocks: Any = self.blocks[: layers[-1] + 1]
         for k, block in enumerate(blocks):
             block.attn.fused_attn = True  # whatever timm's own variables say: arithmetic.py knows this call
-            x = checkpoint(block, x, use_reentrant=False) if self.recompute and torch.is_grad_enabled() else block(x)
+            x = recomputed(block, x) if self.recompute and torch.is_grad_enabled() else block(x)
             if k in layers:
                 out.append(x)
         return out
