@@ -54,7 +54,8 @@ def recomputed(block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return out
 
 
-_chosen: ContextVar[Arithmetic] = ContextVar("arithmetic", default=Arithmetic())
+_DEFAULT = Arithmetic()
+_chosen: ContextVar[Arithmetic] = ContextVar("arithmetic", default=_DEFAULT)
 
 
 class _Ways(TorchFunctionMode):
