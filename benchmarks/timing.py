@@ -25,10 +25,15 @@ class Cost:
     processor: float
 
 
-def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int, device: str = "cpu") -> dict[str, Cost]:
-    """Call every way once to warm up, then all in turn so many times."""
+def interleaved(
+    ways: Mapping[str, Callable[[], object]], rounds: int, device: str = "cpu", enough: float = 0.0
+) -> dict[str, Cost]:
+    """Call every way once to warm up, then all in turn so many times; on (to ten times as many) until `enough` seconds of the processor are spent."""
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    for n in range(rounds + 1):
+    begun = time.process_time()
+    for n in range(10 * rounds + 1):
+        if n > rounds and time.process_time() - begun > enough:
+            break
         for name, way in ways.items():
             found = _timed(way, device)
             if n:
