@@ -90,8 +90,8 @@ def plain_step(frames: int, clips: int, dropped: int) -> Step:
     return step
 
 
-def our_step(frames: int, clips: int, dropped: int, precision: str, recompute: bool = False) -> tuple[Step, Step, str]:
-    """Return a step as helpers/training computes it, its optimiser's part alone, and the precision's resolved name."""
+def our_step(frames: int, clips: int, dropped: int, precision: str, recompute: bool = False) -> tuple[Step, str]:
+    """Return a step as helpers/training computes it, and the precision's resolved name."""
     net = MAEST(input_t=frames, n_classes=L, s_patchout_t=dropped).train()
     net.recompute = recompute
     name = resolve_precision(precision, "cpu", work_of(net), training=True)
@@ -107,16 +107,11 @@ def our_step(frames: int, clips: int, dropped: int, precision: str, recompute: b
         optimizer.step()
         optimizer.zero_grad()
 
-    def update() -> None:
-        optimizer.step()
-
-    def whole() -> None:
-        step()
-        for p in net.parameters():  # so that the optimiser alone can be called
-            p.grad = torch.zeros_like(p) if p.grad is None and p.requires_grad else p.grad
-
-    whole()
-    return step, update, name
+    for p in net.parameters():  # the optimiser's state is there from the first step on, as in a training that is under way
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    optimizer.zero_grad()
+    return step, name
 
 
 GROUPS = {
@@ -141,7 +136,7 @@ def breakdown(step: Step) -> dict[str, float]:
 
 
 def peak_memory(seconds: int, precision: str, recompute: bool) -> float:
-    """MiB of a fresh process over two steps."""
+    """MiB of a fresh process over a step."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from benchmarks.bench_training import memory_of;"
         "memory_of(int(sys.argv[2]), sys.argv[3], sys.argv[4] == 'True')"
@@ -160,7 +155,7 @@ def memory_of(seconds: int, precision: str, recompute: bool) -> None:
 def report(seconds: int, rounds: int, ways: list[str], console: Console) -> None:
     case = CASES[seconds]
     ours = {f"ours, {p}": our_step(*case, p) for p in ways}
-    top = peaks()
+    top = peaks(rounds=3)
     cost = interleaved({"published way": plain_step(*case), **{name: found[0] for name, found in ours.items()}}, rounds)
     reference, flops = cost["published way"], useful(*case)
     table = Table(
@@ -169,7 +164,7 @@ def report(seconds: int, rounds: int, ways: list[str], console: Console) -> None
     for column in ("way", "computed in", "wall s", "cpu s", "x by cpu", "x by wall", "of peak"):
         table.add_column(column, justify="left" if column in ("way", "computed in") else "right", no_wrap=True)
     for way, found in cost.items():
-        name = ours[way][2] if way in ours else "32-true"
+        name = ours[way][1] if way in ours else "32-true"
         share = flops / found.processor / (operations() / top[PEAK_OF[name]].processor)
         ratios = [f"{reference.processor / found.processor:.2f}", f"{reference.wall / found.wall:.2f}"]
         table.add_row(way, name, f"{found.wall:.2f}", f"{found.processor:.2f}", *ratios, f"{share:.0%}")
@@ -179,7 +174,7 @@ def report(seconds: int, rounds: int, ways: list[str], console: Console) -> None
     )
     best = ours[f"ours, {ways[-1]}"]
     shares = breakdown(best[0])
-    console.print(f"a step of ours in {best[2]}: " + ", ".join(f"{group} {share:.0%}" for group, share in shares.items()))
+    console.print(f"a step of ours in {best[1]}: " + ", ".join(f"{group} {share:.0%}" for group, share in shares.items()))
 
 
 def _rate(cost: Cost) -> float:
