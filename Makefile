@@ -54,7 +54,7 @@ format: setup
 	$(PY) -m ruff check --fix .
 
 bench: setup
-	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) $$file; done
+	set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; $(PY) benchmarks/results.py $$file; done
 
 # Recompile the lock (needs uv). torch carries no local tag, so that a GPU user's index gives the CUDA build.
 lock:

@@ -30,10 +30,16 @@ class Trainer:
     )
     precision: str | int = opt(
         "auto",
-        "precision of training and inference: 32, bf16-mixed, 16-mixed, or auto (in training bf16-mixed on a gpu or cpu that is fast at it, "
-        "16-mixed on another gpu, else 32)",
+        "precision of training and inference: 32, 32-onednn (32 whose products go through oneDNN), bf16-mixed, 16-mixed, or auto: what is fastest "
+        "on this machine, as measured (the command `machine` shows it); a run that is continued keeps what it began with",
         affects="numerics",
         bounds="[16, 64]",
+    )
+    recompute: bool = opt(
+        False,
+        "keep each block's input alone in training and compute what is inside again for the gradients: a third more operations, far less memory "
+        "(MAEST)",
+        affects="nothing",
     )
     sync_batchnorm: bool = opt(True, "compute batch normalisation's statistics over all processes", affects="course")
     gradient_clip_val: float | None = opt(

@@ -46,8 +46,7 @@ class FineTune:
     accelerator: str = opt("auto", "device: auto, cpu or gpu; a gpu that is asked for must be there", affects="finetune")
     precision: str | int = opt(
         "auto",
-        "precision of fine-tuning: 32, bf16-mixed, 16-mixed, or auto (bf16-mixed on a gpu or cpu that is fast at it, "
-        "16-mixed on another gpu, else 32)",
+        "precision of fine-tuning: 32, 32-onednn, bf16-mixed, 16-mixed, or auto: what is fastest on this machine, as measured",
         affects="finetune",
         bounds="[16, 64]",
     )

@@ -10,6 +10,7 @@ import pytest
 
 # Before torch is imported, for this process and those that tests start. Two workers and their commands share the cores: a thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MAEST_MACHINE", "off")  # `auto` is 32 then: tests compute alike on every machine
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")  # as helpers/__init__.py
 # Compiled modules are kept, whatever the shell says: each worker and each command would compile the whole suite again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -132,6 +132,7 @@ def test_neighbours_are_found(run, trained, family):
 @pytest.mark.parametrize("family", QUICK_MAEST)
 def test_speed_is_measured(run, family):
     assert min(run(family, "model_speed_test").values()) > 0
+    assert set(run(family, "machine").values()) == {"32-true"}  # MAEST_MACHINE=off: nothing is measured in tests
 
 
 @pytest.mark.parametrize("family", SCRIPTS)

@@ -22,10 +22,11 @@ from ..extraction.extract import Extraction, ExtractionSettings
 from ..extraction.extract import extract_embeddings as to_embeddings
 from ..extraction.extract import extract_logits as to_logits
 from ..extraction.made_of import MadeOf, folder_of
-from ..extraction.outputs import Pool
+from ..extraction.outputs import Pool, begun_precision
 from ..extraction.shards import Place, Recipe, extract_in_shards
 from ..families.base import Config
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
+from ..runtime.devices import AUTO
 from ..runtime.place import is_first_process
 from .context import Context
 from .networks import Loaded, as_trained, load_network
@@ -115,6 +116,8 @@ def _extract(
 ) -> Extraction:  # fmt: skip
     """Extract from a store into a folder: in this process, or in shards."""
     p = config.predict
+    if settings.precision == AUTO:  # what goes on, goes on as it began
+        settings = replace(settings, precision=begun_precision(out) or AUTO)
     if not any((p.jobs, p.scheduler, p.shard_tracks, Plan.size_of(out))):
         if blocks is None:
             return to_logits(loaded.network, source, out, settings, names=names)

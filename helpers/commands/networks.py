@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network that is ready to compute. weights: the name of its weights, RANDOM for random ones. precision: to compute in."""
+    """A network that is ready to compute. weights: their name, RANDOM for random ones. precision: to compute in, as the config says it."""
 
     network: AudioEncoder
     weights: str
@@ -52,8 +52,7 @@ def load_network(context: Context, config: Config, classes: bool = False, use: s
         check_head(context, net, weights, use)
     device = resolve_accelerator(config.trainer.accelerator)
     warn_of_random(weights)
-    precision = "32" if config.trainer.precision == "auto" and device == "cpu" else str(config.trainer.precision)
-    return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or RANDOM, precision)
+    return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or RANDOM, str(config.trainer.precision))
 
 
 def check_head(context: Context, net: AudioEncoder, weights: str | None, use: str) -> None:
@@ -91,6 +90,15 @@ def check_trainable(family: Family, net: AudioEncoder, labels: Sequence[str]) ->
             f"{type(net).__name__}.label_names has {len(net.label_names)} names, and the data have {len(labels)} labels: no command "
             "could say what its classes are. A network with has_classes names them."
         )
+
+
+def set_recompute(net: AudioEncoder) -> None:
+    """Have a network trained with little memory. Raises ConfigError for one that has no such way."""
+    if net.recompute is None:
+        raise ConfigError(
+            f"trainer.recompute: a network of the family {net.family} cannot compute its blocks again; leave it at False."
+        )
+    net.recompute = True
 
 
 def check_classes(context: Context, config: Config, net: AudioEncoder) -> None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "export": "helpers.commands.export",
     "check_data": "helpers.commands.check_data",
     "model_speed_test": "helpers.commands.speed",
+    "machine": "helpers.commands.machine",
 }
 TRAINING = ("main", "report")  # commands that can go on from a checkpoint
 

@@ -19,7 +19,7 @@ from ..training.same_training import BATCH, DATA, TrainingIdentity
 from ..training.settings import TrainingSettings
 from .context import Context
 from .loading import make_data_module
-from .networks import check_trainable
+from .networks import check_trainable, set_recompute
 
 
 def main(context: Context) -> dict[str, float]:
@@ -45,6 +45,8 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     labels = found.truths["train"].labels if family.labelled(config) else []
     net = family.network(config, labels or None, seed)
     check_trainable(family, net, labels)
+    if config.trainer.recompute:
+        set_recompute(net)
     data = make_data_module(family, config, net, found, seed)
     data.setup("fit")
     data.check_batches(count_processes(config.trainer))

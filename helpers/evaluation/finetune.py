@@ -27,7 +27,7 @@ from ..metrics.scores import SystemScores
 from ..metrics.tasks import LOSS_CURVE, TaskSettings
 from ..probe.inputs import refuse_shared, split_name
 from ..probe.run import Targets, check_truths
-from ..runtime.devices import autocast, resolve_accelerator, resolve_precision
+from ..runtime.devices import autocast, resolve_accelerator, resolve_precision, work_of
 from ..schedules import exp_warmup_linear_down
 from ..training.fit import fit
 from ..training.lightning_module import LitObjective, Optimization
@@ -208,7 +208,7 @@ def _train(
 def predict(net: FineTuned, module: TrackDataModule, settings: FineTuneSettings) -> tuple[np.ndarray, np.ndarray]:
     """Logits float32 [W, L] of every window of the test tracks, and each one's track [W], rising."""
     device = resolve_accelerator(settings.accelerator)
-    precision = resolve_precision(settings.precision, device)
+    precision = resolve_precision(settings.precision, device, work_of(net.encoder))
     place = torch.device("cuda" if device == "gpu" else "cpu")
     net = net.to(place).eval()
     module.setup("test")

@@ -22,7 +22,7 @@ from models.errors import ConfigError, StoreError, listed
 from models.weights.head_origin import weights_sha256
 from models.windows import left_padding
 
-from ..runtime.devices import autocast, resolve_precision
+from ..runtime.devices import autocast, resolve_precision, work_of
 from .outputs import OTHER_DATA, NpyOutput, Output, StoreOutput
 from .settings import ExtractionSettings
 
@@ -74,9 +74,7 @@ class Job:
         if not shortest <= length <= longest:
             raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
         self.device = next(network.parameters()).device
-        self.precision = resolve_precision(settings.precision, "cpu" if self.device.type == "cpu" else "gpu")
-        if self.precision not in ("32-true", "bf16-mixed", "16-mixed"):
-            raise ConfigError(f"Extraction computes in 32, bf16-mixed or 16-mixed, not in {settings.precision}.")
+        self.precision = resolve_precision(settings.precision, "cpu" if self.device.type == "cpu" else "gpu", work_of(network))
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks.tolist()]
         self._held: list[list[np.ndarray]] = []  # of the track that is under way, per output

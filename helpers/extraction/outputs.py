@@ -29,6 +29,20 @@ LONG_NAMES = "long_names.json"  # files whose names were shortened, and the trac
 OTHER_DATA = "Give each collection a predict.out_dir of its own, or remove the old output."
 
 
+def begun_precision(folder: Path) -> str | None:
+    """Return what the outputs below a folder were computed in, as far as they were begun; None where there are none, or they do not say."""
+    for path in sorted((*folder.rglob("*.h5"), *folder.rglob("*.h5.journal"), *folder.rglob(SETTINGS))):
+        with contextlib.suppress(StoreError, OSError, ValueError):
+            about = (
+                read_json(path)
+                if path.name == SETTINGS
+                else TrackStore.open([path.with_name(path.name.removesuffix(".journal"))]).attrs
+            )
+            if isinstance(about, dict) and isinstance(about.get("precision"), str):
+                return str(about["precision"])
+    return None
+
+
 class Output(Protocol):
     """What extraction needs of a place to write to."""
 

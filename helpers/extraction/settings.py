@@ -26,7 +26,7 @@ class ExtractionSettings:
         half_overlap: a window begins every half of one.
         tail: what becomes of a track's end (models/windows.py).
         batch_size: windows at once.
-        precision: "32", or "bf16-mixed" / "16-mixed" for autocast; "auto" as in training.
+        precision: "32", or "bf16-mixed" / "16-mixed" for autocast; "32-onednn" (devices.resolve_precision), "auto" for the fastest here.
         dtype: of the stored values, float32 (as computed) or float16 (half the disk, 3 digits).
         format: "store", one track store, or "npy", a file per track.
         pool: of format "npy": "none", or "mean" over windows weighted by valid frames, [3, C].

@@ -27,7 +27,7 @@ from models.weights.head_origin import weights_sha256
 
 from ..families import get_family
 from ..families.base import Config
-from ..runtime.devices import resolve_accelerator, resolve_precision
+from ..runtime.devices import resolve_accelerator, resolve_precision, work_of
 from .extract import Extraction, extract_embeddings, extract_logits
 from .frames import TIMES
 from .settings import ExtractionSettings
@@ -169,7 +169,7 @@ def extract_in_shards(
             "Shards are track stores: extract in shards with predict.format=store (datasets.store.layouts writes .npy of it afterwards)."
         )
     device = "cpu" if recipe.accelerator == "cpu" or network.device.type == "cpu" else "gpu"
-    settings = replace(settings, precision=resolve_precision(settings.precision, device))
+    settings = replace(settings, precision=resolve_precision(settings.precision, device, work_of(network)))
     chosen_blocks = None if blocks is None else tuple(dict.fromkeys(blocks))
     bases = _bases(chosen_blocks, out)
     for base in bases.values():

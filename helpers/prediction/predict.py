@@ -30,7 +30,7 @@ from models.weights.head_origin import weights_sha256
 
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
-from ..runtime.devices import autocast
+from ..runtime.devices import autocast, work_of
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ def predict(
         _warn_of_older(where, settings.tables)
         total, noted = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
-        stack.enter_context(autocast(network.device.type, settings.precision))
+        stack.enter_context(autocast(network.device.type, settings.precision, work_of(network)))
         results = tag_many(
             network,
             (root / name for name in names),

@@ -25,7 +25,7 @@ from ..extraction.settings import ExtractionSettings
 from ..extraction.tokens import TOKENS, Reduce, check_types, select_tokens
 from ..reports.track_page import readable
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
-from ..runtime.devices import autocast
+from ..runtime.devices import autocast, work_of
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def tokens_of(network: AudioEncoder, path: str | Path, layer: int, settings: Ext
 
     Returns CLS, DIST and mean token [3, C] of a MAEST, the vector [1, C] of other families.
     """
-    with autocast(network.device.type, settings.precision):
+    with autocast(network.device.type, settings.precision, work_of(network)):
         found = network.embed(
             path,
             layers=[layer],

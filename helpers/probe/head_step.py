@@ -2,15 +2,15 @@
 for heads this small (measured: 0.74 s an epoch of 147 steps with it, 0.43 s without; 768 inputs, one busy core).
 
 Which product is fast depends on the processor. With AVX-512, oneDNN's float32 (on AMD processors torch's own takes MKL's slow path); without, torch's
-own (measured with AVX2: a seventh faster, and shared by two threads). bfloat16 is multiplied as such where the processor can; elsewhere, where torch
-takes ten times as long as for float32, the rounded factors are multiplied in float32, which is the same but for the order of the sums.
+own (measured with AVX2: a seventh faster, and shared by two threads). bfloat16 is multiplied as such where that was measured to be the faster way;
+elsewhere the rounded factors are multiplied in float32, which is the same but for the order of the sums.
 Letters: B items, K layers, D inputs, L outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,21 +21,11 @@ from torch.optim.adam import adam
 from models.heads import ACTIVATIONS, ProbeHead
 
 from ..metrics.losses import boundary_weights
-from ..runtime.devices import cpu_has_fast_bf16
+from ..runtime.devices import resolve_precision
+from ..runtime.probe import threads
 
 ORDER, DROPOUT = 1, 2  # what a generator is for
 _LARGE = 1 << 24  # multiplications of a product that several threads share
-
-
-@contextmanager
-def threads(n: int) -> Iterator[None]:
-    """Torch's operations inside run on n threads (0.2 microseconds, unlike waking a thread)."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _find_onednn() -> Callable[..., Tensor] | None:
@@ -48,13 +38,17 @@ def _find_onednn() -> Callable[..., Tensor] | None:
 
 
 _onednn = _find_onednn()
-_fast_bf16 = cpu_has_fast_bf16()
+
+
+@functools.cache
+def _fast_bf16() -> bool:
+    return resolve_precision("auto", "cpu", training=True) == "bf16-mixed"
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """A [M, K], b [N, K] -> a b^T (+ bias [N]), [M, N] float32; the product of bfloat16 factors is rounded to bfloat16."""
     if a.dtype == torch.bfloat16:
-        out = (a @ b.t() if _fast_bf16 else (a.float() @ b.float().t()).bfloat16()).float()
+        out = (a @ b.t() if _fast_bf16() else (a.float() @ b.float().t()).bfloat16()).float()
         return out if bias is None else out.add_(bias)
     return F.linear(a, b, bias) if _onednn is None else _onednn(a, b, bias, "none", [], "")
 

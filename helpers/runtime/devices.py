@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import platform
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+import functools
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, Protocol
 
 import torch
 
+from models.arithmetic import computing, has_onednn
 from models.errors import ConfigError, nearest
 
+from .choice import arithmetic_of, choose
+from .machine import figures
+from .probe import CONVOLUTION, attention_kinds, layer_kind
 from .processes import job
 
-PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed")
+log = logging.getLogger(__name__)
+
+AUTO = "auto"
+PRECISIONS = (AUTO, "32-true", "32-onednn", "bf16-mixed", "16-mixed")
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
-_FAST_BF16 = ("amx_bf16", "avx512_bf16")  # instructions that make bfloat16 matrix products faster than float32 ones
 
 
 def resolve_accelerator(accelerator: str = "auto", devices: int | str | list[int] = 1) -> str:
@@ -39,38 +46,72 @@ def resolve_accelerator(accelerator: str = "auto", devices: int | str | list[int
     return "gpu"
 
 
-def resolve_precision(precision: str | int = "auto", accelerator: str = "cpu") -> str:
-    """Lightning's name of the precision. "auto": bfloat16 autocast where the device multiplies it fast, else float32 (GPU: float16 autocast).
+def resolve_precision(
+    precision: str | int = AUTO, accelerator: str = "cpu", work: str | None = None, training: bool = False
+) -> str:
+    """Return a precision by its name here: "32-true", "32-onednn" (float32 whose products go through oneDNN), "bf16-mixed" or "16-mixed".
 
-    "16-mixed" on a CPU, which has no float16 products, becomes bf16-mixed. Raises ConfigError for unknown names.
+    Args:
+        precision: such a name, or a short one (32, bf16, 16). "auto": what is fastest on this machine, as measured (choice.py); one line in the log
+            says what and why. "16-mixed" on a CPU, which has no float16 products, becomes bf16-mixed; "32-onednn" on a GPU 32-true.
+        accelerator: "cpu" or "gpu".
+        work: what the time goes into (`work_of`); None: a transformer's layers of width 768.
+        training: forward and backward passes, else forward passes alone.
+
+    Raises ConfigError for unknown names.
     """
     name = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true"}.get(str(precision), str(precision))
     if name not in PRECISIONS:
         raise ConfigError(
             f"Precision '{precision}' is not known; choose one of {', '.join(PRECISIONS)}.{nearest(name, PRECISIONS)}"
         )
-    if name == "auto":
-        if accelerator == "gpu":
-            return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-        return "bf16-mixed" if cpu_has_fast_bf16() else "32-true"
-    return "bf16-mixed" if name == "16-mixed" and accelerator == "cpu" else name
+    if name == AUTO:
+        kind, device = work or layer_kind(768), torch.device("cuda" if accelerator == "gpu" else "cpu")
+        choice = choose(figures((kind,), device), kind, training)
+        _say(f"Computing in {choice.precision} ({choice.why}).")
+        return choice.precision
+    if accelerator == "gpu":
+        return "32-true" if name == "32-onednn" else name
+    if name == "32-onednn" and not has_onednn():
+        raise ConfigError(f"Precision 32-onednn needs oneDNN, which torch {torch.__version__} has not here: choose 32.")
+    return "bf16-mixed" if name == "16-mixed" else name
 
 
-def autocast(device: str, precision: str | int = "32") -> AbstractContextManager[Any]:
-    """Return what inference on a device ("cpu", "cuda") runs under; nothing for precision 32. Raises ConfigError as `resolve_precision`."""
-    name = resolve_precision(precision, "cpu" if device == "cpu" else "gpu")
-    if name == "32-true":
+def work_of(network: object) -> str:
+    """Return what a network's time goes into, as the machine's figures are called: convolutions, or layers of its width."""
+    network = getattr(network, "encoder", network)
+    if getattr(network, "convolutional", False):
+        return CONVOLUTION
+    return layer_kind(int(getattr(network, "embed_dim", 768)))
+
+
+@functools.cache
+def _say(line: str) -> None:
+    log.info(line)
+
+
+def lightning_precision(precision: str) -> str:
+    """Return Lightning's name of a resolved precision."""
+    return "32-true" if precision == "32-onednn" else precision
+
+
+def computing_in(device: str, precision: str) -> AbstractContextManager[Any]:
+    """Return the ways of computing that go with a resolved precision on a device ("cpu", "cuda"), autocast apart: what a training runs under."""
+    if device != "cpu" or precision == "32-true":
         return nullcontext()
-    return torch.autocast(device, torch.bfloat16 if name == "bf16-mixed" else torch.float16)
+    kinds = tuple(attention_kinds(precision).values())
+    return computing(arithmetic_of(figures(kinds, torch.device("cpu")), precision))
 
 
-def cpu_has_fast_bf16() -> bool:
-    """Return whether this CPU has bfloat16 matrix instructions (Linux tells; elsewhere: no)."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if platform.machine() not in ("x86_64", "AMD64") or not cpuinfo.is_file():
-        return False
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "").split()
-    return any(flag in flags for flag in _FAST_BF16)
+@contextmanager
+def autocast(device: str, precision: str | int = "32", work: str | None = None) -> Iterator[None]:
+    """What inference on a device ("cpu", "cuda") runs under; nothing for precision 32. Raises ConfigError as `resolve_precision`."""
+    name = resolve_precision(precision, "cpu" if device == "cpu" else "gpu", work)
+    with ExitStack() as stack:
+        stack.enter_context(computing_in(device, name))
+        if name in ("bf16-mixed", "16-mixed"):
+            stack.enter_context(torch.autocast(device, torch.bfloat16 if name == "bf16-mixed" else torch.float16))
+        yield
 
 
 def resolve_devices(devices: int | str | list[int], accelerator: str) -> int | list[int]:

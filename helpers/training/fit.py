@@ -7,22 +7,35 @@ import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from models.objective import Objective
 from models.weights.checkpoints import AVERAGED, RAW, read_checkpoint
 
-from ..runtime.devices import Hardware, job_of, resolve_accelerator, resolve_devices, resolve_precision, resolve_strategy
+from ..runtime.devices import (
+    AUTO,
+    PRECISIONS,
+    Hardware,
+    computing_in,
+    job_of,
+    lightning_precision,
+    resolve_accelerator,
+    resolve_devices,
+    resolve_precision,
+    resolve_strategy,
+    work_of,
+)
 from ..runtime.interrupts import Interrupted, StopRequest, answered_by
+from ..runtime.processes import share
 from ._lightning import Callback, EarlyStopping, SLURMEnvironment, pl
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json
 from .lightning_module import LitObjective, Optimization
 from .progress import TrainingProgress
-from .resume import read_saved
+from .resume import Saved, read_saved
 from .same_training import TrainingIdentity
 from .settings import TrainingSettings
 from .synced_norm import SyncedNorms
@@ -115,6 +128,7 @@ def fit(
         if saved is not None:
             identity.check(saved, s.max_epochs)
         pl.seed_everything(s.seed, workers=True, verbose=False)
+        precision = _precision(s, accelerator, objective, saved)
         folder, request = Path(s.out_dir) / "checkpoints", StopRequest()
         history = History(Path(s.out_dir) / "history.json", Path(s.out_dir) / "tensorboard", log_metric)
         best = best_checkpoint(folder, s.monitor, s.monitor_mode)
@@ -140,21 +154,46 @@ def fit(
             ],
             devices=devices,
             accelerator=accelerator,
-            precision=resolve_precision(s.precision, accelerator),
+            precision=lightning_precision(precision),
             strategy=strategy,
             **{name: getattr(s, name) for name in _OF_THE_TRAINER},
         )
-        lit = LitObjective(objective, optimization, seed=s.seed, averaging=averaging, experiment=identity.settings)
+        lit = LitObjective(
+            objective,
+            replace(optimization or Optimization(), fused=_fused(s, precision)),
+            seed=s.seed,
+            averaging=averaging,
+            experiment=identity.settings,
+            computed_in=precision,
+        )
         trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
-        log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, trainer.precision)
+        log.info("Training %s parameters on %s x %s in %s.", f"{trained:,}", trainer.world_size, accelerator, precision)
         if saved is not None:
             log.info(
                 "Going on from %s: in or behind epoch %d of %d, step %d.", saved.path, saved.epoch + 1, s.max_epochs, saved.step
             )
-        _train(trainer, lit, data, None if saved is None else saved.path, request, last)
+        with computing_in("cpu" if accelerator == "cpu" else "cuda", precision):
+            _train(trainer, lit, data, None if saved is None else saved.path, request, last)
     rows = history.rows
     metrics = {k: v for k, v in (rows[-1] if rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
     return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=rows, metrics=metrics)
+
+
+def _precision(s: TrainingSettings, accelerator: str, objective: Objective, saved: Saved | None) -> str:
+    """Return what a training computes in, the same in all its processes; a run that goes on without being told otherwise keeps what it began with."""
+    chosen = s.precision
+    if str(chosen) == AUTO and saved is not None and saved.precision in PRECISIONS:
+        chosen = str(saved.precision)
+        log.info("Computing in %s, as this run began.", chosen)
+    return share(resolve_precision(chosen, accelerator, work_of(objective.net), training=True))
+
+
+def _fused(s: TrainingSettings, precision: str) -> bool:
+    """Whether Adam's steps are fused: not where 32 is asked for by name, whose numbers are those of earlier runs, nor where clipping forbids it."""
+    clipped = (
+        s.gradient_clip_val is not None and lightning_precision(precision) != "32-true"
+    )  # Lightning refuses the two together
+    return str(s.precision) not in ("32", "32-true") and not clipped
 
 
 def _train(
@@ -208,6 +247,7 @@ def evaluate(
     with job_of(hardware):
         accelerator = resolve_accelerator(hardware.accelerator, hardware.devices)
         devices = resolve_devices(hardware.devices, accelerator)
+        precision = share(resolve_precision(hardware.precision, accelerator, work_of(objective.net)))
         averaging = AveragedWeights()
         lit = LitObjective(objective, averaging=averaging)
         if checkpoint is not None:
@@ -221,11 +261,11 @@ def evaluate(
             devices=devices,
             num_nodes=hardware.num_nodes,
             accelerator=accelerator,
-            precision=resolve_precision(hardware.precision, accelerator),
+            precision=lightning_precision(precision),
             strategy=resolve_strategy(hardware.strategy, devices, hardware.num_nodes),
             limit_test_batches=limit_test_batches,
         )
-        with quiet():
+        with quiet(), computing_in("cpu" if accelerator == "cpu" else "cuda", precision):
             trainer.test(lit, datamodule=data, verbose=False)
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         if trainer.is_global_zero:

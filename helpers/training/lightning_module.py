@@ -35,6 +35,7 @@ from .averaging import AveragedWeights
 from .checkpointing import validated
 from .finite import check_loss, check_reported, check_weights
 from .lars import Lars, lars_groups
+from .resume import PRECISION
 from .rng_state import get_rng_state, set_rng_state
 from .running_means import RunningMeans
 
@@ -54,7 +55,7 @@ class Optimization:
     name: "adamw" (decoupled weight decay), "adam", "sgd" (Nesterov's momentum) or "lars" (lars.py). lr: the rate that
     `schedule`, a function of the epoch or of the update (both from 0), multiplies; none: constant. interval: "epoch" or "step".
     momentum: of sgd and lars. plateau: in place of a schedule, (factor, patience): the rate is multiplied by `factor` when val_loss has
-    not fallen for more than `patience` validations.
+    not fallen for more than `patience` validations. fused: Adam's steps in one pass over the weights, with other roundings than torch's default.
     """
 
     name: Literal["adamw", "adam", "sgd", "lars"] = "adamw"
@@ -66,6 +67,7 @@ class Optimization:
     interval: Literal["epoch", "step"] = "epoch"
     momentum: float = 0.9
     plateau: tuple[float, int] | None = None
+    fused: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in ("adamw", "adam", "sgd", "lars") or self.interval not in ("epoch", "step"):
@@ -83,7 +85,7 @@ class Optimization:
 class LitObjective(pl.LightningModule):
     """Trains `objective` as `optimization` says, with `averaging` beside it where given; random numbers come from `seed`.
 
-    experiment: what a run that continues this one's checkpoints must have in common with it; kept in them.
+    experiment: what a run that continues this one's checkpoints must have in common with it. computed_in: its precision. Both are kept in them.
     """
 
     def __init__(
@@ -94,10 +96,11 @@ class LitObjective(pl.LightningModule):
         seed: int = 0,
         averaging: AveragedWeights | None = None,
         experiment: Mapping[str, Any] | None = None,
+        computed_in: str | None = None,
     ) -> None:
         super().__init__()
         self.objective, self.optimization = objective, optimization or Optimization()
-        self.seed, self.experiment = seed, dict(experiment or {})
+        self.seed, self.experiment, self.computed_in = seed, dict(experiment or {}), computed_in
         self.averaging = averaging  # a callback, not a module: its weights are neither optimised nor synchronised
         self._running = RunningMeans()
         self._train_means: tuple[int, dict[str, float]] = (-1, {})  # of an epoch
@@ -122,8 +125,8 @@ class LitObjective(pl.LightningModule):
             optimizer = torch.optim.SGD(groups, momentum=o.momentum, nesterov=o.momentum > 0, **common)
         else:
             maker = torch.optim.AdamW if o.name == "adamw" else torch.optim.Adam
-            optimizer = maker(groups, betas=o.betas, eps=o.eps, **common)
-        if o.plateau is not None:
+            optimizer = maker(groups, betas=o.betas, eps=o.eps, fused=o.fused or None, **common)
+        if o.plateau:
             self._follower = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=o.plateau[0], patience=o.plateau[1])
             return optimizer
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self.multiplier)
@@ -281,7 +284,7 @@ class LitObjective(pl.LightningModule):
         """
         check_weights(self.objective.named_parameters(), self.global_step)
         checkpoint[SETTINGS] = dict(getattr(self.objective.net, "saved_settings", {}))
-        checkpoint[EXPERIMENT] = self.experiment
+        checkpoint |= {EXPERIMENT: self.experiment, PRECISION: self.computed_in}
         checkpoint["running"] = self._running.sums(self._summed)
         checkpoint["plateau"] = {} if self._follower is None else self._follower.state_dict()
         rng = get_rng_state(self.device)

@@ -17,6 +17,7 @@ from models.weights.checkpoints import check_finite
 from models.weights.torch_files import FAULTS, load_torch
 
 log = logging.getLogger(__name__)
+PRECISION = "precision"  # entry of a checkpoint
 CHECKPOINTS = "checkpoints"  # folder of a run folder
 
 
@@ -29,12 +30,14 @@ class Saved:
         epoch: the one that it is in, or has just ended, counted from 0.
         step: optimiser steps done.
         experiment: what its run was about, plain values by name.
+        precision: that its run computed in (runtime/devices.py); None: not said.
     """
 
     path: Path
     epoch: int
     step: int
     experiment: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
 
 
 def read_saved(path: str | Path) -> Saved:
@@ -125,4 +128,5 @@ def _read_whole(path: Path, *_identity: int) -> Saved:
         raise WeightsError(
             f"{path} says that it is of epoch {shown(said[0])}, step {shown(said[1])}: it was not written by a training."
         )
-    return Saved(path, said[0], said[1], experiment)
+    precision = content.get(PRECISION)
+    return Saved(path, said[0], said[1], experiment, precision if isinstance(precision, str) else None)

@@ -68,6 +68,7 @@ class SampleCNN(AudioEncoder):
     """
 
     family = "clmr"
+    convolutional = True
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ ensure_torchvision()
 
 from timm.models.vision_transformer import Block  # noqa: E402
 
+from ..arithmetic import recomputed  # noqa: E402
 from ..errors import ConfigError  # noqa: E402
 from ..frontend import MaestMel  # noqa: E402
 from ..frontend.mel_settings import MAEST as FRONT_END  # noqa: E402
@@ -31,8 +32,6 @@ from . import inputs, sizes  # noqa: E402
 from .labels import default_labels  # noqa: E402
 from .patchout import PATCH, Patchout  # noqa: E402
 from .stored import StoredMels  # noqa: E402
-
-PLAIN_ATTENTION_TOKENS = 300
 
 
 class PatchEmbed(nn.Module):
@@ -67,6 +66,7 @@ class MAEST(StoredMels):
     """
 
     family = "maest"
+    recompute: bool | None = False
 
     def __init__(
         self,
@@ -182,11 +182,10 @@ class MAEST(StoredMels):
     def _run(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """Outputs [B, N, C] of the asked blocks (ascending); stops after the deepest."""
         out = []
-        fused = not _plain_attention_is_faster(x)
         blocks: Any = self.blocks[: layers[-1] + 1]
         for k, block in enumerate(blocks):
-            block.attn.fused_attn = fused  # timm's switch between two ways to the same numbers
-            x = block(x)
+            block.attn.fused_attn = True  # whatever timm's own variables say: arithmetic.py knows this call
+            x = recomputed(block, x) if self.recompute and torch.is_grad_enabled() else block(x)
             if k in layers:
                 out.append(x)
         return out
@@ -320,18 +319,6 @@ def _patchout(settings: dict[str, Any]) -> Patchout:
             f"MAEST() got unexpected arguments {sorted(unknown)}; patchouts are {', '.join(Patchout.__dataclass_fields__)}."
         )
     return Patchout(**settings)
-
-
-def _plain_attention_is_faster(x: Tensor) -> bool:
-    """Whether to multiply out the attention of tokens [B, N, C] rather than call the fused kernel.
-
-    In bfloat16 on a CPU the fused kernel's backward pass makes a training step of few tokens 1.7 times longer (114 tokens, C = 128). The limit also
-    bounds the memory for the attention matrices.
-    """
-    if x.device.type != "cpu" or x.shape[1] > PLAIN_ATTENTION_TOKENS:
-        return False
-    half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    return half or x.dtype == torch.bfloat16
 
 
 def _init_weights(module: nn.Module, std: float) -> None:

@@ -75,6 +75,7 @@ class MusiCNN(MelEncoder):
     """
 
     family = "musicnn"
+    convolutional = True
     depth = 6
     has_classes = True
     transfer_layer = PENULTIMATE

@@ -22,6 +22,7 @@ SCHEMAS = {name: experiment.schema for name, experiment in EXPERIMENTS.items()}
 RESUME_FREE = (
     "ckpt_path", "predict.", "report.", "export.", "hear.", "trainer.max_epochs", "trainer.default_root_dir", "trainer.save_every_n_steps",
     "trainer.save_every_minutes", "trainer.keep_checkpoints", "trainer.num_sanity_val_steps", "trainer.reload_dataloaders_every_n_epochs",
+    "trainer.recompute",
     "datamodule.num_workers", "datamodule.batch_size_test", "datamodule.audio_dir", "datamodule.base_dir", "datamodule.groundtruth",
     "datamodule.label_column", "datamodule.label_separator", "datamodule.split_seed", "datamodule.demo_tracks",
     "datamodule.teacher_student.teacher_target_base_dir",
@@ -33,6 +34,7 @@ RESUME_SAID = {
 }  # fmt: skip
 STEP_FREE = (
     "ckpt_path", "out_dir", "jobs", "trainer.default_root_dir", "predict.out_dir", "trainer.save_every", "trainer.keep_checkpoints",
+    "trainer.recompute",
     "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "datamodule.num_workers", "data.memory_gb",
     "data.num_workers", "report.", "export.", "check.", "hear.",
     "compare.", "finetune.", "sweep.title", "predict.audio", "predict.top", "predict.hop", "predict.html", "predict.csv", "predict.json",

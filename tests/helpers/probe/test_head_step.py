@@ -70,7 +70,7 @@ def test_products_are_those_of_any_processor(monkeypatch, onednn, fast_bf16):
     if onednn and not torch.backends.mkldnn.is_available():
         pytest.skip("torch was built without oneDNN")
     monkeypatch.setattr(module, "_onednn", torch.ops.mkldnn._linear_pointwise if onednn else None)
-    monkeypatch.setattr(module, "_fast_bf16", fast_bf16)
+    monkeypatch.setattr(module, "_fast_bf16", lambda: fast_bf16)
     a, b, bias = torch.randn(5, 7), torch.randn(3, 7), torch.randn(3)
     torch.testing.assert_close(product(a, b, bias), a @ b.t() + bias)
     torch.testing.assert_close(product(a.t().contiguous().t(), b), a @ b.t())

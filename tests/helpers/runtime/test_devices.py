@@ -1,6 +1,7 @@
 """What "auto" means, and what is refused, for GPUs and CPUs that this machine need not have."""
 
-from pathlib import Path
+import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -42,28 +43,61 @@ def test_unknown_names_are_refused(gpus):
         devices.resolve_precision("bf16-mixd")
 
 
-def test_precisions(gpus, monkeypatch):
-    gpus(1, bf16=True)
-    assert devices.resolve_precision("auto", "gpu") == "bf16-mixed"
-    gpus(1, bf16=False)
-    assert devices.resolve_precision("auto", "gpu") == "16-mixed"
+def test_precisions_by_name():
+    asked = (32, "32", "16", "bf16", "32-true", "bf16-mixed")
+    assert [devices.resolve_precision(p) for p in asked] == [
+        "32-true",
+        "32-true",
+        "bf16-mixed",
+        "bf16-mixed",
+        "32-true",
+        "bf16-mixed",
+    ]
     assert devices.resolve_precision("16-mixed", "gpu") == "16-mixed"
-    assert devices.resolve_precision("16-mixed", "cpu") == "bf16-mixed"
-    asked = (32, "32", "16", "bf16")
-    assert [devices.resolve_precision(p) for p in asked] == ["32-true", "32-true", "bf16-mixed", "bf16-mixed"]
-    for fast in (True, False):
-        monkeypatch.setattr(devices, "cpu_has_fast_bf16", lambda fast=fast: fast)
-        assert devices.resolve_precision("auto", "cpu") == ("bf16-mixed" if fast else "32-true")
+    assert devices.resolve_precision("32-onednn", "gpu") == "32-true"
+    assert [devices.lightning_precision(p) for p in ("32-onednn", "32-true", "bf16-mixed")] == [
+        "32-true",
+        "32-true",
+        "bf16-mixed",
+    ]
 
 
-@pytest.mark.parametrize(
-    ("flags", "fast"), [("fpu avx512_bf16 sse", True), ("amx_bf16", True), ("fpu avx2 avx512f avx512_vnni", False), ("", False)]
-)
-def test_fast_bf16_is_read_from_the_cpus_flags(monkeypatch, flags, fast):
-    monkeypatch.setattr(devices.platform, "machine", lambda: "x86_64")
-    monkeypatch.setattr(Path, "is_file", lambda self: True)
-    monkeypatch.setattr(Path, "read_text", lambda self: f"processor\t: 0\nflags\t\t: {flags}\n")
-    assert devices.cpu_has_fast_bf16() is fast
+def test_float32_through_onednn_needs_it(monkeypatch):
+    monkeypatch.setattr(devices, "has_onednn", lambda: False)
+    with pytest.raises(ConfigError, match="choose 32"):
+        devices.resolve_precision("32-onednn")
+
+
+@pytest.mark.parametrize("fast", ["float32", "onednn", "bfloat16"])
+def test_auto_follows_the_machines_figures(fast, tmp_path, monkeypatch, caplog):
+    """MAEST_MACHINE names a file of figures; one line of the log says what was chosen and why."""
+    caplog.set_level("INFO")
+    path = tmp_path / "figures.json"
+    ways = ("float32", "onednn", "bfloat16")
+    seconds = {f"layer-96/{way}/{use}": 1.0 if way == fast else 3.0 for way in ways for use in ("inference", "training")}
+    path.write_text(
+        json.dumps({"seconds": {**seconds, "convolution/float32/inference": 1.0, "convolution/bfloat16/inference": 2.0}})
+    )
+    monkeypatch.setenv("MAEST_MACHINE", str(path))
+    devices._say.cache_clear()
+    want = {"float32": "32-true", "onednn": "32-onednn", "bfloat16": "bf16-mixed"}[fast]
+    network = SimpleNamespace(embed_dim=96)
+    for _ in range(2):
+        assert devices.resolve_precision("auto", "cpu", devices.work_of(network), training=True) == want
+    assert sum(want in r.message and "layer-96" in r.message for r in caplog.records) == 1
+    convolutional = devices.work_of(SimpleNamespace(encoder=SimpleNamespace(embed_dim=96, convolutional=True)))
+    assert devices.resolve_precision("auto", "cpu", convolutional) == "32-true"
+    assert devices.resolve_precision("bf16", "cpu", "layer-96") == "bf16-mixed"  # what is asked for by name is obeyed
+
+
+def test_inference_runs_under_what_was_asked_for():
+    layer = torch.nn.Linear(4, 4)
+    x = torch.randn(2, 4)
+    wanted = {"32": torch.float32, "32-onednn": torch.float32, "bf16-mixed": torch.bfloat16, "auto": torch.float32}
+    for precision, dtype in wanted.items():
+        with torch.inference_mode(), devices.autocast("cpu", precision):
+            assert layer(x).dtype == dtype
+    assert layer(x).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
