@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .naming import DEMO, INFERENCE, Catalogue, Config, FamilyConfigs, Named, merged
+from .naming import DEMO, INFERENCE, PARTS, Catalogue, Config, FamilyConfigs, Named, merged
 from .naming import TARGETS as TARGETS_GROUP
 from .options import opt
 from .probe import PROBE
@@ -55,13 +55,19 @@ class Music2Vec:
     mask_span: int = opt(10, "number of vectors (of 0.02 s) of a masked span", affects="training", bounds="[1, 10000]")
     top_k: int = opt(8, "number of last blocks that make the teacher's target", affects="training", bounds="[1, 1000]")
     beta: float = opt(
-        0.0, "error below which the loss is squared, above it absolute; 0: squared everywhere", affects="training", bounds="[0, 1000]"
+        0.0,
+        "error below which the loss is squared, above it absolute; 0: squared everywhere",
+        affects="training",
+        bounds="[0, 1000]",
     )
     ema_start: float = opt(0.999, "decay of the teacher's moving average at first", affects="training", bounds=_SHARE)
     ema_end: float = opt(0.9999, "decay behind ema_steps updates", affects="training", bounds=_SHARE)
     ema_steps: int = opt(30_000, "number of updates over which the decay rises", affects="training", bounds="[0, 1e9]")
     guard_steps: int = opt(
-        5000, "update behind which targets or predictions that are all the same end the training", affects="training", bounds="[0, 1e9]"
+        5000,
+        "update behind which targets or predictions that are all the same end the training",
+        affects="training",
+        bounds="[0, 1e9]",
     )
     adam_beta2: float = opt(0.98, "decay of Adam's mean of squares", affects="training", bounds="[0, 1)")
     adam_eps: float = opt(1e-6, "number beside Adam's root of it", affects="training", bounds="[1e-16, 1]")
@@ -148,6 +154,16 @@ def music2vec_demo() -> Config:
             "z_scored": True,
         },
     }  # fmt: skip
+
+
+@MUSIC2VEC.add(group=PARTS)
+def paper_tiny_music2vec() -> Config:
+    """Stands behind `music2vec_demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
+    return {
+        "family": "music2vec",
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "check_val_every_n_epoch": 1},
+        "music2vec": {"hidden_size": 16, "intermediate_size": 32, "conv_dim": [8] * 7},
+    }
 
 
 def waveforms(target: Target) -> Config:

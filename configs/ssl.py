@@ -37,7 +37,10 @@ class Optimizer(schema.Optimizer):
     )
     warm_up_steps: int = opt(30_000, "updates of warm-up of warmup_cosine", affects="training", bounds="[0, 1e9]")
     total_steps: int = opt(
-        400_000, "update at which warmup_cosine and tri_stage are down; the rate stays there", affects="training", bounds="[1, 1e9]"
+        400_000,
+        "update at which warmup_cosine and tri_stage are down; the rate stays there",
+        affects="training",
+        bounds="[1, 1e9]",
     )
 
 

@@ -45,6 +45,8 @@ def read(source: str | Path, averaged: bool = True) -> tuple[dict[str, Tensor], 
     if said.get(FAMILY, "music2vec") != "music2vec":
         raise WeightsError(f"{path} holds a network of the family {said[FAMILY]}, music2vec is wanted.")
     if not said:
-        raise WeightsError(f"{path} does not say its shape: place the {CONFIG} that belongs to it beside it, as transformers writes it.")
+        raise WeightsError(
+            f"{path} does not say its shape: place the {CONFIG} that belongs to it beside it, as transformers writes it."
+        )
     own = network_settings(path) if path.is_dir() or read_settings(path) else {k: v for k, v in said.items() if k != FAMILY}
     return read_state(path, averaged), own, str(path)

@@ -7,13 +7,13 @@ Each clip is normalised by itself; attention looks both ways: a clip's vectors d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..encoder import AudioEncoder
@@ -49,9 +49,6 @@ class Music2Vec(MeanHead, AudioEncoder):
             scaled_dot_product_attention; False: plain products and softmax. out_dim: classes of a linear head on the mean of the last layer;
             None: no head. labels: their names. exclusive: one class per recording.
             Of a network that is loaded only max_seconds and sdpa may be given; the rest is the file's.
-
-    Attributes:
-        gradient_checkpointing: compute what a training's way back needs again in place of keeping it: less memory, a third more time.
 
     A loaded network is in eval mode. Raises WeightsNotFoundError, WeightsError for weights that are not there or do not fit, ConfigError for settings
     that cannot work.
@@ -145,7 +142,9 @@ class Music2Vec(MeanHead, AudioEncoder):
         if sizes.shape != wave.shape[:1] or sizes.is_floating_point():
             raise AudioError(f"lengths are whole numbers of samples, one per clip [{len(wave)}]; got {lengths!r}.")
         if int(sizes.min()) < self.receptive_field or int(sizes.max()) > wave.shape[1]:
-            raise AudioError(f"lengths lie from {self.receptive_field} samples to the batch's {wave.shape[1]}; got {sizes.tolist()}.")
+            raise AudioError(
+                f"lengths lie from {self.receptive_field} samples to the batch's {wave.shape[1]}; got {sizes.tolist()}."
+            )
         return sizes
 
     def _call(self, function: Any, *given: Any) -> Any:

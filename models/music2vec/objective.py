@@ -26,11 +26,11 @@ _VALIDATION = 0  # seed of the validation's masks: the same in every epoch of ev
 class Data2Vec(Objective):
     """Squared error to the teacher's targets at masked vectors, all alike.
 
-    The teacher is a moving average of the encoder behind the stem: of its blocks and last norm; its convolutions of positions are the network's own at
+    The teacher is a moving average of the encoder behind the stem: of its blocks and norm; its convolutions of positions are the network's own at
     every step, and it reads the network's own, unmasked stem. It is in the checkpoints ("teacher.*"), and never trained.
 
-    Masks of a clip depend on (seed, epoch, draw) alone. The reference cuts the masks of a batch down to its smallest one, so that they are one tensor:
-    here they are as they were drawn, and every masked vector of all processes counts the same.
+    Masks of a clip depend on (seed, epoch, draw) alone. The reference cuts a batch's masks down to its smallest, so that they are one tensor: here they
+    are as they were drawn, and every masked vector of all processes counts the same.
 
     net: the encoder. recipe: None: the published one.
 
@@ -53,7 +53,9 @@ class Data2Vec(Objective):
     # ---- masks, targets, predictions
     def masks(self, streams: Iterable[np.random.Generator], length: int) -> Tensor:
         """Which vectors are masked, [B, T] bool: of each clip by its own stream."""
-        return torch.from_numpy(np.stack([span_mask(length, self.recipe.mask_prob, self.recipe.mask_span, one) for one in streams]))
+        return torch.from_numpy(
+            np.stack([span_mask(length, self.recipe.mask_prob, self.recipe.mask_span, one) for one in streams])
+        )
 
     @torch.no_grad()
     def targets(self, features: Tensor) -> Tensor:
@@ -81,7 +83,12 @@ class Data2Vec(Objective):
         loss = frame_losses(predicted, wanted, self.recipe.beta).mean() * share_of(len(wanted), len(draws), features.device)
         spreads = spread(wanted), spread(predicted)
         check_spread(rng.step, self.recipe, float(spreads[0]), float(spreads[1]))
-        return {"loss": loss, "target_std": spreads[0], "prediction_std": spreads[1], "ema_decay": loss.new_tensor(self.decay(rng.step))}
+        return {
+            "loss": loss,
+            "target_std": spreads[0],
+            "prediction_std": spreads[1],
+            "ema_decay": loss.new_tensor(self.decay(rng.step)),
+        }
 
     def decay(self, step: int) -> float:
         """The teacher's decay after so many updates."""

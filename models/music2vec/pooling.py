@@ -26,9 +26,8 @@ def time_mean(states: Tensor, frames: Tensor | None = None) -> Tensor:
 class LayerAverage(nn.Module):
     """A learned average of hidden states [S, ..., C] -> [..., C]; it begins as the plain mean.
 
-    n_states: S. form: "softmax", weights that are positive and add up to 1 (MARBLE's; its own begin at random); "conv", free weights and a bias, which
-    is the Conv1d of kernel 1 on music2vec's card. Which states: those that are given; MARBLE's `all` leaves state 0 out (states[1:]), the card takes
-    all.
+    n_states: S. form: "softmax", weights that are positive and add up to 1 (MARBLE's; its own begin at random); "conv", free weights and a bias, the
+    Conv1d of kernel 1 on music2vec's card. Which states: those that are given; MARBLE's `all` leaves state 0 out (states[1:]), the card takes all.
 
     Raises ConfigError for an unknown form, and for states of another number.
     """
@@ -36,7 +35,9 @@ class LayerAverage(nn.Module):
     def __init__(self, n_states: int, form: Form = "softmax") -> None:
         super().__init__()
         if form not in get_args(Form) or n_states < 1:
-            raise ConfigError(f"A layer average of {n_states} states by '{form}'; wanted 1 or more, by {' or '.join(get_args(Form))}.")
+            raise ConfigError(
+                f"A layer average of {n_states} states by '{form}'; wanted 1 or more, by {' or '.join(get_args(Form))}."
+            )
         self.form = form
         self.weight = nn.Parameter(torch.zeros(n_states) if form == "softmax" else torch.full((n_states,), 1.0 / n_states))
         self.bias = nn.Parameter(torch.zeros(1)) if form == "conv" else None

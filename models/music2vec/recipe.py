@@ -56,11 +56,13 @@ class Recipe:
 def teacher_targets(ffn_outputs: Sequence[Tensor], top_k: int) -> Tensor:
     """Feed-forward outputs of all blocks [B, T, C] each, before they are added -> targets [B, T, C] float32.
 
-    Of the last top_k blocks: each channel of each clip normalised over time (biased variance, 1e-5 beside it), then their mean, which is not normalised
-    again. Raises ConfigError for more than there are.
+    Of the last top_k blocks: each channel of each clip normalised over time (biased variance, 1e-5 beside it), then their mean, which is not
+    normalised again. Raises ConfigError for more than there are.
     """
     if not 1 <= top_k <= len(ffn_outputs):
-        raise ConfigError(f"Targets are made of the last {top_k} blocks (top_k); wanted 1 to {len(ffn_outputs)}, the network's depth.")
+        raise ConfigError(
+            f"Targets are made of the last {top_k} blocks (top_k); wanted 1 to {len(ffn_outputs)}, the network's depth."
+        )
     with torch.autocast(ffn_outputs[0].device.type, enabled=False):
         normed = [instance_norm(one.float().transpose(1, 2)) for one in ffn_outputs[-top_k:]]
     return torch.stack(normed).mean(0).transpose(1, 2)
@@ -94,7 +96,9 @@ def span_mask(length: int, prob: float, span: int, rng: np.random.Generator) -> 
     Raises AudioError for a clip that is shorter than a span.
     """
     if length < span:
-        raise AudioError(f"A clip of {length} vectors holds no span of {span} to mask: take longer crops (max_seconds), or a shorter mask_span.")
+        raise AudioError(
+            f"A clip of {length} vectors holds no span of {span} to mask: take longer crops (max_seconds), or a shorter mask_span."
+        )
     count = min(max(int(prob * length / span + rng.random()), 1), length - span + 1)
     starts = rng.choice(length - span + 1, count, replace=False)
     mask = np.zeros(length, dtype=bool)

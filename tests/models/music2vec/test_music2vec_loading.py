@@ -50,7 +50,9 @@ def test_by_name_from_a_folder_of_weights(tmp_path, monkeypatch):
 
 def test_absent_weights_are_named_and_never_random():
     for make in (Music2Vec, lambda: Music2Vec("m-a-p/music2vec-v1"), lambda: models.get_model("music2vec-v1")):
-        with pytest.raises(WeightsNotFoundError, match=r"pytorch_model.bin and config.json of https://huggingface.co/m-a-p/music2vec-v1"):
+        with pytest.raises(
+            WeightsNotFoundError, match=r"pytorch_model.bin and config.json of https://huggingface.co/m-a-p/music2vec-v1"
+        ):
             make()
     with pytest.raises(WeightsNotFoundError, match=r"no model of that name. Did you mean 'music2vec-v1'"):
         Music2Vec("music2vec-v2")

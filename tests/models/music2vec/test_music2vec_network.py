@@ -105,7 +105,9 @@ def test_the_processor_normalises_each_clip_and_needs_no_file(monkeypatch):
         raise AssertionError("read")
 
     monkeypatch.setattr("builtins.open", never)
-    found = Processor.from_pretrained("facebook/data2vec-audio-base-960h")(WAVE[0].numpy(), sampling_rate=16000, return_tensors="pt")
+    found = Processor.from_pretrained("facebook/data2vec-audio-base-960h")(
+        WAVE[0].numpy(), sampling_rate=16000, return_tensors="pt"
+    )
     close(found["input_values"], IO["input_values"][:1])
     both = Processor()([WAVE[0], WAVE[1, :9000]], padding=True)
     assert both["attention_mask"].sum(1).tolist() == [16000, 9000]
