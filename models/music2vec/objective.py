@@ -29,8 +29,8 @@ class Data2Vec(Objective):
     The teacher is a moving average of the encoder behind the stem: of its blocks and norm; its convolutions of positions are the network's own at
     every step, and it reads the network's own, unmasked stem. It is in the checkpoints ("teacher.*"), and never trained.
 
-    Masks of a clip depend on (seed, epoch, draw) alone. The reference cuts a batch's masks down to its smallest, so that they are one tensor: here they
-    are as they were drawn, and every masked vector of all processes counts the same.
+    Masks of a clip depend on (seed, epoch, draw) alone. The reference cuts a batch's masks down to its smallest, to have one tensor: here they are
+    as they were drawn, and every masked vector of all processes counts the same.
 
     net: the encoder. recipe: None: the published one.
 
