@@ -90,10 +90,10 @@ def plain_step(frames: int, clips: int, dropped: int) -> Step:
     return step
 
 
-def our_step(frames: int, clips: int, dropped: int, precision: str, recompute: bool = False) -> tuple[Step, str]:
+def our_step(frames: int, clips: int, dropped: int, precision: str, checkpointing: bool = False) -> tuple[Step, str]:
     """Return a step as helpers/training computes it, and the precision's resolved name."""
     net = MAEST(input_t=frames, n_classes=L, s_patchout_t=dropped).train()
-    net.recompute = recompute
+    net.gradient_checkpointing = checkpointing
     name = resolve_precision(precision, "cpu", work_of(net), training=True)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-5, fused=precision != "32" or None)
     mel, targets = torch.randn(clips, 96, frames), (torch.rand(clips, L) < 0.02).float()
@@ -135,19 +135,19 @@ def breakdown(step: Step) -> dict[str, float]:
     return {group: s / sum(sums.values()) for group, s in sums.items()}
 
 
-def peak_memory(seconds: int, precision: str, recompute: bool) -> float:
+def peak_memory(seconds: int, precision: str, checkpointing: bool) -> float:
     """MiB of a fresh process over a step."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from benchmarks.bench_training import memory_of;"
         "memory_of(int(sys.argv[2]), sys.argv[3], sys.argv[4] == 'True')"
     )
-    command = [sys.executable, "-c", code, str(ROOT), str(seconds), precision, str(recompute)]
+    command = [sys.executable, "-c", code, str(ROOT), str(seconds), precision, str(checkpointing)]
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
 
 
-def memory_of(seconds: int, precision: str, recompute: bool) -> None:
+def memory_of(seconds: int, precision: str, checkpointing: bool) -> None:
     """Print the peak memory of this process."""
-    step = our_step(*CASES[seconds], precision, recompute)[0]
+    step = our_step(*CASES[seconds], precision, checkpointing)[0]
     step()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
@@ -195,10 +195,10 @@ def main() -> None:
     console.print(machine_line())
     for seconds in args.seconds:
         report(seconds, args.rounds, args.ways, console)
-    for recompute in () if args.no_memory else (False, True):
-        found = peak_memory(30, "auto", recompute)
+    for checkpointing in () if args.no_memory else (False, True):
+        found = peak_memory(30, "auto", checkpointing)
         console.print(
-            f"peak memory of training, 30 s, 2 clips, auto, {'with' if recompute else 'without'} trainer.recompute: {found:.0f} MiB"
+            f"peak memory of training, 30 s, 2 clips, auto, {'with' if checkpointing else 'without'} trainer.gradient_checkpointing: {found:.0f} MiB"
         )
 
 

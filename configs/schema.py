@@ -35,10 +35,10 @@ class Trainer:
         affects="numerics",
         bounds="[16, 64]",
     )
-    recompute: bool = opt(
+    gradient_checkpointing: bool = opt(
         False,
         "keep each block's input alone in training and compute what is inside again for the gradients: a third more operations, far less memory "
-        "(MAEST)",
+        "(MAEST, music2vec)",
         affects="nothing",
     )
     sync_batchnorm: bool = opt(True, "compute batch normalisation's statistics over all processes", affects="course")

@@ -40,8 +40,8 @@ class AudioEncoder(nn.Module, InTime, ABC):
         max_seconds: longest input of one pass. card: where the weights came from, None for own networks.
         exclusive: classes exclude each other, one per recording: their probabilities add up to 1.
         transfer_layer: the layer that its authors take for transfer learning.
-        recompute: training keeps each block's input alone and computes what is inside again for the gradients: a third more operations, far less
-            memory. None: the network has no such way.
+        gradient_checkpointing: training keeps each block's input alone and computes what is inside again for the gradients: a third more operations,
+            far less memory. None: the network has no such way.
         convolutional: its time goes into convolutions, not into linear maps of width C.
     """
 
@@ -56,7 +56,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
     exclusive: bool = False
     transfer_layer: int = -1
     convolutional: bool = False
-    recompute: bool | None = None
+    gradient_checkpointing: bool | None = None
     _frozen: bool = False
 
     @property

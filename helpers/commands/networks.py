@@ -92,15 +92,6 @@ def check_trainable(family: Family, net: AudioEncoder, labels: Sequence[str]) ->
         )
 
 
-def set_recompute(net: AudioEncoder) -> None:
-    """Have a network trained with little memory. Raises ConfigError for one that has no such way."""
-    if net.recompute is None:
-        raise ConfigError(
-            f"trainer.recompute: a network of the family {net.family} cannot compute its blocks again; leave it at False."
-        )
-    net.recompute = True
-
-
 def check_classes(context: Context, config: Config, net: AudioEncoder) -> None:
     """Raise ConfigError for a network without classes, naming the keys that give it some."""
     if net.has_classes:

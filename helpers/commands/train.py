@@ -12,6 +12,7 @@ from ..data.heard import heard_of, read_heard
 from ..data.silence import warn_of_silence
 from ..experiments.job import metric_logger, work_begins
 from ..families.base import Purpose
+from ..families.checkpointing import checkpoint_gradients
 from ..runtime.devices import count_processes
 from ..runtime.place import is_first_process
 from ..training.fit import FitResult, fit
@@ -19,7 +20,7 @@ from ..training.same_training import BATCH, DATA, TrainingIdentity
 from ..training.settings import TrainingSettings
 from .context import Context
 from .loading import make_data_module
-from .networks import check_trainable, set_recompute
+from .networks import check_trainable
 
 
 def main(context: Context) -> dict[str, float]:
@@ -45,8 +46,8 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     labels = found.truths["train"].labels if family.labelled(config) else []
     net = family.network(config, labels or None, seed)
     check_trainable(family, net, labels)
-    if config.trainer.recompute:
-        set_recompute(net)
+    if config.trainer.gradient_checkpointing:
+        checkpoint_gradients(net, "trainer.gradient_checkpointing")
     data = make_data_module(family, config, net, found, seed)
     data.setup("fit")
     data.check_batches(count_processes(config.trainer))

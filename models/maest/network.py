@@ -66,7 +66,7 @@ class MAEST(StoredMels):
     """
 
     family = "maest"
-    recompute: bool | None = False
+    gradient_checkpointing: bool | None = False
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class MAEST(StoredMels):
         blocks: Any = self.blocks[: layers[-1] + 1]
         for k, block in enumerate(blocks):
             block.attn.fused_attn = True  # whatever timm's own variables say: arithmetic.py knows this call
-            x = recomputed(block, x) if self.recompute and torch.is_grad_enabled() else block(x)
+            x = recomputed(block, x) if self.gradient_checkpointing and torch.is_grad_enabled() else block(x)
             if k in layers:
                 out.append(x)
         return out

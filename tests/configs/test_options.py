@@ -22,7 +22,7 @@ SCHEMAS = {name: experiment.schema for name, experiment in EXPERIMENTS.items()}
 RESUME_FREE = (
     "ckpt_path", "predict.", "report.", "export.", "hear.", "trainer.max_epochs", "trainer.default_root_dir", "trainer.save_every_n_steps",
     "trainer.save_every_minutes", "trainer.keep_checkpoints", "trainer.num_sanity_val_steps", "trainer.reload_dataloaders_every_n_epochs",
-    "trainer.recompute",
+    "trainer.gradient_checkpointing",
     "datamodule.num_workers", "datamodule.batch_size_test", "datamodule.audio_dir", "datamodule.base_dir", "datamodule.groundtruth",
     "datamodule.label_column", "datamodule.label_separator", "datamodule.split_seed", "datamodule.demo_tracks",
     "datamodule.teacher_student.teacher_target_base_dir",
@@ -34,7 +34,7 @@ RESUME_SAID = {
 }  # fmt: skip
 STEP_FREE = (
     "ckpt_path", "out_dir", "jobs", "trainer.default_root_dir", "predict.out_dir", "trainer.save_every", "trainer.keep_checkpoints",
-    "trainer.recompute",
+    "trainer.gradient_checkpointing",
     "trainer.log_every_n_steps", "trainer.num_sanity_val_steps", "datamodule.num_workers", "data.memory_gb",
     "data.num_workers", "report.", "export.", "check.", "hear.",
     "compare.", "finetune.", "sweep.title", "predict.audio", "predict.top", "predict.hop", "predict.html", "predict.csv", "predict.json",
@@ -66,6 +66,9 @@ NOW_FREE |= CHUNKS
 # Warned of where nothing was said: validation in other batches has other last bits, loaders made anew at other epochs are another course.
 NOW_WARNED = {"datamodule.batch_size_test", "trainer.reload_dataloaders_every_n_epochs"}
 NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.format")}  # logits are stored with them
+MUSIC2VEC_TRAINING = (
+    "dropout", "layerdrop", "mask_prob", "mask_span", "top_k", "beta", "ema_start", "ema_end", "ema_steps", "guard_steps", "adam_beta2", "adam_eps",
+)  # fmt: skip
 NOW_IGNORED = {  # of training alone
     (command, key)
     for command in ("extract_embeddings", "extract_logits")
@@ -80,6 +83,7 @@ NOW_IGNORED = {  # of training alone
         "omar_rq.encodec",
         "musicfm.dropout",
         "musicfm.noise_std",
+        *(f"music2vec.{key}" for key in MUSIC2VEC_TRAINING),
     )
 }
 

@@ -187,8 +187,8 @@ def test_a_family_is_added_by_a_function_alone():
     try:
         found = made("table_families", "demo")
         assert [row.name for row in found.rows] == [
-            "MAEST", "CLMR", "musicnn (published)", "OMAR-RQ", "Zzz",
-            "untrained MAEST", "untrained SampleCNN", "untrained musicnn", "untrained OMAR-RQ", "untrained Zzz",
+            "MAEST", "CLMR", "music2vec", "musicnn (published)", "OMAR-RQ", "Zzz",
+            "untrained MAEST", "untrained SampleCNN", "untrained music2vec", "untrained musicnn", "untrained OMAR-RQ", "untrained Zzz",
             "mel statistics, logistic regression",
         ]  # fmt: skip
         assert any(claim.between == "Zzz - untrained Zzz" for claim in found.claims)

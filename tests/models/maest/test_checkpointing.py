@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from helpers.commands.networks import set_recompute
+from helpers.families.checkpointing import checkpoint_gradients
 from models.arithmetic import Arithmetic, computing
 from models.clmr import SampleCNN
 from models.errors import ConfigError
@@ -15,9 +15,9 @@ def test_gradients_are_the_same(ways):
     torch.manual_seed(0)
     net = MAEST(input_t=60, n_classes=5, embed_dim=16, depth=2, num_heads=2, s_patchout_t=2).train()
     mel, found = torch.randn(2, 96, 60), []
-    for recompute in (False, True):
-        if recompute:
-            set_recompute(net)
+    for again in (False, True):
+        if again:
+            checkpoint_gradients(net, "trainer.gradient_checkpointing")
         net.zero_grad()
         with computing(ways):
             loss = net(mel, generator=torch.Generator().manual_seed(1))[0].square().sum()
@@ -29,5 +29,5 @@ def test_gradients_are_the_same(ways):
 
 
 def test_a_network_without_such_a_way_refuses():
-    with pytest.raises(ConfigError, match=r"trainer.recompute.*clmr"):
-        set_recompute(SampleCNN())
+    with pytest.raises(ConfigError, match=r"finetune.gradient_checkpointing.*clmr"):
+        checkpoint_gradients(SampleCNN(), "finetune.gradient_checkpointing")
