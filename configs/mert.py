@@ -27,9 +27,7 @@ class Mert:
     )
     hidden_size: int | None = opt(None, "width of the vectors (768; 330m: 1024)", affects="network", bounds="[1, 65536]")
     num_hidden_layers: int | None = opt(None, "number of blocks (12; 330m: 24)", affects="network", bounds="[1, 1000]")
-    num_attention_heads: int | None = opt(
-        None, "number of attention heads (12; 330m: 16)", affects="network", bounds="[1, 4096]"
-    )
+    num_attention_heads: int | None = opt(None, "number of attention heads (12; 330m: 16)", affects="network", bounds="[1, 4096]")
     intermediate_size: int | None = opt(
         None, "width inside the blocks' feed-forward layers (3072; 330m: 4096)", affects="network", bounds="[1, 1e6]"
     )

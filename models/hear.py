@@ -47,7 +47,10 @@ class HearModel(nn.Module):
         self.timestamp_embedding_size = shape[-1]
         if self.sample_rate != net.sample_rate:
             log.info(
-                "This %s reads %d Hz, which HEAR does not offer: it asks for %d Hz and resamples.", type(net).__name__, net.sample_rate, self.sample_rate
+                "This %s reads %d Hz, which HEAR does not offer: it asks for %d Hz and resamples.",
+                type(net).__name__,
+                net.sample_rate,
+                self.sample_rate,
             )
 
 

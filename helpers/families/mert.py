@@ -35,9 +35,7 @@ class Mert(Family):
         said = self.settings_of(config.mert.checkpoint)
         return int(said.get("sample_rate") or get_card(config.mert.arch, "mert").sample_rate)
 
-    def network(
-        self, config: Config, labels: Sequence[str] | None, seed: int, weights: Weights | str | Path = OF_CONFIG
-    ) -> MERT:
+    def network(self, config: Config, labels: Sequence[str] | None, seed: int, weights: Weights | str | Path = OF_CONFIG) -> MERT:
         """See Family. It has no classes: its vectors are scored by probes."""
         c = config.mert
         pretrained, checkpoint = c.pretrained, c.checkpoint
@@ -63,7 +61,9 @@ class Mert(Family):
 
 
 def _shape_of(settings: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in settings.items() if name not in ("family", "untrained", "out_dim", "labels", "exclusive")}
+    return {
+        name: value for name, value in settings.items() if name not in ("family", "untrained", "out_dim", "labels", "exclusive")
+    }
 
 
 FAMILY = Mert()

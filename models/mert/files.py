@@ -38,7 +38,9 @@ def published_state(state: Mapping[str, Tensor], source: str) -> State:
     Raises WeightsError for fairseq's checkpoints, and for weights of the constant-Q branch.
     """
     if _FAIRSEQ in state:
-        raise WeightsError(f"{source} is a checkpoint of fairseq: take the folder in transformers' layout ({CONFIG}, pytorch_model.bin) beside it.")
+        raise WeightsError(
+            f"{source} is a checkpoint of fairseq: take the folder in transformers' layout ({CONFIG}, pytorch_model.bin) beside it."
+        )
     for prefix in PREFIXES:
         if state and all(name.startswith(prefix) for name in state):
             state = {name[len(prefix) :]: value for name, value in state.items()}
@@ -75,7 +77,9 @@ def read(source: str | Path, averaged: bool = True) -> tuple[State, dict[str, An
     if said.get(FAMILY, "mert") != "mert":
         raise WeightsError(f"{source} holds a network of the family {said[FAMILY]}, mert is wanted.")
     if not said:
-        raise WeightsError(f"{source} does not say its shape: place the {CONFIG} that belongs to it beside it, as transformers writes it.")
+        raise WeightsError(
+            f"{source} does not say its shape: place the {CONFIG} that belongs to it beside it, as transformers writes it."
+        )
     own = {name: value for name, value in said.items() if name not in (FAMILY, UNTRAINED)}
     if path.is_dir() and (path / PROCESSOR).is_file():
         own |= _processing(path / PROCESSOR, own["sample_rate"])

@@ -55,7 +55,11 @@ class MERT(MeanHead, AudioEncoder):
         s = {**SHAPE, **OWN, **settings}
         self._settings = {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in s.items()}
         model = _hubert({name: s[name] for name in SHAPE}, bool(s["sdpa"]))
-        self.feature_extractor, self.feature_projection, self.encoder = model.feature_extractor, model.feature_projection, model.encoder
+        self.feature_extractor, self.feature_projection, self.encoder = (
+            model.feature_extractor,
+            model.feature_projection,
+            model.encoder,
+        )
         self.register_buffer(UNUSED, torch.zeros(s["hidden_size"]))  # a part of published files that no pass uses
         self._make_head(s["hidden_size"], s["out_dim"], s["labels"], s["exclusive"])
         self.embed_dim, self.depth, self.sample_rate = int(s["hidden_size"]), int(s["num_hidden_layers"]), int(s["sample_rate"])
@@ -159,7 +163,10 @@ class _Positions(nn.Module):
         self.conv.bias, weight = made.conv.bias, made.conv.parametrizations.weight
         self.conv.parametrizations = nn.Module()
         self.conv.parametrizations.weight = nn.Module()
-        self.conv.parametrizations.weight.original0, self.conv.parametrizations.weight.original1 = weight.original0, weight.original1
+        self.conv.parametrizations.weight.original0, self.conv.parametrizations.weight.original1 = (
+            weight.original0,
+            weight.original1,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.conv.parametrizations.weight

@@ -8,7 +8,11 @@ from typing import Any
 from ..errors import ConfigError, WeightsError
 from ..settings import FLAG, LABELS, Choice, Maybe, Number, Numbers, Rules, check_settings, check_size, shown
 
-MODEL_TYPES = ("mert_model", "music_hubert", "hubert")  # of a config.json: published, of its authors' conversion, of transformers' own class
+MODEL_TYPES = (
+    "mert_model",
+    "music_hubert",
+    "hubert",
+)  # of a config.json: published, of its authors' conversion, of transformers' own class
 RATES = (16000, 24000)  # Hz: v0, v1
 SHAPE: Mapping[str, Any] = {  # of m-a-p/MERT-v1-95M
     "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "conv_dim": [512] * 7,
