@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .naming import DEMO, INFERENCE, Catalogue, Config, FamilyConfigs, Named, merged
+from .naming import DEMO, INFERENCE, PARTS, Catalogue, Config, FamilyConfigs, Named, merged
 from .naming import TARGETS as TARGETS_GROUP
-from .options import opt
+from .options import SEED, opt
 from .probe import PROBE
 from .targets import TARGETS, Target
 
@@ -55,6 +55,9 @@ class MusicFM:
     norm_std: float | None = opt(None, "their deviation", affects="network", bounds="[0.01, 200]")
     num_codebooks: int | None = opt(None, "number of codebooks (1)", affects="network", bounds="[1, 1000]")
     codebook_size: int | None = opt(None, "codes of a codebook (4096)", affects="network", bounds="[2, 1e7]")
+    quantizer_seed: int | None = opt(
+        None, "seed of the first frozen quantiser, of the next ones one more each (142)", affects="network", bounds=SEED
+    )
     mask_hop: float | None = opt(
         None, "length of a masked block, s: a whole number of tokens of 0.04 s (0.4)", affects="network", bounds="[0.04, 1000]"
     )
@@ -160,6 +163,16 @@ def musicfm_demo() -> Config:
             **{name: probe[name] for name in ("trainer", "optimizer", "model")},
             "z_scored": True,
         },
+    }
+
+
+@MUSICFM.add(group=PARTS)
+def paper_tiny_musicfm() -> Config:
+    """Stands behind `musicfm_demo`: one epoch of a narrow network, for the scale `smoke` of ex_paper.py."""
+    return {
+        "family": "musicfm",
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "check_val_every_n_epoch": 1},
+        "musicfm": {"conv_dim": 4, "encoder_dim": 16, "intermediate_size": 32},
     }
 
 

@@ -87,8 +87,8 @@ def of_transformers(config: Mapping[str, Any]) -> dict[str, Any]:
         raise WeightsError(f"A config of the model type {shown(kind)}; a MERT's is {', '.join(MODEL_TYPES)}.")
     if parts := [name for name in OTHER if config.get(name)]:
         raise WeightsError(
-            f"The config has {' and '.join(f'{name} ({OTHER[name]})' for name in parts)}: such a MERT computes something else than the HuBERT that is "
-            "built here, and its vectors would be wrong. Take one without (published v1: MERT-v1-95M, MERT-v1-330M), or its own code."
+            f"The config has {' and '.join(f'{name} ({OTHER[name]})' for name in parts)}: such a MERT computes something else than the "
+            "HuBERT that is built here, and its vectors would be wrong. Take one without (published v1: MERT-v1-95M, MERT-v1-330M), or its own code."
         )
     if "sample_rate" not in config:
         raise WeightsError(

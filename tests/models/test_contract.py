@@ -1,6 +1,6 @@
 """What every family keeps: the same tests over all registered families (a small network of each) and all registered cards.
 
-A new family adds one entry to `SMALL`; nothing else here names one.
+A new family adds one entry to small_networks.py; nothing here names one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import pickle
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,56 +21,8 @@ from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
 from models.export import export_formats, export_model
 from models.windows import stream_windows
+from tests.models.small_networks import LABELS, SMALL
 
-LABELS = ["guitar", "drums", "voice"]
-SMALL: dict[str, tuple[str, dict[str, Any]]] = {  # family -> a name, and settings that make its network small, of three classes
-    "maest": (
-        "maest_5s",
-        dict(input_t=100, n_classes=3, labels=LABELS, embed_dim=32, depth=3, num_heads=2, init_std=0.2),
-    ),
-    "musicnn": ("musicnn-mtt", dict(n_classes=3, labels=LABELS, timbral=6, temporal=4, middle=6, hidden=8)),
-    "clmr": ("clmr-magnatagatune", dict(channels=[8, 8, 12, 16], strides=[3, 4], out_dim=3, labels=LABELS)),
-    "omar_rq": (
-        "omar-rq-base",
-        dict(
-            embed_dim=32,
-            depth=3,
-            num_heads=4,
-            max_seconds=0.512,
-            alpha_deepnorm=None,
-            beta_deepnorm=0.5,
-            out_dim=3,
-            labels=LABELS,
-        ),
-    ),
-    "musicfm": (
-        "musicfm-fma",
-        dict(
-            conv_dim=4,
-            encoder_dim=32,
-            encoder_depth=3,
-            max_seconds=0.48,
-            codebook_size=32,
-            conformer={"num_attention_heads": 4, "intermediate_size": 48, "num_conv_pos_embeddings": 16},
-            out_dim=3,
-            labels=LABELS,
-        ),
-    ),
-    "mert": (
-        "mert-v1-95m",
-        dict(
-            hidden_size=32,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            intermediate_size=48,
-            conv_dim=[8] * 7,
-            num_conv_pos_embeddings=16,
-            max_seconds=0.4,
-            out_dim=3,
-            labels=LABELS,
-        ),
-    ),
-}
 EXACT_IN = ("safetensors",)  # formats that give every weight back bit by bit
 
 

@@ -23,7 +23,7 @@ from models.registry import get_card
 TABLES = load_tables()
 NAMES = [
     "table_initial_weights", "table_sequence_length", "table_teacher_student", "table_tokens", "figure_blocks", "table_patchout_inference",
-    "table_downstream", "table_families", "table_clmr", "table_out_of_domain", "table_omar_rq",
+    "table_downstream", "table_families", "table_clmr", "table_out_of_domain", "table_omar_rq", "table_musicfm",
 ]  # fmt: skip
 CHECKED: set[str] = set()  # steps that several tables share are looked at once
 KEYS = Keys(ex_paper.resolve, ex_paper.ignored_keys)
@@ -187,8 +187,8 @@ def test_a_family_is_added_by_a_function_alone():
     try:
         found = made("table_families", "demo")
         assert [row.name for row in found.rows] == [
-            "MAEST", "CLMR", "musicnn (published)", "OMAR-RQ", "Zzz",
-            "untrained MAEST", "untrained SampleCNN", "untrained musicnn", "untrained OMAR-RQ", "untrained Zzz",
+            "MAEST", "CLMR", "MusicFM", "musicnn (published)", "OMAR-RQ", "Zzz",
+            "untrained MAEST", "untrained SampleCNN", "untrained MusicFM", "untrained musicnn", "untrained OMAR-RQ", "untrained Zzz",
             "mel statistics, logistic regression",
         ]  # fmt: skip
         assert any(claim.between == "Zzz - untrained Zzz" for claim in found.claims)

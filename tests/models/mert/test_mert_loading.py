@@ -6,13 +6,13 @@ import json
 
 import pytest
 import torch
-from tests.models.mert.tiny import SHAPE, WAVE, folder, hubert, state_of
 
 import models
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
 from models.mert import MERT, load
 from models.registry import family_of
 from models.weights.downloads import DownloadError
+from tests.models.mert.tiny import SHAPE, WAVE, folder, hubert, state_of
 
 PROCESSOR = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 24000, "do_normalize": False}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.models.mert.tiny import SHAPE, WAVE, hubert
 
 from models.errors import AudioError, ConfigError
 from models.mert import MERT
+from tests.models.mert.tiny import SHAPE, WAVE, hubert
 
 LARGE = {"do_stable_layer_norm": True}
 

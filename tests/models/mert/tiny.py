@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from models._torchvision import ensure_torchvision
+
 SHAPE: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48, "conv_dim": [8] * 7,
     "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2], "num_conv_pos_embeddings": 16,
@@ -18,7 +20,7 @@ WAVE = torch.randn(2, 12000, generator=torch.Generator().manual_seed(1)) * 0.1 +
 
 def hubert(**changes: Any) -> Any:
     """A HubertModel of transformers with seeded weights, in eval mode."""
-    import models.mert  # noqa: F401 (transformers needs what it makes of torchvision)
+    ensure_torchvision()
     from transformers import HubertConfig, HubertModel
 
     torch.manual_seed(0)
