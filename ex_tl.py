@@ -252,12 +252,12 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     config = typed(_config)
     if get_task(config.data.task).frames is not None:
         raise ConfigError(f"Fine-tuning is for tracks: the task {config.data.task} is probed on vectors in time (main).")
-    from helpers.evaluation.finetune import FineTuneProtocol, FineTuneSettings, finetune
+    from helpers.evaluation.finetune import FineTuneProtocol, FineTuneSettings, finetune, with_checkpointing
     from helpers.reports.tables import print_scores
     from models import load_model
 
     d, m, f = config.data, config.model, dict(vars(config.finetune))
-    model, store = f.pop("model"), f.pop("store")
+    model, store, again = f.pop("model"), f.pop("store"), f.pop("gradient_checkpointing")
     if model is None or store is None:
         raise ConfigError(
             "finetune.model names the network (a registered one, or a weight file), finetune.store what it hears. Both are wanted."
@@ -277,7 +277,7 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     )
     folder = run_folder(_run, config.out_dir)
     scores = finetune(
-        lambda seed: load_model(model),
+        lambda seed: with_checkpointing(load_model(model)) if again else load_model(model),
         store,
         targets(config, folder, embedded=False),
         FineTuneSettings(**f),

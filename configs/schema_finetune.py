@@ -51,3 +51,8 @@ class FineTune:
         affects="finetune",
         bounds="[16, 64]",
     )
+    gradient_checkpointing: bool = opt(
+        False,
+        "compute again what the way back needs in place of keeping it, where the family offers that: less memory, slower",
+        affects="finetune",
+    )

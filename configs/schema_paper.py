@@ -51,6 +51,7 @@ class Scale:
         ["clmr_demo", "paper_supervised"], "named configs of ex_ssl.py that train SampleCNN on labels", affects="tables"
     )
     omar_rq: list[str] = opt(["omar_rq_demo"], "named configs of ex_ssl.py that pre-train an OMAR-RQ", affects="tables")
+    music2vec: list[str] = opt(["music2vec_demo"], "named configs of ex_ssl.py that pre-train a music2vec", affects="tables")
     musicfm: list[str] = opt(["musicfm_demo"], "named configs of ex_ssl.py that pre-train a MusicFM", affects="tables")
     frames: list[str] = opt(
         ["paper_frames"],

@@ -30,13 +30,17 @@ class Optimizer(schema.Optimizer):
         "constant",
         "course of the learning rate: constant; cosine goes to 0 over max_epochs, per epoch; plateau goes down when val_loss does not; exp_lin is an "
         "exponential warm-up, flat, then linear down; cos_cyc are cosine cycles; warmup_cosine goes by updates: a line up over warm_up_steps, half a "
-        "cosine down to last_lr_value at total_steps",
-        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc", "warmup_cosine"),
+        "cosine down to last_lr_value at total_steps; tri_stage too: over 3 % of total_steps a line up from a hundredth, flat over 90 %, then "
+        "exponentially down to last_lr_value",
+        ("constant", "cosine", "plateau", "exp_lin", "cos_cyc", "warmup_cosine", "tri_stage"),
         affects="training",
     )
     warm_up_steps: int = opt(30_000, "updates of warm-up of warmup_cosine", affects="training", bounds="[0, 1e9]")
     total_steps: int = opt(
-        400_000, "update at which warmup_cosine is down; the rate stays there", affects="training", bounds="[1, 1e9]"
+        400_000,
+        "update at which warmup_cosine and tri_stage are down; the rate stays there",
+        affects="training",
+        bounds="[1, 1e9]",
     )
 
 

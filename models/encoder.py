@@ -40,6 +40,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
         max_seconds: longest input of one pass. card: where the weights came from, None for own networks.
         exclusive: classes exclude each other, one per recording: their probabilities add up to 1.
         transfer_layer: the layer that its authors take for transfer learning.
+        gradient_checkpointing: whether training computes again what its way back needs, in place of keeping it; None: not offered.
     """
 
     family: str
@@ -52,6 +53,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
     pools: tuple[str, ...] = ("mean",)
     exclusive: bool = False
     transfer_layer: int = -1
+    gradient_checkpointing: bool | None = None
     _frozen: bool = False
 
     @property

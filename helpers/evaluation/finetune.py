@@ -170,6 +170,16 @@ def finetune(
     )  # fmt: skip
 
 
+def with_checkpointing(encoder: AudioEncoder) -> AudioEncoder:
+    """Return the encoder, which from now on computes again what a training's way back needs. Raises ConfigError for a family that cannot."""
+    if encoder.gradient_checkpointing is None:
+        raise ConfigError(
+            f"Networks of the family {encoder.family} keep what the way back needs: leave finetune.gradient_checkpointing out."
+        )
+    encoder.gradient_checkpointing = True
+    return encoder
+
+
 def _train(
     objective: FineTuneObjective,
     module: TrackDataModule,

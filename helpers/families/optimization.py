@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 from models.errors import ConfigError
 
-from ..schedules import as_multiplier, cosine_cycle, cosine_down, exp_warmup_linear_down, warmup_cosine
+from ..schedules import as_multiplier, cosine_cycle, cosine_down, exp_warmup_linear_down, tri_stage, warmup_cosine
 from ..training.averaging import AveragedWeights
 from ..training.lightning_module import Optimization
 
+BY_UPDATE = ("warmup_cosine", "tri_stage")  # schedules that go by updates
 LARS_SHARE = 0.3 / 256  # of the clips of a step: SimCLR's rule (arXiv 2002.05709)
 
 
@@ -30,7 +31,7 @@ class OptimizerSection(Protocol):
     plateau_factor: float
     plateau_patience: int
     warm_up_steps: int  # of warmup_cosine
-    total_steps: int
+    total_steps: int  # of the schedules that go by updates
 
 
 class TrainerSection(Protocol):
@@ -68,7 +69,7 @@ def optimization(section: OptimizerSection, trainer: TrainerSection, batch_size:
         weight_decay=o.weight_decay,
         momentum=o.momentum,
         schedule=_schedule(section, trainer.max_epochs, lr),
-        interval="step" if o.schedule_mode == "warmup_cosine" else "epoch",
+        interval="step" if o.schedule_mode in BY_UPDATE else "epoch",
         plateau=(o.plateau_factor, o.plateau_patience) if o.schedule_mode == "plateau" else None,
     )
 
@@ -81,6 +82,11 @@ def _schedule(o: OptimizerSection, max_epochs: int, lr: float) -> Callable[[int]
             return as_multiplier(warmup_cosine, lr, warmup=o.warm_up_steps, total=o.total_steps, floor=floor)
         except ValueError as error:
             raise ConfigError(f"module.optimizer.warm_up_steps and total_steps: {error}") from error
+    if o.schedule_mode == "tri_stage":
+        try:
+            return as_multiplier(tri_stage, lr, total=o.total_steps, last_share=o.last_lr_value)
+        except ValueError as error:
+            raise ConfigError(f"module.optimizer.last_lr_value and total_steps: {error}") from error
     if o.schedule_mode == "exp_lin":
         return exp_warmup_linear_down(o.warm_up_len, o.ramp_down_len, o.ramp_down_start, o.last_lr_value)
     if o.schedule_mode == "cos_cyc":

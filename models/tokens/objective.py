@@ -52,13 +52,13 @@ class MaskedTokens(Objective, abc.ABC):
         draws = batch["draw"].tolist()
         augment = rng.items(draws, "augment") if self.training else None
         inputs, tokens = self._prepared(self.net, batch["x"], augment)
-        items, shared = _generators(rng.items(draws, "mask")), _generators([rng.batch("order")])[0]
+        items, shared = generators(rng.items(draws, "mask")), generators([rng.batch("order")])[0]
         with torch.no_grad():
             masked, mask = self._masked(inputs, items, shared)
         logits, wanted = self._predicted(self.net, masked, mask), tokens[mask]
         loss = cross_entropy(logits, wanted, reduction="mean")
         hits = (logits.detach().argmax(1) == wanted).float().mean()
-        share = _share_of(len(wanted), len(draws), logits.device)
+        share = share_of(len(wanted), len(draws), logits.device)
         return {"loss": loss * share, "accuracy": hits * share}
 
     def validate(self, batch: Batch, net: nn.Module | None = None) -> dict[str, Tensor]:
@@ -66,8 +66,8 @@ class MaskedTokens(Objective, abc.ABC):
         encoder = net or self.net
         inputs, tokens = self._prepared(encoder, batch["x"], None)
         identity = zip(batch["index"].tolist(), batch["window"].tolist())
-        items = _generators([stream(_VALIDATION, "mask", i, w) for i, w in identity])
-        shared = _generators([stream(_VALIDATION, "order")])[0]
+        items = generators([stream(_VALIDATION, "mask", i, w) for i, w in identity])
+        shared = generators([stream(_VALIDATION, "order")])[0]
         masked, mask = self._masked(inputs, items, shared)
         logits, wanted = self._predicted(encoder, masked, mask), tokens[mask]
         losses = cross_entropy(logits, wanted, reduction="none").double().sum(1)
@@ -115,11 +115,11 @@ def usage_perplexity(usage: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(-(p * logs).sum(axis=1)))
 
 
-def _generators(streams: Iterable[np.random.Generator]) -> list[torch.Generator]:
+def generators(streams: Iterable[np.random.Generator]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(int(one.integers(2**63))) for one in streams]
 
 
-def _share_of(masked: int, items: int, device: torch.device) -> Tensor | float:
+def share_of(masked: int, items: int, device: torch.device) -> Tensor | float:
     """What a process's mean over its masked positions is multiplied with, so that the trainer's mean over items is one over masked positions."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return 1.0

@@ -62,8 +62,11 @@ NOW_FREE = {"trainer.log_every_n_steps", "check.out", "check.new_split", "check.
 CHUNKS = {f"omar_rq.{key}" for key in ("chunk_seconds", "overlap", "last_chunk_ratio", "chunk_pool")}  # of extraction alone
 NOW_FREE |= CHUNKS
 # Warned of where nothing was said: validation in other batches has other last bits, loaders made anew at other epochs are another course.
-NOW_WARNED = {"datamodule.batch_size_test", "trainer.reload_dataloaders_every_n_epochs"}
+NOW_WARNED = {"datamodule.batch_size_test", "trainer.reload_dataloaders_every_n_epochs", "music2vec.gradient_checkpointing"}
 NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.format")}  # logits are stored with them
+MUSIC2VEC_TRAINING = (
+    "dropout", "layerdrop", "mask_prob", "mask_span", "top_k", "beta", "ema_start", "ema_end", "ema_steps", "guard_steps", "adam_beta2", "adam_eps",
+)  # fmt: skip
 NOW_IGNORED = {  # of training alone
     (command, key)
     for command in ("extract_embeddings", "extract_logits")
@@ -78,6 +81,7 @@ NOW_IGNORED = {  # of training alone
         "omar_rq.encodec",
         "musicfm.dropout",
         "musicfm.noise_std",
+        *(f"music2vec.{key}" for key in MUSIC2VEC_TRAINING),
     )
 }
 

@@ -53,3 +53,5 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {  # family -> a name, and settin
         ),
     ),
 }
+MUSIC2VEC = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48, "conv_dim": [6] * 7}
+SMALL["music2vec"] = ("music2vec-v1", {**MUSIC2VEC, "max_seconds": 0.5, "out_dim": 3, "labels": LABELS})

@@ -16,7 +16,7 @@ from ..table import Cell, Claim, Row, Table, table, text_cell
 
 UNTRAINED = "untrained MAEST"
 BASELINE = "mel statistics, logistic regression"
-SEEN = "MAEST was pre-trained on the labels that are probed (of other tracks), musicnn on those of MagnaTagATune, CLMR, OMAR-RQ and MusicFM on none."
+SEEN = "MAEST was pre-trained on the labels that are probed (of other tracks), musicnn on those of MagnaTagATune, the others on none."
 NOT_FOR = "not available: mel statistics are for tags"
 
 

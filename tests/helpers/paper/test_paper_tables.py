@@ -23,7 +23,7 @@ from models.registry import get_card
 TABLES = load_tables()
 NAMES = [
     "table_initial_weights", "table_sequence_length", "table_teacher_student", "table_tokens", "figure_blocks", "table_patchout_inference",
-    "table_downstream", "table_families", "table_clmr", "table_out_of_domain", "table_omar_rq", "table_musicfm",
+    "table_downstream", "table_families", "table_clmr", "table_out_of_domain", "table_omar_rq", "table_musicfm", "table_music2vec",
 ]  # fmt: skip
 CHECKED: set[str] = set()  # steps that several tables share are looked at once
 KEYS = Keys(ex_paper.resolve, ex_paper.ignored_keys)
