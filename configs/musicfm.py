@@ -144,8 +144,8 @@ def musicfm_demo() -> Config:
 
     python ex_ssl.py report with musicfm_demo
     """
-    # the published codebook is made for 160 000 hours: of this music 16 codes are used evenly, under its own statistics (compute_mel_stats) and by the
-    # quantisers of seeds 93 to 96: the four in a row, of the first 400, of which the least even is used most evenly; blocks of 0.2 s: what stands
+    # the published codebook is made for 160 000 hours: of this music 16 codes are used evenly, under its own statistics (compute_mel_stats) and by
+    # the quantisers of seeds 93 to 96: the four in a row, of the first 400, of which the least even is used most evenly; blocks of 0.2 s: what stands
     # there can be told from crops of 3 s
     small = {
         "conv_dim": 8, "encoder_dim": 64, "encoder_depth": 3, "num_heads": 4, "intermediate_size": 128, "max_seconds": 3.0,
