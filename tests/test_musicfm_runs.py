@@ -58,7 +58,12 @@ def test_kills_and_the_training_ends_as_an_unbroken_one(folder):
 
 def test_two_processes_train_as_one(folder):
     for root, devices, batch in (("one", 1, 4), ("two", 2, 2)):
-        words = (f"trainer.devices={devices}", f"datamodule.batch_size_train={batch}", "musicfm.dropout=0", "trainer.max_epochs=1")
+        words = (
+            f"trainer.devices={devices}",
+            f"datamodule.batch_size_train={batch}",
+            "musicfm.dropout=0",
+            "trainer.max_epochs=1",
+        )
         done = run(folder, root, "none", 1, *words)
         assert done.returncode == 0, done.stderr[-3000:]
     losses = [left(folder / root)["metrics"]["train_loss_step"][1] for root in ("one", "two")]
