@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,7 @@ from models.mert import MERT, build
 from models.objective import Objective
 from models.weights.cards import get_card
 
-from .base import OF_CONFIG, RANDOM, Config, Family, Weights
+from .base import OF_CONFIG, RANDOM, Config, Family, Sizes, Weights
 
 PLAIN = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "conv_dim", "max_seconds")
 
@@ -60,7 +61,7 @@ class Mert(Family):
         return Batching(window=net.window_length, require=net.stored, draw="uniform", drop_last=True)
 
 
-def _shape_of(settings: dict[str, object]) -> dict[str, object]:
+def _shape_of(settings: Sizes) -> dict[str, Any]:
     return {
         name: value for name, value in settings.items() if name not in ("family", "untrained", "out_dim", "labels", "exclusive")
     }

@@ -159,14 +159,13 @@ class _Positions(nn.Module):
 
     def __init__(self, made: Any) -> None:
         super().__init__()
-        self.conv, self.activation, self.groups = nn.Module(), made.activation, int(made.conv.groups)
-        self.conv.bias, weight = made.conv.bias, made.conv.parametrizations.weight
-        self.conv.parametrizations = nn.Module()
-        self.conv.parametrizations.weight = nn.Module()
-        self.conv.parametrizations.weight.original0, self.conv.parametrizations.weight.original1 = (
-            weight.original0,
-            weight.original1,
-        )
+        conv: Any = nn.Module()
+        conv.bias, weight = made.conv.bias, made.conv.parametrizations.weight
+        conv.parametrizations = nn.Module()
+        conv.parametrizations.weight = nn.Module()
+        conv.parametrizations.weight.original0, conv.parametrizations.weight.original1 = weight.original0, weight.original1
+        self.conv: Any = conv
+        self.activation, self.groups = made.activation, int(made.conv.groups)
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.conv.parametrizations.weight
@@ -183,8 +182,9 @@ def _hubert(shape: Mapping[str, Any], sdpa: bool) -> Any:
         from transformers import HubertConfig, HubertModel
     except ImportError as error:
         raise ImportError(f"MERT's blocks are transformers' ({error}): pip install 'transformers>=5'.") from error
-    config = HubertConfig(**shape, num_feat_extract_layers=len(shape["conv_dim"]), layerdrop=0.0)
+    made: Any = HubertConfig
+    config = made(**shape, num_feat_extract_layers=len(shape["conv_dim"]), layerdrop=0.0)
     config._attn_implementation = "sdpa" if sdpa else "eager"
-    model = HubertModel(config)
+    model: Any = HubertModel(config)
     model.encoder.pos_conv_embed = _Positions(model.encoder.pos_conv_embed)
     return model
