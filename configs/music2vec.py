@@ -122,7 +122,7 @@ def music2vec_inference() -> Config:
     return {"family": "music2vec", "music2vec": {"pretrained": True}, "predict": {"transformer_block": 11}}
 
 
-EPOCHS = 24  # of the demo
+EPOCHS = 2  # of the demo, 190 updates each; in longer trainings that were tried the loss rose again
 
 
 @MUSIC2VEC.add(group=DEMO)
@@ -131,23 +131,24 @@ def music2vec_demo() -> Config:
 
     python ex_ssl.py report with music2vec_demo
     """
+    # most of the time goes into the first convolutions, narrow here; spans of 0.06 s, over half of a crop, can be told from what is around them
     small = {
-        "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 256, "conv_dim": [32] * 7, "max_seconds": 3.0,
-        "top_k": 3, "dropout": 0.0, "layerdrop": 0.0, "ema_start": 0.99, "ema_end": 0.999, "ema_steps": 500, "guard_steps": 500,
+        "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "conv_dim": [8, 8, 16, 16, 32, 32, 64],
+        "max_seconds": 2.0, "mask_prob": 0.5, "mask_span": 3, "top_k": 2, "dropout": 0.0, "layerdrop": 0.0, "ema_steps": 1500, "guard_steps": 500,
     }  # fmt: skip
     probe = PROBE["clmr_linear"].values
     return {
         "family": "music2vec",
         "seed": 0,
-        "trainer": {"max_epochs": EPOCHS, "log_every_n_steps": 10, "check_val_every_n_epoch": 2, "precision": "32"},
+        "trainer": {"max_epochs": EPOCHS, "log_every_n_steps": 10, "precision": "32"},
         "music2vec": small,
         "module": {
             "optimizer": {
-                "lr": 1e-3, "adamw": True, "weight_decay": 1e-2, "schedule_mode": "tri_stage", "total_steps": EPOCHS * 95, "last_lr_value": 1e-2,
+                "lr": 1e-3, "adamw": True, "weight_decay": 1e-2, "schedule_mode": "tri_stage", "total_steps": EPOCHS * 190, "last_lr_value": 1e-2,
             }
         },
-        "datamodule": {"batch_size_train": 16, "batch_size_test": 32},
-        "predict": {"transformer_block": 2},
+        "datamodule": {"batch_size_train": 8, "batch_size_test": 32},
+        "predict": {"transformer_block": 0},  # the better one by validation
         "report": {
             "title": "Demo: music2vec pre-trained on procedural music, without its labels",
             **{name: probe[name] for name in ("trainer", "optimizer", "model")},

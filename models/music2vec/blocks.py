@@ -25,7 +25,7 @@ def transformers_model(shape: Mapping[str, Any], sdpa: bool) -> Any:
     except ImportError as error:
         raise ImportError(f"music2vec's blocks are transformers' ({error}): pip install 'transformers>=5'.") from error
     # the library's own layerdrop and masking are not used: what is dropped and masked is said by who trains
-    config = Data2VecAudioConfig(**shape, num_feat_extract_layers=len(shape["conv_dim"]), layerdrop=0.0)
+    config = Data2VecAudioConfig(**shape, layerdrop=0.0)
     config._attn_implementation = "sdpa" if sdpa else "eager"
     return Data2VecAudioModel(config)
 

@@ -14,9 +14,9 @@ ENCODER = Encoder(
     16000,
     "music2vec-v1",
     11,
-    2,
-    epochs=24,
-    crops_per_second=60.0,
+    0,
+    epochs=2,
+    crops_per_second=80.0,
     origin="about 1000 h of music",
     megabytes=0.1,
 )

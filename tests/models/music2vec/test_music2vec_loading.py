@@ -97,7 +97,7 @@ def test_no_code_of_a_folder_is_run(tmp_path):
     (folder / "modeling.py").write_text("raise SystemExit('run')\n")
     close(Music2Vec(folder).hidden_states(WAVE), HIDDEN)
     (folder / "model.safetensors").unlink()
-    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04cos\nsystem\n(S'false'\ntR.")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x02cos\nsystem\n(S'false'\ntR.")
     with pytest.raises(WeightsError):
         Music2Vec(folder)
 
