@@ -49,7 +49,7 @@ EXPERIMENTS = {  # script -> its schema and named configs
 
 NAMED_IN_SCALE = {
     "ex_maest.py": ("maest", "start"),
-    "ex_ssl.py": ("clmr", "supervised", "omar_rq", "music2vec"),
+    "ex_ssl.py": ("clmr", "supervised", "omar_rq", "music2vec", "musicfm"),
     "ex_tl.py": ("probe", "linear", "mlp", "frames"),
 }
 PUBLISHED_SECONDS = (5, 10, 20, 30)

@@ -33,13 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent
 
-ex = Experiment(
-    "transfer_learning",
-    ExTl,
-    named=configs.PROBE,
-    root="out_dir",
-    base_dir=str(ROOT),
-)
+ex = Experiment("transfer_learning", ExTl, named=configs.PROBE, root="out_dir", base_dir=str(ROOT))
 ex.store_sources(project_sources(ROOT))
 
 

@@ -57,8 +57,11 @@ class Scale:
     )
     omar_rq: list[str] = opt(["omar_rq_demo"], "named configs of ex_ssl.py that pre-train an OMAR-RQ", affects="tables")
     music2vec: list[str] = opt(["music2vec_demo"], "named configs of ex_ssl.py that pre-train a music2vec", affects="tables")
+    musicfm: list[str] = opt(["musicfm_demo"], "named configs of ex_ssl.py that pre-train a MusicFM", affects="tables")
     frames: list[str] = opt(
-        ["paper_frames"], "named configs of ex_tl.py that make the probes in time of table_omar_rq", affects="tables"
+        ["paper_frames"],
+        "named configs of ex_tl.py that make the probes in time of table_omar_rq and table_musicfm",
+        affects="tables",
     )
     probe: list[str] = opt(["paper_probe"], "named configs of ex_tl.py that make the probe of every table", affects="tables")
     linear: list[str] = opt(

@@ -24,7 +24,9 @@ class ModelCard:
         aliases: short names, which mean this card wherever a name is given (torch.hub's and timm's names are these).
         default: the model that is taken where none is named; one card at most.
         parts: names of the files that it consists of, where these are several: a folder named as the card, or the hub's repository.
-        embedding_rate: vectors per second; None where a pass gives one. depth: number of layers. scores: published, by task and metric.
+        embedding_rate: vectors per second; None where a pass gives one. depth: number of layers. embed_dim: width of their vectors.
+        parameters: number of them, as published where that is said. scores: published, by task and metric.
+        paradigm: how it was trained. training_hours: of audio. training_seconds: length of its training clips. released: ISO date.
     """
 
     name: str
@@ -47,6 +49,12 @@ class ModelCard:
     parts: tuple[str, ...] = ()
     embedding_rate: float | None = None
     depth: int | None = None
+    embed_dim: int | None = None
+    parameters: int | None = None
+    paradigm: str = ""
+    training_hours: float | None = None
+    training_seconds: float | None = None
+    released: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
     size: int | None = None
     hashes_from: str = ""

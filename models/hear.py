@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +28,8 @@ RATES = (16000, 22050, 32000, 44100, 48000)  # Hz that HEAR offers
 class HearModel(nn.Module):
     """A network with the attributes that HEAR asks for.
 
-    sample_rate: Hz. scene_embedding_size: of what extraction keeps of a window, joined. timestamp_embedding_size: C. layer: 0-based.
+    sample_rate: Hz: the network's, or where HEAR does not offer that (24 kHz) a multiple or the next higher one that it does: sounds are resampled
+        inside. scene_embedding_size: of what extraction keeps of a window, joined. timestamp_embedding_size: C. layer: 0-based.
 
     net: any AudioEncoder. layer: negatives from the end; None: the network's `transfer_layer`, or the last of one with fewer. Raises ValueError for a
     layer that is not there.
@@ -40,14 +42,22 @@ class HearModel(nn.Module):
             layer = min(net.transfer_layer, net.depth - 1)
         self.layer = net.resolve_layers([layer])[0]
         shape = net.summary_shapes([self.layer])[self.layer]
-        self.sample_rate = net.sample_rate
+        self.sample_rate = _offered(net.sample_rate)
         self.scene_embedding_size = math.prod(shape)
         self.timestamp_embedding_size = shape[-1]
-        if net.sample_rate not in RATES:
-            log.warning(
-                "This %s reads %d Hz, none of the rates that HEAR's tasks come in (%s): resample them.",
-                type(net).__name__, net.sample_rate, ", ".join(map(str, RATES)),
-            )  # fmt: skip
+        if self.sample_rate != net.sample_rate:
+            log.info(
+                "This %s reads %d Hz, which HEAR does not offer: it asks for %d Hz and resamples.",
+                type(net).__name__,
+                net.sample_rate,
+                self.sample_rate,
+            )
+
+
+def _offered(rate: int) -> int:
+    """Return a rate that HEAR's tasks come in: this one, a multiple of it, the next higher one, or the highest."""
+    higher = [one for one in RATES if one >= rate] or [RATES[-1]]
+    return next((one for one in higher if one % rate == 0), higher[0])
 
 
 def load_model(model_file_path: str = "", layer: int | None = None) -> HearModel:
@@ -90,10 +100,19 @@ def _pieces(audio: Tensor, model: HearModel, scene: bool) -> Iterator[Piece]:
     net = model.net
     if not isinstance(audio, Tensor) or audio.ndim != 2 or not audio.numel() or not audio.is_floating_point():
         came = f"{audio.dtype} {list(audio.shape)}" if isinstance(audio, Tensor) else type(audio).__name__
-        raise AudioError(f"HEAR's audio is a float tensor [n_sounds, samples] at {net.sample_rate} Hz, in [-1, 1]; got {came}.")
+        raise AudioError(f"HEAR's audio is a float tensor [n_sounds, samples] at {model.sample_rate} Hz, in [-1, 1]; got {came}.")
+    if model.sample_rate != net.sample_rate:
+        audio = _resampled(audio, model.sample_rate, net.sample_rate)
     was_training = net.training
     net.eval()
     try:
         yield from net.pieces(audio, model.layer, scene)
     finally:
         net.train(was_training)
+
+
+def _resampled(audio: Tensor, rate_in: int, rate_out: int) -> Tensor:
+    from .audio import resample  # here for start-up time: its decoders take a while to load
+
+    sounds = audio.detach().float().cpu().numpy()
+    return torch.from_numpy(np.stack([resample(one, rate_in, rate_out) for one in sounds])).to(audio.device)

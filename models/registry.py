@@ -12,12 +12,13 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .card import ModelCard
 from .encoder import AudioEncoder
 from .errors import ConfigError, WeightsError, WeightsNotFoundError, nearest
 from .weights import cards
+from .weights.card_table import card_table
 from .weights.checkpoints import FAMILY, read_settings, read_state
 
 if TYPE_CHECKING:
@@ -36,10 +37,20 @@ def family_package(name: str) -> ModuleType:
     return importlib.import_module(f".{name}", __package__)
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the registered models that match a shell pattern, sorted; without aliases."""
+@overload
+def list_models(pattern: str = "*", table: Literal[False] = False) -> list[str]: ...
+@overload
+def list_models(pattern: str, table: Literal[True]) -> str: ...
+@overload
+def list_models(*, table: Literal[True]) -> str: ...
+def list_models(pattern: str = "*", table: bool = False) -> list[str] | str:
+    """Names of the registered models that match a shell pattern, sorted; without aliases.
+
+    table: what is known of them instead, as a Markdown table (weights/card_table.py): paradigm, hours of audio, context, size, rates, date, licence.
+    """
     cards.load_all()
-    return cards.list_cards(pattern)
+    names = cards.list_cards(pattern)
+    return card_table([cards.get_card(name) for name in names]) if table else names
 
 
 def get_card(name: str) -> ModelCard:

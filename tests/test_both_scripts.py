@@ -152,7 +152,7 @@ def keys(kind, prefix=""):
 
 def test_common_keys_have_one_name():
     maest, ssl = (set(keys(script.schema)) for script in (configs.EX_MAEST, configs.EX_SSL))
-    own = ("clmr.", "augment.", "hear.", "omar_rq.", "musicfm.", "music2vec.")
+    own = ("clmr.", "augment.", "hear.", "omar_rq.", "musicfm.", "music2vec.", "mert.")
     assert {key for key in ssl - maest if not key.startswith(own)} == {
         "module.optimizer.warm_up_steps", "module.optimizer.total_steps",
     }  # fmt: skip

@@ -28,7 +28,8 @@ from .token_report import report_tokens, token_notes
 
 DROPOUTS = ("hidden_dropout", "attention_dropout", "activation_dropout", "conformer_conv_dropout")
 PLAIN = (
-    "conv_dim", "encoder_dim", "encoder_depth", "max_seconds", "norm_mean", "norm_std", "num_codebooks", "codebook_size", "mask_hop", "mask_prob",
+    "conv_dim", "encoder_dim", "encoder_depth", "max_seconds", "norm_mean", "norm_std", "num_codebooks", "codebook_size", "quantizer_seed",
+    "mask_hop", "mask_prob",
 )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def _add(name: str, release: str, file: str, note: str, encoder: str | None = No
     register(
         ModelCard(
             name, "clmr", file, f"{_RELEASES}{release}/{file}", "clmr", 50 if encoder else 0, SAMPLE_RATE, "waveform", 59049 / SAMPLE_RATE,
-            _LICENCE, labels=labels, note=note, encoder=encoder,
+            _LICENCE, labels=labels, note=note, encoder=encoder, paradigm="contrastive", training_seconds=59049 / SAMPLE_RATE,
         )
     )  # fmt: skip
 

@@ -45,3 +45,10 @@ def check_rate(said: int | None, wanted: int) -> None:
         raise AudioError(
             f"The audio is said to be at {said} Hz, the network reads {wanted} Hz: resample it (models.audio.resample), or use embed(), which does."
         )
+
+
+def standardised(wave: Tensor) -> Tensor:
+    """Clips [B, N] -> (clip - mean) / sqrt(variance + 1e-7) [B, N] float32, each by itself: what transformers' processors of audio do."""
+    wave = wave.float()
+    variance, mean = torch.var_mean(wave, dim=1, correction=0, keepdim=True)
+    return (wave - mean) * (variance + 1e-7).rsqrt()

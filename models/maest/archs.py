@@ -56,7 +56,7 @@ def _add(seconds: int, run: str, labels: int, *aliases: str) -> None:
         ModelCard(
             name, "maest", file, _MAEST_RELEASE + file, "maest", labels, 16000, "maest-essentia", float(seconds), _MAEST_LICENCE,
             labels=f"discogs_{labels}", hub=f"mtg-upf/{name}", aliases=aliases, default="maest_30s" in aliases,
-            sha256=sha256, size=size, hashes_from=source,
+            sha256=sha256, size=size, hashes_from=source, paradigm="supervised", depth=12, embed_dim=768, training_seconds=float(seconds),
         )
     )  # fmt: skip
 

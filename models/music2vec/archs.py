@@ -16,6 +16,7 @@ register(
     ModelCard(
         "music2vec-v1", "music2vec", _FILES[0], f"https://huggingface.co/{HUB}/resolve/main/{_FILES[0]}", "transformers", 0, RATE, "waveform", 5.0,
         "CC-BY-NC-4.0: not for commercial use", hub=HUB, parts=_FILES, aliases=(HUB,), embedding_rate=50.0, depth=12,
+        embed_dim=768, parameters=95_000_000, paradigm="BYOL", training_hours=1000.0, training_seconds=5.0, released="2022-10-30",
         note="pre-trained on about 1000 h of music; padded clips have the vectors of unpadded ones where their lengths are given",
     )
 )  # fmt: skip

@@ -34,14 +34,15 @@ from .stem import Stem
 log = logging.getLogger(__name__)
 RATE = 24000
 STACK = 4  # frames of a token
-QUANTIZER_SEED = 142  # of the first codebook; of the next ones one more each
+QUANTIZER_SEED = 142  # published
 TRANSFER_LAYER = 6  # the authors' 7th block, for frozen use
 NO_PADDING = "attention looks both ways over all of a clip, so that padding changes its vectors"
 RULES: Rules = {
-    "num_codebooks": Number(1, 1000), "codebook_dim": Number(1, 65_536), "codebook_size": Number(2, 10_000_000), "hop_length": Number(1, 24_000),
-    "n_mels": Number(4, 4096), "conv_dim": Number(1, 65_536), "encoder_dim": Number(2, 65_536), "encoder_depth": Number(1, 1000),
-    "mask_hop": Number(0.001, 1000, whole=False), "mask_prob": Number(1e-6, 1, whole=False), "is_flash": FLAG, "stat_path": Choice((None,)),
-    "model_path": Choice((None,)), "norm_mean": Number(-100, 100, whole=False), "norm_std": Number(0.01, 200, whole=False),
+    "num_codebooks": Number(1, 1000), "codebook_dim": Number(1, 65_536), "codebook_size": Number(2, 10_000_000),
+    "quantizer_seed": Number(0, 2**32 - 1), "hop_length": Number(1, 24_000), "n_mels": Number(4, 4096), "conv_dim": Number(1, 65_536),
+    "encoder_dim": Number(2, 65_536), "encoder_depth": Number(1, 1000), "mask_hop": Number(0.001, 1000, whole=False),
+    "mask_prob": Number(1e-6, 1, whole=False), "is_flash": FLAG, "stat_path": Choice((None,)), "model_path": Choice((None,)),
+    "norm_mean": Number(-100, 100, whole=False), "norm_std": Number(0.01, 200, whole=False),
     "max_seconds": Number(0.05, 100_000, whole=False), "out_dim": Maybe(Number(1, 100_000)), "labels": LABELS, "exclusive": FLAG,
 }  # fmt: skip
 
@@ -82,6 +83,7 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
         norm_mean, norm_std: of the log-mels in dB, where no stat_path is given; the default is the Million Song Dataset's.
         max_seconds: length of the clips that it was trained on, and of the windows of longer recordings.
         out_dim: classes of a linear head on the mean of the last layer; None: no head. labels: their names. exclusive: one class per recording.
+        quantizer_seed: of the first codebook where no file says it; of the next ones one more each.
 
     Raises WeightsNotFoundError naming files that are not there, WeightsError for weights that do not fit, ConfigError for settings that cannot work.
     """
@@ -113,6 +115,7 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
         out_dim: int | None = None,
         labels: Iterable[str] | None = None,
         exclusive: bool = False,
+        quantizer_seed: int = QUANTIZER_SEED,
     ) -> None:
         super().__init__()
         given = {name: value for name, value in locals().items() if name in RULES or name == "conformer"}
@@ -129,7 +132,7 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
         self.register_buffer("cls_token", torch.zeros(encoder_dim))
         self.add_module(f"preprocessor_{FEATURE}", MelDecibels(RATE, hop_length, n_mels))
         for k in range(num_codebooks):
-            quantizer = RandomProjectionQuantizer(STACK * n_mels, codebook_dim, codebook_size, seed=QUANTIZER_SEED + k)
+            quantizer = RandomProjectionQuantizer(STACK * n_mels, codebook_dim, codebook_size, seed=quantizer_seed + k)
             self.add_module(f"quantizer_{FEATURE}_{k}", quantizer)
         self.conv = Stem(conv_dim, encoder_dim, n_mels)
         self.conformer = Conformer(encoder_dim, encoder_depth, conformer, bool(is_flash))

@@ -31,7 +31,7 @@ def _add(name: str, labels: str, note: str) -> None:
         ModelCard(
             name, "musicnn", FILE, "https://github.com/jordipons/musicnn", "musicnn", 50, FRONT_END.sample_rate, FRONT_END.name, 3.0, LICENCE,
             labels=labels, sha256=SHA256, size=SIZE, hashes_from=f"the wheel of musicnn {VERSION} itself", note=note,
-            package=f"musicnn=={VERSION}", command=command,
+            package=f"musicnn=={VERSION}", command=command, paradigm="supervised", training_seconds=3.0,
         )
     )  # fmt: skip
 

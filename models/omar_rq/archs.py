@@ -93,7 +93,8 @@ def _add(name: str) -> None:
             name, "omar_rq", FILES[1], f"https://huggingface.co/mtg-upf/{name}/resolve/main/{FILES[1]}", "omar_rq", 0, sr, "waveform",
             arch["max_seconds"], LICENCE, hub=f"mtg-upf/{name}", parts=FILES, note=f"targets: {_TARGETS[name]}",
             aliases=(f"mtg-upf/{name}", name.replace("-", "_")), embedding_rate=rate, depth=arch["depth"],
-            scores=dict(zip(TASKS, _SCORES.get(name, ()))),
+            scores=dict(zip(TASKS, _SCORES.get(name, ()))), embed_dim=arch["embed_dim"], paradigm="masked tokens",
+            training_seconds=arch["max_seconds"], training_hours=None if "freesound" in name else 330_000.0,
         )
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Weights by command: which are here, and fetch some.
 
 python -m models.weights verify [PATTERN]     which cards' files are on this machine, whole, and where the others come from
+python -m models.weights list [PATTERN]       what is known of the models: training, sizes, rates, licence
 python -m models.weights fetch NAME           a card's file into the cache (and its encoder's), so that it works offline afterwards
 """
 
@@ -11,7 +12,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .cards import get_card, load_all
+from .card_table import card_table
+from .cards import get_card, list_cards, load_all
 from .locate import find_weights
 from .verify import DAMAGED, as_lines, verify_all
 
@@ -23,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("verify", help="list the cards' files").add_argument("pattern", nargs="?", default="*")
+    commands.add_parser("list", help="a table of the cards").add_argument("pattern", nargs="?", default="*")
     commands.add_parser("fetch", help="have a card's file in the cache").add_argument("name")
     chosen = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -32,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say(as_lines(found) if found else [f"No model's name matches '{chosen.pattern}'."])
             return 2 if not found else int(any(one.state == DAMAGED for one in found))
         load_all()
+        if chosen.command == "list":
+            names = list_cards(chosen.pattern)
+            _say([card_table([get_card(name) for name in names])] if names else [f"No model's name matches '{chosen.pattern}'."])
+            return 0 if names else 2
         card = get_card(chosen.name)
         cards = [card, *([get_card(card.encoder)] if card.encoder else [])]
         _say([f"{one.name}: {find_weights(one)} (licence: {one.licence})" for one in cards])

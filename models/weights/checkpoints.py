@@ -233,6 +233,8 @@ def _of_config(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     if isinstance(kind, str) and (reader := _CONFIG_READERS.get(kind)) is not None:
         try:
             return reader(config)
+        except WeightsError as error:  # a sentence of the family's own
+            raise WeightsError(f"{source}: {error}") from error
         except (ValueError, TypeError, KeyError, ZeroDivisionError, OverflowError, AttributeError) as error:
             raise WeightsError(f"The settings in {source} are not those of the format {kind}: {error}.") from error
     found = config.get(SETTINGS, {})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from models import hear
+from models.audio import resample
 from models.clmr import SampleCNN
 from models.errors import AudioError
 from models.maest import MAEST
@@ -139,11 +141,23 @@ def test_moments_of_samples_are_where_they_are():
     torch.testing.assert_close(scene, hear.get_scene_embeddings(x, model))
 
 
-def test_a_rate_that_no_task_has_is_said(caplog):
-    net = SampleCNN([1, 1, 1], [3], out_dim=None, sample_rate=24000)
-    with caplog.at_level("WARNING"):
-        assert hear.HearModel(net).sample_rate == 24000
-    assert "reads 24000 Hz, none of the rates" in caplog.text
+@pytest.mark.parametrize(("rate", "asked"), [(16000, 16000), (24000, 48000), (20000, 22050), (96000, 48000)])
+def test_a_rate_that_no_task_has_is_resampled_from_one_that_they_have(rate, asked, caplog):
+    net = SampleCNN([1, 1, 1], [3], out_dim=None, sample_rate=rate).eval()
+    with caplog.at_level("INFO"):
+        model = hear.HearModel(net)
+    assert model.sample_rate == asked
+    assert (f"reads {rate} Hz, which HEAR does not offer" in caplog.text) == (rate != asked)
+    x = torch.rand(2, 9 * asked // rate * 4, generator=torch.Generator().manual_seed(0)) - 0.5
+    own = x if rate == asked else torch.from_numpy(np.stack([resample(one, asked, rate) for one in x.numpy()]))
+    again = hear.HearModel(net)
+    again.sample_rate = rate  # given at its own rate
+    torch.testing.assert_close(hear.get_scene_embeddings(x, model), hear.get_scene_embeddings(own, again))
+    found, times = hear.get_timestamp_embeddings(x, model)
+    want, moments = hear.get_timestamp_embeddings(own, again)
+    torch.testing.assert_close(found, want)
+    assert torch.equal(times, moments)
+    assert times.max() <= 1000 * x.shape[1] / asked
 
 
 def test_without_a_name_it_is_the_default(monkeypatch):

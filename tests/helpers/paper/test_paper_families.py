@@ -38,9 +38,9 @@ def rows_with(*folders: Path) -> list[str]:
 
 
 def test_a_family_outside_the_checkout_has_rows_where_it_brings_them(tmp_path):
-    own = ["maest:MAEST", "clmr:CLMR", "music2vec:music2vec", "musicnn:musicnn (published)", "omar_rq:OMAR-RQ"]
-    own += ["maest:untrained MAEST", "clmr:untrained SampleCNN", "music2vec:untrained music2vec", "musicnn:untrained musicnn"]
-    own += ["omar_rq:untrained OMAR-RQ"]
+    own = ["maest:MAEST", "clmr:CLMR", "music2vec:music2vec", "musicfm:MusicFM", "musicnn:musicnn (published)", "omar_rq:OMAR-RQ"]
+    own += ["maest:untrained MAEST", "clmr:untrained SampleCNN", "music2vec:untrained music2vec", "musicfm:untrained MusicFM"]
+    own += ["musicnn:untrained musicnn", "omar_rq:untrained OMAR-RQ"]
     (tmp_path / "silent" / "models").mkdir(parents=True)  # a family without rows
     for name in ("zoo", "abc"):
         place = tmp_path / name / "helpers" / "paper" / "families"
@@ -48,7 +48,7 @@ def test_a_family_outside_the_checkout_has_rows_where_it_brings_them(tmp_path):
         (place / f"{name}.py").write_text(TOY.format(name=name, title=name.title()))
     assert rows_with(tmp_path / "silent") == own
     assert rows_with(tmp_path / "zoo", tmp_path / "silent", tmp_path / "abc") == [
-        "maest:MAEST", "abc:Abc", "clmr:CLMR", "music2vec:music2vec", "musicnn:musicnn (published)", "omar_rq:OMAR-RQ", "zoo:Zoo",
-        "maest:untrained MAEST", "abc:untrained Abc", "clmr:untrained SampleCNN", "music2vec:untrained music2vec",
-        "musicnn:untrained musicnn", "omar_rq:untrained OMAR-RQ", "zoo:untrained Zoo",
+        "maest:MAEST", "abc:Abc", "clmr:CLMR", "music2vec:music2vec", "musicfm:MusicFM", "musicnn:musicnn (published)", "omar_rq:OMAR-RQ",
+        "zoo:Zoo", "maest:untrained MAEST", "abc:untrained Abc", "clmr:untrained SampleCNN", "music2vec:untrained music2vec",
+        "musicfm:untrained MusicFM", "musicnn:untrained musicnn", "omar_rq:untrained OMAR-RQ", "zoo:untrained Zoo",
     ]  # fmt: skip
