@@ -89,7 +89,14 @@ def main(rounds: int = 3) -> None:
         subprocess.run([sys.executable, "-W", "ignore", "-c", _SAVE, name], cwd=ROOT, check=True, capture_output=True)
         plain = folder / "plain.py"
         plain.write_text(_PLAIN)
-        words = ["ex_maest.py", "predict", "with", f"maest.checkpoint={folder / 'maest'}", f"predict.audio={song}", f"predict.out_dir={folder}"]
+        words = [
+            "ex_maest.py",
+            "predict",
+            "with",
+            f"maest.checkpoint={folder / 'maest'}",
+            f"predict.audio={song}",
+            f"predict.out_dir={folder}",
+        ]
 
         def ours(backend: str) -> list[str]:
             return [sys.executable, *words, f"predict.backend={backend}"]

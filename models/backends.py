@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 AUTO, TORCH = "auto", "torch"
 BACKENDS = (AUTO, TORCH, ONNX, INT8)
 TOLERANCE = 0.02  # of a probability: what 8 bits may differ from float32 on the first window, to be chosen
+SMALL = 1e8  # parameters times windows: less is through before anything is tried
 WORTH_SECONDS = 10.0  # of torch: a job that is through sooner is not held up by writing graphs and trying them
 
 
@@ -80,10 +81,16 @@ class Chooser:
     def __call__(self, windows: Tensor) -> Tensor:
         """Windows [W, ...] -> probabilities [W, L]."""
         if self._chosen is None:
-            self._chosen = self._remembered() or self._choose(windows)
-        self.left -= len(windows)
-        found: Tensor = self._chosen.window_probabilities(windows)
-        return found
+            self._chosen = self._remembered()
+        if self._chosen is None and sum(p.numel() for p in self.network.parameters()) * self.left < SMALL:
+            self._chosen = self.network
+        if self._chosen is not None:
+            found: Tensor = self._chosen.window_probabilities(windows)
+            return found
+        start = time.perf_counter()
+        first = self.network.window_probabilities(windows[:1])
+        self._chosen = self._choose(windows[:1], time.perf_counter() - start)
+        return torch.cat([first, self._chosen.window_probabilities(windows[1:])]) if len(windows) > 1 else first
 
     def _take(self, measured: Measured) -> Any:
         self.backend = measured.backend
@@ -91,27 +98,30 @@ class Chooser:
         return self.network if self.backend == TORCH else on_onnx(self.network, self.backend, compared=False)
 
     def _file(self) -> Any:
-        return cache_folder() / "backends" / f"{graph_key(self.network, weights_sha256(self.network), None, False)}-{torch.get_num_threads()}.json"
+        return (
+            cache_folder()
+            / "backends"
+            / f"{graph_key(self.network, weights_sha256(self.network), None, False)}-{torch.get_num_threads()}.json"
+        )
 
     def _remembered(self) -> Any:
         try:
-            check_runtime(self.network, ONNX)
             kept = json.loads(self._file().read_text(encoding="utf-8"))
-            measured = Measured(str(kept["backend"]), {str(k): float(v) for k, v in kept["seconds"].items()}, float(kept["difference"]))
+            measured = Measured(
+                str(kept["backend"]), {str(k): float(v) for k, v in kept["seconds"].items()}, float(kept["difference"])
+            )
+            if measured.backend != TORCH:
+                check_runtime(self.network, measured.backend)
         except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return self._take(measured) if measured.backend in (TORCH, ONNX, INT8) else None
 
-    def _choose(self, windows: Tensor) -> Any:
+    def _choose(self, one: Tensor, seconds: float) -> Any:
+        """Try the others on a window that torch took `seconds` for, where that is worth it."""
+        if seconds * (self.left - 1) < WORTH_SECONDS:
+            return self.network
         try:
             check_runtime(self.network, ONNX)
-        except ConfigError:
-            return self.network
-        one = windows[:1]
-        seconds, _ = _timed(self.network, one)
-        if seconds * self.left < WORTH_SECONDS:
-            return self.network
-        try:
             float32, int8 = on_onnx(self.network, ONNX), on_onnx(self.network, INT8, compared=False)
             float32.prepare()
             int8.prepare()
@@ -140,4 +150,4 @@ class Chooser:
 def _timed(network: Any, windows: Tensor) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     found = network.window_probabilities(windows)
-    return time.perf_counter() - start, found.float().cpu().numpy()
+    return time.perf_counter() - start, found.detach().float().cpu().numpy()

@@ -46,7 +46,9 @@ def check_runtime(network: AudioEncoder, backend: str) -> None:
             f"predict.backend={backend} needs onnx and onnxruntime ({error}): pip install 'maest[onnx]', or take predict.backend=torch."
         ) from error
     if network.device.type != "cpu":
-        raise ConfigError(f"predict.backend={backend} computes on the CPU: set trainer.accelerator=cpu, or take predict.backend=torch.")
+        raise ConfigError(
+            f"predict.backend={backend} computes on the CPU: set trainer.accelerator=cpu, or take predict.backend=torch."
+        )
     if network.training:
         raise ConfigError(f"predict.backend={backend} computes as a network in eval mode does, and this one is in training mode.")
     if (size := sum(p.numel() * 4 for p in network.parameters())) > MOST:
@@ -222,7 +224,9 @@ def write_graph(network: AudioEncoder, layers: tuple[int, ...] | None, int8: boo
 
 def _export(network: AudioEncoder, layers: tuple[int, ...] | None, path: Path) -> None:
     names = [LOGITS, ACTIVATIONS] if layers is None else [str(layer) for layer in layers]
-    example = torch.zeros(2, network.window_length, *network.stored_item).normal_(generator=torch.Generator().manual_seed(0)) * 0.1
+    example = (
+        torch.zeros(2, network.window_length, *network.stored_item).normal_(generator=torch.Generator().manual_seed(0)) * 0.1
+    )
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:

@@ -277,9 +277,7 @@ def _tagged(
 
 
 @torch.no_grad()
-def _score(
-    model: TaggingNetwork, score: Callable[[Tensor], Tensor], waiting: Sequence[tuple[_Open, np.ndarray]]
-) -> None:
+def _score(model: TaggingNetwork, score: Callable[[Tensor], Tensor], waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
     was_training = model.training
     model.eval()
     try:

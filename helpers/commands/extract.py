@@ -70,7 +70,9 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     check_place(p.scheduler, p.workers, p.jobs)
     check_precision(config)
     if p.frames and blocks is not None and p.backend in (ONNX, INT8):
-        raise ConfigError(f"Vectors in time (predict.frames) are not computed by predict.backend={p.backend}: take predict.backend=torch.")
+        raise ConfigError(
+            f"Vectors in time (predict.frames) are not computed by predict.backend={p.backend}: take predict.backend=torch."
+        )
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation

@@ -61,7 +61,9 @@ def check_precision(config: Config) -> None:
     """Raise ConfigError for a precision that was asked for by name, and that the backend does not compute in."""
     backend, precision = config.predict.backend, str(config.trainer.precision)
     if backend in (ONNX, INT8) and precision not in ("auto", "32", "32-true"):
-        raise ConfigError(f"predict.backend={backend} does not compute in {precision}: leave trainer.precision out, or take predict.backend=torch.")
+        raise ConfigError(
+            f"predict.backend={backend} does not compute in {precision}: leave trainer.precision out, or take predict.backend=torch."
+        )
 
 
 def check_head(context: Context, net: AudioEncoder, weights: str | None, use: str) -> None:

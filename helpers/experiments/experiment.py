@@ -121,7 +121,9 @@ class Experiment(sacred.Experiment):
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()
         self._set: set[str] = set()
-        self._is_told = True  # whether anybody is told what the present command runs with: finding that out takes a third of a second
+        self._is_told = (
+            True  # whether anybody is told what the present command runs with: finding that out takes a third of a second
+        )
         self._named_values = {name: one.values for name, one in named.items()}
         self.defaults = asdict(schema())
         self.logger: Any = root_logger()

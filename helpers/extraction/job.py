@@ -19,8 +19,8 @@ from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
-from models.weights.head_origin import weights_sha256
 from models.onnx_windows import INT8
+from models.weights.head_origin import weights_sha256
 from models.windows import left_padding
 
 from ..runtime.devices import autocast, resolve_precision

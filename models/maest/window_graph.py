@@ -51,7 +51,12 @@ class _Graph:
         weight = layer.weight.detach().float().cpu()
         scale = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
         rounded = (weight / scale[:, None]).round().to(torch.int8).T.contiguous().numpy()
-        given = (self.constant(rounded), self.constant(scale), self.constant(np.zeros(len(scale), np.int8)), self.constant(layer.bias))
+        given = (
+            self.constant(rounded),
+            self.constant(scale),
+            self.constant(np.zeros(len(scale), np.int8)),
+            self.constant(layer.bias),
+        )
         out: str = self.add("DynamicQuantizeMatMul", x, *given, domain=_RUNTIME)
         return out
 
@@ -100,7 +105,9 @@ def _tokens(g: _Graph, model: MAEST) -> str:
     """Windows -> tokens [B, N, C] with positions."""
     f, t = model.grid(model.input_t)
     rows, columns = model.patchout.keep(f, t, training=False)
-    places = model.time_new_pos_embed[0, :, 0].detach().cpu()[:, columns] + model.freq_new_pos_embed[0, ..., 0].detach().cpu()[:, rows]
+    places = (
+        model.time_new_pos_embed[0, :, 0].detach().cpu()[:, columns] + model.freq_new_pos_embed[0, ..., 0].detach().cpu()[:, rows]
+    )
     proj = model.patch_embed.proj
     image = g.add("Unsqueeze", INPUT, g.constant(np.array([1])))
     weight, bias = g.constant(proj.weight), g.constant(proj.bias)  # type: ignore[arg-type]

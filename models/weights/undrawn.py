@@ -48,7 +48,9 @@ def fill(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     copies = {k: torch.empty(v.shape, dtype=own[k].dtype).copy_(v) for k, v in state.items()}
     model.load_state_dict({**own, **copies}, assign=True)
     if left := [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]:
-        raise RuntimeError(f"{type(model).__name__} was built without numbers, and nothing brought those of {', '.join(left[:4])}.")
+        raise RuntimeError(
+            f"{type(model).__name__} was built without numbers, and nothing brought those of {', '.join(left[:4])}."
+        )
 
 
 def build_filled(
@@ -56,7 +58,9 @@ def build_filled(
 ) -> Network:
     """Return the network that `build` makes, with the weights of `state`: every entry must fit, and none may be left (`check_fit`).
 
-    prefixes: of the names that are compared; all parameters are among them. Raises WeightsError that lists what is missing, left over or of another shape.
+    prefixes: of the names that are compared; all parameters are among them.
+
+    Raises WeightsError that lists what is missing, left over or of another shape.
     """
     with undrawn():
         model = build()
