@@ -1,8 +1,8 @@
 """A network whose windows go through ONNX Runtime on the CPU, in float32 or with products in 8 bits; all else is the network's own.
 
 Graphs are written once and kept in the user's cache (MAEST_CACHE, else ~/.cache/maest), under the hash of the weights, the windows' shape and what
-is computed; a file says its size in its name, so that one cut short is not taken. A family may write its graphs itself (`window_graph` of its
-package); of others torch's exporter writes them.
+is computed; a file says its size in its name, so that one cut short is not taken. A family may write its graphs itself (formats.py);
+of others torch's exporter writes them.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def cache_folder() -> Path:
     """The folder of this suite in the user's cache."""
     if named := os.environ.get("MAEST_CACHE"):
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maest"
+    return Path(f"{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/maest")
 
 
 def graph_key(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | None, int8: bool) -> str:
@@ -212,9 +212,10 @@ class _WindowGraph(nn.Module):
 
 def write_graph(network: AudioEncoder, layers: tuple[int, ...] | None, int8: bool) -> bytes:
     """Return the ONNX file of a network's windows. Raises ConfigError for a network that the exporter cannot write."""
-    own = getattr(family_package(network.family), "window_graph", None) if network.family in FAMILIES else None
-    if own is not None:
-        written: bytes = own(network, layers, int8).SerializeToString()
+    formats = getattr(family_package(network.family), "FORMATS", {}) if network.family in FAMILIES else {}
+    own = formats.get(ONNX)
+    if own is not None and own.windows is not None:
+        written: bytes = own.windows(network, layers, int8).SerializeToString()
         return written
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"

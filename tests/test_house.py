@@ -27,7 +27,7 @@ FLOORS = {  # bottom to top; a module imports those of its own floor and of the 
     "models": (
         "errors card settings bounded_files pickle_bounds windows randomness untrained prefetch _torchvision _alias _outside", "frontend", "audio",
         "heads mean_head objective classification encoder mel_encoder vectors tagging overview onnx_file formats tokens", "weights",
-        " ".join(FAMILIES), "registry", "export finetune hear",
+        " ".join(FAMILIES), "registry", "export finetune hear onnx_windows backends",
     ),
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),
     "helpers": (

@@ -6,7 +6,6 @@ from .archs import ARCHS, get_maest, load_maest, recognise
 from .convert import remap_deit, remap_passt
 from .network import MAEST
 from .patchout import Patchout
-from .window_graph import window_graph
 
 FORMATS = {"ast": FolderFormat(ast.files), "onnx": graph.FORMAT}
 build, load = get_maest, load_maest  # with `recognise`: what models/registry.py asks of every family
@@ -23,5 +22,4 @@ __all__ = [
     "recognise",
     "remap_deit",
     "remap_passt",
-    "window_graph",
 ]

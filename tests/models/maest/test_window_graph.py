@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.maest import MAEST, window_graph
+from models.maest import MAEST
+from models.maest.window_graph import window_graph
 
 onnxruntime = pytest.importorskip("onnxruntime")
 SMALL = {"input_t": 125, "n_classes": 7, "embed_dim": 32, "depth": 3, "num_heads": 4}
