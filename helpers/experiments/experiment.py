@@ -111,7 +111,7 @@ class Experiment(sacred.Experiment):
         SETTINGS.CONFIG.READ_ONLY_CONFIG = True
         caller = sys._getframe(1).f_globals
         self.file = Path(caller["__file__"] if file is None else file).resolve()
-        lock = HostInfoGetter(lambda: lock_state(self.file.parent) if self._is_told else None, "lock")
+        lock = HostInfoGetter(self._lock_state, "lock")
         machine = [HostInfoGetter(process_state, "process"), lock]
         settings.setdefault("base_dir", str(self.file.parent))
         # Sacred asks git again for every source file, 3 s in all: provenance.py asks once
@@ -121,9 +121,8 @@ class Experiment(sacred.Experiment):
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()
         self._set: set[str] = set()
-        self._is_told = (
-            True  # whether anybody is told what the present command runs with: finding that out takes a third of a second
-        )
+        # whether anybody is told what the present command runs with: finding that out takes a third of a second
+        self._is_told: bool = True
         self._named_values = {name: one.values for name, one in named.items()}
         self.defaults = asdict(schema())
         self.logger: Any = root_logger()
@@ -149,6 +148,9 @@ class Experiment(sacred.Experiment):
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
         return {"seed": seed} if seed is not None and "seed" not in config else {}
+
+    def _lock_state(self) -> dict[str, Any] | None:
+        return lock_state(self.file.parent) if self._is_told else None
 
     def store_sources(self, paths: Iterable[Path]) -> None:
         """Have the text of these files stored with every run."""

@@ -21,6 +21,10 @@ INPUT = "windows"
 _RUNTIME = "com.microsoft"  # ONNX Runtime's own operators
 
 
+def _scalar(value: float) -> np.ndarray:
+    return np.array(value, dtype=np.float32)
+
+
 class _Graph:
     """Nodes and constants of a graph under way. Names are numbered, so that none comes twice."""
 
@@ -159,7 +163,7 @@ def _heads(g: _Graph, model: MAEST, x: str, classes: bool) -> dict[str, list[int
     cls, dist = (g.add("Gather", tokens, g.constant(np.array(i)), axis=1) for i in (0, 1))
     one = g.add("Sigmoid", g.linear(g.norm(cls, head[0]), head[1]))
     other = g.add("Sigmoid", g.linear(dist, model.head_dist))
-    mean = g.add("Mul", g.add("Add", one, other), g.constant(np.float32(0.5)), name=ACTIVATIONS)
-    inside = g.add("Clip", mean, g.constant(np.float32(1e-7)), g.constant(np.float32(1 - 1e-7)))
-    g.add("Log", g.add("Div", inside, g.add("Sub", g.constant(np.float32(1)), inside)), name=LOGITS)
+    mean = g.add("Mul", g.add("Add", one, other), g.constant(_scalar(0.5)), name=ACTIVATIONS)
+    inside = g.add("Clip", mean, g.constant(_scalar(1e-7)), g.constant(_scalar(1 - 1e-7)))
+    g.add("Log", g.add("Div", inside, g.add("Sub", g.constant(_scalar(1)), inside)), name=LOGITS)
     return shapes
