@@ -32,9 +32,12 @@ class OnnxFormat:
     type, description, citation: of Essentia's model metadata.
     prepare: (network, layers whose embeddings are outputs; None: all that the graph has) -> what writes the file and returns its inputs and outputs
     in Essentia's schema. Raises ConfigError or WeightsError, before work, for what the graph cannot express.
+    windows: (network, layers; None: classes, whether products are in 8 bits) -> the graph of windows for this machine (onnx_windows.py), as an
+    onnx.ModelProto; None: torch's exporter writes it.
     """
 
     type: str
     description: str
     citation: str
     prepare: Callable[[Any, Sequence[int] | None], Callable[[Path], dict[str, Any]]]
+    windows: Callable[[Any, Sequence[int] | None, bool], Any] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -20,6 +20,17 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
 
     What making an item raises is raised here, in its place. The thread ends with the iterator, also when that is left early.
     """
+    yield from begun(items, depth)
+
+
+def begun(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
+    """`ahead`, already at work: the first items are being made before any is asked for. Its `close` ends the thread."""
+    working = _working(items, depth)
+    next(working)
+    return working
+
+
+def _working(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     made: queue.Queue[object] = queue.Queue(max(1, depth))
     left, end = threading.Event(), object()
 
@@ -44,6 +55,7 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
     thread = threading.Thread(target=work, name="ahead", daemon=True)
     thread.start()
     try:
+        yield None  # type: ignore[misc]  # what `begun` asks for
         while (item := made.get()) is not end:
             if isinstance(item, _Failed):
                 raise item.error

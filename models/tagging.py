@@ -137,6 +137,7 @@ def tag_many(
     batch_size: int = 8,
     tail: Tail = "shift",
     on_windows: Callable[[int], None] | None = None,
+    begun: Begun | None = None,
 ) -> Iterator[Tagged | AudioError]:
     """What the network hears in each recording, in their order; the AudioError of one that cannot be used stands in its place.
 
@@ -147,6 +148,7 @@ def tag_many(
         batch_size: windows per pass; they may come from several recordings.
         tail: what becomes of a recording's end (models/windows.py).
         on_windows: called with the number of windows behind every pass, for progress.
+        begun: what is there already; None: nothing.
 
     Raises ValueError for a hop below one mel frame (of a network that reads samples: one sample), a batch below one window, or a network without
     named classes, WeightsError for one whose head is untrained.
@@ -159,7 +161,21 @@ def tag_many(
         raise ConfigError(f"hop_seconds is {hop_seconds}; two windows are at least one {unit} ({1 / rate:.3g} s) apart.")
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more.")
-    return _tagged(model, labels, ahead(_stream(model, sources, sample_rate, hop, tail), 2 * batch_size), batch_size, on_windows)
+    begun = begun or Begun()
+    score = begun.score or model.window_probabilities
+    events = ahead(_stream(model, sources, sample_rate, hop, tail, begun.blocks), 2 * batch_size)
+    return _tagged(model, labels, events, batch_size, lambda waiting: _score(model, score, waiting), on_windows)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a caller brings to `tag_many`.
+
+    blocks: of samples of the first recording, which is being decoded already. score: computes the probabilities of windows, in place of the network.
+    """
+
+    blocks: Iterator[np.ndarray] | None = None
+    score: Callable[[Tensor], Tensor] | None = None
 
 
 # ---- the producer: one event per window, one behind a recording's last
@@ -177,13 +193,19 @@ class _End:
 
 
 def _stream(
-    model: TaggingNetwork, sources: Iterable[Source], sample_rate: int | None, hop: int, tail: Tail
+    model: TaggingNetwork,
+    sources: Iterable[Source],
+    sample_rate: int | None,
+    hop: int,
+    tail: Tail,
+    first: Iterator[np.ndarray] | None,
 ) -> Iterator[_Window | _End]:
     rate = model.units_per_second
     for source in sources:
         counter, overview = _Counter(), make_overview(model.mel_settings, model.sample_rate)
         try:
-            samples = overview.watch_samples(counter.watch(model.audio_blocks(source, sample_rate)))
+            blocks, first = first or model.audio_blocks(source, sample_rate), None
+            samples = overview.watch_samples(counter.watch(blocks))
             windows = overview.watch_windows(model.window_blocks(samples))
             heard = 0
             for window, start, stop in stream_windows(windows, model.window_length, hop, tail, model.silence):
@@ -225,13 +247,14 @@ def _tagged(
     labels: list[str],
     events: Iterator[_Window | _End],
     batch_size: int,
+    score: Callable[[Sequence[tuple[_Open, np.ndarray]]], None],
     on_windows: Callable[[int], None] | None,
 ) -> Iterator[Tagged | AudioError]:
     recordings: list[_Open] = [_Open()]
     waiting: list[tuple[_Open, np.ndarray]] = []
 
     def pass_() -> None:
-        _score(model, waiting)
+        score(waiting)
         if on_windows is not None:
             on_windows(len(waiting))
         waiting.clear()
@@ -254,12 +277,12 @@ def _tagged(
 
 
 @torch.no_grad()
-def _score(model: TaggingNetwork, waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
+def _score(model: TaggingNetwork, score: Callable[[Tensor], Tensor], waiting: Sequence[tuple[_Open, np.ndarray]]) -> None:
     was_training = model.training
     model.eval()
     try:
         windows = torch.from_numpy(np.stack([window for _, window in waiting])).to(model.device, model.dtype)
-        scores = model.window_probabilities(windows).float().cpu().numpy()
+        scores = score(windows).float().cpu().numpy()
     finally:
         model.train(was_training)
     if not np.isfinite(scores).all():

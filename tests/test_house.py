@@ -9,7 +9,9 @@ import subprocess
 import sys
 import zipfile
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.imports import PACKAGES, ROOT, circles, dependencies, files, libraries, modules
 
@@ -26,7 +28,7 @@ FLOORS = {  # bottom to top; a module imports those of its own floor and of the 
         "errors card settings bounded_files pickle_bounds windows randomness untrained prefetch _torchvision _alias _outside arithmetic",
         "frontend", "audio",
         "heads mean_head objective classification encoder mel_encoder vectors tagging overview onnx_file formats tokens", "weights",
-        " ".join(FAMILIES), "registry", "export finetune hear",
+        " ".join(FAMILIES), "registry", "export finetune hear onnx_windows backends",
     ),
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),
     "helpers": (
@@ -228,6 +230,50 @@ def test_importing_the_package_and_the_scripts_is_cheap():
         "assert not {'torch', 'timm', 'torchvision', 'pytorch_lightning'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["print_config"], ["--help"], ["runs"], ["check_data", "--help"], ["predict", "-h"]], ids=" ".join
+)
+def test_what_tells_and_computes_nothing_needs_no_torch(words, tmp_path):
+    code = (
+        "import sys, runpy\n"
+        "try: runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "assert not {'torch', 'timm', 'torchvision', 'pytorch_lightning', 'transformers', 'scipy', 'matplotlib'} & set(sys.modules)"
+    )
+    start = f"import sys; sys.argv = ['ex_maest.py', *{words!r}]; sys.path.insert(0, '.')\n"
+    done = subprocess.run([sys.executable, "-c", start + code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_predict_imports_what_it_uses(tmp_path):
+    """Lightning, timm, torchvision with torch's compiler, transformers and matplotlib cost more than the network's first windows."""
+    from models import export_model
+    from models.maest import MAEST
+
+    net = MAEST(input_t=125, n_classes=3, embed_dim=16, depth=1, num_heads=2, labels=["a", "b", "c"]).eval()
+    export_model(net, tmp_path / "net.safetensors")
+    wave = np.zeros(32000, np.float32)
+    wave[::100] = 0.5
+    soundfile.write(tmp_path / "a.wav", wave, 16000)
+    words = [
+        f"maest.checkpoint={tmp_path / 'net.safetensors'}",
+        f"predict.audio={tmp_path / 'a.wav'}",
+        f"predict.out_dir={tmp_path / 'out'}",
+    ]
+    code = (
+        f"import sys; sys.argv = ['ex_maest.py', 'predict', 'with', *{words!r}]; sys.path.insert(0, '.')\n"
+        "import runpy\n"
+        "try: runpy.run_path('ex_maest.py', run_name='__main__')\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'timm', 'torchvision', 'torch._dynamo', 'pytorch_lightning', 'torchmetrics', 'transformers'}\n"
+        "heavy |= {'scipy', 'sklearn', 'matplotlib', 'onnx'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "predictions" / "a.wav" / "index.html").is_file()
 
 
 def test_the_lock_fits_every_machine():

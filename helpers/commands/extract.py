@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 from datasets.groundtruth.groundtruth import match
 from datasets.jobs.cluster import check_place
 from datasets.jobs.shard_plan import Plan
 from datasets.prepare.failures import why_absent
 from datasets.store.track_store import TrackStore
+from models.backends import with_backend
 from models.bounded_files import check_writable
+from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
+from models.onnx_windows import INT8, ONNX
 
 from ..data.find import Tracks
 from ..data.heard import read_heard
@@ -29,7 +33,7 @@ from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import AUTO
 from ..runtime.place import is_first_process
 from .context import Context
-from .networks import Loaded, as_trained, load_network
+from .networks import Loaded, as_trained, check_precision, load_network
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +73,17 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     """
     p, family = config.predict, context.family
     check_place(p.scheduler, p.workers, p.jobs)
+    check_precision(config)
+    if p.frames and blocks is not None and p.backend in (ONNX, INT8):
+        raise ConfigError(
+            f"Vectors in time (predict.frames) are not computed by predict.backend={p.backend}: take predict.backend=torch."
+        )
     out = family.output_folder(config)
     check_writable(out, ConfigError, "predict.out_dir")
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
+    loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
     settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
     settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
     found = context.find_tracks(("predict",), config=config)

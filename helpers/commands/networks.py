@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
+from models.onnx_windows import INT8, ONNX
 from models.untrained import check_trained
 
 from ..families.base import Config, Family
@@ -53,6 +54,15 @@ def load_network(context: Context, config: Config, classes: bool = False, use: s
     device = resolve_accelerator(config.trainer.accelerator)
     warn_of_random(weights)
     return Loaded(net.to("cuda" if device == "gpu" else "cpu").eval(), weights or RANDOM, str(config.trainer.precision))
+
+
+def check_precision(config: Config) -> None:
+    """Raise ConfigError for a precision that was asked for by name, and that the backend does not compute in."""
+    backend, precision = config.predict.backend, str(config.trainer.precision)
+    if backend in (ONNX, INT8) and precision not in ("auto", "32", "32-true"):
+        raise ConfigError(
+            f"predict.backend={backend} does not compute in {precision}: leave trainer.precision out, or take predict.backend=torch."
+        )
 
 
 def check_head(context: Context, net: AudioEncoder, weights: str | None, use: str) -> None:

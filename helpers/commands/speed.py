@@ -1,111 +1,99 @@
-"""The command that measures how fast a network is on this machine: windows per second, in inference and in training."""
+"""The command that measures how fast a network is on this machine: by what is done, the length of windows, the precision and the backend."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
 
 import torch
+from rich import box
 from rich.table import Table
 
+from datasets.utils.files import atomic
 from datasets.utils.terminal import Console
+from models.backends import with_backend
 from models.encoder import AudioEncoder
+from models.errors import ConfigError
+from models.onnx_windows import INT8, ONNX
 
 from ..families.base import RANDOM
 from ..runtime.devices import resolve_accelerator, resolve_precision
+from ..runtime.network_speed import Speed, Task, measure
 from .context import Context
 from .networks import as_trained
 
-REPEATS = 5
-
-
-@dataclass(frozen=True)
-class Speed:
-    """One measurement: windows per second, the median of REPEATS passes after a warm-up."""
-
-    name: str
-    batch: int
-    windows_per_second: float
-    times_real_time: float
+LENGTHS = (1 / 3, 2 / 3)  # of a window, measured beside whole ones where a network takes them
 
 
 def model_speed_test(context: Context) -> dict[str, float]:
-    """Speed of the config's network: windows per second, and how much faster than the music plays; inference and training."""
+    """Speed of the config's network: seconds, operations and memory of inference and training, by length, precision and backend; and as speed.csv.
+
+    The weights are random: speed does not depend on them.
+    """
     config = as_trained(context)
     device = "cuda" if resolve_accelerator(config.trainer.accelerator) == "gpu" else "cpu"
-    net = context.family.network(config, None, context.seed, RANDOM).to(device)  # speed does not depend on weights
-    rows = measure(net, config.datamodule.batch_size_test, config.datamodule.batch_size_train, config.trainer.precision)
+    net = context.family.network(config, None, context.seed, RANDOM).to(device).eval()
+    data = config.datamodule
+    rows = [measure(net, task) for task in tasks(net, data.batch_size_test, data.batch_size_train, config.trainer.precision)]
+    rows += [row for backend in (ONNX, INT8) if (row := _on_backend(context, net, backend)) is not None]
     print_speeds(net, rows)
+    path = context.folder / "speed.csv"
+    write_speeds(path, rows)
+    context.print(str(path))
     return {row.name: row.windows_per_second for row in rows}
 
 
-def measure(net: AudioEncoder, batch_inference: int, batch_training: int, precision: str = "auto") -> list[Speed]:
-    """Return the speed of inference with one window and with a batch, and of a training step (forward, backward), on the network's device."""
-    device = net.device
-    name = resolve_precision(precision, "cpu" if device.type == "cpu" else "gpu")
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(name)
-
-    def windows(batch: int) -> torch.Tensor:
-        return net.from_stored(torch.randn(batch, net.window_length, *net.stored_item, device=device))
-
-    def outputs(x: torch.Tensor) -> torch.Tensor:
-        return net.window_logits(x) if net.has_classes else net.encode(x)
-
-    def forward(batch: int) -> Callable[[], None]:
-        x = windows(batch)
-
-        def step() -> None:
-            with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
-                outputs(x)
-
-        return step
-
-    def train(batch: int) -> Callable[[], None]:
-        x = windows(batch)
-
-        def step() -> None:
-            with torch.autocast(device.type, dtype, enabled=dtype is not None):
-                loss = outputs(x).float().square().mean()
-            loss.backward()
-            net.zero_grad(set_to_none=True)
-
-        return step
-
-    out = []
-    for title, training, step, batch in (
-        ("inference, one window", False, forward(1), 1),
-        (f"inference, batch {batch_inference}", False, forward(batch_inference), batch_inference),
-        (f"training, batch {batch_training}", True, train(batch_training), batch_training),
-    ):
-        net.train(training)
-        rate = batch / _median_seconds(step, device)
-        out.append(Speed(title, batch, rate, rate * net.max_seconds))
-    net.eval()
-    return out
+def tasks(net: AudioEncoder, batch_inference: int, batch_training: int, precision: str | int = "auto") -> Iterator[Task]:
+    """Yield what torch is measured at: one window of each length in float32 and in 16 bits; batches of the config in its precision."""
+    device = "cpu" if net.device.type == "cpu" else "gpu"
+    chosen = resolve_precision(precision, device)
+    half = "bf16-mixed" if device == "cpu" else resolve_precision("auto", device)
+    shortest, _ = net.window_range
+    lengths = [net.window_length, *(n for share in LENGTHS if (n := int(share * net.window_length)) >= max(shortest, 16))]
+    lengths = [n for n in sorted(lengths) if n == net.window_length or net.window_range[0] < net.window_range[1]]
+    for length in lengths:
+        for name in dict.fromkeys(("32-true", half)):
+            yield Task("inference", length, 1, name)
+    yield Task("inference", net.window_length, batch_inference, chosen)
+    yield Task("training", net.window_length, batch_training, chosen)
 
 
-def _median_seconds(step: Callable[[], None], device: torch.device) -> float:
-    times = []
-    for _ in range(REPEATS + 1):
-        start = time.perf_counter()
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+def _on_backend(context: Context, net: AudioEncoder, backend: str) -> Speed | None:
+    """Return one window's inference by a backend; None, and said, where it cannot compute this network here."""
+    try:
+        return measure(net, Task("inference", net.window_length, 1, "32-true", backend), with_backend(net, backend))
+    except ConfigError as error:
+        context.print(str(error))
+        return None
 
 
 def print_speeds(net: AudioEncoder, rows: list[Speed]) -> None:
     """Print the measurements as a table."""
     parameters = sum(p.numel() for p in net.parameters())
-    table = Table(
-        title=f"{parameters:,} parameters, {net.max_seconds:g} s windows, {net.device}, {torch.get_num_threads()} threads"
-    )
-    table.add_column("what")
-    for column in ("windows / s", "x real time"):
+    title = f"{parameters:,} parameters, {net.max_seconds:g} s windows, {net.device}, {torch.get_num_threads()} threads"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("what", "s", "batch", "precision", "backend"):
+        table.add_column(column)
+    for column in ("tokens", "GFLOP", "seconds", "x real time", "MiB", "% of peak"):
         table.add_column(column, justify="right")
     for row in rows:
-        table.add_row(row.name, f"{row.windows_per_second:.2f}", f"{row.times_real_time:.0f}")
-    Console().print(table)
+        share = "" if row.share_of_peak is None else f"{100 * row.share_of_peak:.0f}"
+        memory = "" if row.peak_mib is None else f"{row.peak_mib:.0f}"
+        table.add_row(
+            row.what, f"{row.window_seconds:.3g}", str(row.batch), row.precision, row.backend, str(row.tokens), f"{row.gflop:.3g}",
+            f"{row.seconds:.3g}", f"{row.audio_seconds_per_second:.3g}", memory, share,
+        )  # fmt: skip
+    Console(width=max(110, Console().width)).print(table)
+    Console().print(
+        "Peak: a matrix product of 2048 in that precision, measured now. Memory: of the whole process (of a GPU: what torch took)."
+    )
+
+
+def write_speeds(path: Path, rows: list[Speed]) -> None:
+    """Write the measurements as csv, a row each."""
+    with atomic(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Speed)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)

@@ -30,7 +30,8 @@ from ..probe.run import Targets, check_truths
 from ..runtime.devices import autocast, resolve_accelerator, resolve_precision, work_of
 from ..schedules import exp_warmup_linear_down
 from ..training.fit import fit
-from ..training.lightning_module import LitObjective, Optimization
+from ..training.lightning_module import LitObjective
+from ..training.optimization import Optimization
 from ..training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)

@@ -111,7 +111,8 @@ class Experiment(sacred.Experiment):
         SETTINGS.CONFIG.READ_ONLY_CONFIG = True
         caller = sys._getframe(1).f_globals
         self.file = Path(caller["__file__"] if file is None else file).resolve()
-        machine = [HostInfoGetter(process_state, "process"), HostInfoGetter(lambda: lock_state(self.file.parent), "lock")]
+        lock = HostInfoGetter(self._lock_state, "lock")
+        machine = [HostInfoGetter(process_state, "process"), lock]
         settings.setdefault("base_dir", str(self.file.parent))
         # Sacred asks git again for every source file, 3 s in all: provenance.py asks once
         super().__init__(name, save_git_info=False, additional_host_info=machine, **settings)
@@ -120,6 +121,8 @@ class Experiment(sacred.Experiment):
         self.continued: Path | None = None
         self._named: tuple[str, ...] = ()
         self._set: set[str] = set()
+        # whether anybody is told what the present command runs with: finding that out takes a third of a second
+        self._is_told: bool = True
         self._named_values = {name: one.values for name, one in named.items()}
         self.defaults = asdict(schema())
         self.logger: Any = root_logger()
@@ -141,9 +144,13 @@ class Experiment(sacred.Experiment):
             self.continued, seed = self.continues(command_name, config, self._named)
         if command_name not in UNRECORDED and is_first_process() and not self.observers:
             self.observers.append(_OwnFolder(self._root_of(config), self.continued))
+        self._is_told = bool(self.observers) or command_name == _print_dependencies.__name__
         if not is_first_process() and SEED_VARIABLE in os.environ:
             return {"seed": int(os.environ[SEED_VARIABLE])}  # every process of a job draws the same
         return {"seed": seed} if seed is not None and "seed" not in config else {}
+
+    def _lock_state(self) -> dict[str, Any] | None:
+        return lock_state(self.file.parent) if self._is_told else None
 
     def store_sources(self, paths: Iterable[Path]) -> None:
         """Have the text of these files stored with every run."""
@@ -184,7 +191,7 @@ class Experiment(sacred.Experiment):
     def get_experiment_info(self) -> dict[str, Any]:
         """As sacred.Experiment.get_experiment_info; the command's own file, the packages that it asks for, and its repository once."""
         info = super().get_experiment_info()
-        if is_first_process():
+        if is_first_process() and self._is_told:
             git = git_state(self.file.parent)
             info |= {"dependencies": packages(self.file.parent), "repositories": [git] if git else []}
         return info | {"mainfile": self.file.name}
@@ -249,6 +256,8 @@ class Experiment(sacred.Experiment):
         if argv[1:2] == ["runs"] and "with" not in argv:
             sys.exit(list_runs(argv[2:], places=(self._root_of(self.defaults),)))
         words = argv[1:]
+        if len(words) == 2 and words[0] in self.commands and words[1] in ("-h", "--help"):
+            words = ["help", words[0]]
         if words[:1] == ["help"] and len(words) == 2:
             for what in (self.named_configs, self.commands):
                 if words[1] in what:

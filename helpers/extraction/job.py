@@ -19,6 +19,7 @@ from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
+from models.onnx_windows import INT8
 from models.weights.head_origin import weights_sha256
 from models.windows import left_padding
 
@@ -90,7 +91,7 @@ class Job:
             "weights_sha256": weights_sha256(network),
             **network.about_extraction,
             **self.cut.attrs(),
-            "precision": self.precision,
+            "precision": INT8 if getattr(network, "backend", None) == INT8 else self.precision,
             "code_version": CODE_VERSION,
         }
 

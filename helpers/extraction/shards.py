@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets.jobs.cluster import check_place, connect, run_tasks
 from datasets.jobs.shard_plan import Plan, Planned, planned_names, write_manifest
 from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
+from models.backends import with_backend
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreBusyError, StoreError, WeightsError
 from models.weights.head_origin import weights_sha256
@@ -65,7 +66,7 @@ class Recipe:
             raise WeightsError(
                 "This worker's weights are not those of the process that started the job: do both see the same files?"
             )
-        return made
+        return cast(AudioEncoder, with_backend(made, self.config.predict.backend))
 
 
 @dataclass(frozen=True)

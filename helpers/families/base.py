@@ -15,7 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -31,9 +31,11 @@ from models.weights.checkpoints import FAMILY, check_own_settings, is_untrained,
 from models.weights.locate import find_weights
 
 from ..runtime.devices import resolve_accelerator
-from ..training.averaging import AveragedWeights
-from ..training.lightning_module import Optimization
+from ..training.optimization import Optimization
 from .optimization import averaging, optimization
+
+if TYPE_CHECKING:
+    from ..training.averaging import AveragedWeights
 
 log = logging.getLogger(__name__)
 Config = Any  # an instance of a script's schema: helpers/ knows its attributes, configs/ its class

@@ -31,7 +31,7 @@ from models.omar_rq.targets import make_targets
 from models.weights.cards import get_card
 from models.weights.checkpoints import network_settings
 
-from ..training.lightning_module import Optimization
+from ..training.optimization import Optimization
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
 from .token_report import report_tokens, token_notes
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from models.errors import ConfigError
 
 from ..schedules import as_multiplier, cosine_cycle, cosine_down, exp_warmup_linear_down, tri_stage, warmup_cosine
-from ..training.averaging import AveragedWeights
-from ..training.lightning_module import Optimization
+from ..training.optimization import Optimization
+
+if TYPE_CHECKING:
+    from ..training.averaging import AveragedWeights
 
 BY_UPDATE = ("warmup_cosine", "tri_stage")  # schedules that go by updates
 LARS_SHARE = 0.3 / 256  # of the clips of a step: SimCLR's rule (arXiv 2002.05709)
@@ -101,6 +103,8 @@ def averaging(section: AveragingSection) -> AveragedWeights | None:
         if m.ema_decay is not None:
             raise ConfigError(f"module.ema_decay={m.ema_decay} averages nothing without module.do_swa=True: set both.")
         return None
+    from ..training.averaging import AveragedWeights  # here for start-up time: it imports Lightning
+
     if m.ema_decay is not None:
         return AveragedWeights(m.swa_epoch_start, kind="ema", decay=m.ema_decay, lr=m.swa_lrs, holds_rate=m.swa_holds_rate)
     return AveragedWeights(m.swa_epoch_start, m.swa_freq, lr=m.swa_lrs, holds_rate=m.swa_holds_rate)

@@ -9,23 +9,26 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.table import Table
+from torch import Tensor
 
 from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console, Text
 from models.audio import find_audio, info
+from models.backends import AUTO, TORCH, Chooser, check_backend, with_backend
 from models.bounded_files import check_writable, read_json
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
-from models.tagging import Tagged, tag_many
+from models.tagging import Begun, Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
@@ -48,6 +51,7 @@ class PredictionSettings:
         hop_seconds: between two windows' starts; None: their length.
         batch_size: windows at once.
         precision: as in extraction.
+        backend: what computes windows (models/backends.py); "auto": what is found to be fastest.
         html: write pages.
         tables: kinds of tables to write, any of csv, json, parquet.
         player_minutes: recordings up to this length are part of their pages, to be played.
@@ -60,6 +64,7 @@ class PredictionSettings:
     hop_seconds: float | None = None
     batch_size: int = 8
     precision: str = "32"
+    backend: str = TORCH
     html: bool = True
     tables: Sequence[str] = ()
     player_minutes: float = 10.0
@@ -67,6 +72,7 @@ class PredictionSettings:
     def __post_init__(self) -> None:
         if self.top < 1:
             raise ConfigError(f"predict.top is {self.top}; show at least one class.")
+        check_backend(self.backend)
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ def predict(
     out: str | Path,
     settings: PredictionSettings | None = None,
     notes: Sequence[str] = (),
+    blocks: Iterator[np.ndarray] | None = None,
 ) -> Prediction:
     """Tag an audio file, or all in a folder.
 
@@ -146,6 +153,7 @@ def predict(
         out: folder of the outputs.
         settings: how it is tagged, and what is written.
         notes: lines for the pages.
+        blocks: of samples of the (first) file, where it is being decoded already.
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
     """
@@ -160,6 +168,7 @@ def predict(
     failed: list[tuple[str, str]] = []
     if settings.weights == RANDOM:
         notes = (RANDOM_WEIGHTS, *notes)
+    notes = list(notes)
     pages = _Pages(where, root, settings, _about(network, settings), notes)
     with ExitStack() as stack:
         opened = stack.enter_context(open_tables(where, settings.tables, network.label_names, pages.about))
@@ -167,12 +176,14 @@ def predict(
         total, noted = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
         stack.enter_context(autocast(network.device.type, settings.precision, work_of(network)))
+        score = _scorer(network, settings.backend, total, notes)
         results = tag_many(
             network,
             (root / name for name in names),
             hop_seconds=settings.hop_seconds,
             batch_size=settings.batch_size,
             on_windows=progress.advance,
+            begun=Begun(blocks, score),
         )
         for name, heard in zip(names, results):
             if isinstance(heard, AudioError):
@@ -204,6 +215,18 @@ def predict(
     written += table_files(where, settings.tables)
     unusable = write_unusable(where, failed) if settings.html or settings.tables else None
     return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable, settings.weights)
+
+
+def _scorer(network: AudioEncoder, backend: str, windows: int, notes: list[str]) -> Callable[[Tensor], Tensor] | None:
+    """Return what computes windows' probabilities; None: the network. A choice that is made on the way is said, and noted."""
+
+    def said(choice: str) -> None:
+        log.info("%s", choice)
+        notes.append(choice)
+
+    if backend == AUTO:
+        return Chooser(network, windows, said)
+    return None if backend == TORCH else with_backend(network, backend).window_probabilities
 
 
 @dataclass(frozen=True)

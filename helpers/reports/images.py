@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 
 import numpy as np
 from markupsafe import Markup
 
 from datasets.utils.terminal import visible
+
+from .png import png
 
 
 def spectrogram(mel: np.ndarray, summary: str, max_columns: int = 900) -> Markup:
@@ -28,9 +29,5 @@ def heat_map(values: np.ndarray, summary: str, high: float = 1.0) -> Markup:
 
 def _picture(values: np.ndarray, low: float, high: float, kind: str, summary: str) -> Markup:
     """Values [rows, columns], the first row on top, as an <img> that is part of the page."""
-    from matplotlib import image
-
-    file = io.BytesIO()
-    image.imsave(file, values, cmap="magma", vmin=low, vmax=high, format="png")
-    data = base64.b64encode(file.getvalue()).decode()
+    data = base64.b64encode(png(values, low, high)).decode()
     return Markup('<img class="{}" alt="{}" src="data:image/png;base64,{}">').format(kind, visible(summary), data)

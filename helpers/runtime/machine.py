@@ -20,12 +20,13 @@ import torch
 
 from datasets.utils.files import atomic
 from models.bounded_files import read_json
+from models.cache import cache_folder
 from models.errors import ConfigError
 
 from . import probe
 
 log = logging.getLogger(__name__)
-VARIABLE, CACHE_VARIABLE = "MAEST_MACHINE", "MAEST_CACHE"
+VARIABLE = "MAEST_MACHINE"
 OFF = "off"
 FORMAT = 1  # raised when probe.py measures something else under the same names
 _measured: dict[str, dict[str, float]] = {}  # of this process, by the machine's key
@@ -68,13 +69,6 @@ def figures(kinds: tuple[str, ...], device: torch.device) -> Mapping[str, float]
     if lacking:
         write(path, about, known)
     return known
-
-
-def cache_folder() -> Path:
-    """Return the folder that figures are kept in; it need not be there."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maest"
 
 
 def read(path: Path, about: Mapping[str, Any]) -> dict[str, float] | None:

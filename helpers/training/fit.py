@@ -33,7 +33,8 @@ from ._lightning import Callback, EarlyStopping, SLURMEnvironment, pl
 from .averaging import AveragedWeights
 from .checkpointing import AtomicCheckpointIO, LastCheckpoints, Stop, best_checkpoint
 from .history import History, LogFunction, write_json
-from .lightning_module import LitObjective, Optimization
+from .lightning_module import LitObjective
+from .optimization import Optimization
 from .progress import TrainingProgress
 from .resume import Saved, read_saved
 from .same_training import TrainingIdentity

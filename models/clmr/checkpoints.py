@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import WeightsError
 from ..untrained import note_untrained
 from ..weights.checkpoints import check_own_settings, network_settings, read_state
 from ..weights.head_origin import LOSS, check_origin, header
-from ..weights.strict import load_strictly, some
+from ..weights.strict import some
+from ..weights.undrawn import build_filled
 from .network import SampleCNN
 
 log = logging.getLogger(__name__)
@@ -156,12 +158,14 @@ def load_checkpoint(
     fresh = out_dim is not None and found["out_dim"] is None
     if out_dim is not None and not fresh and found["out_dim"] != out_dim:
         raise WeightsError(f"{head or path} has a head of {found['out_dim']} classes, {out_dim} were asked for.")
-    model = SampleCNN(**{**found, **({"out_dim": out_dim} if fresh else {}), **settings})
+    arguments = {**found, **({"out_dim": out_dim} if fresh else {}), **settings}
     if fresh:
-        zeros = {k: v.new_zeros(v.shape) for k, v in model.state_dict().items() if k.startswith("fc.")}
+        with torch.device("meta"):
+            shapes = {k: v.shape for k, v in SampleCNN(**arguments).state_dict().items() if k.startswith("fc.")}
+        zeros = {k: torch.zeros(shape) for k, shape in shapes.items()}
         log.warning("%s has no head: its %d classes start at 0 and say nothing yet.", path, out_dim)
         state = {**state, **zeros}
-    load_strictly(model, state, str(path))
+    model = build_filled(lambda: SampleCNN(**arguments), state, str(path))
     if fresh:
         note_untrained(model, zeros, f"its head of {out_dim} classes started at 0, {path} has none")
     return model.eval()

@@ -154,8 +154,7 @@ def get_maest(
     if own:
         sizes.compare(own, state, source, said=True)
     sizes.compare({"embed_dim": 768, "depth": 12, **settings}, state, source)
-    model = MAEST(**settings)
-    convert.load(model, state, card.format, source=source, discard_head=checkpoint_discard_head)
+    model = convert.build(lambda: MAEST(**settings), state, card.format, source, discard_head=checkpoint_discard_head)
     if checkpoint is None:
         model.card = card
     log.info("Weights: %s%s.", path, "" if checkpoint is not None else f" ({card.licence})")
@@ -185,9 +184,7 @@ def load_maest(source: str | Path, averaged: bool = True, **kwargs: Any) -> MAES
     sizes.compare(own, state, path.name, said=True)
     settings = {**_shapes(state, path), **own, **kwargs}
     sizes.compare(settings, state, path.name)
-    model = MAEST(**settings)
-    convert.load(model, state, "maest", source=path.name)
-    return model.eval()
+    return convert.build(lambda: MAEST(**settings), state, "maest", path.name).eval()
 
 
 def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

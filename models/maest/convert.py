@@ -6,7 +6,7 @@ Strict: what starts fresh is said in the log, what may be ignored is listed here
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch.nn import functional
 from ..errors import WeightsError
 from ..untrained import note_untrained
 from ..weights.strict import difference
+from ..weights.undrawn import fill, undrawn
 from .ast import POSITIONS, PREFIX, is_ast, remap_ast
 from .network import MAEST
 
@@ -100,6 +101,19 @@ def remap_hf(state_dict: Mapping[str, Tensor], model: MAEST) -> State:
 REMAPS = {"maest": remap_passt, "passt": remap_passt, "deit": remap_deit, "ast": remap_hf}
 
 
+def build(
+    make: Callable[[], MAEST], state_dict: Mapping[str, Tensor], form: str, source: str, discard_head: bool = False
+) -> MAEST:
+    """Return the network of `make` with a foreign state dict's weights: as `load`, and random weights are drawn only where some start fresh."""
+    with undrawn():
+        model = make()
+    new = _converted(state_dict, model, form, source, discard_head)
+    if set(model.state_dict()) - set(new):
+        model = make()  # with all its draws, so that what starts fresh does not hang on what the file holds
+    _fill(model, new, state_dict, form, source)
+    return model
+
+
 def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str, discard_head: bool = False) -> None:
     """Load a foreign state dict into `model` in place, strictly; heads that it lacks or that do not fit keep their fresh weights.
 
@@ -109,7 +123,16 @@ def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str,
 
     Raises WeightsError listing names and shapes that do not fit.
     """
-    form = "ast" if is_ast(state_dict) else "maest" if "time_new_pos_embed" in state_dict and form == "deit" else form
+    _fill(model, _converted(state_dict, model, form, source, discard_head), state_dict, form, source)
+
+
+def _form(state_dict: Mapping[str, Tensor], form: str) -> str:
+    return "ast" if is_ast(state_dict) else "maest" if "time_new_pos_embed" in state_dict and form == "deit" else form
+
+
+def _converted(state_dict: Mapping[str, Tensor], model: MAEST, form: str, source: str, discard_head: bool) -> State:
+    """Return the state dict under the network's names, without what starts fresh. Raises WeightsError as `load`."""
+    form = _form(state_dict, form)
     try:
         new = REMAPS[form](state_dict, model)
     except WeightsError as error:
@@ -132,11 +155,18 @@ def load(model: MAEST, state_dict: Mapping[str, Tensor], form: str, source: str,
             )
             + ". Is it the checkpoint of another arch or family?"
         )
-    model.load_state_dict({**own, **new})
+    return new
+
+
+def _fill(model: MAEST, new: State, state_dict: Mapping[str, Tensor], form: str, source: str) -> None:
+    """Give the network its weights, and have it and the log say what starts fresh."""
+    own = model.state_dict()
+    fresh = sorted(set(own) - set(new))
+    fill(model, new)
     if fresh:
         log.warning("%s: these start fresh: %s.", source, ", ".join(fresh))
         note_untrained(model, fresh, _why_fresh(state_dict, model, source))
-    if resized := _resized(state_dict, model, form):
+    if resized := _resized(state_dict, model, _form(state_dict, form)):
         note_untrained(model, [*TABLES, *(name for name in HEADS if name in own)], f"{source} {resized}")
 
 

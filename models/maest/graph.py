@@ -17,6 +17,7 @@ from .. import onnx_file
 from ..formats import OnnxFormat
 from ..frontend.graph import MelGraph
 from .network import MAEST
+from .window_graph import window_graph
 
 
 def embedding_name(block: int) -> str:
@@ -100,4 +101,5 @@ FORMAT = OnnxFormat(
     "Alonso-Jimenez, Serra, Bogdanov: Efficient Supervised Training of Audio Transformers for Music Representation Learning, "
     "ISMIR 2023, arXiv 2309.16418",
     prepare,
+    window_graph,
 )

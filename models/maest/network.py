@@ -16,22 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._torchvision import ensure_torchvision
-
-ensure_torchvision()
-
-from timm.models.vision_transformer import Block  # noqa: E402
-
-from ..arithmetic import recomputed  # noqa: E402
-from ..errors import ConfigError  # noqa: E402
-from ..frontend import MaestMel  # noqa: E402
-from ..frontend.mel_settings import MAEST as FRONT_END  # noqa: E402
-from ..frontend.mel_settings import NORM_MEAN, NORM_STD  # noqa: E402
-from ..untrained import check_trained  # noqa: E402
-from . import inputs, sizes  # noqa: E402
-from .labels import default_labels  # noqa: E402
-from .patchout import PATCH, Patchout  # noqa: E402
-from .stored import StoredMels  # noqa: E402
+from ..arithmetic import recomputed
+from ..errors import ConfigError
+from ..frontend import MaestMel
+from ..frontend.mel_settings import MAEST as FRONT_END
+from ..frontend.mel_settings import NORM_MEAN, NORM_STD
+from ..untrained import check_trained
+from . import inputs, sizes
+from .block import Block
+from .labels import default_labels
+from .patchout import PATCH, Patchout
+from .stored import StoredMels
 
 
 class PatchEmbed(nn.Module):
@@ -119,9 +114,7 @@ class MAEST(StoredMels):
         self.time_new_pos_embed = nn.Parameter(torch.zeros(1, c, 1, max(self.input_t // self.stride[1], t)))
         self.patch_embed = PatchEmbed(c, self.stride)
         norm: Any = partial(nn.LayerNorm, eps=1e-6)
-        self.blocks = nn.ModuleList(
-            Block(c, self.num_heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(self.depth)
-        )
+        self.blocks = nn.ModuleList(Block(c, self.num_heads, self.mlp_ratio, norm) for _ in range(self.depth))
         self.norm = norm(c)
         self.head = nn.Sequential(nn.LayerNorm(c), nn.Linear(c, self.n_classes))
         if self.distilled:
@@ -184,7 +177,6 @@ class MAEST(StoredMels):
         out = []
         blocks: Any = self.blocks[: layers[-1] + 1]
         for k, block in enumerate(blocks):
-            block.attn.fused_attn = True  # whatever timm's own variables say: arithmetic.py knows this call
             x = recomputed(block, x) if self.gradient_checkpointing and torch.is_grad_enabled() else block(x)
             if k in layers:
                 out.append(x)

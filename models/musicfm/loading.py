@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..weights.build import build_from_card
 from ..weights.cards import get_card
 from ..weights.checkpoints import network_settings, read_state
-from ..weights.strict import load_strictly
+from ..weights.undrawn import build_filled
 from . import archs as archs  # its cards are registered
 from .files import check_files, is_musicfm, published_state, read_stats, sizes_of, stats_beside
 from .network import MusicFM25Hz
@@ -49,9 +49,8 @@ def load(path: str | Path, averaged: bool = True, statistics: str | Path | None 
         said = {**sizes_of(state, str(path)), "norm_mean": mean, "norm_std": std, "is_flash": True}
     elif statistics is not None:
         raise ConfigError(f"{path} says its own statistics: leave statistics out.")
-    model = MusicFM25Hz(**{**said, "stat_path": None, "model_path": None, **settings})
-    load_strictly(model, state, str(path))
-    return model.eval()
+    arguments: dict[str, Any] = {**said, "stat_path": None, "model_path": None, **settings}
+    return build_filled(lambda: MusicFM25Hz(**arguments), state, str(path)).eval()
 
 
 def build(

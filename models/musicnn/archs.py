@@ -16,7 +16,7 @@ from ..untrained import note_untrained
 from ..weights.cards import ModelCard, get_card, load_labels, register
 from ..weights.checkpoints import network_settings, read_state, register_settings_reader
 from ..weights.locate import find_weights
-from ..weights.strict import load_strictly
+from ..weights.undrawn import build_filled
 from .convert import FILE, LICENCE, MEMBERS, SHA256, SIZE, VERSION, read_network
 from .network import FRONT_END, MusiCNN
 
@@ -97,15 +97,13 @@ def load(path: str | Path, name: str = "musicnn-mtt", averaged: bool = True, **s
         if card.name not in MEMBERS or card.labels is None:
             raise ConfigError(f"A wheel of musicnn holds {', '.join(MEMBERS)}; '{name}' is none of them.")
         state = read_network(path, card.name)
-        model = MusiCNN(**{"labels": load_labels(card.labels), **settings})
-        load_strictly(model, state, str(path))
+        given = {"labels": load_labels(card.labels), **settings}
+        model = build_filled(lambda: MusiCNN(**given), state, str(path))
         model.card = card
         return model.eval()
     state = read_state(path, averaged)
     found = {**_sizes_of(state, path), **network_settings(path), **settings}
-    model = MusiCNN(**found)
-    load_strictly(model, state, str(path))
-    return model.eval()
+    return build_filled(lambda: MusiCNN(**found), state, str(path)).eval()
 
 
 def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from ..weights.cards import get_card, has_card
 from ..weights.checkpoints import AVERAGED, RAW, network_settings, read_checkpoint
 from ..weights.locate import find_weights
 from ..weights.strict import check_fit, load_strictly, some
+from ..weights.undrawn import build_filled
 from .archs import ARCHS, FILES
 from .gin_config import read_gin
 from .network import OmarRQ
@@ -227,6 +228,8 @@ def _load_strictly(build: Callable[[], OmarRQ], state: State, source: str, prefi
         prefixes = tuple(one for one in prefixes if one != "linear.")
         state = {k: v for k, v in state.items() if k.startswith(prefixes)}
     check_fit(model, state, source, prefixes)
+    if {name for name, _ in model.named_parameters()} <= set(state):
+        return build_filled(build, state, source, prefixes)
     model = build()
     load_strictly(model, state, source, prefixes)
     return model

@@ -22,7 +22,7 @@ def measured(tmp_path, monkeypatch):
         return {f"{kind}/float32/training": 0.5 + len(kinds)}
 
     monkeypatch.delenv(machine.VARIABLE, raising=False)
-    monkeypatch.setenv(machine.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv("MAEST_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(machine, "_measured", {})
     monkeypatch.setattr(probe, "measure", measure)
     return kinds

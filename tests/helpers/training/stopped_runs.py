@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from helpers.training.averaging import AveragedWeights
-from helpers.training.lightning_module import Optimization
+from helpers.training.optimization import Optimization
 from models.maest.objective import SupervisedObjective
 from models.weights.checkpoints import read_checkpoint
 from tests.helpers.training.toy_training import ToyData, ToyNet, fit, pl

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.training.averaging import AveragedWeights
-from helpers.training.lightning_module import Optimization
+from helpers.training.optimization import Optimization
 from models.errors import ConfigError, WeightsError
 from models.maest.objective import SupervisedObjective
 from models.weights.checkpoints import read_checkpoint, read_state

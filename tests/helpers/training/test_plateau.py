@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from helpers.training.lightning_module import Optimization
+from helpers.training.optimization import Optimization
 from models.errors import ConfigError
 from models.maest.objective import SupervisedObjective
 from tests.helpers.training.toy_training import ToyData, ToyNet, fit

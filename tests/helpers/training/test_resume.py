@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from helpers.runtime.interrupts import Interrupted, StopRequest
-from helpers.training.lightning_module import Optimization
+from helpers.training.optimization import Optimization
 from helpers.training.resume import newest, read_saved
 from helpers.training.same_training import ResumeRules, TrainingIdentity
 from models.errors import CheckpointError, ConfigError, WeightsError

@@ -9,7 +9,8 @@ import torch
 from helpers.metrics.aggregation import track_means
 from helpers.metrics.tagging import tagging_scores
 from helpers.schedules import exp_warmup_linear_down
-from helpers.training.lightning_module import LitObjective, Optimization
+from helpers.training.lightning_module import LitObjective
+from helpers.training.optimization import Optimization
 from models.maest.objective import SupervisedObjective, TeacherStudentObjective
 from models.objective import Objective
 from models.weights.checkpoints import read_checkpoint

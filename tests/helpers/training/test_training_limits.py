@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from helpers.training.checkpointing import AtomicCheckpointIO
-from helpers.training.lightning_module import Optimization
+from helpers.training.optimization import Optimization
 from helpers.training.progress import TrainingProgress
 from models.errors import ConfigError, WeightsError
 from models.maest.objective import SupervisedObjective

@@ -16,7 +16,7 @@ sys.path[:0] = {paths!r}
 import logging, warnings
 from tests.helpers.training.toy_training import ToyData, ToyNet, fit
 import torch
-from helpers.training.lightning_module import Optimization
+from helpers.training.optimization import Optimization
 from helpers.training.averaging import AveragedWeights
 from models.maest.objective import SupervisedObjective
 from models.maest.augment import Roll

@@ -1,0 +1,154 @@
+"""Which backend computes a network's windows: named, or chosen by measuring torch beside ONNX Runtime on the first window, once per network."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .cache import cache_folder
+from .encoder import AudioEncoder
+from .errors import ConfigError, nearest
+from .onnx_windows import INT8, ONNX, OnnxWindows, check_runtime, graph_key, on_onnx
+from .weights.head_origin import weights_sha256
+
+log = logging.getLogger(__name__)
+AUTO, TORCH = "auto", "torch"
+BACKENDS = (AUTO, TORCH, ONNX, INT8)
+TOLERANCE = 0.02  # of a probability: what 8 bits may differ from float32 on the first window, to be chosen
+SMALL = 1e8  # parameters times windows: less is through before anything is tried
+WORTH_SECONDS = 10.0  # of torch: a job that is through sooner is not held up by writing graphs and trying them
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A choice and what it rests on: seconds of one window by each backend, and how far 8 bits were from float32 (largest difference)."""
+
+    backend: str
+    seconds: dict[str, float]
+    difference: float
+
+    def __str__(self) -> str:
+        times = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.seconds.items())
+        return (
+            f"predict.backend=auto: {self.backend}. A window of the recording that was tried took {times}; the probabilities of {INT8} differed from "
+            f"float32's by at most {self.difference:.4f} (up to {TOLERANCE} is taken)."
+        )
+
+
+def choose(seconds: Mapping[str, float], difference: float, tolerance: float = TOLERANCE) -> str:
+    """The fastest backend by the seconds of each; INT8 only where its difference from float32 is within the tolerance."""
+    allowed = [name for name in seconds if name != INT8 or difference <= tolerance]
+    return min(allowed, key=lambda name: seconds[name])
+
+
+def check_backend(backend: str) -> None:
+    """Raise ConfigError for an unknown backend."""
+    if backend not in BACKENDS:
+        raise ConfigError(f"There is no backend '{backend}'; choose {', '.join(BACKENDS)}.{nearest(backend, BACKENDS)}")
+
+
+def with_backend(network: AudioEncoder, backend: str) -> AudioEncoder | OnnxWindows:
+    """Return the network as a named backend computes it. AUTO is torch here: what is stored must come out the same when a job is taken up again.
+
+    Raises ConfigError for an unknown backend, and one that cannot compute this network here.
+    """
+    check_backend(backend)
+    return network if backend in (AUTO, TORCH) else on_onnx(network, backend)
+
+
+class Chooser:
+    """Computes the probabilities of windows in batches by the backend that is fastest, which it finds with the first.
+
+    Args:
+        network: in eval mode, on its device.
+        windows: how many there will be, about.
+        said: is told the choice, in a sentence.
+    """
+
+    def __init__(self, network: AudioEncoder, windows: int, said: Callable[[str], None] = log.info):
+        self.network, self.left, self._said = network, windows, said
+        self._chosen: Any = None
+        self.backend = TORCH
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Windows [W, ...] -> probabilities [W, L]."""
+        if self._chosen is None:
+            self._chosen = self._remembered()
+        if self._chosen is None and sum(p.numel() for p in self.network.parameters()) * self.left < SMALL:
+            self._chosen = self.network
+        if self._chosen is not None:
+            found: Tensor = self._chosen.window_probabilities(windows)
+            return found
+        start = time.perf_counter()
+        first = self.network.window_probabilities(windows[:1])
+        self._chosen = self._choose(windows[:1], time.perf_counter() - start)
+        return torch.cat([first, self._chosen.window_probabilities(windows[1:])]) if len(windows) > 1 else first
+
+    def _take(self, measured: Measured) -> Any:
+        self.backend = measured.backend
+        self._said(str(measured))
+        return self.network if self.backend == TORCH else on_onnx(self.network, self.backend, compared=False)
+
+    def _file(self) -> Any:
+        return (
+            cache_folder()
+            / "backends"
+            / f"{graph_key(self.network, weights_sha256(self.network), None, False)}-{torch.get_num_threads()}.json"
+        )
+
+    def _remembered(self) -> Any:
+        try:
+            kept = json.loads(self._file().read_text(encoding="utf-8"))
+            measured = Measured(
+                str(kept["backend"]), {str(k): float(v) for k, v in kept["seconds"].items()}, float(kept["difference"])
+            )
+            if measured.backend != TORCH:
+                check_runtime(self.network, measured.backend)
+        except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return self._take(measured) if measured.backend in (TORCH, ONNX, INT8) else None
+
+    def _choose(self, one: Tensor, seconds: float) -> Any:
+        """Try the others on a window that torch took `seconds` for, where that is worth it."""
+        if seconds * (self.left - 1) < WORTH_SECONDS:
+            return self.network
+        try:
+            check_runtime(self.network, ONNX)
+            float32, int8 = on_onnx(self.network, ONNX), on_onnx(self.network, INT8, compared=False)
+            float32.prepare()
+            int8.prepare()
+        except ConfigError as error:
+            log.info("predict.backend=auto: torch. %s", error)
+            return self.network
+        times = {TORCH: seconds}
+        times[ONNX], exact = _timed(float32, one)
+        times[INT8], rough = _timed(int8, one)
+        difference = float(np.abs(exact - rough).max())
+        measured = Measured(choose(times, difference), times, difference)
+        self._keep(measured)
+        return self._take(measured)
+
+    def _keep(self, measured: Measured) -> None:
+        path = self._file()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            part.write_text(json.dumps(asdict(measured)), encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            log.warning("The choice of a backend is not kept: %s.", error)
+
+
+def _timed(network: Any, windows: Tensor) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    found = network.window_probabilities(windows)
+    return time.perf_counter() - start, found.detach().float().cpu().numpy()

@@ -1,0 +1,161 @@
+"""Backends: ONNX Runtime's numbers are the network's, graphs are kept whole, the choice is a pure function, and what cannot be is refused."""
+
+import json
+import logging
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from models import backends, onnx_windows
+from models.backends import INT8, ONNX, TORCH, Chooser, Measured, choose, with_backend
+from models.errors import ConfigError
+from models.maest import MAEST
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAEST_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return MAEST(input_t=125, n_classes=7, embed_dim=32, depth=2, num_heads=4).eval()
+
+
+@pytest.fixture
+def x():
+    return torch.randn(3, 96, 125, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "difference", "wanted"),
+    [
+        ({TORCH: 2.0, ONNX: 1.0, INT8: 0.5}, 0.001, INT8),
+        ({TORCH: 2.0, ONNX: 1.0, INT8: 0.5}, 0.5, ONNX),
+        ({TORCH: 2.0, ONNX: 1.0, INT8: 0.5}, float("nan"), ONNX),
+        ({TORCH: 1.0, ONNX: 2.0, INT8: 3.0}, 0.0, TORCH),
+        ({TORCH: 1.0}, 0.0, TORCH),
+    ],
+)
+def test_the_choice(seconds, difference, wanted):
+    assert choose(seconds, difference) == wanted
+
+
+@torch.no_grad()
+def test_the_numbers_are_the_networks_and_all_else_is_its_own(net, x):
+    backed = with_backend(net, ONNX)
+    for got, wanted in (
+        (backed.window_probabilities(x), net.window_probabilities(x)),
+        (backed.window_logits(x), net.window_logits(x)),
+        *zip(backed.summaries(x, [1, 0]), net.summaries(x, [1, 0])),
+    ):
+        assert (got - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+    assert backed.label_names == net.label_names
+    assert backed.saved_settings == net.saved_settings
+
+
+def test_8_bits_say_how_far_they_are_and_do_not_hang_on_neighbours(net, x, caplog):
+    backed = with_backend(net, INT8)
+    with caplog.at_level(logging.WARNING):
+        together = backed.window_probabilities(x)
+    assert "on the first window its numbers differ from float32's by at most 0.0" in caplog.text
+    assert torch.equal(backed.window_probabilities(x[1:2]), together[1:2])
+
+
+def test_graphs_are_kept_by_weights_and_written_again_where_they_are_not_whole(net, x, cache):
+    with_backend(net, ONNX).window_probabilities(x)
+    (kept,) = (cache / "graphs").glob("*.onnx")
+    written = kept.stat().st_mtime_ns
+    with_backend(net, ONNX).window_probabilities(x)
+    assert [path.name for path in (cache / "graphs").iterdir()] == [kept.name]
+    kept.write_bytes(kept.read_bytes()[:-10])
+    wanted = with_backend(net, ONNX).window_probabilities(x)
+    assert kept.stat().st_size == int(kept.stem.rpartition("-")[2])
+    assert kept.stat().st_mtime_ns != written
+    with torch.no_grad():
+        net.head[1].bias += 1
+    assert (with_backend(net, ONNX).window_probabilities(x) > wanted).all()
+    assert len(list((cache / "graphs").iterdir())) == 2
+
+
+def test_no_more_graphs_stay_than_are_meant_to(net, x, cache, monkeypatch):
+    monkeypatch.setattr(onnx_windows, "KEPT", 2)
+    for _ in range(4):
+        with torch.no_grad():
+            net.head[1].bias += 1
+        with_backend(net, ONNX).window_probabilities(x)
+    assert len(list((cache / "graphs").iterdir())) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault(net, x, cache, caplog):
+    cache.write_text("a file where a folder is wanted")
+    assert with_backend(net, ONNX).window_probabilities(x).shape == (3, 7)
+    assert "The graph is not kept" in caplog.text
+
+
+@pytest.mark.parametrize("backend", [ONNX, INT8])
+def test_what_cannot_be_is_refused(net, x, backend, monkeypatch):
+    with pytest.raises(ConfigError, match=f"backend={backend} computes as a network in eval mode"):
+        with_backend(net.train(), backend)
+    backed = with_backend(net.eval(), backend)
+    with pytest.raises(ConfigError, match=r"takes windows of \[96, 125\], and these are \[96, 60\]"):
+        backed.window_probabilities(x[..., :60])
+    with pytest.raises(ConfigError, match="Vectors in time are not computed"):
+        backed.moments(x, [0])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ConfigError, match=f"backend={backend} needs onnx and onnxruntime .*pip install 'maest"):
+        with_backend(net, backend)
+
+
+def test_unknown_backends_are_refused_with_the_nearest(net):
+    with pytest.raises(ConfigError, match="no backend 'onnx-int'.*onnx-int8"):
+        with_backend(net, "onnx-int")
+
+
+def test_auto_tries_once_and_remembers(net, x, cache, monkeypatch):
+    monkeypatch.setattr(backends, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(backends, "SMALL", 0.0)
+    said = []
+    first = Chooser(net, 100, said.append)
+    assert (first(x) - net.window_probabilities(x)).abs().max() < 0.02
+    (file,) = (cache / "backends").iterdir()
+    kept = json.loads(file.read_text())
+    assert kept["backend"] == first.backend in (TORCH, ONNX, INT8)
+    assert set(kept["seconds"]) == {TORCH, ONNX, INT8}
+    monkeypatch.setattr(backends, "_timed", lambda *args: pytest.fail("measured again"))
+    again = Chooser(net, 1, said.append)
+    assert np.isfinite(again(x).detach().numpy()).all()
+    assert said == [str(Measured(**kept))] * 2
+    file.write_text("{")
+    assert Chooser(net, 1)._remembered() is None
+
+
+@pytest.mark.parametrize("small", [0.0, 1e8])
+def test_auto_does_not_hold_up_what_is_soon_through(net, x, cache, small, monkeypatch):
+    monkeypatch.setattr(backends, "SMALL", small)
+    few = Chooser(net, 3)
+    torch.testing.assert_close(few(x), net.window_probabilities(x), rtol=1e-5, atol=1e-6)
+    assert few.backend == TORCH
+    assert not cache.exists()
+
+
+@pytest.mark.slow
+def test_a_network_that_reads_samples_goes_through_torchs_exporter():
+    from models.clmr import SampleCNN
+
+    torch.manual_seed(0)
+    net = SampleCNN([4, 4, 6, 6, 8], (3, 2, 3), out_dim=2).eval()
+    wave = torch.randn(2, net.window_length) * 0.1
+    with torch.no_grad():
+        for backend, most in ((ONNX, 1e-5), (INT8, 0.05)):
+            backed = with_backend(net, backend)
+            wanted = net.window_probabilities(wave)
+            assert (backed.window_probabilities(wave) - wanted).abs().max() <= most
+            (got,), (summary,) = (one.summaries(wave, [net.depth - 1]) for one in (backed, net))
+            assert (got - summary).abs().max() <= most * max(1, summary.abs().max())
