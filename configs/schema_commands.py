@@ -60,7 +60,7 @@ class Predict:
         "what computes a trained network's windows: torch; onnx and onnx-int8 (ONNX Runtime on the CPU, in float32 or with products in 8 bits); "
         "auto: of predict the fastest as measured on a first window, 8 bits only where they agree, of extraction torch",
         ("auto", "torch", "onnx", "onnx-int8"),
-        affects="numerics",
+        affects="extraction",
     )
     top: int = opt(
         10, "number of classes that predict shows, or of recordings that similar does", affects="predict", bounds=COUNT

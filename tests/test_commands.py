@@ -248,7 +248,7 @@ def test_similar_extracts_a_folder_of_audio_and_finds_the_file_s_neighbours(run,
 
 def test_speed_test_runs(run):
     result = run("model_speed_test", "maest_5s_from_passt_inference_smoke").result
-    assert len(result) == 3
+    assert {name.rpartition(", ")[2] for name in result} >= {"32-true"}
     assert all(rate > 0 for rate in result.values())
 
 

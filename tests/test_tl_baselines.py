@@ -95,11 +95,11 @@ def test_every_task_has_its_baselines(run, table):
     assert {path.parent.name for path in where.glob("*/scores.json")} == systems
     assert len(json.loads((where / "untrained" / "scores.json").read_text())["seeds"]) == 2
     assert " is ahead of " in text or "No system won" in text
-    assert "few tracks" in text  # of the 12 artists one or two are tested
+    assert "too few groups" in text  # of the 12 artists one or two are tested
     assert (where / "split.csv").is_file()
     page = (where / "report.html").read_text()
     assert GUESSES[table] in page
-    assert "few tracks" in page
+    assert "too few groups" in page
 
 
 def test_what_was_made_is_kept(run, folder):

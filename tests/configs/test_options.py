@@ -65,7 +65,7 @@ CHUNKS = {f"omar_rq.{key}" for key in ("chunk_seconds", "overlap", "last_chunk_r
 NOW_FREE |= CHUNKS
 # Warned of where nothing was said: validation in other batches has other last bits, loaders made anew at other epochs are another course.
 NOW_WARNED = {"datamodule.batch_size_test", "trainer.reload_dataloaders_every_n_epochs"}
-NOW_COUNTED = {("extract_logits", "predict.dtype"), ("extract_logits", "predict.format")}  # logits are stored with them
+NOW_COUNTED = {("extract_logits", f"predict.{key}") for key in ("dtype", "format", "backend")}  # logits are stored with them
 MUSIC2VEC_TRAINING = (
     "dropout", "layerdrop", "mask_prob", "mask_span", "top_k", "beta", "ema_start", "ema_end", "ema_steps", "guard_steps", "adam_beta2", "adam_eps",
 )  # fmt: skip

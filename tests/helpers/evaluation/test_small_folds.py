@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.groundtruth.groundtruth import Groundtruth
+from datasets.groundtruth.groups import Groups
 from datasets.groundtruth.values import Values
 from datasets.store.track_store import TrackStore
 from helpers.evaluation.comparison import compare_systems
@@ -16,7 +17,7 @@ from helpers.probe.inputs import Inputs
 from helpers.probe.protocol import Protocol
 from helpers.probe.run import ProbeSettings
 
-ARTISTS = [f"artist {i // 5}" for i in range(60)]
+ARTISTS = Groups([f"artist {i // 5}" for i in range(60)], "artist")
 RNG = np.random.default_rng(1)
 TARGETS = {
     "classes of artists": np.eye(3, dtype=bool)[np.repeat(np.arange(12) % 3, 5)],

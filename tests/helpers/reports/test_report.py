@@ -267,8 +267,8 @@ def test_it_begins_with_one_sentence_of_verdict(page):
     found = verdict([(systems[0], other) for other in systems[1:]])
     assert text.index("Does it help?") < text.index(found) < text.index("Scores")
     assert found.startswith("Pre-trained beats untrained")
-    assert found.count(". ") == 1
-    assert found.endswith("It speaks of these networks alone.")
+    assert found.count(". ") == 0
+    assert "of these networks alone" in found
     back = verdict([(systems[1], systems[0]), (systems[1], systems[1])])
     assert "loses to pre-trained and cannot be told from untrained" in back
 

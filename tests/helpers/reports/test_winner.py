@@ -74,8 +74,7 @@ def test_why_there_is_none_stands_in_place_of_an_interval(n, groups, why):
     assert math.isnan(probe.interval()[0]) is few
     assert math.isnan(compare(probe, mel).interval[0]) is few
     shown = printed(score_table([probe, mel]))
-    assert shown.count("too few") == (4 if few else 0)
-    assert ("too few" in printed(difference_table([probe, mel]))) is few
+    assert not why or shown.count(why) == 4  # two systems, two metrics
     assert (f"{why} to tell" in winner([probe, mel])) is few
     assert probe.summary()["accuracy"]["interval_95"] is not None
 

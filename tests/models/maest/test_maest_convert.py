@@ -98,7 +98,7 @@ def other_family(state):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(renamed, "norm1.wheight"), (widened, r"\[33\], wanted \[32\]"), (other_family, "freq_new_pos_embed is missing")],
+    [(renamed, "norm1.wheight"), (widened, r"\[33\] \(wanted \[32\]\)"), (other_family, "freq_new_pos_embed is missing")],
 )
 def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, change, words):
     state = dict(MAEST(**SIZE).state_dict())
