@@ -14,7 +14,7 @@ from helpers.evaluation.constant_guess import constant_guess
 from helpers.metrics.differences import compare
 from helpers.metrics.ordinal import step_names
 from helpers.metrics.scores import SystemScores
-from helpers.reports.tables import difference_table, score_table
+from helpers.reports.tables import score_table
 from helpers.reports.winner import winner
 
 
