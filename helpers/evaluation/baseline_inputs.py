@@ -20,7 +20,7 @@ from models.errors import ConfigError, nearest
 from ..data.find import demo_data, prepared
 from ..extraction.embeddings import embedding_names
 from ..extraction.extract import extract_embeddings
-from ..extraction.made_of import MadeOf, folder_of, read_made_of
+from ..extraction.made_of import MadeOf, elsewhere, folder_of, read_made_of
 from ..families import get_family
 from ..families.base import RANDOM, Config
 from ..probe.forecast import minutes
@@ -93,6 +93,9 @@ class BaselineMaker:
         if n > MOST_TRACKS and not self.asked:
             return self._without(MEL, f"there are {n} tracks", f"data.baselines={MEL} reads their mels")
         cure = "name a mel store: data.mel_dir=MELS"
+        source = made.store if made.kind == "mel" or made.audio_dir is None else made.audio_dir
+        if elsewhere([source]) is not None:
+            return self._without(MEL, f"what they were extracted from is not in the working folder ({source})", cure)
         if made.kind == "mel":
             if not Path(made.store).exists():
                 return self._gone(MEL, made.store, cure)
@@ -119,6 +122,8 @@ class BaselineMaker:
             return self._without(UNTRAINED, "what network gave them is not known", cure)
         if str(made.settings.get("model", "")).startswith(RANDOM_NAME):
             return self._without(UNTRAINED, "these embeddings are of one", cure)
+        if (other := elsewhere([made.store, *made.files])) is not None:
+            return self._without(UNTRAINED, f"what gave them is not in the working folder ({other})", cure)
         if not Path(made.store).exists():
             return self._gone(UNTRAINED, made.store, cure)
         layers = self.inputs.layers or (made.layer,)
