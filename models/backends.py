@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .bounded_files import read_json
 from .cache import cache_folder
 from .encoder import AudioEncoder
 from .errors import ConfigError, nearest
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 AUTO, TORCH = "auto", "torch"
 BACKENDS = (AUTO, TORCH, ONNX, INT8)
 TOLERANCE = 0.02  # of a probability: what 8 bits may differ from float32 on the first window, to be chosen
+MOST_BYTES = 1 << 20  # of a choice that is kept
 SMALL = 1e8  # parameters times windows: less is through before anything is tried
 WORTH_SECONDS = 10.0  # of torch: a job that is through sooner is not held up by writing graphs and trying them
 
@@ -107,7 +109,7 @@ class Chooser:
 
     def _remembered(self) -> Any:
         try:
-            kept = json.loads(self._file().read_text(encoding="utf-8"))
+            kept = read_json(self._file(), MOST_BYTES)
             measured = Measured(
                 str(kept["backend"]), {str(k): float(v) for k, v in kept["seconds"].items()}, float(kept["difference"])
             )

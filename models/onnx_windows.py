@@ -148,8 +148,17 @@ def _session(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | None,
     # waiting threads sleep: they would take the time of what decodes meanwhile
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = cached_graph(network, sha256, layers, int8)
-    given = source if isinstance(source, bytes) else str(source)
-    return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    try:
+        given = source if isinstance(source, bytes) else str(source)
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class for each kind of damage
+        if isinstance(source, bytes):
+            raise
+        log.warning("%s cannot be read (%s): the graph is written anew.", source, type(error).__name__)
+        source.unlink(missing_ok=True)
+        content = cached_graph(network, sha256, layers, int8)
+        given = content if isinstance(content, bytes) else str(content)
+        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
 # ---- the cache
@@ -165,7 +174,7 @@ def cached_graph(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | N
     folder = cache_folder() / "graphs"
     key = graph_key(network, sha256, layers, int8)
     for path in folder.glob(f"{key}-*.onnx"):
-        if path.stem.rpartition("-")[2] == str(path.stat().st_size):
+        if path.is_file() and path.stem.rpartition("-")[2] == str(path.stat().st_size):
             os.utime(path)
             return path
     log.info("Writing the network for ONNX Runtime%s, once.", ", products in 8 bits" if int8 else "")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 
 import numpy as np
@@ -82,6 +83,21 @@ def test_graphs_are_kept_by_weights_and_written_again_where_they_are_not_whole(n
         net.head[1].bias += 1
     assert (with_backend(net, ONNX).window_probabilities(x) > wanted).all()
     assert len(list((cache / "graphs").iterdir())) == 2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("damage", ["bytes", "folder", "pipe"])
+def test_a_graph_that_is_damaged_is_written_anew(net, x, cache, damage):
+    wanted = with_backend(net, ONNX).window_probabilities(x)
+    (graph,) = (cache / "graphs").glob("*.onnx")
+    if damage == "bytes":
+        graph.write_bytes(b"\x07" * graph.stat().st_size)
+    else:
+        graph.unlink()
+        place = graph.with_name(graph.name.rpartition("-")[0] + f"-{4096 if damage == 'folder' else 0}.onnx")
+        place.mkdir() if damage == "folder" else os.mkfifo(place)
+    assert torch.equal(with_backend(net, ONNX).window_probabilities(x), wanted)
+    assert graph.is_file()
 
 
 def test_no_more_graphs_stay_than_are_meant_to(net, x, cache, monkeypatch):
