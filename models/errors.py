@@ -5,14 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from .escapes import visible
+
 SHOWN = 10  # names in a message before "and N more"
 
 
-class AudioError(ValueError):
+class SuiteError(ValueError):
+    """What every named error is: a sentence, in which control characters of what a file says are escapes."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
+
+
+class AudioError(SuiteError):
     """Audio that cannot be used: unreadable, empty, too short, not finite, wrong shape, rate or type."""
 
 
-class StoreError(ValueError):
+class StoreError(SuiteError):
     """A track store that cannot be used: absent, damaged, exists already, or made by another front end."""
 
 
@@ -28,7 +37,7 @@ class StoreBusyError(StoreError):
     """A track store, or a folder of one, that another process is writing."""
 
 
-class GroundtruthError(ValueError):
+class GroundtruthError(SuiteError):
     """Labels that cannot be used: absent, unreadable, or not fitting the audio."""
 
 
@@ -36,11 +45,11 @@ class LabelColumnError(GroundtruthError):
     """A table in which no column is known to hold the labels."""
 
 
-class DataSetError(ValueError):
+class DataSetError(SuiteError):
     """A data set's files that cannot be used: absent, damaged, others than they should be, or an archive that is not safe to unpack."""
 
 
-class WeightsError(ValueError):
+class WeightsError(SuiteError):
     """Weights that do not fit the network they are loaded into."""
 
 
@@ -48,19 +57,19 @@ class WeightsNotFoundError(WeightsError):
     """Weights that are not on this machine; the text names the file to place and where."""
 
 
-class CheckpointError(OSError, ValueError):
+class CheckpointError(SuiteError, OSError):
     """A checkpoint that could not be written; those that were there before it are as they were."""
 
 
-class ConfigError(ValueError):
+class ConfigError(SuiteError):
     """An experiment's configuration that cannot be run."""
 
 
-class JobError(ValueError):
+class JobError(SuiteError):
     """A job of several processes that cannot go on: one of them did not come, or failed."""
 
 
-class ClusterError(ValueError):
+class ClusterError(SuiteError):
     """Machines that cannot be used together: no scheduler answers, or its workers do not fit."""
 
 

@@ -1,8 +1,8 @@
 """A network whose windows go through ONNX Runtime on the CPU, in float32 or with products in 8 bits; all else is the network's own.
 
 Graphs are written once and kept in the user's cache (MAEST_CACHE, else ~/.cache/maest), under the hash of the weights, the windows' shape and what
-is computed; a file says its size in its name, so that one cut short is not taken. A family may write its graphs itself (formats.py);
-of others torch's exporter writes them.
+is computed; a file has the hash of its content in its name, so that one that is cut short or was changed is not taken. A family may write its graphs
+itself (formats.py); of others torch's exporter writes them.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def cached_graph(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | N
     folder = cache_folder() / "graphs"
     key = graph_key(network, sha256, layers, int8)
     for path in folder.glob(f"{key}-*.onnx"):
-        if path.is_file() and path.stem.rpartition("-")[2] == str(path.stat().st_size):
+        if path.is_file() and path.stem.rpartition("-")[2] == _digest(path.read_bytes()):
             os.utime(path)
             return path
     log.info("Writing the network for ONNX Runtime%s, once.", ", products in 8 bits" if int8 else "")
@@ -186,7 +186,7 @@ def cached_graph(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | N
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                os.replace(file.name, folder / f"{key}-{len(content)}.onnx")
+                os.replace(file.name, folder / f"{key}-{_digest(content)}.onnx")
             except BaseException:
                 os.unlink(file.name)
                 raise
@@ -195,7 +195,11 @@ def cached_graph(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | N
     except OSError as error:
         log.warning("The graph is not kept: %s.", error)
         return content
-    return folder / f"{key}-{len(content)}.onnx"
+    return folder / f"{key}-{_digest(content)}.onnx"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 # ---- graphs

@@ -12,6 +12,7 @@ from models.errors import StoreError
 KINDS = "fiu"  # float, int, unsigned: what the raw parts can hold without a translation
 MOST_BYTES = 1 << 60  # beyond any disk: products of such numbers need no look
 MOST_AXES, MOST_LETTERS, MOST_LINE = 8, 65536, 1 << 26  # of an item's shape; of a name; bytes of a line of the journal
+MOST_TORN = 1000  # lines of a torn end: a kill tears one, a disk some
 
 
 def is_count(value: object) -> bool:
@@ -53,10 +54,15 @@ def check_dataset(file: Any, key: str, path: Path) -> None:
 
 
 def check_torn(journal: Path, file: BinaryIO, number: int) -> None:
-    """Raise StoreError where whole tracks follow the line `number`, which is none: only the end of a journal may be torn."""
-    while line := file.readline(MOST_LINE):
+    """Raise StoreError where whole tracks follow the line `number`, which is none, or more than a torn end has: only the end of a journal may be
+    torn.
+    """
+    for _ in range(MOST_TORN):
+        if not (line := file.readline(MOST_LINE)):
+            return
         if entry_of(line) is not None:
             raise damaged(journal, number, "it is no track's, and whole ones follow it")
+    raise damaged(journal, number, f"it is no track's, and neither are the {MOST_TORN} behind it")
 
 
 def damaged(journal: Path, number: int, why: str) -> StoreError:

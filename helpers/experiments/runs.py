@@ -14,6 +14,7 @@ import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from rich import box
@@ -26,6 +27,7 @@ from .run_records import DEAD_AFTER, Record, differences, is_loss, is_number, re
 
 PLACES = ("exp_logs", "exp_out/tl")
 MOST_LETTERS = 1000  # of a value that is compared
+MOST_SETTINGS = 500  # that are compared, a line each
 COLOURS = {"COMPLETED": "green", "RUNNING": "cyan", "FAILED": "red", "DEAD": "red", "INTERRUPTED": "yellow", "TIMEOUT": "yellow"}
 
 
@@ -93,8 +95,10 @@ def compare_table(records: Sequence[Record], dead_after: float = DEAD_AFTER) -> 
         table.add_row(Text(name), *cells)
     table.add_section()
     different = differences(records)
-    for key, cells in different.items():
+    for key, cells in islice(different.items(), MOST_SETTINGS):
         row(key, cells)
+    if len(different) > MOST_SETTINGS:
+        row("further settings", [f"{len(different) - MOST_SETTINGS} more differ", *[""] * (len(records) - 1)])
     if not all(r.config for r in records):
         row("config", ["-" if r.config else "not known" for r in records])
     elif not different:

@@ -120,6 +120,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds no state dict: {len(tensors)} tensors and {len(content) - len(tensors)} other entries {other}."
         )
+    if strange := [name for name in tensors if not name.isprintable()]:
+        raise WeightsError(
+            f"{path} holds a tensor of the name {shown(strange[0])}: names of weights are printable. Is it the right file?"
+        )
     check_finite(tensors, path)
     return tensors
 

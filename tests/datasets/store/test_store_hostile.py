@@ -138,6 +138,17 @@ def test_journals_of_another_kind(stores, text):
     outcome(folder)
 
 
+def test_a_torn_end_of_a_thousand_lines_is_damage(stores):
+    folder = copied(stores, "parts")
+    path = files.journal_path(folder / "x.h5")
+    whole = path.read_text()
+    path.write_text(whole + "x\n" * 999)
+    assert len(TrackStore.open(folder / "x.h5")) == len(whole.splitlines()) - 1
+    path.write_text(whole + "x\n" * 300_000)
+    with pytest.raises(StoreError, match="neither are the 1000 behind it"):
+        TrackStore.open(folder / "x.h5")
+
+
 def test_names_that_stand_twice_and_data_elsewhere(stores):
     folder = copied(stores, "parts")
     path = files.journal_path(folder / "x.h5")

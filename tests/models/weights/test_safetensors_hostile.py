@@ -92,5 +92,9 @@ def test_what_is_no_real_number_is_no_weight(tmp_path):
         (tmp_path / "x.safetensors").write_bytes(save({"a": odd}))
         with pytest.raises(WeightsError, match="real numbers|not finite"):
             read_checkpoint(tmp_path / "x.safetensors")
+    (tmp_path / "x.safetensors").write_bytes(save({"a\nCompleted \x1b[2J": torch.ones(3)}))
+    with pytest.raises(WeightsError, match="names of weights are printable") as refused:
+        read_checkpoint(tmp_path / "x.safetensors")
+    assert str(refused.value).isprintable()
     (tmp_path / "x.safetensors").write_bytes(save({"a": torch.ones(3).to(torch.float8_e4m3fn)}))
     assert set(read_checkpoint(tmp_path / "x.safetensors")) == {"a"}
