@@ -42,7 +42,7 @@ SCORES, TENSORS, STEP = 2e-3, 2e-3, 2e-4
 DRIFTING = re.compile(r"sequential\.\d+\.(0\.bias|1\.running_mean)$|(qkv|key|k_proj)\.bias$")
 WHOLE = 60  # numbers of a json or csv file that stand in its summary one by one
 
-# What comes behind such weights by few steps of Adam (statistics lag behind the biases, and a test set of six tracks jumps): a hundred times looser.
+# What comes behind such weights by few steps of Adam (statistics lag behind the biases, and a test set of six tracks jumps): a hundred and fifty times looser: the accuracy over eight views jumps too.
 LOOSE = {"clmr main", "clmr extract_embeddings", "clmr export", "clmr report", "probe of windows", "paper table_families"}
 
 # Left out of json files, wherever they stand: times, paths, hashes and versions, and what says how a thing was made rather than what it is.
@@ -232,7 +232,7 @@ def _far(stored: Mapping[str, Any], found: Mapping[str, Any], loose: bool, drift
         tolerance = max(STEP, TENSORS * max(map(abs, a.values()), default=0.0))
     if a.keys() - b.keys():
         return f"without {', '.join(sorted(a.keys() - b.keys())[:3])}"
-    tolerance *= 100 if loose else 1
+    tolerance *= 150 if loose else 1
     far = [f"{key} {a[key]:g}, now {b[key]:g}" for key in a if not abs(a[key] - b[key]) <= tolerance * max(1.0, abs(a[key]))]
     return ", ".join(far[:4])
 

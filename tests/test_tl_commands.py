@@ -137,7 +137,7 @@ def test_sweep_finds_the_block_and_compares(run, folder):
     assert [row["score"] for row in rows] == ["macro_roc", "macro_ap"]
     first, second = means.values()
     assert float(rows[0]["difference"]) == pytest.approx(first - second)
-    assert float(rows[0]["low_95"]) < float(rows[0]["difference"]) < float(rows[0]["high_95"])
+    assert [row["low_95"] + row["high_95"] for row in rows] == ["", ""]  # of 20 tracks: too few positives for an interval
     tokens = [
         run("main", **{**SMALL, "data.groundtruth": "tags.csv", "data.base_dir": "emb/1", "data.types": t})[1]
         for t in ("c", "cd")

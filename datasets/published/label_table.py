@@ -28,7 +28,7 @@ from models.errors import DataSetError, listed
 from ..groundtruth.groundtruth import Groundtruth
 from ..groundtruth.groups import Groups
 from ..groundtruth.label_cells import joined
-from ..utils.files import write_whole
+from ..utils.files import remove_parts, write_whole
 
 SPLITS = ("train", "validation", "test")
 FILES = {"all": SPLITS, "train": SPLITS[:1], "val": SPLITS[1:2], "test": SPLITS[2:]}  # groundtruth-<name>.csv -> splits in it
@@ -156,6 +156,7 @@ class LabelTable:
 
     def write(self, folder: str | Path) -> bool:
         """Write the files of this module's head into `folder`; False when all stand there already as they should be."""
+        remove_parts(folder)  # of a run that was killed
         changed = write_whole(Path(folder) / "labels.txt", "".join(f"{name}\n" for name in self.names))
         for name, splits in FILES.items():
             path = Path(folder) / f"groundtruth-{name}.csv"

@@ -93,14 +93,14 @@ def test_without_the_servers_headers_it_runs_on_one_thread(networks, sounds):
 
 @pytest.mark.parametrize("kind", ["wav", "mp3"])
 def test_pieces_join_without_a_seam(url, sounds, tmp_path, kind):
-    """Files too long to decode as a whole are decoded in pieces: the same samples."""
+    """Files too long to decode as a whole are decoded in pieces: the same samples, to the step of 16 bits that a browser's decoder may round to."""
     decoded = []
     for k, query in enumerate(("?debug", "?debug&piece=2.7")):
         out = visit(url, [["open", query], READY, ["file", str(sounds[kind])], DONE, ["debug", str(tmp_path / str(k))]])["out"]
         decoded.append(np.fromfile(tmp_path / str(k), np.float32).reshape(-1, out[-1]["channels"]))
     whole, joined = decoded
     assert 0 <= len(joined) - len(whole) < 3 * 1152  # an mp3's padding at its end is cut by whole decoding only
-    assert np.array_equal(joined[: len(whole)], whole)
+    assert np.abs(joined[: len(whole)] - whole).max() <= (0 if kind == "wav" else 1.01 / 32768)
 
 
 # ---- the interface while it works

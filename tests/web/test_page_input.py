@@ -179,7 +179,13 @@ def test_networks_that_do_not_fit_say_why_and_leave_the_one_before(networks, tmp
     (tmp_path / "c_broken.json").write_text(json.dumps({k: v for k, v in about.items() if k != "file"}))
     (tmp_path / "d_text.json").write_text("{")
     (tmp_path / "e_mel.json").write_text(json.dumps(mel))
-    words = {"b_other": "no input sound", "c_broken": "cannot be read", "d_text": "not JSON", "e_mel": "spectrograms"}
+    assert [one["name"] for one in server_module().models(tmp_path)] == [
+        "a_good",
+        "b_other",
+        "c_broken",
+        "e_mel",
+    ]  # text is not offered
+    words = {"b_other": "no input sound", "c_broken": "cannot be read", "e_mel": "spectrograms"}
     steps: list[Any] = [["open"], READY]
     for name in words:
         steps += [
