@@ -42,7 +42,8 @@ SCORES, TENSORS, STEP = 2e-3, 2e-3, 2e-4
 DRIFTING = re.compile(r"sequential\.\d+\.(0\.bias|1\.running_mean)$|(qkv|key|k_proj)\.bias$")
 WHOLE = 60  # numbers of a json or csv file that stand in its summary one by one
 
-# What comes behind such weights by few steps of Adam (statistics lag behind the biases, and a test set of six tracks jumps): a hundred and fifty times looser: the accuracy over eight views jumps too.
+# What comes behind such weights by few steps of Adam (statistics lag behind the biases, a test set of six tracks jumps, and the accuracy
+# over eight views): 150 times looser.
 LOOSE = {"clmr main", "clmr extract_embeddings", "clmr export", "clmr report", "probe of windows", "paper table_families"}
 
 # Left out of json files, wherever they stand: times, paths, hashes and versions, and what says how a thing was made rather than what it is.
