@@ -51,12 +51,18 @@ class OmarRq:
     )
     norm_mean: float | None = opt(None, "mean that is taken off the input's values", affects="network", bounds="[-1e9, 1e9]")
     norm_std: float | None = opt(None, "deviation that the input's values are divided by", affects="network", bounds="(0, 1e9]")
+    cqt_norm: list[float] | None = opt(
+        None,
+        "mean and deviation that a predicted CQT is normalised by; none: the published ones, or statistics'",
+        affects="network",
+        bounds="[-1e9, 1e9]",
+    )
     statistics: str | None = opt(
         None, "json file of the means and deviations of input and targets, as compute_norm_stats writes it", affects="network"
     )
     targets: list[str] | None = opt(
         None,
-        "what is predicted, in their order: mel, cqt, encodec, waveform (of waveform networks; a mel network predicts its mel)",
+        "what is predicted, in their order: mel, cqt, encodec, waveform (of waveform networks; a mel network predicts its mel, and a cqt)",
         affects="network",
     )
     encodec: str | None = opt(

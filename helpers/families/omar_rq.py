@@ -259,7 +259,15 @@ def _targets(config: Config, net: OmarRQ) -> list[dict[str, Any]]:
         if one["name"] == "EnCodec" and c.encodec is not None:
             one["weights_path"] = c.encodec
     stats = {} if c.statistics is None else read_statistics(c.statistics)
+    if c.cqt_norm is not None:
+        stats = {**stats, "CQT": _mean_and_std(c.cqt_norm)}
     return [dict(own) if _same(one, own) else _normalised(one, stats) for one in found]
+
+
+def _mean_and_std(given: Sequence[float]) -> dict[str, float]:
+    if len(given) != 2 or not given[1] > 0:
+        raise ConfigError(f"omar_rq.cqt_norm is {given}: a mean and a deviation above 0 are wanted.")
+    return {"mean": given[0], "std": given[1]}
 
 
 def _same(one: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
@@ -274,9 +282,16 @@ def _target(name: str, net: OmarRQ) -> dict[str, Any]:
         raise ConfigError(f"omar_rq.targets names '{name}'; choose {', '.join(ROWS)}.{nearest(name, ROWS)}")
     if name == {"MelSpectrogram": "mel", "Waveform": "waveform"}.get(own["name"]):
         return dict(own)
+    if own["name"] == "MelSpectrogram" and name == "cqt":
+        return {
+            **CQT_24,
+            "sr": own["sr"],
+            "hop_len": own["hop_len"],
+            "patch_size": [ROWS[name], net.representation.patch_size[1]],
+        }
     if own["name"] != "Waveform" or name == "waveform":
         raise ConfigError(
-            f"A network that reads {own['name']} predicts its own tokens here, not {name}: leave omar_rq.targets out."
+            f"A network that reads {own['name']} predicts its own tokens here (mels: a CQT's too), not {name}: leave omar_rq.targets out."
         )
     frames = net.representation.patch_size[1] / TARGETS[name].get("hop_len", 320)
     if frames != int(frames):

@@ -149,3 +149,21 @@ def test_a_collapsed_codebook_is_said_in_words():
     assert len(notes) == 3
     assert notes[2].startswith("Codebook CQT_0 has collapsed: its tokens are spread like 1.2 of 64 codes")
     assert FAMILY.training_notes(config(), {}) == []
+
+
+def test_a_network_that_reads_mels_predicts_a_cqt_too():
+    """Tokens of notes beside those of the mel's shape: as many patches, each normalised by its own numbers."""
+    one = config(targets=["mel", "cqt"], num_codebooks=2, codebook_size=24, cqt_norm=[2.5, 2.0])
+    net = FAMILY.network(one, None, 0)
+    mel, cqt = FAMILY.objective(one, net).targets
+    wave = torch.randn(2, 5120, generator=torch.Generator().manual_seed(0))
+    assert mel.patches(wave).shape[:2] == cqt.patches(wave).shape[:2] == (2, 5)
+    bare = FAMILY.objective(replace(one, omar_rq=replace(one.omar_rq, cqt_norm=None)), net).targets[1]
+    torch.testing.assert_close(
+        cqt.patches(wave) * 2.0 + 2.5, bare.patches(wave) * bare.norm_std + bare.norm_mean, atol=1e-4, rtol=1e-4
+    )
+    for odd, words in ((["mel", "waveform"], "predicts its own tokens"), (["mel", "encodec"], "predicts its own tokens")):
+        with pytest.raises(ConfigError, match=words):
+            FAMILY.objective(config(targets=odd), net)
+    with pytest.raises(ConfigError, match="cqt_norm"):
+        FAMILY.objective(config(targets=["mel", "cqt"], cqt_norm=[1.0, 0.0]), net)
