@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .bounded_files import read_bytes
 from .cache import cache_folder
 from .encoder import AudioEncoder
 from .errors import ConfigError
@@ -174,7 +175,7 @@ def cached_graph(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | N
     folder = cache_folder() / "graphs"
     key = graph_key(network, sha256, layers, int8)
     for path in folder.glob(f"{key}-*.onnx"):
-        if path.is_file() and path.stem.rpartition("-")[2] == _digest(path.read_bytes()):
+        if path.is_file() and path.stem.rpartition("-")[2] == _digest(read_bytes(path, ConfigError, MOST)):
             os.utime(path)
             return path
     log.info("Writing the network for ONNX Runtime%s, once.", ", products in 8 bits" if int8 else "")
