@@ -6,20 +6,16 @@ one, this suite's checkpoints and exports.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..weights.build import build_from_card
 from ..weights.cards import get_card
-from ..weights.locate import find_weights
 from ..weights.strict import load_strictly
 from .archs import SIZES
 from .files import read
 from .network import MERT
-
-log = logging.getLogger(__name__)
 
 
 def load(path: str | Path, averaged: bool = True, **settings: Any) -> MERT:
@@ -54,13 +50,11 @@ def build(
     Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
     """
     card = get_card(name, "mert")
-    if checkpoint is None and not pretrained:
-        return MERT(**{**SIZES[card.name], **settings}, out_dim=out_dim, labels=labels)
-    path = find_weights(card) if checkpoint is None else Path(checkpoint)
-    model = load(path, averaged, **settings)
-    if out_dim is not None and model.out_dim != out_dim:
-        raise ConfigError(f"{path} has {model.out_dim or 'no'} classes, {out_dim} were asked for: train a probe (ex_tl.py).")
-    if checkpoint is None:
-        model.card = card
-    log.info("Weights: %s%s.", path, f" ({card.licence})" if checkpoint is None else "")
-    return model
+    return build_from_card(
+        card,
+        lambda: MERT(**{**SIZES[card.name], **settings}, out_dim=out_dim, labels=labels),
+        lambda path: load(path, averaged, **settings),
+        pretrained,
+        checkpoint,
+        out_dim,
+    )

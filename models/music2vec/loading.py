@@ -6,18 +6,15 @@ and exports. Of own training checkpoints the network is taken, not its teacher.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..weights.build import build_from_card
 from ..weights.cards import get_card
 from ..weights.strict import load_strictly
 from .files import read
 from .network import Music2Vec
-
-log = logging.getLogger(__name__)
 
 
 def load(path: str | Path, averaged: bool = True, **settings: Any) -> Music2Vec:
@@ -51,14 +48,11 @@ def build(
     Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
     """
     card = get_card(name, "music2vec")
-    if checkpoint is None and not pretrained:
-        return Music2Vec(**{**settings, "source": None}, out_dim=out_dim, labels=labels)
-    model = load(card.name if checkpoint is None else checkpoint, averaged, **settings)
-    if out_dim is not None and model.out_dim != out_dim:
-        where = card.name if checkpoint is None else checkpoint
-        raise ConfigError(f"{where} has {model.out_dim or 'no'} classes, {out_dim} were asked for: train a probe (ex_tl.py).")
-    if checkpoint is None:
-        model.card = card
-    else:
-        log.info("Weights: %s.", checkpoint)
-    return model
+    return build_from_card(
+        card,
+        lambda: Music2Vec(**{**settings, "source": None}, out_dim=out_dim, labels=labels),
+        lambda path: load(path, averaged, **settings),
+        pretrained,
+        checkpoint,
+        out_dim,
+    )
