@@ -19,10 +19,11 @@ from torch.nn.functional import conv1d
 from .._torchvision import ensure_torchvision
 from ..encoder import AudioEncoder
 from ..errors import AudioError
+from ..frontend.convolutions import n_vectors, receptive_field
 from ..frontend.waves import check_audio, check_rate, standardised
 from ..mean_head import MeanHead
 from .files import UNUSED
-from .settings import OWN, SHAPE, check, receptive_field
+from .settings import OWN, SHAPE, check
 
 ensure_torchvision()  # before transformers is imported anywhere, by a user too
 NO_PADDING = "the first convolution is normalised over all of a clip's time, so that padding changes its vectors"
@@ -89,9 +90,7 @@ class MERT(MeanHead, AudioEncoder):
 
     def n_vectors(self, n_samples: int) -> int:
         """T of a clip of so many samples: 24000 -> 74, 120000 -> 374."""
-        for kernel, stride in zip(self._settings["conv_kernel"], self._settings["conv_stride"]):
-            n_samples = (n_samples - kernel) // stride + 1
-        return n_samples
+        return int(n_vectors(self._settings, n_samples))
 
     def moment_times(self, n: int, length: int, layer: int) -> np.ndarray:
         """Centres of what each vector sees, seconds, float64 [n]."""

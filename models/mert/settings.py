@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError, WeightsError
+from ..frontend.convolutions import check_stem, receptive_field, stem_parameters
 from ..settings import FLAG, LABELS, Choice, Maybe, Number, Numbers, Rules, check_settings, check_size, shown
 
 MODEL_TYPES = (
@@ -52,29 +53,14 @@ def check(settings: Mapping[str, Any], what: str = "This MERT", error: type[Valu
     """Raise `error` for settings, given as far as they are known, that are no MERT's, or one's that is too large to be built."""
     check_settings(settings, RULES, what, error)
     s = {**SHAPE, **OWN, **settings}
-    width, layers = s["hidden_size"], len(s["conv_dim"])
-    if not layers == len(s["conv_kernel"]) == len(s["conv_stride"]):
-        raise error(
-            f"{what}: conv_dim, conv_kernel and conv_stride have {layers}, {len(s['conv_kernel'])} and {len(s['conv_stride'])} entries; "
-            "wanted one each per convolution."
-        )
-    for name in ("num_attention_heads", "num_conv_pos_embedding_groups"):
-        if width % s[name]:
-            raise error(f"{what}: a width (hidden_size) of {width} is not shared by {s[name]}: set {name}.")
+    width = s["hidden_size"]
+    check_stem(s, what, error)
     field = receptive_field(s)
     if s["max_seconds"] * s["sample_rate"] < field:
         raise error(f"{what}: max_seconds is {s['max_seconds']}; one vector takes {field / s['sample_rate']:.4f} s.")
-    stem = sum(a * b * k for a, b, k in zip([1, *s["conv_dim"]], s["conv_dim"], s["conv_kernel"]))
+    stem = stem_parameters(s)
     positions = width * width // s["num_conv_pos_embedding_groups"] * s["num_conv_pos_embeddings"]
     check_size(stem + positions + s["num_hidden_layers"] * width * (4 * width + 2 * s["intermediate_size"]), what, error)
-
-
-def receptive_field(settings: Mapping[str, Any]) -> int:
-    """Samples that one vector of the convolutions sees."""
-    field, hop = 1, 1
-    for kernel, stride in zip(settings["conv_kernel"], settings["conv_stride"]):
-        field, hop = field + (kernel - 1) * hop, hop * stride
-    return field
 
 
 def of_transformers(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..encoder import AudioEncoder
 from ..errors import AudioError, ConfigError
+from ..frontend.convolutions import n_vectors, receptive_field
 from ..frontend.waves import check_audio, check_rate
 from ..mean_head import MeanHead
 from ..weights.strict import load_strictly
@@ -25,7 +26,7 @@ from . import blocks
 from .files import read
 from .pooling import time_mean
 from .processor import normalized
-from .settings import OWN, RATE, SHAPE, check, of_transformers, receptive_field
+from .settings import OWN, RATE, SHAPE, check, of_transformers
 
 NO_PADDING = "padding belongs to a clip unless its length is given (lengths=)"
 Lengths = Tensor | Sequence[int]
@@ -113,9 +114,7 @@ class Music2Vec(MeanHead, AudioEncoder):
 
     def n_vectors(self, n_samples: Any) -> Any:
         """T of a clip of so many samples (a number or a tensor of them): 16000 -> 49, 80000 -> 249."""
-        for kernel, stride in zip(self._settings["conv_kernel"], self._settings["conv_stride"]):
-            n_samples = (n_samples - kernel) // stride + 1
-        return n_samples
+        return n_vectors(self._settings, n_samples)
 
     def moment_times(self, n: int, length: int, layer: int) -> np.ndarray:
         """Centres of what each vector sees, seconds, float64 [n]."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError, WeightsError
+from ..frontend.convolutions import check_stem, receptive_field, stem_parameters
 from ..settings import FLAG, LABELS, Choice, Maybe, Number, Numbers, Rules, check_settings, check_size, shown
 
 MODEL_TYPE = "data2vec-audio"  # of a config.json
@@ -33,29 +34,14 @@ def check(settings: Mapping[str, Any], what: str = "This music2vec", error: type
     """Raise `error` for settings, given as far as they are known, that are no Music2Vec's, or one's that is too large to be built."""
     check_settings(settings, RULES, what, error)
     s = {**SHAPE, **OWN, **settings}
-    width, layers = s["hidden_size"], len(s["conv_dim"])
-    if not layers == len(s["conv_kernel"]) == len(s["conv_stride"]):
-        raise error(
-            f"{what}: conv_dim, conv_kernel and conv_stride have {layers}, {len(s['conv_kernel'])} and {len(s['conv_stride'])} entries; "
-            "wanted one each per convolution."
-        )
-    for name in ("num_attention_heads", "num_conv_pos_embedding_groups"):
-        if width % s[name]:
-            raise error(f"{what}: a width (hidden_size) of {width} is not shared by {s[name]}: set {name}.")
+    width = s["hidden_size"]
+    check_stem(s, what, error)
     if s["max_seconds"] * RATE < receptive_field(s):
         raise error(f"{what}: max_seconds is {s['max_seconds']}; one vector takes {receptive_field(s) / RATE:.4f} s.")
-    stem = sum(a * b * k for a, b, k in zip([1, *s["conv_dim"]], s["conv_dim"], s["conv_kernel"]))
+    stem = stem_parameters(s)
     positions = s["num_conv_pos_embeddings"] * width * width // s["num_conv_pos_embedding_groups"] * s["conv_pos_kernel_size"]
     blocks = s["num_hidden_layers"] * width * (4 * width + 2 * s["intermediate_size"])
     check_size(stem + positions + blocks, what, error)
-
-
-def receptive_field(settings: Mapping[str, Any]) -> int:
-    """Samples that one vector of the stem sees."""
-    field, hop = 1, 1
-    for kernel, stride in zip(settings["conv_kernel"], settings["conv_stride"]):
-        field, hop = field + (kernel - 1) * hop, hop * stride
-    return field
 
 
 def of_transformers(config: Mapping[str, Any]) -> dict[str, Any]:
