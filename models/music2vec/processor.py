@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import AudioError, ConfigError
+from ..frontend.waves import standardised
 from .settings import RATE
 
 EPSILON = 1e-7  # beside the variance
@@ -20,10 +21,9 @@ EPSILON = 1e-7  # beside the variance
 
 def normalized(wave: Tensor, lengths: Tensor | None = None) -> Tensor:
     """Clips [B, N] -> (clip - mean) / sqrt(variance + 1e-7), float32; of padded ones (`lengths` [B], samples) zeros behind the end."""
-    wave = wave.float()
     if lengths is None:
-        var, mean = torch.var_mean(wave, dim=1, correction=0, keepdim=True)
-        return (wave - mean) * (var + EPSILON).rsqrt()
+        return standardised(wave)
+    wave = wave.float()
     heard = torch.arange(wave.shape[1], device=wave.device) < lengths[:, None]
     wave, count = wave * heard, lengths[:, None]
     mean = wave.sum(1, keepdim=True) / count
