@@ -14,7 +14,7 @@ from models.arithmetic import computing, has_onednn
 from models.errors import ConfigError, nearest
 
 from .choice import arithmetic_of, choose
-from .machine import figures
+from .machine import figures, unsettled
 from .probe import CONVOLUTION, attention_kinds, layer_kind
 from .processes import job
 
@@ -67,7 +67,7 @@ def resolve_precision(
         )
     if name == AUTO:
         kind, device = work or layer_kind(768), torch.device("cuda" if accelerator == "gpu" else "cpu")
-        choice = choose(figures((kind,), device), kind, training)
+        choice = choose(figures((kind,), device), kind, training, unsettled(device))
         _say(f"Computing in {choice.precision} ({choice.why}).")
         return choice.precision
     if accelerator == "gpu":

@@ -50,6 +50,14 @@ def test_the_reason_names_the_figures():
     assert all(part in why for part in ("training", KIND, "onednn 0.98x", "bfloat16 0.56x")), why
 
 
+def test_figures_that_scatter_decide_nothing():
+    seconds = figures(MACHINES["A"])
+    found = choose(seconds, KIND, True, unsettled={KIND})
+    assert found.precision == "32-true"
+    assert KIND in found.why
+    assert choose(seconds, KIND, True, unsettled={"convolution"}).precision == "bf16-mixed"
+
+
 @given(st.lists(st.floats(1e-6, 1e3), min_size=3, max_size=3))
 def test_the_choice_is_never_slower_than_the_best_by_more_than_two_margins(seconds):
     found = {f"{KIND}/{way}/training": s for way, s in zip(("float32", "onednn", "bfloat16"), seconds)}
