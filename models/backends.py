@@ -58,13 +58,13 @@ def check_backend(backend: str) -> None:
         raise ConfigError(f"There is no backend '{backend}'; choose {', '.join(BACKENDS)}.{nearest(backend, BACKENDS)}")
 
 
-def with_backend(network: AudioEncoder, backend: str) -> AudioEncoder | OnnxWindows:
+def with_backend(network: AudioEncoder, backend: str, sha256: str | None = None) -> AudioEncoder | OnnxWindows:
     """Return the network as a named backend computes it. AUTO is torch here: what is stored must come out the same when a job is taken up again.
 
-    Raises ConfigError for an unknown backend, and one that cannot compute this network here.
+    sha256: of its weights, where that is known. Raises ConfigError for an unknown backend, and one that cannot compute this network here.
     """
     check_backend(backend)
-    return network if backend in (AUTO, TORCH) else on_onnx(network, backend)
+    return network if backend in (AUTO, TORCH) else on_onnx(network, backend, sha256=sha256)
 
 
 class Chooser:
@@ -74,10 +74,12 @@ class Chooser:
         network: in eval mode, on its device.
         windows: how many there will be, about.
         said: is told the choice, in a sentence.
+        sha256: of its weights, where that is known.
     """
 
-    def __init__(self, network: AudioEncoder, windows: int, said: Callable[[str], None] = log.info):
+    def __init__(self, network: AudioEncoder, windows: int, said: Callable[[str], None] = log.info, sha256: str | None = None):
         self.network, self.left, self._said = network, windows, said
+        self._sha256 = sha256 or weights_sha256(network)
         self._chosen: Any = None
         self.backend = TORCH
 
@@ -98,13 +100,11 @@ class Chooser:
     def _take(self, measured: Measured) -> Any:
         self.backend = measured.backend
         self._said(str(measured))
-        return self.network if self.backend == TORCH else on_onnx(self.network, self.backend, compared=False)
+        return self.network if self.backend == TORCH else on_onnx(self.network, self.backend, False, self._sha256)
 
     def _file(self) -> Any:
         return (
-            cache_folder()
-            / "backends"
-            / f"{graph_key(self.network, weights_sha256(self.network), None, False)}-{torch.get_num_threads()}.json"
+            cache_folder() / "backends" / f"{graph_key(self.network, self._sha256, None, False)}-{torch.get_num_threads()}.json"
         )
 
     def _remembered(self) -> Any:
@@ -125,7 +125,7 @@ class Chooser:
             return self.network
         try:
             check_runtime(self.network, ONNX)
-            float32, int8 = on_onnx(self.network, ONNX), on_onnx(self.network, INT8, compared=False)
+            float32, int8 = (on_onnx(self.network, backend, False, self._sha256) for backend in (ONNX, INT8))
             float32.prepare()
             int8.prepare()
         except ConfigError as error:

@@ -9,8 +9,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,18 @@ from models.backends import AUTO, TORCH, Chooser, check_backend, with_backend
 from models.bounded_files import check_writable, read_json
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
+from models.prefetch import begun
 from models.tagging import Begun, Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
-from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
+from ..reports.track_page import Row, TrackContent, clock, embedded_sounds, folder_page, player, readable, shown, track_page
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast, work_of
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)
 MUCH_SHORTER = 0.5  # than a window: what is heard is mostly padding
+SOUNDS = 2  # of pages, a megabyte each, that are made before theirs are written
 ON_SCREEN = 3  # classes per recording in a folder's table
 
 
@@ -140,6 +142,7 @@ def predict(
     settings: PredictionSettings | None = None,
     notes: Sequence[str] = (),
     blocks: Iterator[np.ndarray] | None = None,
+    sounds: Iterator[str | None] | None = None,
 ) -> Prediction:
     """Tag an audio file, or all in a folder.
 
@@ -154,6 +157,7 @@ def predict(
         settings: how it is tagged, and what is written.
         notes: lines for the pages.
         blocks: of samples of the (first) file, where it is being decoded already.
+        sounds: `sounds_of` the pages, where they are being made already.
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
     """
@@ -171,12 +175,14 @@ def predict(
     notes = list(notes)
     pages = _Pages(where, root, settings, _about(network, settings), notes)
     with ExitStack() as stack:
+        if sounds is None:
+            sounds = stack.enter_context(closing(sounds_of(audio, settings.player_minutes, settings.html)))
         opened = stack.enter_context(open_tables(where, settings.tables, network.label_names, pages.about))
         _warn_of_older(where, settings.tables)
         total, noted = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
         stack.enter_context(autocast(network.device.type, settings.precision, work_of(network)))
-        score = _scorer(network, settings.backend, total, notes)
+        score = _scorer(network, settings.backend, total, notes, pages.about["weights_sha256"])
         results = tag_many(
             network,
             (root / name for name in names),
@@ -185,7 +191,7 @@ def predict(
             on_windows=progress.advance,
             begun=Begun(blocks, score),
         )
-        for name, heard in zip(names, results):
+        for name, heard, sound in zip(names, results, sounds):
             if isinstance(heard, AudioError):
                 if single:
                     raise heard
@@ -204,7 +210,7 @@ def predict(
             if len(rows) == 1:  # nothing is noted of a prediction that is refused
                 claim_folder(where, Path(audio), writes=settings.html or bool(settings.tables))
             if settings.html:
-                pages.write_track(name, href, heard, remark)
+                pages.write_track(name, href, heard, remark, sound)
         if not rows:
             raise AudioError(f"None of the {len(names)} files in {root} can be used. The first: {failed[0][1]}")
         for one in opened:
@@ -217,7 +223,16 @@ def predict(
     return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable, settings.weights)
 
 
-def _scorer(network: AudioEncoder, backend: str, windows: int, notes: list[str]) -> Callable[[Tensor], Tensor] | None:
+def sounds_of(audio: str | Path, minutes: float, html: bool) -> Generator[str | None, None, None]:
+    """Return the sounds of the pages of all files of `audio`, which are being made in a thread of their own from now on; None where there is none."""
+    root, names = audio_files(audio)
+    made = embedded_sounds((root / name for name in names), minutes) if html else (None for _ in names)
+    return begun(made, SOUNDS)
+
+
+def _scorer(
+    network: AudioEncoder, backend: str, windows: int, notes: list[str], sha256: str
+) -> Callable[[Tensor], Tensor] | None:
     """Return what computes windows' probabilities; None: the network. A choice that is made on the way is said, and noted."""
 
     def said(choice: str) -> None:
@@ -225,8 +240,8 @@ def _scorer(network: AudioEncoder, backend: str, windows: int, notes: list[str])
         notes.append(choice)
 
     if backend == AUTO:
-        return Chooser(network, windows, said)
-    return None if backend == TORCH else with_backend(network, backend).window_probabilities
+        return Chooser(network, windows, said, sha256)
+    return None if backend == TORCH else with_backend(network, backend, sha256).window_probabilities
 
 
 @dataclass(frozen=True)
@@ -239,10 +254,10 @@ class _Pages:
     about: dict[str, Any]
     notes: Sequence[str]
 
-    def write_track(self, name: str, href: str, heard: Tagged, remark: str) -> None:
+    def write_track(self, name: str, href: str, heard: Tagged, remark: str, sound: str | None) -> None:
         notes = (*self.notes, f"This recording is {remark}.") if remark else self.notes
-        sound = player(self.root / name, heard.duration, self.settings.player_minutes)
-        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes)
+        playing = player(self.root / name, heard.duration, self.settings.player_minutes, sound)
+        content = TrackContent(playing, {**self.about, **_source(heard)}, self.settings.top, notes)
         with atomic(self.where / href) as part:
             part.write_text(track_page(name, heard, content), encoding="utf-8")
 

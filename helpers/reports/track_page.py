@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import numpy as np
 import soundfile
 from markupsafe import Markup
 
-from models.audio import iterate
+from models.audio import info, iterate
+from models.errors import AudioError
 from models.tagging import SEPARATOR, Tagged
 
 from .images import heat_map, spectrogram
@@ -129,16 +130,29 @@ def folder_page(
     )
 
 
-def player(path: Path, duration: float, limit_minutes: float) -> Markup:
-    """The recording's player: its sound as a small mono MP3 within the page, or beyond the limit a link to the file where it lies."""
-    if duration > 60 * limit_minutes:
-        return Markup(render("player.html.j2", source=f"file://{quote(os.fsencode(path.resolve()))}", limit=f"{limit_minutes:g}"))
+def embedded_sound(path: Path) -> str:
+    """A recording's sound as a page holds it: a small mono MP3, as the address of its bytes. Raises AudioError for a file that cannot be used."""
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", EMBEDDED_RATE, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.6) as out:
         for block in iterate(path, EMBEDDED_RATE, 30.0):
             out.write(np.clip(block, -1, 1))
-    data = base64.b64encode(file.getvalue()).decode()
-    return Markup(render("player.html.j2", source=f"data:audio/mpeg;base64,{data}", limit=""))
+    return f"data:audio/mpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def embedded_sounds(paths: Iterable[Path], limit_minutes: float) -> Iterator[str | None]:
+    """`embedded_sound` of each; None for what cannot be used, and where the file's header tells of more minutes than the limit."""
+    for path in paths:
+        try:
+            yield embedded_sound(path) if info(path).duration <= 60 * limit_minutes else None
+        except AudioError:
+            yield None
+
+
+def player(path: Path, duration: float, limit_minutes: float, sound: str | None = None) -> Markup:
+    """The recording's player: its sound within the page (`sound`, where it is made already), or beyond the limit a link to the file where it lies."""
+    if duration > 60 * limit_minutes:
+        return Markup(render("player.html.j2", source=f"file://{quote(os.fsencode(path.resolve()))}", limit=f"{limit_minutes:g}"))
+    return Markup(render("player.html.j2", source=sound or embedded_sound(path), limit=""))
 
 
 def _heard(heard: Tagged, best: Sequence[tuple[str, float]]) -> dict[str, Any]:

@@ -154,8 +154,12 @@ def test_auto_tries_once_and_remembers(net, x, cache, monkeypatch):
     again = Chooser(net, 1, said.append)
     assert np.isfinite(again(x).detach().numpy()).all()
     assert said == [str(Measured(**kept))] * 2
+    monkeypatch.setattr(backends, "weights_sha256", lambda network: pytest.fail("hashed, and it is known"))
+    monkeypatch.setattr(onnx_windows, "weights_sha256", lambda network: pytest.fail("hashed, and it is known"))
+    known = Chooser(net, 1, said.append, sha256=first._sha256)
+    assert torch.equal(known(x), again(x))
     file.write_text("{")
-    assert Chooser(net, 1)._remembered() is None
+    assert Chooser(net, 1, sha256=first._sha256)._remembered() is None
 
 
 @pytest.mark.parametrize("small", [0.0, 1e8])

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import re
+from contextlib import closing
 from html import unescape
 from urllib.parse import unquote
 
@@ -16,7 +17,7 @@ import torch
 from pyarrow import parquet
 from rich.console import Console
 
-from helpers.prediction.predict import PredictionSettings, audio_files, predict, print_prediction
+from helpers.prediction.predict import PredictionSettings, audio_files, predict, print_prediction, sounds_of
 from helpers.prediction.tables import open_tables
 from helpers.reports import track_page
 from models.clmr import SampleCNN
@@ -212,6 +213,26 @@ def test_the_page_plays_the_recording(found, tmp_path):
 def test_long_recordings_are_linked(tmp_path):
     assert 'src="file:///' in track_page.player(tmp_path / "a b.wav", 601, 10)
     assert "a%20b.wav" in track_page.player(tmp_path / "a b.wav", 601, 10)
+
+
+def test_sounds_are_made_ahead_for_the_recordings_that_will_have_them(net, folder, tmp_path, monkeypatch):
+    """In the order of the files, None for those that cannot be used or are too long; a page takes what was made, and makes what was not."""
+    names = audio_files(folder)[1]
+    with closing(sounds_of(folder, 10, html=True)) as made:
+        sounds = dict(zip(names, made))
+    assert {name for name, sound in sounds.items() if sound is None} == {"broken.mp3"}
+    with closing(sounds_of(folder, 2 / 60, html=True)) as made:
+        assert [name for name, sound in zip(names, made) if sound] == [ODD]
+    with closing(sounds_of(folder, 10, html=False)) as made:
+        assert list(made) == [None] * len(names)
+    given = [None if sound is None else f"data:,{i}" for i, sound in enumerate(sounds.values())]
+    predict(net, folder, tmp_path, sounds=iter(given))
+    for name, source in zip(names, given):
+        page = tmp_path / folder.name / "tracks" / f"{name}.html"
+        assert page.exists() == (source is not None)
+        assert source is None or f'src="{source}"' in page.read_text(encoding="utf-8")
+    predict(net, folder / "one.wav", tmp_path, sounds=iter([None]))  # its header told of another length
+    assert sounds["one.wav"] in (tmp_path / "one.wav" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_heat_map_shows_each_window_at_its_time():
