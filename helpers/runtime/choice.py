@@ -47,6 +47,12 @@ def choose(figures: Mapping[str, float], kind: str, training: bool, unsettled: C
     return Choice(NAMES[best], f"measured in {use} at {kind}: {said}")
 
 
+def onednn_wins(figures: Mapping[str, float], kind: str, training: bool) -> bool:
+    """Return whether float32 is faster through oneDNN than by torch's default way, by a margin, whatever other precisions take; False if unknown."""
+    seconds = [figures.get(f"{kind}/{way}/{'training' if training else 'inference'}") for way in ("onednn", "float32")]
+    return None not in seconds and seconds[0] < MARGIN * seconds[1]  # type: ignore[operator]
+
+
 def blocked_tokens(figures: Mapping[str, float], precision: str, training: bool) -> int:
     """Return up to how many tokens attention is faster multiplied out in blocks than by torch's fused kernel; 0: never.
 

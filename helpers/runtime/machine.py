@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import platform
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ OFF, REMEASURE = "off", "remeasure"
 FORMAT = 2  # raised when probe.py measures something else, or otherwise, under the same names
 _measured: dict[str, dict[str, float]] = {}  # of this process, by the machine's key
 _unsettled: dict[str, set[str]] = {}  # kinds whose figures scattered in this process, likewise
+_one_at_a_time = threading.RLock()  # threads that measured at once would measure each other
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -61,11 +63,16 @@ def figures(kinds: tuple[str, ...], device: torch.device) -> Mapping[str, float]
         return {}
     if chosen not in ("", REMEASURE):
         return _given(Path(chosen))
+    with _one_at_a_time:
+        return _known(kinds, device, chosen == REMEASURE)
+
+
+def _known(kinds: tuple[str, ...], device: torch.device, anew: bool) -> dict[str, float]:
     about = describe(device)
     key = _key(about)
     path = cache_folder() / f"machine-{key}.json"
     if key not in _measured:
-        _measured[key] = (None if chosen == REMEASURE else read(path, about)) or {}
+        _measured[key] = (None if anew else read(path, about)) or {}
     known, scattered = _measured[key], _unsettled.setdefault(key, set())
     lacking = [kind for kind in kinds if kind not in scattered and not any(name.startswith(f"{kind}/") for name in known)]
     if lacking:

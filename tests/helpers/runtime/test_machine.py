@@ -131,6 +131,21 @@ def test_figures_that_are_no_seconds_do_not_count(measured, tmp_path, monkeypatc
     assert len(measured) == 2
 
 
+def test_threads_that_ask_at_once_measure_once(measured):
+    together = threading.Barrier(4)
+
+    def ask():
+        together.wait()
+        machine.figures(("layer-768",), CPU)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert measured == ["layer-768"]
+
+
 def test_a_cache_that_cannot_be_written_is_no_fault(measured, tmp_path, caplog):
     caplog.set_level("INFO")
     (tmp_path / "cache").write_text("a file where the folder would be")
