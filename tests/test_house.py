@@ -25,7 +25,7 @@ FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
-        "errors escapes card settings bounded_files pickle_bounds windows randomness untrained prefetch arithmetic cache "
+        "errors escapes card settings bounded_files pickle_bounds windows randomness untrained prefetch arithmetic cache processor "
         "_torchvision _alias _outside",
         "frontend", "audio",
         "heads mean_head objective classification encoder mel_encoder vectors tagging overview onnx_file formats tokens", "weights",

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import os
-import platform
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from datasets.utils.files import atomic
 from models.bounded_files import read_json
 from models.cache import cache_folder
 from models.errors import ConfigError
+from models.processor import instructions, processor
 
 from . import probe
 
@@ -41,8 +41,8 @@ def describe(device: torch.device) -> dict[str, Any]:
     about = {
         "format": FORMAT,
         "torch": torch.__version__,
-        "device": _processor(),
-        "instructions": _instructions(),
+        "device": processor(),
+        "instructions": instructions(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
@@ -142,26 +142,3 @@ def _checked(seconds: Any) -> dict[str, float]:
     ):
         raise ValueError("it holds no seconds by name")
     return {name: float(s) for name, s in seconds.items()}
-
-
-def _processor() -> str:
-    """Return the processor's model, as precisely as the system tells it."""
-    names = ("vendor_id", "cpu family", "model", "model name", "stepping", "CPU part")
-    said = _cpuinfo()
-    return " ".join(said.get(name, "") for name in names if name in said) or f"{platform.machine()} {platform.processor()}"
-
-
-def _instructions() -> str:
-    """Return a mark of the processor's flags: a virtual machine that moved may have others under the same name. Where there are none, torch's."""
-    said = _cpuinfo()
-    flags = " ".join(sorted((said.get("flags") or said.get("Features") or torch.backends.cpu.get_cpu_capability()).split()))
-    return hashlib.sha256(flags.encode()).hexdigest()[:16]
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return what the system says of the first processor; nothing where it says nothing."""
-    path = Path("/proc/cpuinfo")
-    if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines()
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

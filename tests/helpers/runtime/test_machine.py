@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers.runtime import machine, probe
+from models import processor
 from models.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -60,11 +61,11 @@ def test_other_threads_or_torch_are_another_machine(measured, monkeypatch):
     machine.figures(("layer-768",), CPU)
     monkeypatch.setattr(torch, "__version__", "99.0")
     machine.figures(("layer-768",), CPU)
-    monkeypatch.setattr(machine, "_cpuinfo", lambda: {"model name": "Processor", "flags": "sse avx"})
+    monkeypatch.setattr(processor, "_cpuinfo", lambda: {"model name": "Processor", "flags": "sse avx"})
     machine.figures(("layer-768",), CPU)
-    monkeypatch.setattr(machine, "_cpuinfo", lambda: {"model name": "Processor", "flags": "avx sse"})
+    monkeypatch.setattr(processor, "_cpuinfo", lambda: {"model name": "Processor", "flags": "avx sse"})
     machine.figures(("layer-768",), CPU)
-    monkeypatch.setattr(machine, "_cpuinfo", lambda: {"model name": "Processor", "flags": "sse avx amx_bf16"})  # it moved
+    monkeypatch.setattr(processor, "_cpuinfo", lambda: {"model name": "Processor", "flags": "sse avx amx_bf16"})  # it moved
     machine.figures(("layer-768",), CPU)
     assert len(measured) == 5
 
