@@ -153,8 +153,8 @@ ELSEWHERE = {  # function that opens -> who has looked before, or why it is no f
     "onnx_windows.py:write_graph": "a file that it wrote into a folder of its own",
     "processor.py:_cpuinfo": "the system's list of processors",
     "provenance.py:_start_ticks": "the system's list of processes",
+    "sound.py:embedded_sound": "it writes, into memory",
     "torch_files.py:_check_archive": "a file that is open",
-    "track_page.py:embedded_sound": "it writes, into memory",
 }
 
 

@@ -225,9 +225,11 @@ module = importlib.util.module_from_spec(spec); sys.modules['maest'] = module; s
 
 
 def test_importing_the_package_and_the_scripts_is_cheap():
-    """`print_config`, `help` and plans of tables need no torch."""
+    """`print_config`, `help`, plans of tables, and what begins before torch is there need no torch."""
     code = (
-        "import sys, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper\n"
+        "import importlib, sys, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper\n"
+        "from helpers.commands.script import BEGINNINGS\n"
+        "for name in BEGINNINGS.values(): importlib.import_module(name)\n"
         "assert not {'torch', 'timm', 'torchvision', 'pytorch_lightning'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,23 +23,22 @@ from torch import Tensor
 from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console, Text
-from models.audio import find_audio, info
+from models.audio import info
 from models.backends import AUTO, TORCH, Chooser, check_backend, with_backend
 from models.bounded_files import check_writable, read_json
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
-from models.prefetch import begun
 from models.tagging import Begun, Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
-from ..reports.track_page import Row, TrackContent, clock, embedded_sounds, folder_page, player, readable, shown, track_page
+from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast, work_of
+from .files import audio_files, sounds_of
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)
 MUCH_SHORTER = 0.5  # than a window: what is heard is mostly padding
-SOUNDS = 2  # of pages, a megabyte each, that are made before theirs are written
 ON_SCREEN = 3  # classes per recording in a folder's table
 
 
@@ -91,22 +90,6 @@ class Prediction:
     weights: str = "own"
 
 
-def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
-    """A folder and the relative names of the audio files to take: all below `audio`, or `audio` itself.
-
-    Raises AudioError for a path that is not there or a folder without audio.
-    """
-    path = Path(audio)
-    if path.is_dir():
-        names = find_audio(path)
-        if not names:
-            raise AudioError(f"There is no audio file in {path}.")
-        return path, names
-    if not path.exists():
-        raise AudioError(f"{path} is not there: predict.audio names an audio file, or a folder of them.")
-    return path.parent, [path.name]
-
-
 def claim_folder(where: Path, audio: Path, writes: bool = True) -> None:
     """Note beside the folder `where` that it is of this audio, in <name>.source.json: A/CD1 and B/CD1 do not share one. writes: whether anything is
     written into it.
@@ -126,13 +109,6 @@ def claim_folder(where: Path, audio: Path, writes: bool = True) -> None:
         )
     if writes:
         write_whole(note, json.dumps({"audio": own}) + "\n")
-
-
-def check_audio(audio: str | Path) -> None:
-    """Raise AudioError before any work for a path that is not there, a single file that is no audio, a folder without audio."""
-    root, names = audio_files(audio)
-    if not Path(audio).is_dir():
-        info(root / names[0])
 
 
 def predict(
@@ -221,13 +197,6 @@ def predict(
     written += table_files(where, settings.tables)
     unusable = write_unusable(where, failed) if settings.html or settings.tables else None
     return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable, settings.weights)
-
-
-def sounds_of(audio: str | Path, minutes: float, html: bool) -> Generator[str | None, None, None]:
-    """Return the sounds of the pages of all files of `audio`, which are being made in a thread of their own from now on; None where there is none."""
-    root, names = audio_files(audio)
-    made = embedded_sounds((root / name for name in names), minutes) if html else (None for _ in names)
-    return begun(made, SOUNDS)
 
 
 def _scorer(

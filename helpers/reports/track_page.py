@@ -5,27 +5,22 @@ Pages are self-contained: pictures and sound are part of them, nothing is fetche
 
 from __future__ import annotations
 
-import base64
-import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import soundfile
 from markupsafe import Markup
 
-from models.audio import info, iterate
-from models.errors import AudioError
 from models.tagging import SEPARATOR, Tagged
 
 from .images import heat_map, spectrogram
 from .pages import TableContent, render
+from .sound import embedded_sound
 
-EMBEDDED_RATE = 24000  # Hz, mono: about 0.3 MB per minute
 COLUMNS = 900  # of the heat map
 MAX_WINDOWS = 500  # listed
 EACH_ITS_OWN = "Each class has a probability of its own: they do not add up to 1."
@@ -128,24 +123,6 @@ def folder_page(
         failed=TableContent(["file", "reason"], [[readable(name), readable(reason)] for name, reason in failed], (0, 1)),
         about=about,
     )
-
-
-def embedded_sound(path: Path) -> str:
-    """A recording's sound as a page holds it: a small mono MP3, as the address of its bytes. Raises AudioError for a file that cannot be used."""
-    file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", EMBEDDED_RATE, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.6) as out:
-        for block in iterate(path, EMBEDDED_RATE, 30.0):
-            out.write(np.clip(block, -1, 1))
-    return f"data:audio/mpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def embedded_sounds(paths: Iterable[Path], limit_minutes: float) -> Iterator[str | None]:
-    """`embedded_sound` of each; None for what cannot be used, and where the file's header tells of more minutes than the limit."""
-    for path in paths:
-        try:
-            yield embedded_sound(path) if info(path).duration <= 60 * limit_minutes else None
-        except AudioError:
-            yield None
 
 
 def player(path: Path, duration: float, limit_minutes: float, sound: str | None = None) -> Markup:

@@ -8,7 +8,9 @@ import itertools
 import json
 import re
 from contextlib import closing
+from dataclasses import dataclass, replace
 from html import unescape
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import numpy as np
@@ -17,7 +19,8 @@ import torch
 from pyarrow import parquet
 from rich.console import Console
 
-from helpers.prediction.predict import PredictionSettings, audio_files, predict, print_prediction, sounds_of
+from helpers.prediction.files import audio_files, begin, sounds_of
+from helpers.prediction.predict import PredictionSettings, predict, print_prediction
 from helpers.prediction.tables import open_tables
 from helpers.reports import track_page
 from models.clmr import SampleCNN
@@ -28,6 +31,15 @@ from tests.sound import tune, write
 
 LABELS = ["Rock---Punk", "Rock---<i>Indie</i>", "Jazz---Bop", 'Folk---"Celtic"']
 ODD = "sub dir/a <b>&\nü #1?.flac"
+
+
+@dataclass
+class PredictSection:
+    """Of a config, what a beginning reads."""
+
+    audio: str | None
+    html: bool
+    player_minutes: float = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +237,12 @@ def test_sounds_are_made_ahead_for_the_recordings_that_will_have_them(net, folde
         assert [name for name, sound in zip(names, made) if sound] == [ODD]
     with closing(sounds_of(folder, 10, html=False)) as made:
         assert list(made) == [None] * len(names)
+    begun = PredictSection(str(folder), html=True)
+    with begin(SimpleNamespace(predict=begun)) as sounds_begun:
+        assert dict(zip(names, sounds_begun)) == sounds
+    for nothing in (replace(begun, html=False), replace(begun, audio=None), replace(begun, audio=str(tmp_path / "absent"))):
+        with begin(SimpleNamespace(predict=nothing)) as sounds_begun:
+            assert sounds_begun is None
     given = [None if sound is None else f"data:,{i}" for i, sound in enumerate(sounds.values())]
     predict(net, folder, tmp_path, sounds=iter(given))
     for name, source in zip(names, given):
