@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,15 +21,21 @@ from .cache import cache_folder
 from .encoder import AudioEncoder
 from .errors import ConfigError, nearest
 from .onnx_windows import INT8, ONNX, OnnxWindows, check_runtime, graph_key, on_onnx
+from .processor import instructions, processor
 from .weights.head_origin import weights_sha256
 
 log = logging.getLogger(__name__)
 AUTO, TORCH = "auto", "torch"
 BACKENDS = (AUTO, TORCH, ONNX, INT8)
-TOLERANCE = 0.02  # of a probability: what 8 bits may differ from float32 on the first window, to be chosen
+TOLERANCE = (
+    0.02  # of a probability: what 8 bits may differ from float32 on the first window, to be chosen. Asked for, not measured
+)
 MOST_BYTES = 1 << 20  # of a choice that is kept
-SMALL = 1e8  # parameters times windows: less is through before anything is tried
-WORTH_SECONDS = 10.0  # of torch: a job that is through sooner is not held up by writing graphs and trying them
+SMALL = 1e8  # parameters times windows: less is through before a trial's graphs were written, and its first batch is not parted for one window
+UNTRIED_SECONDS = (
+    10.0  # of torch that a job must have left where nothing says what a trial costs here: the first trial of a family tells
+)
+CLOSE = 1.5  # times the fastest backend's seconds: those that took less are timed once more, each by its least
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,13 @@ def check_backend(backend: str) -> None:
         raise ConfigError(f"There is no backend '{backend}'; choose {', '.join(BACKENDS)}.{nearest(backend, BACKENDS)}")
 
 
-def with_backend(network: AudioEncoder, backend: str) -> AudioEncoder | OnnxWindows:
+def with_backend(network: AudioEncoder, backend: str, sha256: str | None = None) -> AudioEncoder | OnnxWindows:
     """Return the network as a named backend computes it. AUTO is torch here: what is stored must come out the same when a job is taken up again.
 
-    Raises ConfigError for an unknown backend, and one that cannot compute this network here.
+    sha256: of its weights, where that is known. Raises ConfigError for an unknown backend, and one that cannot compute this network here.
     """
     check_backend(backend)
-    return network if backend in (AUTO, TORCH) else on_onnx(network, backend)
+    return network if backend in (AUTO, TORCH) else on_onnx(network, backend, sha256=sha256)
 
 
 class Chooser:
@@ -74,10 +82,12 @@ class Chooser:
         network: in eval mode, on its device.
         windows: how many there will be, about.
         said: is told the choice, in a sentence.
+        sha256: of its weights, where that is known.
     """
 
-    def __init__(self, network: AudioEncoder, windows: int, said: Callable[[str], None] = log.info):
+    def __init__(self, network: AudioEncoder, windows: int, said: Callable[[str], None] = log.info, sha256: str | None = None):
         self.network, self.left, self._said = network, windows, said
+        self._sha256 = sha256 or weights_sha256(network)
         self._chosen: Any = None
         self.backend = TORCH
 
@@ -98,14 +108,10 @@ class Chooser:
     def _take(self, measured: Measured) -> Any:
         self.backend = measured.backend
         self._said(str(measured))
-        return self.network if self.backend == TORCH else on_onnx(self.network, self.backend, compared=False)
+        return self.network if self.backend == TORCH else on_onnx(self.network, self.backend, False, self._sha256)
 
-    def _file(self) -> Any:
-        return (
-            cache_folder()
-            / "backends"
-            / f"{graph_key(self.network, weights_sha256(self.network), None, False)}-{torch.get_num_threads()}.json"
-        )
+    def _file(self) -> Path:
+        return _folder() / f"{graph_key(self.network, self._sha256, None, False)}-{_here()}.json"
 
     def _remembered(self) -> Any:
         try:
@@ -121,33 +127,69 @@ class Chooser:
 
     def _choose(self, one: Tensor, seconds: float) -> Any:
         """Try the others on a window that torch took `seconds` for, where that is worth it."""
-        if seconds * (self.left - 1) < WORTH_SECONDS:
+        parameters = sum(p.numel() for p in self.network.parameters())
+        known = _trial_costs().get(self.network.family)
+        cost = UNTRIED_SECONDS if known is None else known * parameters + 2 * seconds
+        if seconds * (self.left - 1) < cost:
             return self.network
+        begun = time.perf_counter()
         try:
             check_runtime(self.network, ONNX)
-            float32, int8 = on_onnx(self.network, ONNX), on_onnx(self.network, INT8, compared=False)
+            float32, int8 = (on_onnx(self.network, backend, False, self._sha256) for backend in (ONNX, INT8))
             float32.prepare()
             int8.prepare()
         except ConfigError as error:
             log.info("predict.backend=auto: torch. %s", error)
             return self.network
+        _keep_json(_costs_file(), {**_trial_costs(), self.network.family: (time.perf_counter() - begun) / parameters})
         times = {TORCH: seconds}
         times[ONNX], exact = _timed(float32, one)
         times[INT8], rough = _timed(int8, one)
         difference = float(np.abs(exact - rough).max())
+        _time_again({TORCH: self.network, ONNX: float32, INT8: int8}, one, times, difference)
         measured = Measured(choose(times, difference), times, difference)
-        self._keep(measured)
+        _keep_json(self._file(), asdict(measured))
         return self._take(measured)
 
-    def _keep(self, measured: Measured) -> None:
-        path = self._file()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            part.write_text(json.dumps(asdict(measured)), encoding="utf-8")
-            part.replace(path)
-        except OSError as error:
-            log.warning("The choice of a backend is not kept: %s.", error)
+
+def _time_again(ways: Mapping[str, Any], one: Tensor, times: dict[str, float], difference: float) -> None:
+    """Time those that are close to the fastest once more: the first call of each is its slowest, and one burst must not decide for good."""
+    allowed = [name for name in times if name != INT8 or difference <= TOLERANCE]
+    close = [name for name in allowed if times[name] < CLOSE * min(times[other] for other in allowed)]
+    for name in close if len(close) > 1 else ():
+        times[name] = min(times[name], _timed(ways[name], one)[0])
+
+
+def _folder() -> Path:
+    return cache_folder() / "backends"
+
+
+def _here() -> str:
+    """Return a mark of the machine that a time holds for: folders of users are shared by machines that are not alike."""
+    about = [processor(), instructions(), os.cpu_count(), torch.get_num_threads()]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+
+
+def _costs_file() -> Path:
+    return _folder() / f"trials-{_here()}.json"
+
+
+def _trial_costs() -> dict[str, float]:
+    """Return seconds per parameter that writing and loading graphs took here, by family, at its last trial."""
+    try:
+        return {str(family): float(seconds) for family, seconds in read_json(_costs_file(), MOST_BYTES).items()}
+    except (ConfigError, OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _keep_json(path: Path, content: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        log.warning("What was measured of backends is not kept: %s.", error)
 
 
 def _timed(network: Any, windows: Tensor) -> tuple[float, np.ndarray]:

@@ -59,14 +59,14 @@ def check_runtime(network: AudioEncoder, backend: str) -> None:
         )
 
 
-def on_onnx(network: AudioEncoder, backend: str, compared: bool = True) -> OnnxWindows:
+def on_onnx(network: AudioEncoder, backend: str, compared: bool = True, sha256: str | None = None) -> OnnxWindows:
     """Return the network with its windows computed by ONNX Runtime.
 
-    backend: ONNX or INT8. compared: have 8 bits compared with float32 on the first window, and the log say how they differ. Raises ConfigError as
-    `check_runtime`.
+    backend: ONNX or INT8. compared: have 8 bits compared with float32 on the first window, and the log say how they differ. sha256: of its weights,
+    where that is known (a third of a second for a full-size network). Raises ConfigError as `check_runtime`.
     """
     check_runtime(network, backend)
-    return OnnxWindows(network, backend == INT8, compared)
+    return OnnxWindows(network, backend == INT8, compared, sha256)
 
 
 class OnnxWindows:
@@ -75,9 +75,9 @@ class OnnxWindows:
     In 8 bits windows go one by one: the scale of a product's input is that of its extremes, and a window's numbers must not hang on its neighbours.
     """
 
-    def __init__(self, network: AudioEncoder, int8: bool, compared: bool = True):
+    def __init__(self, network: AudioEncoder, int8: bool, compared: bool = True, sha256: str | None = None):
         self._network, self._int8, self._compared = network, int8, compared and int8
-        self._sha256 = weights_sha256(network)
+        self._sha256 = sha256 or weights_sha256(network)
         self._sessions: dict[tuple[int, ...] | None, Any] = {}
 
     def __getattr__(self, name: str) -> Any:

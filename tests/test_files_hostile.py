@@ -148,13 +148,13 @@ ELSEWHERE = {  # function that opens -> who has looked before, or why it is no f
     "embeddings.py:_room": "a nameless file of its own",
     "encodec.py:load_encoder": "_check_folder",
     "locks.py:open_locked": "never_through_a_link, which waits for nothing",
-    "machine.py:_processor": "the system's list of processors",
     "network_speed.py:_peak_mib": "the system's page on this process",
     "onnx_windows.py:_in_8_bits": "a file that it wrote into a folder of its own",
     "onnx_windows.py:write_graph": "a file that it wrote into a folder of its own",
+    "processor.py:_cpuinfo": "the system's list of processors",
     "provenance.py:_start_ticks": "the system's list of processes",
+    "sound.py:embedded_sound": "it writes, into memory",
     "torch_files.py:_check_archive": "a file that is open",
-    "track_page.py:player": "it writes, into memory",
 }
 
 

@@ -25,7 +25,7 @@ FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
-        "errors escapes card settings bounded_files pickle_bounds windows randomness untrained prefetch arithmetic cache "
+        "errors escapes card settings bounded_files pickle_bounds windows randomness untrained prefetch arithmetic cache processor "
         "_torchvision _alias _outside",
         "frontend", "audio",
         "heads mean_head objective classification encoder mel_encoder vectors tagging overview onnx_file formats tokens", "weights",
@@ -225,9 +225,11 @@ module = importlib.util.module_from_spec(spec); sys.modules['maest'] = module; s
 
 
 def test_importing_the_package_and_the_scripts_is_cheap():
-    """`print_config`, `help` and plans of tables need no torch."""
+    """`print_config`, `help`, plans of tables, and what begins before torch is there need no torch."""
     code = (
-        "import sys, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper\n"
+        "import importlib, sys, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper\n"
+        "from helpers.commands.script import BEGINNINGS\n"
+        "for name in BEGINNINGS.values(): importlib.import_module(name)\n"
         "assert not {'torch', 'timm', 'torchvision', 'pytorch_lightning'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets.utils.terminal import visible
 
@@ -34,7 +35,7 @@ class Context:
 
     Attributes:
         experiment: the script's. family: of the network. run: Sacred's. config: instance of the script's schema. seed: of the run.
-        rules: what a resumed run may differ in.
+        rules: what a resumed run may differ in. begun: what the command's `begin` has at work already (script.BEGINNINGS); None: nothing.
     """
 
     experiment: Experiment
@@ -43,6 +44,7 @@ class Context:
     config: Config
     seed: int
     rules: ResumeRules
+    begun: Any = None
 
     @property
     def named(self) -> tuple[str, ...]:

@@ -21,24 +21,27 @@ _INT8_FLOPS = 2.0 * 256 * 768 * 3072
 def machine(context: Context) -> dict[str, str]:
     """Measure this machine, or show what was measured of it: operations per second of each way to compute, and what trainer.precision=auto takes.
 
-    Figures are kept (~/.cache/maest, or MAEST_CACHE) for this processor or GPU, its threads, and this version of torch. MAEST_MACHINE=FILE takes a
-    file of figures, MAEST_MACHINE=off none: all is then computed in torch's own way.
+    Figures are kept (~/.cache/maest, or MAEST_CACHE) for this processor or GPU, its threads, and this version of torch; those that scatter too much
+    to decide anything are not, and auto is float32 there. MAEST_MACHINE=remeasure measures again what is kept, MAEST_MACHINE=FILE takes a file of
+    figures, MAEST_MACHINE=off none: all is then computed in torch's own way.
     """
     gpu = resolve_accelerator(context.config.trainer.accelerator) == "gpu"
     device = torch.device("cuda" if gpu else "cpu")
     layers = tuple(layer_kind(width) for width in WIDTHS)
     attention = () if gpu else tuple(kind for p in ("32-onednn", "bf16-mixed") for kind in attention_kinds(p).values())
     seconds = dict(figures_of_machine.figures((*layers, CONVOLUTION, *attention, *(() if gpu else (PRODUCT,))), device))
-    about = figures_of_machine.describe(device)
+    about, scattered = figures_of_machine.describe(device), figures_of_machine.unsettled(device)
     Console().print(
         table_of(seconds, f"{about['device']}, {about['cores']} cores, {about['threads']} threads, torch {about['torch']}")
     )
     chosen: dict[str, str] = {}
     for kind in (*layers, CONVOLUTION):
         for training in (False, True):
-            found = choose(seconds, kind, training)
+            found = choose(seconds, kind, training, scattered)
             chosen[f"{kind} {'training' if training else 'inference'}"] = found.precision
             context.print(f"auto: {found.precision} ({found.why})")
+    if scattered:
+        context.print(f"Not settled, not kept, measured again by the next run: {', '.join(sorted(scattered))}.")
     if not gpu:
         for line in dict.fromkeys(_attention_line(seconds, name) for name in chosen.values()):
             context.print(line)

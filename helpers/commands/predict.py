@@ -14,7 +14,8 @@ from models.errors import ConfigError
 from models.prefetch import begun
 
 from ..families.base import Config
-from ..prediction.predict import PredictionSettings, audio_files, check_audio, print_prediction
+from ..prediction.files import audio_files, check_audio
+from ..prediction.predict import PredictionSettings, print_prediction
 from ..prediction.predict import predict as tag_audio
 from .context import Context
 from .networks import as_trained, check_precision, load_network
@@ -31,7 +32,9 @@ def predict(context: Context) -> list[str]:
     with closing(decoding(audio, context.family.sketch(config).sample_rate)) as blocks:  # while the network loads
         loaded = load_network(context, config, classes=True, use="predict")
         settings = settings_of(config, loaded.weights, loaded.precision)
-        found = tag_audio(loaded.network, audio, Path(config.predict.out_dir) / "predictions", settings, blocks=blocks)
+        found = tag_audio(
+            loaded.network, audio, Path(config.predict.out_dir) / "predictions", settings, blocks=blocks, sounds=context.begun
+        )
     print_prediction(found)
     card = loaded.network.card
     context.print(*([] if card is None else [f"Weights: {card.name}, {card.licence}."]), *map(str, found.written))

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,8 @@ COMMANDS = {
     "model_speed_test": "helpers.commands.speed",
     "machine": "helpers.commands.machine",
 }
+# command -> module whose `begin(config)` gives a block of work that needs no torch: it is under way while a second of imports goes by
+BEGINNINGS = {"predict": "helpers.prediction.files"}
 TRAINING = ("main", "report")  # commands that can go on from a checkpoint
 
 
@@ -89,15 +92,20 @@ def _add(ex: Experiment, script: Script, name: str, modules: Mapping[str, str], 
     """Add a command. modules: family that has it -> module of its function. rules: what a resumed run may differ in."""
 
     def command(_run: Run, _config: Mapping[str, Any], seed: int) -> Any:
-        from ..families import get_family
-        from .context import Context
+        config = build(script.schema, _config)
+        begin = importlib.import_module(BEGINNINGS[name]).begin(config) if name in BEGINNINGS else nullcontext()
+        with begin as begun:
+            from ..families import get_family
+            from .context import Context
 
-        chosen = _config.get("family", next(iter(script.families)))
-        if chosen not in modules:
-            raise ConfigError(f"The command {name} is for family={' or '.join(modules)}; this config is of the family {chosen}.")
-        context = Context(ex, get_family(chosen), _run, build(script.schema, _config), seed, rules)
-        function: Callable[[Context], Any] = getattr(importlib.import_module(modules[chosen]), name)
-        return function(context)
+            chosen = _config.get("family", next(iter(script.families)))
+            if chosen not in modules:
+                raise ConfigError(
+                    f"The command {name} is for family={' or '.join(modules)}; this config is of the family {chosen}."
+                )
+            context = Context(ex, get_family(chosen), _run, config, seed, rules, begun)
+            function: Callable[[Context], Any] = getattr(importlib.import_module(modules[chosen]), name)
+            return function(context)
 
     command.__name__ = command.__qualname__ = name
     command.__doc__ = docstring(next(iter(modules.values())), name)

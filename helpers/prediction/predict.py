@@ -10,7 +10,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from torch import Tensor
 from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console, Text
-from models.audio import find_audio, info
+from models.audio import info
 from models.backends import AUTO, TORCH, Chooser, check_backend, with_backend
 from models.bounded_files import check_writable, read_json
 from models.encoder import AudioEncoder
@@ -34,6 +34,7 @@ from models.weights.head_origin import weights_sha256
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast, work_of
+from .files import audio_files, sounds_of
 from .tables import open_tables, table_files, write_unusable
 
 log = logging.getLogger(__name__)
@@ -89,22 +90,6 @@ class Prediction:
     weights: str = "own"
 
 
-def audio_files(audio: str | Path) -> tuple[Path, list[str]]:
-    """A folder and the relative names of the audio files to take: all below `audio`, or `audio` itself.
-
-    Raises AudioError for a path that is not there or a folder without audio.
-    """
-    path = Path(audio)
-    if path.is_dir():
-        names = find_audio(path)
-        if not names:
-            raise AudioError(f"There is no audio file in {path}.")
-        return path, names
-    if not path.exists():
-        raise AudioError(f"{path} is not there: predict.audio names an audio file, or a folder of them.")
-    return path.parent, [path.name]
-
-
 def claim_folder(where: Path, audio: Path, writes: bool = True) -> None:
     """Note beside the folder `where` that it is of this audio, in <name>.source.json: A/CD1 and B/CD1 do not share one. writes: whether anything is
     written into it.
@@ -126,13 +111,6 @@ def claim_folder(where: Path, audio: Path, writes: bool = True) -> None:
         write_whole(note, json.dumps({"audio": own}) + "\n")
 
 
-def check_audio(audio: str | Path) -> None:
-    """Raise AudioError before any work for a path that is not there, a single file that is no audio, a folder without audio."""
-    root, names = audio_files(audio)
-    if not Path(audio).is_dir():
-        info(root / names[0])
-
-
 def predict(
     network: AudioEncoder,
     audio: str | Path,
@@ -140,6 +118,7 @@ def predict(
     settings: PredictionSettings | None = None,
     notes: Sequence[str] = (),
     blocks: Iterator[np.ndarray] | None = None,
+    sounds: Iterator[str | None] | None = None,
 ) -> Prediction:
     """Tag an audio file, or all in a folder.
 
@@ -154,6 +133,7 @@ def predict(
         settings: how it is tagged, and what is written.
         notes: lines for the pages.
         blocks: of samples of the (first) file, where it is being decoded already.
+        sounds: `sounds_of` the pages, where they are being made already.
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
     """
@@ -171,12 +151,14 @@ def predict(
     notes = list(notes)
     pages = _Pages(where, root, settings, _about(network, settings), notes)
     with ExitStack() as stack:
+        if sounds is None:
+            sounds = stack.enter_context(closing(sounds_of(audio, settings.player_minutes, settings.html)))
         opened = stack.enter_context(open_tables(where, settings.tables, network.label_names, pages.about))
         _warn_of_older(where, settings.tables)
         total, noted = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
         stack.enter_context(autocast(network.device.type, settings.precision, work_of(network)))
-        score = _scorer(network, settings.backend, total, notes)
+        score = _scorer(network, settings.backend, total, notes, pages.about["weights_sha256"])
         results = tag_many(
             network,
             (root / name for name in names),
@@ -185,7 +167,7 @@ def predict(
             on_windows=progress.advance,
             begun=Begun(blocks, score),
         )
-        for name, heard in zip(names, results):
+        for name, heard, sound in zip(names, results, sounds):
             if isinstance(heard, AudioError):
                 if single:
                     raise heard
@@ -204,7 +186,7 @@ def predict(
             if len(rows) == 1:  # nothing is noted of a prediction that is refused
                 claim_folder(where, Path(audio), writes=settings.html or bool(settings.tables))
             if settings.html:
-                pages.write_track(name, href, heard, remark)
+                pages.write_track(name, href, heard, remark, sound)
         if not rows:
             raise AudioError(f"None of the {len(names)} files in {root} can be used. The first: {failed[0][1]}")
         for one in opened:
@@ -217,7 +199,9 @@ def predict(
     return Prediction(rows, failed, [*written, *([unusable] if unusable else [])], unusable, settings.weights)
 
 
-def _scorer(network: AudioEncoder, backend: str, windows: int, notes: list[str]) -> Callable[[Tensor], Tensor] | None:
+def _scorer(
+    network: AudioEncoder, backend: str, windows: int, notes: list[str], sha256: str
+) -> Callable[[Tensor], Tensor] | None:
     """Return what computes windows' probabilities; None: the network. A choice that is made on the way is said, and noted."""
 
     def said(choice: str) -> None:
@@ -225,8 +209,8 @@ def _scorer(network: AudioEncoder, backend: str, windows: int, notes: list[str])
         notes.append(choice)
 
     if backend == AUTO:
-        return Chooser(network, windows, said)
-    return None if backend == TORCH else with_backend(network, backend).window_probabilities
+        return Chooser(network, windows, said, sha256)
+    return None if backend == TORCH else with_backend(network, backend, sha256).window_probabilities
 
 
 @dataclass(frozen=True)
@@ -239,10 +223,10 @@ class _Pages:
     about: dict[str, Any]
     notes: Sequence[str]
 
-    def write_track(self, name: str, href: str, heard: Tagged, remark: str) -> None:
+    def write_track(self, name: str, href: str, heard: Tagged, remark: str, sound: str | None) -> None:
         notes = (*self.notes, f"This recording is {remark}.") if remark else self.notes
-        sound = player(self.root / name, heard.duration, self.settings.player_minutes)
-        content = TrackContent(sound, {**self.about, **_source(heard)}, self.settings.top, notes)
+        playing = player(self.root / name, heard.duration, self.settings.player_minutes, sound)
+        content = TrackContent(playing, {**self.about, **_source(heard)}, self.settings.top, notes)
         with atomic(self.where / href) as part:
             part.write_text(track_page(name, heard, content), encoding="utf-8")
 

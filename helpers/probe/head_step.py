@@ -1,16 +1,15 @@
 """One step of one probe head: forward, gradient by hand, Adam. Written out because autograd's bookkeeping costs as much as the products themselves
 for heads this small (measured: 0.74 s an epoch of 147 steps with it, 0.43 s without; 768 inputs, one busy core).
 
-Which product is fast depends on the processor. With AVX-512, oneDNN's float32 (on AMD processors torch's own takes MKL's slow path); without, torch's
-own (measured with AVX2: a seventh faster, and shared by two threads). bfloat16 is multiplied as such where that was measured to be the faster way;
-elsewhere the rounded factors are multiplied in float32, which is the same but for the order of the sums.
+Which product is fast is the machine's: float32 goes through oneDNN, and bfloat16 is multiplied as such, where that was measured to be the faster way
+(runtime/machine.py). Elsewhere torch's own float32 product is taken, for rounded factors too, which is the same but for the order of the sums.
 Letters: B items, K layers, D inputs, L outputs.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,26 +17,22 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim.adam import adam
 
+from models.arithmetic import linear
 from models.heads import ACTIVATIONS, ProbeHead
 
 from ..metrics.losses import boundary_weights
-from ..runtime.devices import resolve_precision
+from ..runtime.devices import faster_through_onednn, resolve_precision
 from ..runtime.probe import threads
 
 ORDER, DROPOUT = 1, 2  # what a generator is for
-_LARGE = 1 << 24  # multiplications of a product that several threads share
+_LARGE = (
+    1 << 24
+)  # multiplications of a product that several threads share: a tenth of a millisecond, ten times what waking a thread takes
 
 
-def _find_onednn() -> Callable[..., Tensor] | None:
-    if not torch.backends.mkldnn.is_available() or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
-        return None
-    try:
-        return torch.ops.mkldnn._linear_pointwise
-    except AttributeError:
-        return None
-
-
-_onednn = _find_onednn()
+@functools.cache
+def _through_onednn() -> bool:
+    return faster_through_onednn(training=True)
 
 
 @functools.cache
@@ -50,7 +45,7 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     if a.dtype == torch.bfloat16:
         out = (a @ b.t() if _fast_bf16() else (a.float() @ b.float().t()).bfloat16()).float()
         return out if bias is None else out.add_(bias)
-    return F.linear(a, b, bias) if _onednn is None else _onednn(a, b, bias, "none", [], "")
+    return linear(a, b, bias) if _through_onednn() else F.linear(a, b, bias)
 
 
 class Draws:

@@ -5,8 +5,6 @@ Pages are self-contained: pictures and sound are part of them, nothing is fetche
 
 from __future__ import annotations
 
-import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +13,14 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import soundfile
 from markupsafe import Markup
 
-from models.audio import iterate
 from models.tagging import SEPARATOR, Tagged
 
 from .images import heat_map, spectrogram
 from .pages import TableContent, render
+from .sound import embedded_sound
 
-EMBEDDED_RATE = 24000  # Hz, mono: about 0.3 MB per minute
 COLUMNS = 900  # of the heat map
 MAX_WINDOWS = 500  # listed
 EACH_ITS_OWN = "Each class has a probability of its own: they do not add up to 1."
@@ -129,16 +125,11 @@ def folder_page(
     )
 
 
-def player(path: Path, duration: float, limit_minutes: float) -> Markup:
-    """The recording's player: its sound as a small mono MP3 within the page, or beyond the limit a link to the file where it lies."""
+def player(path: Path, duration: float, limit_minutes: float, sound: str | None = None) -> Markup:
+    """The recording's player: its sound within the page (`sound`, where it is made already), or beyond the limit a link to the file where it lies."""
     if duration > 60 * limit_minutes:
         return Markup(render("player.html.j2", source=f"file://{quote(os.fsencode(path.resolve()))}", limit=f"{limit_minutes:g}"))
-    file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", EMBEDDED_RATE, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.6) as out:
-        for block in iterate(path, EMBEDDED_RATE, 30.0):
-            out.write(np.clip(block, -1, 1))
-    data = base64.b64encode(file.getvalue()).decode()
-    return Markup(render("player.html.j2", source=f"data:audio/mpeg;base64,{data}", limit=""))
+    return Markup(render("player.html.j2", source=sound or embedded_sound(path), limit=""))
 
 
 def _heard(heard: Tagged, best: Sequence[tuple[str, float]]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from models.arithmetic import Arithmetic
@@ -23,15 +23,18 @@ class Choice:
     why: str
 
 
-def choose(figures: Mapping[str, float], kind: str, training: bool) -> Choice:
+def choose(figures: Mapping[str, float], kind: str, training: bool, unsettled: Collection[str] = ()) -> Choice:
     """Return the fastest way to compute networks whose time goes into `kind`; float32 by torch's default way where nothing else wins by a margin.
 
     Args:
         figures: "kind/way/use" -> seconds.
         kind: of probe.measure.
         training: forward and backward passes, else forward passes alone.
+        unsettled: kinds whose figures scattered too much; they decide nothing.
     """
     use = "training" if training else "inference"
+    if kind in unsettled:
+        return Choice("32-true", f"the figures of {kind} scatter too much to decide anything")
     seconds = {way: figures[f"{kind}/{way}/{use}"] for way in ORDER if f"{kind}/{way}/{use}" in figures}
     if not seconds:
         return Choice("32-true", "nothing is measured here")
@@ -42,6 +45,12 @@ def choose(figures: Mapping[str, float], kind: str, training: bool) -> Choice:
     reference = seconds.get("float32", seconds[best])
     said = ", ".join(f"{way} {reference / found:.2f}x" for way, found in seconds.items())
     return Choice(NAMES[best], f"measured in {use} at {kind}: {said}")
+
+
+def onednn_wins(figures: Mapping[str, float], kind: str, training: bool) -> bool:
+    """Return whether float32 is faster through oneDNN than by torch's default way, by a margin, whatever other precisions take; False if unknown."""
+    seconds = [figures.get(f"{kind}/{way}/{'training' if training else 'inference'}") for way in ("onednn", "float32")]
+    return None not in seconds and seconds[0] < MARGIN * seconds[1]  # type: ignore[operator]
 
 
 def blocked_tokens(figures: Mapping[str, float], precision: str, training: bool) -> int:

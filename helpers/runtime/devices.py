@@ -13,8 +13,8 @@ import torch
 from models.arithmetic import computing, has_onednn
 from models.errors import ConfigError, nearest
 
-from .choice import arithmetic_of, choose
-from .machine import figures
+from .choice import arithmetic_of, choose, onednn_wins
+from .machine import figures, unsettled
 from .probe import CONVOLUTION, attention_kinds, layer_kind
 from .processes import job
 
@@ -67,7 +67,7 @@ def resolve_precision(
         )
     if name == AUTO:
         kind, device = work or layer_kind(768), torch.device("cuda" if accelerator == "gpu" else "cpu")
-        choice = choose(figures((kind,), device), kind, training)
+        choice = choose(figures((kind,), device), kind, training, unsettled(device))
         _say(f"Computing in {choice.precision} ({choice.why}).")
         return choice.precision
     if accelerator == "gpu":
@@ -75,6 +75,12 @@ def resolve_precision(
     if name == "32-onednn" and not has_onednn():
         raise ConfigError(f"Precision 32-onednn needs oneDNN, which torch {torch.__version__} has not here: choose 32.")
     return "bf16-mixed" if name == "16-mixed" else name
+
+
+def faster_through_onednn(training: bool) -> bool:
+    """Return whether this processor was measured to compute float32's products faster through oneDNN; measures it where that is not known."""
+    kind = layer_kind(768)
+    return has_onednn() and onednn_wins(figures((kind,), torch.device("cpu")), kind, training)
 
 
 def work_of(network: object) -> str:

@@ -1,7 +1,8 @@
 """The machine that is there: its figures, measured once for each processor and version of torch and kept in the user's cache.
 
 MAEST_MACHINE=off measures nothing: all is computed in torch's own way. MAEST_MACHINE=FILE takes the figures of a file (as one in the cache is), so
-that the unlike machines of a cluster compute alike. MAEST_CACHE names another folder than ~/.cache/maest.
+that the unlike machines of a cluster compute alike. MAEST_MACHINE=remeasure lets the cache's figures of this machine count no more.
+MAEST_CACHE names another folder than ~/.cache/maest.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import logging
 import math
 import os
-import platform
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,26 @@ from datasets.utils.files import atomic
 from models.bounded_files import read_json
 from models.cache import cache_folder
 from models.errors import ConfigError
+from models.processor import instructions, processor
 
 from . import probe
 
 log = logging.getLogger(__name__)
 VARIABLE = "MAEST_MACHINE"
-OFF = "off"
-FORMAT = 1  # raised when probe.py measures something else under the same names
+OFF, REMEASURE = "off", "remeasure"
+FORMAT = 2  # raised when probe.py measures something else, or otherwise, under the same names
 _measured: dict[str, dict[str, float]] = {}  # of this process, by the machine's key
+_unsettled: dict[str, set[str]] = {}  # kinds whose figures scattered in this process, likewise
+_one_at_a_time = threading.RLock()  # threads that measured at once would measure each other
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Return what figures hold for: device, cores, threads, torch."""
+    """Return what figures hold for: device, instructions, cores, threads, torch."""
     about = {
         "format": FORMAT,
         "torch": torch.__version__,
-        "device": _processor(),
+        "device": processor(),
+        "instructions": instructions(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
@@ -49,26 +54,51 @@ def describe(device: torch.device) -> dict[str, Any]:
 def figures(kinds: tuple[str, ...], device: torch.device) -> Mapping[str, float]:
     """Return the seconds of these kinds (probe.py) on a device, and of what else is known; what is not is measured now, and kept.
 
-    A cache that cannot be written is no fault: the figures then last as long as the process. Raises ConfigError for a MAEST_MACHINE that is no
-    such file.
+    Figures that scatter too much to decide anything (settling.py) are left out: this process does not try them again, and the next one does. A
+    cache that cannot be written is no fault: the figures then last as long as the process. Raises ConfigError for a MAEST_MACHINE that is no such
+    file.
     """
     chosen = os.environ.get(VARIABLE, "")
     if chosen == OFF:
         return {}
-    if chosen:
+    if chosen not in ("", REMEASURE):
         return _given(Path(chosen))
+    with _one_at_a_time:
+        return _known(kinds, device, chosen == REMEASURE)
+
+
+def _known(kinds: tuple[str, ...], device: torch.device, anew: bool) -> dict[str, float]:
     about = describe(device)
-    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    key = _key(about)
     path = cache_folder() / f"machine-{key}.json"
     if key not in _measured:
-        _measured[key] = read(path, about) or {}
-    known = _measured[key]
-    lacking = [kind for kind in kinds if not any(name.startswith(f"{kind}/") for name in known)]
-    for kind in lacking:
-        known |= probe.measure(kind, device)
+        _measured[key] = (None if anew else read(path, about)) or {}
+    known, scattered = _measured[key], _unsettled.setdefault(key, set())
+    lacking = [kind for kind in kinds if kind not in scattered and not any(name.startswith(f"{kind}/") for name in known)]
     if lacking:
-        write(path, about, known)
+        found, wild = probe.measure(lacking, device)
+        scattered |= wild
+        settled = {name: seconds for name, seconds in found.items() if name.partition("/")[0] not in wild}
+        known |= settled
+        if settled:
+            write(path, about, known)
+        if wild:
+            log.warning(
+                "Figures of this machine scatter too much to decide by (%s): measured again by the next run.",
+                ", ".join(sorted(wild)),
+            )
     return known
+
+
+def unsettled(device: torch.device) -> frozenset[str]:
+    """Return the kinds whose figures scattered too much in this process to decide anything: what they would decide is torch's own way."""
+    if os.environ.get(VARIABLE, "") not in ("", REMEASURE):
+        return frozenset()
+    return frozenset(_unsettled.get(_key(describe(device)), ()))
+
+
+def _key(about: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(about), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read(path: Path, about: Mapping[str, Any]) -> dict[str, float] | None:
@@ -112,16 +142,3 @@ def _checked(seconds: Any) -> dict[str, float]:
     ):
         raise ValueError("it holds no seconds by name")
     return {name: float(s) for name, s in seconds.items()}
-
-
-def _processor() -> str:
-    """Return the processor's model, as precisely as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = ("vendor_id", "cpu family", "model", "model name", "stepping", "CPU part")
-    said: dict[str, str] = {}
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n")[0].splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in names:
-                said[name.strip()] = value.strip()
-    return " ".join(said.get(name, "") for name in names if name in said) or f"{platform.machine()} {platform.processor()}"

@@ -1,14 +1,14 @@
 """Measures how fast this machine is at what networks are made of, in each way that it could be computed: seconds, no judgement (choice.py judges).
 
-A processor is measured in its own time on one thread, each figure the least of interleaved rounds: other programs on the same cores hardly change
-that, and the ways share a machine's threads alike. A GPU is measured by the clock, between synchronisations. torch's global random numbers are left
-as they were.
+A processor is measured in its own time on one thread, as often as it takes for figures to come twice (settling.py): other programs on the same cores
+hardly change that, and the ways share a machine's threads alike. A GPU is measured by the clock, between synchronisations. torch's global random
+numbers are left as they were.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -19,15 +19,12 @@ from torch.nn import functional as F
 
 from models.arithmetic import Arithmetic, blocked_attention, computing, has_onednn
 
-Seconds = dict[str, float]  # "kind/way/use" -> s; the uses are "inference" and "training"
-Shot = Callable[[], tuple[float, float]]  # seconds of a forward pass, and of it with the backward pass
+from .settling import Shot, Shots, settle
 
-ROUNDS = (2, 8)  # each figure is the least of as many: at most, while the rounds of all ways together take less than ENOUGH
-ENOUGH = 0.06  # s
-HOPELESS = 3.0  # times the seconds of the fastest way, at a first look of fewer rows: a way that is not looked at again
+Seconds = dict[str, float]  # "kind/way/use" -> s; the uses are "inference" and "training"
 TOKENS = (256, 512, 896)  # of the measured attention: a crop of 10 s with and without patchout, one of 30 s with it
 HEADS, HEAD_WIDTH = 2, 64
-_WORK = 192 * 768**2  # rows x width^2 of a measured layer: 10 to 50 ms of one core
+_WORK = 768 * 768**2  # rows x width^2 of a measured layer: 10 to 50 ms of one core
 
 
 @contextmanager
@@ -42,13 +39,13 @@ def threads(n: int) -> Iterator[None]:
 
 
 def layer_kind(width: int) -> str:
-    """Return the name of the figures of a transformer's feed-forward layer of this width."""
+    """Return the name of the figures of a transformer's linear maps of this width."""
     return f"layer-{width}"
 
 
 def layer_flops(width: int) -> float:
     """Return the operations of a measured layer's forward pass (two for a multiplication and addition)."""
-    return 2.0 * _rows(width) * 8 * width**2
+    return 2.0 * _rows(width) * 2 * width**2
 
 
 def attention_kinds(precision: str) -> dict[int, str]:
@@ -61,50 +58,31 @@ CONVOLUTION = "convolution"
 PRODUCT = "product-int8"
 
 
-def measure(kind: str, device: torch.device) -> Seconds:
-    """Return the figures of a kind (`layer_kind`, one of `attention_kinds`, CONVOLUTION, PRODUCT) on a device."""
+def measure(kinds: Sequence[str], device: torch.device) -> tuple[Seconds, set[str]]:
+    """Return the figures of kinds (`layer_kind`, some of `attention_kinds`, CONVOLUTION, PRODUCT) on a device, and which kinds' did not settle."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), threads(_threads(device)):
         torch.manual_seed(0)
-        name, *sizes = kind.split("-")
-        shots: Callable[[float], Mapping[str, Shot]]
-        if name == "layer":
-            shots = partial(_layer, int(sizes[0]), device)
-        elif name == "attention":
-            shots = partial(_attention, getattr(torch, sizes[0]), int(sizes[1]), device)
-        elif kind == CONVOLUTION:
-            shots = partial(_convolution, device)
-        else:
-            shots = _int8
-        return {
-            f"{kind}/{way}/{use}": s for way, pair in _least(shots).items() for use, s in zip(("inference", "training"), pair)
-        }
+        least, unsettled = settle({kind: _shots_of(kind, device) for kind in kinds})
+    found = {
+        f"{kind}/{way}/{use}": seconds
+        for kind, ways in least.items()
+        for way, pair in ways.items()
+        for use, seconds in zip(("inference", "training"), pair)
+    }
+    return found, unsettled
+
+
+def _shots_of(kind: str, device: torch.device) -> Shots:
+    name, *sizes = kind.split("-")
+    if name == "layer":
+        return partial(_layer, int(sizes[0]), device)
+    if name == "attention":
+        return partial(_attention, getattr(torch, sizes[0]), int(sizes[1]), device)
+    return partial(_convolution, device) if kind == CONVOLUTION else _int8
 
 
 def _threads(device: torch.device) -> int:
     return 1 if device.type == "cpu" else torch.get_num_threads()
-
-
-def _least(shots: Callable[[float], Mapping[str, Shot]]) -> dict[str, tuple[float, float]]:
-    """Least seconds of each way. A way that a first look at an eighth of the work shows to be hopeless keeps eight times that look's seconds."""
-    share = 0.125
-    first = {}
-    for way, shot in shots(share).items():
-        try:
-            shot()
-            first[way] = shot()
-        except (RuntimeError, NotImplementedError):  # torch has no such kernel here
-            continue
-    best = min(seconds[1] for seconds in first.values())
-    found = {way: (a / share, b / share) for way, (a, b) in first.items()}
-    able = {way: shot for way, shot in shots(1.0).items() if way in first and first[way][1] <= HOPELESS * best}
-    rounds: dict[str, list[tuple[float, float]]] = {way: [] for way in able}
-    begun, least, most = time.perf_counter(), *ROUNDS
-    for n in range(most):
-        if n >= least and time.perf_counter() - begun > ENOUGH:
-            break
-        for way, shot in able.items():
-            rounds[way].append(shot())
-    return {**found, **{way: (min(a for a, _ in seen), min(b for _, b in seen)) for way, seen in rounds.items()}}
 
 
 def ways_of(device: torch.device) -> dict[str, Callable[[], AbstractContextManager[Any]]]:
@@ -124,12 +102,14 @@ def ways_of(device: torch.device) -> dict[str, Callable[[], AbstractContextManag
 def _shots(
     net: Callable[[Tensor], Tensor], x: Tensor, ways: Mapping[str, Callable[[], AbstractContextManager[Any]]]
 ) -> dict[str, Shot]:
+    wanted = [x, *(net.parameters() if isinstance(net, nn.Module) else ())]
+
     def shot(way: Callable[[], AbstractContextManager[Any]]) -> tuple[float, float]:
         begun = _now(x.device)
         with way():
             out = net(x)
             middle = _now(x.device)
-            out.float().sum().backward()
+            torch.autograd.grad(out.float().sum(), wanted)  # no sum with an earlier shot's gradients, as in a training's step
         return middle - begun, _now(x.device) - begun
 
     return {name: partial(shot, way) for name, way in ways.items()}
@@ -143,14 +123,27 @@ def _now(device: torch.device) -> float:
 
 
 def _rows(width: int) -> int:
-    return max(128, min(1024, _WORK // width**2))
+    return max(512, min(4096, _WORK // width**2))
+
+
+class _Layer(nn.Sequential):
+    """A transformer's half block: norm, linear maps, GELU, residual.
+
+    Four times narrower inside than a feed-forward one, and of as many more rows: the same products and sums, of which fewer bytes are gradients,
+    whose memory costs a small layer that is measured more than it costs the large one of a training.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + super().forward(x)
+        return out
 
 
 def _layer(width: int, device: torch.device, share: float) -> dict[str, Shot]:
-    """A transformer's feed-forward half block, with its norm and residual."""
-    layer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)).to(device)
     x = torch.randn(max(8, int(share * _rows(width))), width, device=device, requires_grad=True)
-    return _shots(lambda x: x + layer(x), x, ways_of(device))
+    return _shots(_Layer(width).to(device), x, ways_of(device))
 
 
 def _convolution(device: torch.device, share: float) -> dict[str, Shot]:

@@ -27,9 +27,7 @@ def weights_sha256(network: torch.nn.Module) -> str:
     for name, tensor in sorted(network.state_dict().items()):
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}\n".encode())
-        digest.update(
-            array.view(torch.uint8).numpy().tobytes() if array.ndim else array[None].view(torch.uint8).numpy().tobytes()
-        )
+        digest.update((array if array.ndim else array[None]).view(torch.uint8).numpy())  # the bytes where they lie
     return digest.hexdigest()
 
 

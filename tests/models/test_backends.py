@@ -1,6 +1,7 @@
 """Backends: ONNX Runtime's numbers are the network's, graphs are kept whole, the choice is a pure function, and what cannot be is refused."""
 
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -141,12 +142,12 @@ def test_unknown_backends_are_refused_with_the_nearest(net):
 
 
 def test_auto_tries_once_and_remembers(net, x, cache, monkeypatch):
-    monkeypatch.setattr(backends, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(backends, "UNTRIED_SECONDS", 0.0)
     monkeypatch.setattr(backends, "SMALL", 0.0)
     said = []
     first = Chooser(net, 100, said.append)
     assert (first(x) - net.window_probabilities(x)).abs().max() < 0.02
-    (file,) = (cache / "backends").iterdir()
+    file = first._file()
     kept = json.loads(file.read_text())
     assert kept["backend"] == first.backend in (TORCH, ONNX, INT8)
     assert set(kept["seconds"]) == {TORCH, ONNX, INT8}
@@ -154,8 +155,58 @@ def test_auto_tries_once_and_remembers(net, x, cache, monkeypatch):
     again = Chooser(net, 1, said.append)
     assert np.isfinite(again(x).detach().numpy()).all()
     assert said == [str(Measured(**kept))] * 2
+    monkeypatch.setattr(backends, "weights_sha256", lambda network: pytest.fail("hashed, and it is known"))
+    monkeypatch.setattr(onnx_windows, "weights_sha256", lambda network: pytest.fail("hashed, and it is known"))
+    known = Chooser(net, 1, said.append, sha256=first._sha256)
+    assert torch.equal(known(x), again(x))
     file.write_text("{")
-    assert Chooser(net, 1)._remembered() is None
+    assert Chooser(net, 1, sha256=first._sha256)._remembered() is None
+
+
+@pytest.mark.parametrize("moved", ["processor", "instructions"])
+def test_what_was_measured_elsewhere_does_not_count(net, x, monkeypatch, moved):
+    """Folders of users are shared by machines: a choice is that of the processor it was made on."""
+    monkeypatch.setattr(backends, "UNTRIED_SECONDS", 0.0)
+    monkeypatch.setattr(backends, "SMALL", 0.0)
+    Chooser(net, 100)(x)
+    assert Chooser(net, 100)._remembered() is not None
+    assert backends._trial_costs()
+    monkeypatch.setattr(backends, moved, lambda: "another")
+    assert Chooser(net, 100)._remembered() is None
+    assert not backends._trial_costs()
+
+
+@pytest.mark.parametrize(
+    ("per_parameter", "windows", "tried"),
+    [(None, 4, False), (None, 1000, True), (1e-9, 4, True), (1e-9, 2, False), (1.0, 1000, False)],
+)
+def test_a_trial_is_worth_what_the_last_one_took(net, x, cache, monkeypatch, per_parameter, windows, tried):
+    """Torch takes a second for a window: a job of 4 is not held up where nothing is known, and is where writing graphs takes no time."""
+    monkeypatch.setattr(backends, "SMALL", 0.0)
+    clock = itertools.count()
+    monkeypatch.setattr(backends.time, "perf_counter", lambda: float(next(clock)))
+    if per_parameter is not None:
+        backends._keep_json(backends._costs_file(), {"maest": per_parameter})
+    chooser = Chooser(net, windows)
+    chooser(x)
+    assert bool(list((cache / "graphs").glob("*.onnx")) if (cache / "graphs").exists() else []) == tried
+    if tried:
+        parameters = sum(p.numel() for p in net.parameters())
+        assert backends._trial_costs()["maest"] == pytest.approx(1.0 / parameters)
+
+
+def test_a_burst_on_a_close_one_is_timed_again(net, x):
+    seconds = {TORCH: [2.2, 2.0], ONNX: [2.3, 1.2], INT8: [1.9]}
+    times = {name: found.pop(0) for name, found in seconds.items()}
+
+    def timed(name, one):
+        return seconds[name].pop(0), None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends, "_timed", timed)
+        backends._time_again({name: name for name in times}, x, times, difference=0.5)
+    assert times == {TORCH: 2.0, ONNX: 1.2, INT8: 1.9}  # 8 bits are too far off to be chosen: they are not timed again
+    assert choose(times, 0.5) == ONNX
 
 
 @pytest.mark.parametrize("small", [0.0, 1e8])

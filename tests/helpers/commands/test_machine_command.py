@@ -6,6 +6,8 @@ import torch
 from rich.console import Console
 
 from helpers.commands.machine import WIDTHS, machine, table_of
+from helpers.runtime import machine as figures_of_machine
+from helpers.runtime import probe
 from helpers.runtime.probe import CONVOLUTION, PRODUCT, attention_kinds, layer_flops, layer_kind
 from tests.helpers.commands.contexts import plain_context
 
@@ -38,3 +40,25 @@ def test_it_says_what_auto_takes(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert f"{torch.get_num_threads()} threads" in said
     assert "multiplied out in blocks up to 896 tokens in inference and 896 in training" in said
+
+
+def test_it_says_what_did_not_settle(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MAEST_MACHINE", raising=False)
+    monkeypatch.setenv("MAEST_CACHE", str(tmp_path))
+    monkeypatch.setattr(figures_of_machine, "_measured", {})
+    monkeypatch.setattr(figures_of_machine, "_unsettled", {})
+
+    def measure(kinds, device):
+        ways = {"float32": 2.0, "bfloat16": 1.0}
+        return {f"{kind}/{way}/{use}": s for kind in kinds for way, s in ways.items() for use in ("inference", "training")}, {
+            layer_kind(768)
+        }
+
+    monkeypatch.setattr(probe, "measure", measure)
+    found = machine(plain_context())
+    said = capsys.readouterr().out
+    assert {use: found[f"{layer_kind(768)} {use}"] for use in ("inference", "training")} == dict.fromkeys(
+        ("inference", "training"), "32-true"
+    )
+    assert found[f"{layer_kind(512)} training"] == "bf16-mixed"
+    assert "measured again by the next run: layer-768" in said

@@ -7,7 +7,10 @@ import io
 import itertools
 import json
 import re
+from contextlib import closing
+from dataclasses import dataclass, replace
 from html import unescape
+from types import SimpleNamespace
 from urllib.parse import unquote
 
 import numpy as np
@@ -16,7 +19,8 @@ import torch
 from pyarrow import parquet
 from rich.console import Console
 
-from helpers.prediction.predict import PredictionSettings, audio_files, predict, print_prediction
+from helpers.prediction.files import audio_files, begin, sounds_of
+from helpers.prediction.predict import PredictionSettings, predict, print_prediction
 from helpers.prediction.tables import open_tables
 from helpers.reports import track_page
 from models.clmr import SampleCNN
@@ -27,6 +31,15 @@ from tests.sound import tune, write
 
 LABELS = ["Rock---Punk", "Rock---<i>Indie</i>", "Jazz---Bop", 'Folk---"Celtic"']
 ODD = "sub dir/a <b>&\nü #1?.flac"
+
+
+@dataclass
+class PredictSection:
+    """Of a config, what a beginning reads."""
+
+    audio: str | None
+    html: bool
+    player_minutes: float = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +225,32 @@ def test_the_page_plays_the_recording(found, tmp_path):
 def test_long_recordings_are_linked(tmp_path):
     assert 'src="file:///' in track_page.player(tmp_path / "a b.wav", 601, 10)
     assert "a%20b.wav" in track_page.player(tmp_path / "a b.wav", 601, 10)
+
+
+def test_sounds_are_made_ahead_for_the_recordings_that_will_have_them(net, folder, tmp_path, monkeypatch):
+    """In the order of the files, None for those that cannot be used or are too long; a page takes what was made, and makes what was not."""
+    names = audio_files(folder)[1]
+    with closing(sounds_of(folder, 10, html=True)) as made:
+        sounds = dict(zip(names, made))
+    assert {name for name, sound in sounds.items() if sound is None} == {"broken.mp3"}
+    with closing(sounds_of(folder, 2 / 60, html=True)) as made:
+        assert [name for name, sound in zip(names, made) if sound] == [ODD]
+    with closing(sounds_of(folder, 10, html=False)) as made:
+        assert list(made) == [None] * len(names)
+    begun = PredictSection(str(folder), html=True)
+    with begin(SimpleNamespace(predict=begun)) as sounds_begun:
+        assert dict(zip(names, sounds_begun)) == sounds
+    for nothing in (replace(begun, html=False), replace(begun, audio=None), replace(begun, audio=str(tmp_path / "absent"))):
+        with begin(SimpleNamespace(predict=nothing)) as sounds_begun:
+            assert sounds_begun is None
+    given = [None if sound is None else f"data:,{i}" for i, sound in enumerate(sounds.values())]
+    predict(net, folder, tmp_path, sounds=iter(given))
+    for name, source in zip(names, given):
+        page = tmp_path / folder.name / "tracks" / f"{name}.html"
+        assert page.exists() == (source is not None)
+        assert source is None or f'src="{source}"' in page.read_text(encoding="utf-8")
+    predict(net, folder / "one.wav", tmp_path, sounds=iter([None]))  # its header told of another length
+    assert sounds["one.wav"] in (tmp_path / "one.wav" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_heat_map_shows_each_window_at_its_time():

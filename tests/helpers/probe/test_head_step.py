@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from helpers.metrics.losses import loss_of
 from helpers.probe.head_step import Draws, HeadStep, product
 from helpers.probe.head_training import initial_head
+from helpers.runtime import devices
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce", "mse", "bce_boundary"])
@@ -69,7 +72,7 @@ def test_products_are_those_of_any_processor(monkeypatch, onednn, fast_bf16):
 
     if onednn and not torch.backends.mkldnn.is_available():
         pytest.skip("torch was built without oneDNN")
-    monkeypatch.setattr(module, "_onednn", torch.ops.mkldnn._linear_pointwise if onednn else None)
+    monkeypatch.setattr(module, "_through_onednn", lambda: onednn)
     monkeypatch.setattr(module, "_fast_bf16", lambda: fast_bf16)
     a, b, bias = torch.randn(5, 7), torch.randn(3, 7), torch.randn(3)
     torch.testing.assert_close(product(a, b, bias), a @ b.t() + bias)
@@ -78,6 +81,32 @@ def test_products_are_those_of_any_processor(monkeypatch, onednn, fast_bf16):
     assert low.dtype == torch.float32
     exact = a.bfloat16().double() @ b.bfloat16().double().t()  # only the result is rounded, to 8 bits
     torch.testing.assert_close((low - bias).double(), exact, atol=1e-5, rtol=2**-8)
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_products_take_the_way_that_was_measured(monkeypatch, tmp_path, faster):
+    """Whatever the processor's name and flags: its figures decide."""
+    import helpers.probe.head_step as module
+
+    figures = {
+        f"layer-768/{way}/training": s for way, s in (("float32", 1.0), ("onednn", 0.5 if faster else 1.0), ("bfloat16", 0.1))
+    }
+    (tmp_path / "figures.json").write_text(json.dumps({"seconds": figures}))
+    monkeypatch.setenv("MAEST_MACHINE", str(tmp_path / "figures.json"))
+    monkeypatch.setattr(devices, "has_onednn", lambda: True)
+    calls = []
+    monkeypatch.setattr(module, "linear", lambda *args: calls.append("onednn") or torch.nn.functional.linear(*args))
+    for function in (module._through_onednn, module._fast_bf16):
+        function.cache_clear()
+    try:
+        product(torch.ones(2, 3), torch.ones(4, 3))
+        assert calls == ["onednn"] * faster
+        assert module._fast_bf16()
+        monkeypatch.setattr(devices, "has_onednn", lambda: False)
+        assert not devices.faster_through_onednn(training=True)
+    finally:
+        for function in (module._through_onednn, module._fast_bf16):
+            function.cache_clear()
 
 
 def test_the_golden_mlp_and_its_loss(fixtures):

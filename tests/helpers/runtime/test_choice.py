@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.runtime.choice import MARGIN, NAMES, arithmetic_of, blocked_tokens, choose
+from helpers.runtime.choice import MARGIN, NAMES, arithmetic_of, blocked_tokens, choose, onednn_wins
 from helpers.runtime.probe import TOKENS, attention_kinds
 from models.arithmetic import Arithmetic
 
@@ -48,6 +48,22 @@ def test_training_and_inference_and_kinds_are_told_apart():
 def test_the_reason_names_the_figures():
     why = choose(figures(MACHINES["C"]), KIND, True).why
     assert all(part in why for part in ("training", KIND, "onednn 0.98x", "bfloat16 0.56x")), why
+
+
+def test_figures_that_scatter_decide_nothing():
+    seconds = figures(MACHINES["A"])
+    found = choose(seconds, KIND, True, unsettled={KIND})
+    assert found.precision == "32-true"
+    assert KIND in found.why
+    assert choose(seconds, KIND, True, unsettled={"convolution"}).precision == "bf16-mixed"
+
+
+def test_float32_through_onednn_is_judged_apart_from_bfloat16():
+    assert onednn_wins(figures(MACHINES["A"]), KIND, True)
+    assert not onednn_wins(figures(MACHINES["C"]), KIND, True)
+    assert not onednn_wins(figures(MACHINES["B without oneDNN"]), KIND, True)
+    assert not onednn_wins(figures(MACHINES["A"]), KIND, False)
+    assert not onednn_wins({}, KIND, True)
 
 
 @given(st.lists(st.floats(1e-6, 1e3), min_size=3, max_size=3))

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from helpers.runtime import machine, probe
+from models import processor
 from models.errors import ConfigError
 
 CPU = torch.device("cpu")
+WILD = {"layer-13"}  # kinds whose figures never settle
 
 
 @pytest.fixture
@@ -17,19 +19,21 @@ def measured(tmp_path, monkeypatch):
     """An empty cache, and the kinds that were measured."""
     kinds = []
 
-    def measure(kind, device):
-        kinds.append(kind)
-        return {f"{kind}/float32/training": 0.5 + len(kinds)}
+    def measure(asked, device):
+        kinds.extend(asked)
+        return {f"{kind}/float32/training": 0.5 + len(kinds) for kind in asked}, {kind for kind in asked if kind in WILD}
 
     monkeypatch.delenv(machine.VARIABLE, raising=False)
     monkeypatch.setenv("MAEST_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "_measured", {})
+    anew(monkeypatch)
     monkeypatch.setattr(probe, "measure", measure)
     return kinds
 
 
 def anew(monkeypatch):
-    monkeypatch.setattr(machine, "_measured", {})  # as another process begins
+    """As another process begins."""
+    monkeypatch.setattr(machine, "_measured", {})
+    monkeypatch.setattr(machine, "_unsettled", {})
 
 
 def kept(tmp_path):
@@ -57,7 +61,40 @@ def test_other_threads_or_torch_are_another_machine(measured, monkeypatch):
     machine.figures(("layer-768",), CPU)
     monkeypatch.setattr(torch, "__version__", "99.0")
     machine.figures(("layer-768",), CPU)
-    assert len(measured) == 3
+    monkeypatch.setattr(processor, "_cpuinfo", lambda: {"model name": "Processor", "flags": "sse avx"})
+    machine.figures(("layer-768",), CPU)
+    monkeypatch.setattr(processor, "_cpuinfo", lambda: {"model name": "Processor", "flags": "avx sse"})
+    machine.figures(("layer-768",), CPU)
+    monkeypatch.setattr(processor, "_cpuinfo", lambda: {"model name": "Processor", "flags": "sse avx amx_bf16"})  # it moved
+    machine.figures(("layer-768",), CPU)
+    assert len(measured) == 5
+
+
+def test_figures_that_did_not_settle_are_not_kept(measured, tmp_path, monkeypatch, caplog):
+    (wild,) = WILD
+    assert set(machine.figures((wild, "layer-768"), CPU)) == {"layer-768/float32/training"}
+    assert machine.unsettled(CPU) == WILD
+    assert wild in caplog.text
+    machine.figures((wild,), CPU)
+    assert measured == [wild, "layer-768"]  # once in this process
+    assert set(json.loads(kept(tmp_path).read_text())["seconds"]) == {"layer-768/float32/training"}
+    anew(monkeypatch)
+    assert not machine.unsettled(CPU)
+    machine.figures((wild, "layer-768"), CPU)
+    assert measured == [wild, "layer-768", wild]  # and again in the next
+
+
+def test_a_machine_is_measured_again_when_that_is_asked_for(measured, monkeypatch):
+    first = dict(machine.figures(("layer-768",), CPU))
+    anew(monkeypatch)
+    monkeypatch.setenv(machine.VARIABLE, machine.REMEASURE)
+    for _ in range(2):
+        second = dict(machine.figures(("layer-768",), CPU))
+        assert second != first
+    assert measured == 2 * ["layer-768"]  # once in a process
+    anew(monkeypatch)
+    monkeypatch.delenv(machine.VARIABLE)
+    assert machine.figures(("layer-768",), CPU) == second  # what was found is kept
 
 
 @pytest.mark.parametrize(
@@ -93,6 +130,21 @@ def test_figures_that_are_no_seconds_do_not_count(measured, tmp_path, monkeypatc
     anew(monkeypatch)
     machine.figures(("layer-768",), CPU)
     assert len(measured) == 2
+
+
+def test_threads_that_ask_at_once_measure_once(measured):
+    together = threading.Barrier(4)
+
+    def ask():
+        together.wait()
+        machine.figures(("layer-768",), CPU)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert measured == ["layer-768"]
 
 
 def test_a_cache_that_cannot_be_written_is_no_fault(measured, tmp_path, caplog):
