@@ -16,7 +16,7 @@ import numpy as np
 
 from models.errors import ConfigError
 
-_BLOCK = 32  # resamples scored at once, and more where items are few: bounds memory to about _BLOCK * N float64 values, or
+_BLOCK = 32  # resamples scored at once, and more where items are few: bounds memory to about _BLOCK * N int32 values, or
 _VALUES = 1 << 17
 
 
@@ -49,7 +49,9 @@ def _in_blocks(
 ) -> tuple[np.ndarray, np.ndarray]:
     found = []
     for first in range(0, len(weights), block):
-        w = weights[first : first + block].astype(np.float64)
+        w = np.ascontiguousarray(
+            weights[first : first + block].T
+        )  # an item's weights side by side: sums run over rows, several times faster
         found.append(np.stack([_weighted_roc_ap(*order, w) for order in orders]))  # [L, 2, block]
     roc, ap = np.concatenate(found, axis=2).transpose(1, 2, 0)
     return roc, ap
@@ -86,9 +88,28 @@ def roc_ap(scores: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
 
 
 def _weighted_roc_ap(order: np.ndarray, hits: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """ROC-AUC and AP [2, R] of one class with each item counted `weights` [R, N] times."""
-    w = weights[:, order]
-    return np.stack(_areas(np.cumsum(w * hits, axis=1)[:, ends], np.cumsum(w, axis=1)[:, ends]))
+    """ROC-AUC and AP [2, R] of one class with each item counted `weights` [N, R] times; NaN where undefined.
+
+    Both change at thresholds that gain a positive alone: the others are passed over.
+    """
+    w = weights[order]
+    upto = np.cumsum(hits)[ends]  # positives at each threshold, unweighted
+    gains = np.diff(upto, prepend=0) > 0
+    first = np.concatenate([[0], ends[:-1] + 1])[gains]
+    taken = np.cumsum(w, axis=0, dtype=np.int32)
+    true = np.cumsum(w[hits], axis=0, dtype=np.int32)[upto[gains] - 1].astype(np.float64)  # [thresholds, R]
+    positives = true[-1] if len(true) else np.zeros(w.shape[1])
+    negatives = taken[-1] - positives
+    gained, below, above = (
+        np.diff(true, axis=0, prepend=0.0),
+        taken[ends[gains]],
+        np.where(first[:, None] > 0, taken[first - 1], 0),
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # twice the negatives above an item, and once those beside it
+        roc = 1.0 - (gained * (above + below - 2.0 * true + gained)).sum(axis=0) / (2.0 * positives * negatives)
+        ap = (gained * np.where(below > 0, true / below, 0.0)).sum(axis=0) / positives
+    return np.stack([np.where(positives * negatives > 0, roc, np.nan), np.where(positives > 0, ap, np.nan)])
 
 
 def _areas(true: np.ndarray, taken: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
