@@ -23,6 +23,7 @@ from .metric import Metric
 
 FEWEST = 5  # tracks or groups: with fewer no interval is given
 FEWEST_POSITIVES = 8  # of a label, harmonic mean over labels: with fewer AP is too far above what it is of many tracks
+DRAW, NETWORK = "draw", "network"  # what several results of a system may differ in beside their seed
 TOO_FEW_TRACKS, TOO_FEW_GROUPS, TOO_FEW_POSITIVES = "too few tracks", "too few groups", "too few positives"
 NONE = (math.nan, math.nan)
 
@@ -86,24 +87,34 @@ def repetition_factor(repetitions: int, pooled: bool = False) -> float:
     return (1.2 if pooled else 0.9) + 0.3 / repetitions
 
 
-def track_variance(drawn: np.ndarray, share: float, factor: float | None = None) -> float:
-    """The variance over tracks of the mean of S results, from their scores on R parts that hold `share` of the units, [S, R]; NaN: not known.
+def track_variance(drawn: np.ndarray, share: float, factor: float | None = None, pairs: bool = True) -> float:
+    """The variance over tracks of the mean of S results, from their scores on R halves, in pairs, that hold `share` of the units, [S, R]; NaN: not
+    known.
 
     factor: of a cross-validation, whose repetitions the results are. They share tracks, and their training tracks overlap: what another sample of
     tracks would change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is
     wanted: times `repetition_factor`.
     """
-    scale = share / (1.0 - share)
     if factor is None:
-        return scale * _variance(drawn.mean(axis=0))
-    return scale * factor * float(np.mean([_variance(one) for one in drawn]))
+        return of_halves(drawn.mean(axis=0), share, pairs)
+    return factor * float(np.mean([of_halves(one, share, pairs) for one in drawn]))
 
 
-def _variance(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    if len(known) < 2 or (len(known) < len(values) and np.ptp(known) == 0):
+def of_halves(values: np.ndarray, share: float, pairs: bool = True) -> float:
+    """The variance over units of a score, from its values on R halves, in pairs that have no unit in common and hold `share` of them each.
+
+    Of a score that is a mean over units, half the difference within a pair varies as the score does. Where pairs of units count as well (a positive
+    beside a negative), by B of A + B in all, it varies by A + 2 B, since there are fewer pairs in halves; the mean of the two halves varies by B
+    about the score, and is taken off. pairs: whether that is all; of a score in which more than pairs count the variance over halves is taken as it
+    is, which is somewhat more. NaN where fewer than two pairs have a score, or where some have none and the others are all alike.
+    """
+    one, other = values[0 : len(values) - 1 : 2], values[1::2]
+    known = np.isfinite(one + other)
+    one, other = one[known], other[known]
+    if len(one) < 2 or (not known.all() and np.ptp([one, other]) == 0):
         return math.nan
-    return float(known.var(ddof=1))
+    apart, middle = float(np.mean((one - other) ** 2)) / 4, float(((one + other) / 2).var(ddof=1))
+    return 2 * share * (max(apart - middle, apart / 2) if pairs else apart + middle)
 
 
 @dataclass(frozen=True)
@@ -138,23 +149,60 @@ class Uncertainty:
         return float(2 * t.sf(abs(distance) / self.se, self.df))
 
 
-def between(
-    values: np.ndarray, drawn: np.ndarray, share: float, factors: Mapping[str, Sequence[int]]
-) -> list[tuple[float, float]]:
-    """Variances of the mean of S values that other draws of training tracks, or other networks, would add, with degrees of freedom.
+def overlap_of(draws: Sequence[np.ndarray]) -> float:
+    """How far draws of as many tracks, each their numbers, are of the same tracks, 0..1: the share that another draw has too, mean over pairs.
 
-    values: [S], and drawn [S, R] on parts of the tracks: what these few tracks alone let draws differ by is left out, as the variance over tracks
-    has it. factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing.
+    It is how far scores would correlate that add up over tracks. Scores of heads do so by no more (in groups, too: benchmarks/coverage.py).
+    """
+    shared = [len(np.intersect1d(one, other)) / len(one) for i, one in enumerate(draws) for other in draws[:i]]
+    return float(np.mean(shared)) if shared else 0.0
+
+
+@dataclass(frozen=True)
+class Between:
+    """What draws of training tracks, or networks, let the mean of results differ by: its variance, which goes into an interval, with its degrees of
+    freedom, and how much of it the variance over tracks has counted already.
+    """
+
+    variance: float
+    df: float
+    counted: float
+
+
+def between(
+    values: np.ndarray,
+    drawn: np.ndarray,
+    share: float,
+    factors: Mapping[str, Sequence[int]],
+    overlap: float = 0.0,
+    pairs: bool = True,
+) -> list[Between]:
+    """What other draws of training tracks, or other networks, would change in the mean of S values [S], which score `drawn` [S, R] on halves.
+
+    factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing. overlap: of draws, how
+    far they are of the same training tracks (0..1): they differ by less than draws that are not, and their mean by more (Nadeau and Bengio, 2003).
+
+    Draws differ in how good they are, and in which of these few tracks they are right on. Their spread has both; the second is in the variance over
+    tracks as well. It leaves that one, which is well known, so that what is known by few draws stays as it was found.
     """
     found = []
-    for ids in factors.values():
+    for name, ids in factors.items():
         numbers, members = len(set(ids)), [np.asarray(ids) == one for one in dict.fromkeys(ids)]
         if numbers < 2:
             continue
         means, parts = (np.array([of[own].mean(axis=0) for own in members]) for of in (values, drawn))
-        apart = np.mean([_variance(one) for one in parts - parts.mean(axis=0)]) * share / (1 - share) * numbers / (numbers - 1)
-        found.append((max(float(means.var(ddof=1)) - float(apart), 0.0) / numbers, numbers - 1.0))
+        on_tracks = np.mean([of_halves(one, share, pairs) for one in parts - parts.mean(axis=0)]) * numbers / (numbers - 1)
+        of_mean = 1 / numbers + (overlap / (1 - overlap) if name == DRAW else 0.0)
+        found.append(Between(float(means.var(ddof=1)) * of_mean, numbers - 1.0, float(on_tracks) * of_mean))
     return found
+
+
+def together(over_tracks: tuple[float, float], others: Sequence[Between]) -> Uncertainty:
+    """The variance over tracks, with its degrees of freedom, and that between draws or networks."""
+    variance = over_tracks[0] - sum(one.counted for one in others)
+    return Uncertainty(
+        ((variance if math.isnan(variance) else max(variance, 0.0), over_tracks[1]), *((one.variance, one.df) for one in others))
+    )
 
 
 def interval_of(
