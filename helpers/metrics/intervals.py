@@ -29,11 +29,19 @@ NONE = (math.nan, math.nan)
 
 
 class Units:
-    """What tracks are drawn as. groups: [N] names, whose tracks are drawn together; None (or empty ones): each track by itself."""
+    """What tracks are drawn as. groups: [N] names, whose tracks are drawn together; None (or empty ones): each track by itself.
+
+    effective: how many groups of one size would tell a variance as surely, (sum m^2)^2 / sum m^4 of sizes m: few large ones decide it (Carter,
+    Schnepel and Steigerwald, 2017).
+    """
 
     def __init__(self, n_tracks: int, groups: Sequence[str] | None = None):
         self.numbers = None if groups is None else group_units(groups)
         self.n = n_tracks if self.numbers is None else int(self.numbers.max(initial=-1)) + 1
+        self.effective = float(self.n)
+        if self.numbers is not None and self.n:
+            squares = np.bincount(self.numbers).astype(np.float64) ** 2
+            self.effective = float(squares.sum() ** 2 / (squares**2).sum())
 
     def having(self, targets: np.ndarray) -> np.ndarray:
         """In how many units each output occurs and, where that is fewer, is absent, int [L]; 0 for outputs that none has. targets: bool [N, L]."""
@@ -67,54 +75,57 @@ def evidence_of(metric: Metric, targets: np.ndarray, units: Units) -> Evidence:
     if units.n < FEWEST:
         return Evidence(1.0, units.n, TOO_FEW_TRACKS if units.numbers is None else TOO_FEW_GROUPS)
     if not metric.rare:
-        return Evidence(units.n - 1.0, units.n)
+        return Evidence(max(units.effective - 1.0, 1.0), units.n)
     having = units.having(targets)
     having = having[having > 0]
     if (
         not len(having) or len(having) / (1.0 / having).sum() < FEWEST_POSITIVES
     ):  # the harmonic mean: the variance goes with 1 / positives
         return Evidence(1.0, max(int(having.sum()), 1), TOO_FEW_POSITIVES)
-    return Evidence(float(min(having.sum() - len(having), units.n - 1)), float(having.sum()))
+    df = min(having.sum() * units.effective / units.n - len(having), units.effective - 1)
+    return Evidence(max(float(df), 1.0), float(having.sum()))
 
 
-def repetition_factor(repetitions: int, pooled: bool = False) -> float:
+def repetition_factor(repetitions: int, order: int = 2) -> float:
     """By how much the variance of a cross-validation is above that of one repetition's score on fixed heads.
 
     Such a factor cannot be had from the data (Bengio and Grandvalet, 2004). Nadeau and Bengio (2003) set it, for five folds, to 2 at three
-    repetitions, by which intervals hold the truth in .96 to .99 of cases; these numbers are fitted to benchmarks/coverage.py.
-    pooled: scores of all folds at once.
+    repetitions, by which intervals hold the truth in .96 to .99 of cases; these numbers are from benchmarks/coverage.py, and hold in both of its
+    worlds. order: of the metric; means over tracks have more of one repetition's heads in them, which repetitions level out.
     """
-    return (1.2 if pooled else 0.9) + 0.3 / repetitions
+    return (0.9 if order == 1 else 1.2) + 0.3 / repetitions
 
 
-def track_variance(drawn: np.ndarray, share: float, factor: float | None = None, pairs: bool = True) -> float:
+def track_variance(drawn: np.ndarray, share: float, factor: float | None = None, middle: float = -1.0) -> float:
     """The variance over tracks of the mean of S results, from their scores on R halves, in pairs, that hold `share` of the units, [S, R]; NaN: not
     known.
 
     factor: of a cross-validation, whose repetitions the results are. They share tracks, and their training tracks overlap: what another sample of
     tracks would change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is
-    wanted: times `repetition_factor`.
+    wanted: times `repetition_factor`. middle: see `of_halves`.
     """
     if factor is None:
-        return of_halves(drawn.mean(axis=0), share, pairs)
-    return factor * float(np.mean([of_halves(one, share, pairs) for one in drawn]))
+        return of_halves(drawn.mean(axis=0), share, middle)
+    return factor * float(np.mean([of_halves(one, share, middle) for one in drawn]))
 
 
-def of_halves(values: np.ndarray, share: float, pairs: bool = True) -> float:
+def of_halves(values: np.ndarray, share: float, middle: float = -1.0) -> float:
     """The variance over units of a score, from its values on R halves, in pairs that have no unit in common and hold `share` of them each.
 
     Of a score that is a mean over units, half the difference within a pair varies as the score does. Where pairs of units count as well (a positive
     beside a negative), by B of A + B in all, it varies by A + 2 B, since there are fewer pairs in halves; the mean of the two halves varies by B
-    about the score, and is taken off. pairs: whether that is all; of a score in which more than pairs count the variance over halves is taken as it
-    is, which is somewhat more. NaN where fewer than two pairs have a score, or where some have none and the others are all alike.
+    about the score, and is taken off (middle = -1). Where more counts this would be too little: it is left (0), or added, which gives the variance
+    over halves as it is (1), A + 3 B.
+
+    NaN where fewer than two pairs have a score, or where some have none and the others are all alike.
     """
     one, other = values[0 : len(values) - 1 : 2], values[1::2]
     known = np.isfinite(one + other)
     one, other = one[known], other[known]
     if len(one) < 2 or (not known.all() and np.ptp([one, other]) == 0):
         return math.nan
-    apart, middle = float(np.mean((one - other) ** 2)) / 4, float(((one + other) / 2).var(ddof=1))
-    return 2 * share * (max(apart - middle, apart / 2) if pairs else apart + middle)
+    apart = float(np.mean((one - other) ** 2)) / 4
+    return 2 * share * max(apart + middle * float(((one + other) / 2).var(ddof=1)), apart / 2)
 
 
 @dataclass(frozen=True)
@@ -175,7 +186,7 @@ def between(
     share: float,
     factors: Mapping[str, Sequence[int]],
     overlap: float = 0.0,
-    pairs: bool = True,
+    middle: float = -1.0,
 ) -> list[Between]:
     """What other draws of training tracks, or other networks, would change in the mean of S values [S], which score `drawn` [S, R] on halves.
 
@@ -191,7 +202,7 @@ def between(
         if numbers < 2:
             continue
         means, parts = (np.array([of[own].mean(axis=0) for own in members]) for of in (values, drawn))
-        on_tracks = np.mean([of_halves(one, share, pairs) for one in parts - parts.mean(axis=0)]) * numbers / (numbers - 1)
+        on_tracks = np.mean([of_halves(one, share, middle) for one in parts - parts.mean(axis=0)]) * numbers / (numbers - 1)
         of_mean = 1 / numbers + (overlap / (1 - overlap) if name == DRAW else 0.0)
         found.append(Between(float(means.var(ddof=1)) * of_mean, numbers - 1.0, float(on_tracks) * of_mean))
     return found

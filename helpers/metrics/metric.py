@@ -92,9 +92,10 @@ class Metric:
     curve: name of the validation curve ("val_roc"), by which an epoch can be chosen; "": none. log_name: in `test_<log_name>`.
     headline: whether tables show it. definition: a sentence for reports. needs: what an output's targets
     must hold for its score to be defined, for messages.
-    rare: whether an output's score hangs on the tracks that have it, however many others there are. pairs: whether no more than pairs of tracks
-    count in it (of ROC-AUC: one with the label and one without), so that its variance can be told closely. about: of a score that is higher of
-    few tracks than of many, one that is (nearly) as high of few: what intervals stand about.
+    rare: whether an output's score hangs on the tracks that have it, however many others there are. order: how many tracks count together in
+    it: 1, a mean of hits (accuracy); 2, pairs (ROC-AUC: a track with the label and one without), or a mean or ratio of numbers (R2); 3, more (AP),
+    so that its variance is told less closely. about: of a score that is higher of few tracks than of many, one that is (nearly) as high of few:
+    what intervals stand about.
     in_folds: how the folds of a cross-validation are scored: "apart", the mean over folds; "together", as one set; "comparable", as one set after
     each fold's outputs, of each output or ("comparable_all") of all, have been brought to one scale (`comparable`).
     """
@@ -114,7 +115,7 @@ class Metric:
     definition: str = ""
     needs: str = ""
     rare: bool = False
-    pairs: bool = True
+    order: Literal[1, 2, 3] = 2
     about: Metric | None = None
     in_folds: Literal["apart", "together", "comparable", "comparable_all"] = "apart"
 

@@ -208,12 +208,16 @@ class SystemScores:
         return together(self._over_tracks(metric, drawn), self._between(metric, values, drawn))
 
     def _between(self, metric: Metric, values: np.ndarray, drawn: np.ndarray) -> list[Between]:
-        return between(values, drawn, self._draws(drawn.shape[1]).share, self.factors, self.overlap, metric.pairs)
+        return between(values, drawn, self._draws(drawn.shape[1]).share, self.factors, self.overlap, self._middle(metric))
 
     def _over_tracks(self, metric: Metric, drawn: np.ndarray) -> tuple[float, float]:
         """Variance over tracks of the mean of scores [S, R], and its degrees of freedom."""
-        factor = None if self.folds is None else repetition_factor(len(self.seeds), metric.in_folds != "apart")
-        return track_variance(drawn, self._draws(drawn.shape[1]).share, factor, metric.pairs), self.evidence(metric).df
+        factor = None if self.folds is None else repetition_factor(len(self.seeds), metric.order)
+        return track_variance(drawn, self._draws(drawn.shape[1]).share, factor, self._middle(metric)), self.evidence(metric).df
+
+    def _middle(self, metric: Metric) -> float:
+        """What `of_halves` does with the mean of two halves: with groups their sizes count as well as tracks and pairs."""
+        return 1.0 if metric.order == 3 else 0.0 if self.group_name else -1.0
 
     def _draws(self, n_resamples: int, seed: int = 0) -> Draws:
         return Draws.of(len(self.keys), n_resamples, seed, self.units.numbers)

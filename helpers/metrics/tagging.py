@@ -136,8 +136,8 @@ TAGGING.register(
     Metric(
         "macro_ap", "macro AP", _ap, "AP", resample=_ap_drawn, chance=_share,
         outputs="class_ap", curve="val_ap", log_name="ap", headline=True, definition=_AP_MEANS, needs="a track with it",
-        rare=True, pairs=False, in_folds="comparable",
-        about=Metric("macro_ap_others", "macro AP", _ap_about, resample=_ap_about_drawn, rare=True, pairs=False, in_folds="comparable"),
+        rare=True, order=3, in_folds="comparable",
+        about=Metric("macro_ap_others", "macro AP", _ap_about, resample=_ap_about_drawn, rare=True, order=3, in_folds="comparable"),
     )
 )  # fmt: skip
 TAGGING.register(
@@ -149,7 +149,7 @@ TAGGING.register(
 TAGGING.register(
     Metric(
         "micro_ap", "micro AP", _micro_ap, resample=_micro_ap_drawn, chance=lambda data: float(np.mean(data.targets)), log_name="micro_ap",
-        pairs=False, in_folds="comparable_all",
-        about=Metric("micro_ap_others", "micro AP", _micro_about, resample=_micro_about_drawn, pairs=False, in_folds="comparable_all"),
+        order=3, in_folds="comparable_all",
+        about=Metric("micro_ap_others", "micro AP", _micro_about, resample=_micro_about_drawn, order=3, in_folds="comparable_all"),
     )
 )  # fmt: skip
