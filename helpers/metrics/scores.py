@@ -217,7 +217,7 @@ class SystemScores:
 
     def _middle(self, metric: Metric) -> float:
         """What `of_halves` does with the mean of two halves: with groups their sizes count as well as tracks and pairs."""
-        return 1.0 if metric.order == 3 else 0.0 if self.group_name else -1.0
+        return 1.0 if metric.order == 3 else 0.0 if self.units.n < len(self.keys) else -1.0
 
     def _draws(self, n_resamples: int, seed: int = 0) -> Draws:
         return Draws.of(len(self.keys), n_resamples, seed, self.units.numbers)
