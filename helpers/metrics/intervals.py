@@ -1,6 +1,7 @@
 """Intervals of scores: how far a score may lie from what it stands for, and when nothing can be said of that.
 
-The variance over tracks comes from the score on random halves of the tracks, or of their groups (delete-half jackknife: Shao and Wu, 1989): the score
+The variance over tracks comes from the score on random halves of the tracks, or of their groups (delete-half jackknife: Shao and Wu, 1989), in pairs
+that have none in common: the score
 on a half varies about the whole's as the whole's does about the score on endlessly many. Quantiles are Student's, with as many degrees of freedom as
 there are tracks, groups or positives. Scores within 0..1 have Wilson's interval at the number of tracks that would give that variance (Korn and
 Graubard, 1998), errors without a bound one of their logarithm. docs/intervals.md: what they cover.

@@ -137,7 +137,9 @@ def test_ap_without_the_positives_themselves_is_of_few_tracks_about_what_it_is_o
     rng, ap = np.random.default_rng(5), get_task("multi-label").metric("macro_ap")
     y = np.arange(60)[:, None] < 9
     drawn = [Predictions(y, 1.2 * y + rng.standard_normal((60, 1))) for _ in range(400)]
-    many = Predictions(np.arange(60_000)[:, None] < 9000, 1.2 * (np.arange(60_000)[:, None] < 9000) + rng.standard_normal((60_000, 1)))
+    many = Predictions(
+        np.arange(60_000)[:, None] < 9000, 1.2 * (np.arange(60_000)[:, None] < 9000) + rng.standard_normal((60_000, 1))
+    )
     above, about = (np.mean([metric.score(one) for one in drawn]) - ap.score(many)[0] for metric in (ap, ap.about))
     assert abs(about) < 0.4 * above
 
@@ -212,7 +214,9 @@ def test_draws_of_the_same_tracks_tell_less_of_others():
     values, still = np.array([0.5, 0.6, 0.7]), np.zeros((3, 20))
     apart, shared = (between(values, still, 0.5, {"draw": [0, 1, 2]}, overlap)[0].variance for overlap in (0.0, 0.2))
     assert (apart, shared) == pytest.approx((0.01 / 3, 0.01 * (1 / 3 + 1 / 4)))
-    assert overlap_of([np.array([0, 1, 2, 3]), np.array([3, 4, 5, 6]), np.array([0, 1, 8, 9])]) == pytest.approx((1 / 4 + 2 / 4 + 0) / 3)
+    assert overlap_of([np.array([0, 1, 2, 3]), np.array([3, 4, 5, 6]), np.array([0, 1, 8, 9])]) == pytest.approx(
+        (1 / 4 + 2 / 4 + 0) / 3
+    )
     assert (overlap_of([np.arange(5)]), overlap_of([np.arange(5)] * 2)) == (0.0, 1.0)
     one = replace(tagger(seeds=3), factors={"draw": [0, 1, 2]})
     widths = [np.diff(replace(one, overlap=overlap).interval())[0] for overlap in (0.0, 0.5, 0.9)]
