@@ -1,10 +1,9 @@
 """Intervals of scores: how far a score may lie from what it stands for, and when nothing can be said of that.
 
 The variance over tracks comes from the score on random halves of the tracks, or of their groups (delete-half jackknife: Shao and Wu, 1989), in pairs
-that have none in common: the score
-on a half varies about the whole's as the whole's does about the score on endlessly many. Quantiles are Student's, with as many degrees of freedom as
-there are tracks, groups or positives. Scores within 0..1 have Wilson's interval at the number of tracks that would give that variance (Korn and
-Graubard, 1998), errors without a bound one of their logarithm. docs/intervals.md: what they cover.
+that have none in common: the score on a half varies about the whole's as the whole's does about the score on endlessly many. Quantiles are Student's,
+with as many degrees of freedom as there are tracks, groups or positives. Scores within 0..1 have Wilson's interval at the number of tracks that would
+give that variance (Korn and Graubard, 1998), errors without a bound one of their logarithm. docs/intervals.md: how, and what they cover.
 
 Letters: S results (seeds, repetitions), R parts, N tracks, L outputs, U units: the groups, or the tracks where there are none.
 """
@@ -91,8 +90,8 @@ def repetition_factor(repetitions: int, order: int = 2) -> float:
     """By how much the variance of a cross-validation is above that of one repetition's score on fixed heads.
 
     Such a factor cannot be had from the data (Bengio and Grandvalet, 2004). Nadeau and Bengio (2003) set it, for five folds, to 2 at three
-    repetitions, by which intervals hold the truth in .96 to .99 of cases; these numbers are from benchmarks/coverage.py, and hold in both of its
-    worlds. order: of the metric; means over tracks have more of one repetition's heads in them, which repetitions level out.
+    repetitions; in both worlds of benchmarks/coverage.py it is 0.7 to 1.5, from which these numbers are. order: of the metric; hits and misses have
+    more of one repetition's heads in them, which repetitions level out.
     """
     return (0.9 if order == 1 else 1.2) + 0.3 / repetitions
 
