@@ -194,7 +194,7 @@ def between(
     far they are of the same training tracks (0..1): they differ by less than draws that are not, and their mean by more (Nadeau and Bengio, 2003).
 
     Draws differ in how good they are, and in which of these few tracks they are right on. Their spread has both; the second is in the variance over
-    tracks as well. It leaves that one, which is well known, so that what is known by few draws stays as it was found.
+    tracks as well. It leaves that one, which is well known, so that what is known by few draws stays as it was found (`together`).
     """
     found = []
     for name, ids in factors.items():
@@ -209,11 +209,12 @@ def between(
 
 
 def together(over_tracks: tuple[float, float], others: Sequence[Between]) -> Uncertainty:
-    """The variance over tracks, with its degrees of freedom, and that between draws or networks."""
-    variance = over_tracks[0] - sum(one.counted for one in others)
-    return Uncertainty(
-        ((variance if math.isnan(variance) else max(variance, 0.0), over_tracks[1]), *((one.variance, one.df) for one in others))
-    )
+    """The variance over tracks, with its degrees of freedom, and that between draws or networks, which is no less than the first alone: draws that
+    happen to be alike make nothing surer.
+    """
+    variance = over_tracks[0] - sum(min(one.counted, one.variance) for one in others)
+    variance = variance if math.isnan(variance) else max(variance, 0.0)
+    return Uncertainty(((variance, over_tracks[1]), *((one.variance, one.df) for one in others)))
 
 
 def interval_of(

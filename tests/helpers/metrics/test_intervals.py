@@ -230,6 +230,7 @@ def test_what_draws_differ_by_on_these_tracks_counts_once():
     known = together((0.05, 30.0), [Between(0.02, 2.0, 0.01), Between(0.03, 1.0, 0.0)])
     assert known.parts == ((pytest.approx(0.04), 30.0), (0.02, 2.0), (0.03, 1.0))
     assert together((0.05, 30.0), [Between(0.2, 2.0, 0.06)]).parts == ((0.0, 30.0), (0.2, 2.0))
+    assert together((0.05, 30.0), [Between(0.0, 2.0, 0.06)]).se == pytest.approx(math.sqrt(0.05))  # draws that happen to be alike
     assert math.isnan(together((math.nan, 30.0), [Between(0.2, 2.0, 0.06)]).se)
 
 
