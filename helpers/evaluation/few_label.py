@@ -16,6 +16,7 @@ from datasets.groundtruth.annotations import Truth
 from models.errors import ConfigError, GroundtruthError
 
 from ..metrics.differences import as_one
+from ..metrics.intervals import DRAW, overlap_of
 from ..metrics.scores import SystemScores
 from ..probe.head_training import HeadSpec, train_heads
 from ..probe.inputs import check_tracks, read_split
@@ -92,10 +93,12 @@ def run_few_label(
         about = {
             "embeddings": str(source), **token_facts(source, inputs), "share": share, "draw": draw, "train_tracks": len(train.keys)
         }  # fmt: skip
+        others = [rows for rows, (of, _) in zip(kept, wanted) if of == share]
         own = [head for head in heads if head.spec.source == i]
         name = f"{share:.4g} of the labels, draw {draw}"
         unseen = 0 if settings.spec.numeric else int((~train.y.any(axis=0)).sum())
         scores = score_test(name, own, sources[i], parts["test"], labels, settings, about).scores
+        scores = replace(scores, overlap=overlap_of(others))
         points.append(Point(share, draw, len(train.keys), scores, unseen))
     return points
 
@@ -125,4 +128,4 @@ def saved_share(folder: Path, share: str) -> SystemScores:
     draws = [SystemScores.load(path, warn=False) for path in sorted((folder / "points").glob(f"{share}-*"))]
     if not draws:
         raise ConfigError(f"{folder} holds no predictions of the share {share}.")
-    return as_one(draws, "draw")
+    return as_one(draws, DRAW)

@@ -72,7 +72,7 @@ def _one_of_those_that_occur(data: Predictions) -> float:
 
 _accuracy, _accuracy_drawn = mean_over_items(is_right)
 ACCURACY = Metric(
-    "accuracy", "accuracy", _accuracy, resample=_accuracy_drawn, chance=_largest_share, curve="val_acc", log_name="accuracy", headline=True,
+    "accuracy", "accuracy", _accuracy, resample=_accuracy_drawn, chance=_largest_share, curve="val_acc", log_name="accuracy", headline=True, order=1,
     definition="Accuracy: share of tracks whose most probable class is the true one; who always names the most frequent class has its share.",
 )  # fmt: skip
 BALANCED_ACCURACY = Metric(

@@ -1,9 +1,9 @@
 """Intervals of scores: how far a score may lie from what it stands for, and when nothing can be said of that.
 
-The variance over tracks comes from the score on random halves of the tracks, or of their groups (delete-half jackknife: Shao and Wu, 1989): the score
-on a half varies about the whole's as the whole's does about the score on endlessly many. Quantiles are Student's, with as many degrees of freedom as
-there are tracks, groups or positives. Scores within 0..1 have Wilson's interval at the number of tracks that would give that variance (Korn and
-Graubard, 1998), errors without a bound one of their logarithm. docs/intervals.md: what they cover.
+The variance over tracks comes from the score on random halves of the tracks, or of their groups (delete-half jackknife: Shao and Wu, 1989), in pairs
+that have none in common: the score on a half varies about the whole's as the whole's does about the score on endlessly many. Quantiles are Student's,
+with as many degrees of freedom as there are tracks, groups or positives. Scores within 0..1 have Wilson's interval at the number of tracks that would
+give that variance (Korn and Graubard, 1998), errors without a bound one of their logarithm. docs/intervals.md: how, and what they cover.
 
 Letters: S results (seeds, repetitions), R parts, N tracks, L outputs, U units: the groups, or the tracks where there are none.
 """
@@ -23,16 +23,25 @@ from .metric import Metric
 
 FEWEST = 5  # tracks or groups: with fewer no interval is given
 FEWEST_POSITIVES = 8  # of a label, harmonic mean over labels: with fewer AP is too far above what it is of many tracks
+DRAW, NETWORK = "draw", "network"  # what several results of a system may differ in beside their seed
 TOO_FEW_TRACKS, TOO_FEW_GROUPS, TOO_FEW_POSITIVES = "too few tracks", "too few groups", "too few positives"
 NONE = (math.nan, math.nan)
 
 
 class Units:
-    """What tracks are drawn as. groups: [N] names, whose tracks are drawn together; None (or empty ones): each track by itself."""
+    """What tracks are drawn as. groups: [N] names, whose tracks are drawn together; None (or empty ones): each track by itself.
+
+    effective: how many groups of one size would tell a variance as surely, (sum m^2)^2 / sum m^4 of sizes m: few large ones decide it (Carter,
+    Schnepel and Steigerwald, 2017).
+    """
 
     def __init__(self, n_tracks: int, groups: Sequence[str] | None = None):
         self.numbers = None if groups is None else group_units(groups)
         self.n = n_tracks if self.numbers is None else int(self.numbers.max(initial=-1)) + 1
+        self.effective = float(self.n)
+        if self.numbers is not None and self.n:
+            squares = np.bincount(self.numbers).astype(np.float64) ** 2
+            self.effective = float(squares.sum() ** 2 / (squares**2).sum())
 
     def having(self, targets: np.ndarray) -> np.ndarray:
         """In how many units each output occurs and, where that is fewer, is absent, int [L]; 0 for outputs that none has. targets: bool [N, L]."""
@@ -66,44 +75,57 @@ def evidence_of(metric: Metric, targets: np.ndarray, units: Units) -> Evidence:
     if units.n < FEWEST:
         return Evidence(1.0, units.n, TOO_FEW_TRACKS if units.numbers is None else TOO_FEW_GROUPS)
     if not metric.rare:
-        return Evidence(units.n - 1.0, units.n)
+        return Evidence(max(units.effective - 1.0, 1.0), units.n)
     having = units.having(targets)
     having = having[having > 0]
     if (
         not len(having) or len(having) / (1.0 / having).sum() < FEWEST_POSITIVES
     ):  # the harmonic mean: the variance goes with 1 / positives
         return Evidence(1.0, max(int(having.sum()), 1), TOO_FEW_POSITIVES)
-    return Evidence(float(min(having.sum() - len(having), units.n - 1)), float(having.sum()))
+    df = min(having.sum() * units.effective / units.n - len(having), units.effective - 1)
+    return Evidence(max(float(df), 1.0), float(having.sum()))
 
 
-def repetition_factor(repetitions: int, pooled: bool = False) -> float:
+def repetition_factor(repetitions: int, order: int = 2) -> float:
     """By how much the variance of a cross-validation is above that of one repetition's score on fixed heads.
 
     Such a factor cannot be had from the data (Bengio and Grandvalet, 2004). Nadeau and Bengio (2003) set it, for five folds, to 2 at three
-    repetitions, by which intervals hold the truth in .96 to .99 of cases; these numbers are fitted to benchmarks/coverage.py.
-    pooled: scores of all folds at once.
+    repetitions; in both worlds of benchmarks/coverage.py it is 0.7 to 1.5, from which these numbers are. order: of the metric; hits and misses have
+    more of one repetition's heads in them, which repetitions level out.
     """
-    return (1.2 if pooled else 0.9) + 0.3 / repetitions
+    return (0.9 if order == 1 else 1.2) + 0.3 / repetitions
 
 
-def track_variance(drawn: np.ndarray, share: float, factor: float | None = None) -> float:
-    """The variance over tracks of the mean of S results, from their scores on R parts that hold `share` of the units, [S, R]; NaN: not known.
+def track_variance(drawn: np.ndarray, share: float, factor: float | None = None, middle: float = -1.0) -> float:
+    """The variance over tracks of the mean of S results, from their scores on R halves, in pairs, that hold `share` of the units, [S, R]; NaN: not
+    known.
 
     factor: of a cross-validation, whose repetitions the results are. They share tracks, and their training tracks overlap: what another sample of
     tracks would change in what is learned shows in none of them. The mean of their variances, not the variance of their mean, is about what is
-    wanted: times `repetition_factor`.
+    wanted: times `repetition_factor`. middle: see `of_halves`.
     """
-    scale = share / (1.0 - share)
     if factor is None:
-        return scale * _variance(drawn.mean(axis=0))
-    return scale * factor * float(np.mean([_variance(one) for one in drawn]))
+        return of_halves(drawn.mean(axis=0), share, middle)
+    return factor * float(np.mean([of_halves(one, share, middle) for one in drawn]))
 
 
-def _variance(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    if len(known) < 2 or (len(known) < len(values) and np.ptp(known) == 0):
+def of_halves(values: np.ndarray, share: float, middle: float = -1.0) -> float:
+    """The variance over units of a score, from its values on R halves, in pairs that have no unit in common and hold `share` of them each.
+
+    Of a score that is a mean over units, half the difference within a pair varies as the score does. Where pairs of units count as well (a positive
+    beside a negative), by B of A + B in all, it varies by A + 2 B, since there are fewer pairs in halves; the mean of the two halves varies by B
+    about the score, and is taken off (middle = -1). Where more counts this would be too little: it is left (0), or added, which gives the variance
+    over halves as it is (1), A + 3 B.
+
+    NaN where fewer than two pairs have a score, or where some have none and the others are all alike.
+    """
+    one, other = values[0 : len(values) - 1 : 2], values[1::2]
+    known = np.isfinite(one + other)
+    one, other = one[known], other[known]
+    if len(one) < 2 or (not known.all() and np.ptp([one, other]) == 0):
         return math.nan
-    return float(known.var(ddof=1))
+    apart = float(np.mean((one - other) ** 2)) / 4
+    return 2 * share * max(apart + middle * float(((one + other) / 2).var(ddof=1)), apart / 2)
 
 
 @dataclass(frozen=True)
@@ -138,23 +160,61 @@ class Uncertainty:
         return float(2 * t.sf(abs(distance) / self.se, self.df))
 
 
-def between(
-    values: np.ndarray, drawn: np.ndarray, share: float, factors: Mapping[str, Sequence[int]]
-) -> list[tuple[float, float]]:
-    """Variances of the mean of S values that other draws of training tracks, or other networks, would add, with degrees of freedom.
+def overlap_of(draws: Sequence[np.ndarray]) -> float:
+    """How far draws of as many tracks, each their numbers, are of the same tracks, 0..1: the share that another draw has too, mean over pairs.
 
-    values: [S], and drawn [S, R] on parts of the tracks: what these few tracks alone let draws differ by is left out, as the variance over tracks
-    has it. factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing.
+    It is how far scores would correlate that add up over tracks. Scores of heads do so by no more (in groups, too: benchmarks/coverage.py).
+    """
+    shared = [len(np.intersect1d(one, other)) / len(one) for i, one in enumerate(draws) for other in draws[:i]]
+    return float(np.mean(shared)) if shared else 0.0
+
+
+@dataclass(frozen=True)
+class Between:
+    """What draws of training tracks, or networks, let the mean of results differ by: its variance, which goes into an interval, with its degrees of
+    freedom, and how much of it the variance over tracks has counted already.
+    """
+
+    variance: float
+    df: float
+    counted: float
+
+
+def between(
+    values: np.ndarray,
+    drawn: np.ndarray,
+    share: float,
+    factors: Mapping[str, Sequence[int]],
+    overlap: float = 0.0,
+    middle: float = -1.0,
+) -> list[Between]:
+    """What other draws of training tracks, or other networks, would change in the mean of S values [S], which score `drawn` [S, R] on halves.
+
+    factors: name ("draw", "network") -> which one each result is of, [S]. One alone says nothing of others and adds nothing. overlap: of draws, how
+    far they are of the same training tracks (0..1): they differ by less than draws that are not, and their mean by more (Nadeau and Bengio, 2003).
+
+    Draws differ in how good they are, and in which of these few tracks they are right on. Their spread has both; the second is in the variance over
+    tracks as well. It leaves that one, which is well known, so that what is known by few draws stays as it was found (`together`).
     """
     found = []
-    for ids in factors.values():
+    for name, ids in factors.items():
         numbers, members = len(set(ids)), [np.asarray(ids) == one for one in dict.fromkeys(ids)]
         if numbers < 2:
             continue
         means, parts = (np.array([of[own].mean(axis=0) for own in members]) for of in (values, drawn))
-        apart = np.mean([_variance(one) for one in parts - parts.mean(axis=0)]) * share / (1 - share) * numbers / (numbers - 1)
-        found.append((max(float(means.var(ddof=1)) - float(apart), 0.0) / numbers, numbers - 1.0))
+        on_tracks = np.mean([of_halves(one, share, middle) for one in parts - parts.mean(axis=0)]) * numbers / (numbers - 1)
+        of_mean = 1 / numbers + (overlap / (1 - overlap) if name == DRAW else 0.0)
+        found.append(Between(float(means.var(ddof=1)) * of_mean, numbers - 1.0, float(on_tracks) * of_mean))
     return found
+
+
+def together(over_tracks: tuple[float, float], others: Sequence[Between]) -> Uncertainty:
+    """The variance over tracks, with its degrees of freedom, and that between draws or networks, which is no less than the first alone: draws that
+    happen to be alike make nothing surer.
+    """
+    variance = over_tracks[0] - sum(min(one.counted, one.variance) for one in others)
+    variance = variance if math.isnan(variance) else max(variance, 0.0)
+    return Uncertainty(((variance, over_tracks[1]), *((one.variance, one.df) for one in others)))
 
 
 def interval_of(

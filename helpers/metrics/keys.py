@@ -102,6 +102,7 @@ KEY = register_task(
 KEY.register(
     Metric(
         "weighted_score", "key score", _score, resample=_drawn, chance=_best_constant, curve="val_key", log_name="weighted_score", headline=True,
+        order=1,
         definition="Key score: 1 for the right key, 0.5 a fifth off, 0.3 the relative, 0.2 the parallel key (MIREX, as mir_eval).",
     )
 )  # fmt: skip

@@ -14,7 +14,6 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 T = TypeVar("T")
-HALF = 0.5  # of the tracks (or groups) in each part that an interval comes from
 
 
 class Predictions:
@@ -39,17 +38,20 @@ class Predictions:
 
 
 class Draws:
-    """Parts of the tracks. weights: whether each part holds each track, uint8 [R, N]. share: of the units (tracks or groups) that a part holds."""
+    """Halves of the tracks, in pairs. weights: whether each half holds each track, uint8 [R, N]; 2 i and 2 i + 1 have none in common. share: of the
+    units (tracks or groups) that a half holds.
+    """
 
-    def __init__(self, weights: np.ndarray, share: float = HALF):
+    def __init__(self, weights: np.ndarray, share: float = 0.5):
         self.weights, self.share = weights, share
 
     @classmethod
     def of(cls, n_tracks: int, n_resamples: int, seed: int, units: np.ndarray | None = None) -> Draws:
-        """Random halves of the tracks, drawn without replacement (Politis and Romano, 1994); of a seed the same for all predictions of as many.
+        """Random halves of the tracks, drawn without replacement (Politis and Romano, 1994), each beside the other half; of a seed the same for all
+        predictions of as many. Of an odd number of units one is in neither half.
 
         units: int [N], the number of each track's group from 0, whose tracks are drawn together; None: every track by itself. Nothing is drawn
-        twice, so that no track ranks beside itself. Raises ValueError for fewer than 2 units or no resample.
+        twice, so that no track ranks beside itself. Raises ValueError for fewer than 2 units and no resample.
         """
         return _halves(n_tracks, n_resamples, seed, None if units is None else units.astype(np.int64).tobytes())
 
@@ -64,11 +66,13 @@ def _halves(n_tracks: int, n_resamples: int, seed: int, units: bytes | None) -> 
     n = int(unit.max()) + 1 if len(unit) else 0
     if n < 2 or n_resamples < 1:
         raise ValueError(f"An interval needs 2 or more tracks or groups and 1 or more resamples; got {n} and {n_resamples}.")
-    rng, kept = np.random.default_rng(seed), max(round(HALF * n), 1)
-    chosen = np.zeros((n_resamples, n), dtype=np.uint8)
-    for row in chosen:
-        row[rng.choice(n, kept, replace=False, shuffle=False)] = 1
-    return Draws(chosen if units is None else chosen[:, unit], kept / n)
+    rng, kept = np.random.default_rng(seed), n // 2
+    chosen = np.zeros((-(-n_resamples // 2), 2, n), dtype=np.uint8)
+    for one, other in chosen:
+        order = rng.permutation(n)
+        one[order[:kept]] = other[order[kept : 2 * kept]] = 1
+    halves = chosen.reshape(-1, n)[:n_resamples]
+    return Draws(halves if units is None else halves[:, unit], kept / n)
 
 
 Scorer = Callable[[Predictions], "float | np.ndarray"]
@@ -88,8 +92,10 @@ class Metric:
     curve: name of the validation curve ("val_roc"), by which an epoch can be chosen; "": none. log_name: in `test_<log_name>`.
     headline: whether tables show it. definition: a sentence for reports. needs: what an output's targets
     must hold for its score to be defined, for messages.
-    rare: whether an output's score hangs on the tracks that have it, however many others there are. bias: how many times what a random half
-    scores above the whole the whole scores above endlessly many tracks (0: as good as none).
+    rare: whether an output's score hangs on the tracks that have it, however many others there are. order: how many tracks count together in
+    it: 1, a mean of hits (accuracy); 2, pairs (ROC-AUC: a track with the label and one without), or a mean or ratio of numbers (R2); 3, more (AP),
+    so that its variance is told less closely. about: of a score that is higher of few tracks than of many, one that is (nearly) as high of few:
+    what intervals stand about.
     in_folds: how the folds of a cross-validation are scored: "apart", the mean over folds; "together", as one set; "comparable", as one set after
     each fold's outputs, of each output or ("comparable_all") of all, have been brought to one scale (`comparable`).
     """
@@ -109,7 +115,8 @@ class Metric:
     definition: str = ""
     needs: str = ""
     rare: bool = False
-    bias: float = 0.0
+    order: Literal[1, 2, 3] = 2
+    about: Metric | None = None
     in_folds: Literal["apart", "together", "comparable", "comparable_all"] = "apart"
 
     @property

@@ -92,7 +92,7 @@ ORDINAL.register(
 ORDINAL.register(
     Metric(
         "grade_accuracy", "right grades", _accuracy, resample=_accuracy_drawn, chance=_most_frequent, curve="val_grade_acc",
-        log_name="grade_accuracy", headline=True,
+        log_name="grade_accuracy", headline=True, order=1,
         definition="Right grades: share of tracks whose grade is the one nearest to what is predicted.",
     )
 )  # fmt: skip

@@ -26,7 +26,19 @@ from models.bounded_files import read_json
 from models.errors import ConfigError
 
 from ..utils.json_values import plain
-from .intervals import NONE, Evidence, Uncertainty, Units, between, evidence_of, interval_of, repetition_factor, track_variance
+from .intervals import (
+    NONE,
+    Between,
+    Evidence,
+    Uncertainty,
+    Units,
+    between,
+    evidence_of,
+    interval_of,
+    repetition_factor,
+    together,
+    track_variance,
+)
 from .metric import Draws, Metric, Predictions, mean_of_outputs, score_folds
 from .tasks import Task, get_task
 
@@ -52,6 +64,7 @@ class SystemScores:
     groups: what the tracks belong to (artists, songs), [N] names: intervals draw whole groups. None, or none named: every track is taken by itself.
     factors: what the S results differ in beside their seed, by which intervals are widened: "draw" (of the
         training tracks) or "network" (a pre-training) -> the number of each result's, [S].
+    overlap: of several draws, how far they are of the same training tracks, from 0 up to 1 (intervals.overlap_of).
     """
 
     name: str
@@ -70,6 +83,7 @@ class SystemScores:
     warn: bool = True
     groups: Groups | None = None
     factors: dict[str, list[int]] = field(default_factory=dict)
+    overlap: float = 0.0
 
     def __post_init__(self) -> None:
         want = (len(self.seeds), len(self.keys), len(self.labels))
@@ -91,6 +105,8 @@ class SystemScores:
             )
         if self.groups is not None and len(self.groups) != want[1]:
             raise ConfigError(f"Groups of '{self.name}' are {len(self.groups)}; {want[1]} tracks want as many.")
+        if not 0 <= self.overlap < 1:
+            raise ConfigError(f"The draws of '{self.name}' overlap by {self.overlap}; wanted a share from 0, below 1.")
         if wrong := [name for name, ids in self.factors.items() if len(ids) != want[0]]:
             raise ConfigError(f"'{self.name}' has {want[0]} results, and not as many numbers of {', '.join(wrong)}.")
 
@@ -182,21 +198,26 @@ class SystemScores:
         chosen, found = self.spec.metric(metric), self.evidence(metric)
         if found.why:
             return NONE
-        drawn, values = self._drawn(chosen, n_resamples, seed), self.scores(chosen)
-        score, known = self.mean(chosen), self._uncertainty(chosen, drawn, values)
-        above = float(np.nanmean(drawn)) - score if chosen.bias else 0.0  # of what a half scores
-        return interval_of(chosen, score, score - chosen.bias * above, known, found.count, share)
+        about = chosen.about or chosen
+        values = self.scores(about)
+        known = self._uncertainty(about, self._drawn(about, n_resamples, seed), values)
+        return interval_of(chosen, self.mean(chosen), float(values.mean()), known, found.count, share)
 
     def _uncertainty(self, metric: Metric, drawn: np.ndarray, values: np.ndarray) -> Uncertainty:
         """Of the mean of values [S], which score [S, R] on parts of the tracks."""
-        return Uncertainty(
-            (self._over_tracks(metric, drawn), *between(values, drawn, self._draws(drawn.shape[1]).share, self.factors))
-        )
+        return together(self._over_tracks(metric, drawn), self._between(metric, values, drawn))
+
+    def _between(self, metric: Metric, values: np.ndarray, drawn: np.ndarray) -> list[Between]:
+        return between(values, drawn, self._draws(drawn.shape[1]).share, self.factors, self.overlap, self._middle(metric))
 
     def _over_tracks(self, metric: Metric, drawn: np.ndarray) -> tuple[float, float]:
         """Variance over tracks of the mean of scores [S, R], and its degrees of freedom."""
-        factor = None if self.folds is None else repetition_factor(len(self.seeds), metric.in_folds != "apart")
-        return track_variance(drawn, self._draws(drawn.shape[1]).share, factor), self.evidence(metric).df
+        factor = None if self.folds is None else repetition_factor(len(self.seeds), metric.order)
+        return track_variance(drawn, self._draws(drawn.shape[1]).share, factor, self._middle(metric)), self.evidence(metric).df
+
+    def _middle(self, metric: Metric) -> float:
+        """What `of_halves` does with the mean of two halves: with groups their sizes count as well as tracks and pairs."""
+        return 1.0 if metric.order == 3 else 0.0 if self.units.n < len(self.keys) else -1.0
 
     def _draws(self, n_resamples: int, seed: int = 0) -> Draws:
         return Draws.of(len(self.keys), n_resamples, seed, self.units.numbers)
@@ -220,10 +241,11 @@ class SystemScores:
         if len(own) == len(others) and self.factors == other.factors:  # the same draws of training tracks, or as many networks
             return self._uncertainty(metric, own - others, self.scores(metric) - other.scores(metric))
         drawn = own - others if len(own) == len(others) else (own.mean(axis=0) - others.mean(axis=0))[None]
-        share = self._draws(n_resamples).share
         sides = ((self, own), (other, others))
-        more = [part for one, parts in sides for part in between(one.scores(metric), parts, share, one.factors)]
-        return Uncertainty((self._over_tracks(metric, drawn), *more))
+        return together(
+            self._over_tracks(metric, drawn),
+            [more for one, parts in sides for more in one._between(metric, one.scores(metric), parts)],
+        )
 
     def summary(self) -> dict[str, Any]:
         """Plain values for json: scores with spread, classes used, and how it was made."""
@@ -243,6 +265,8 @@ class SystemScores:
             out |= {"intervals_by": self.group_name, "n_groups": self.units.n}
         if self.factors:
             out["factors"] = self.factors
+        if self.overlap:
+            out["overlap"] = self.overlap
         return out | {"seeds": self.seeds, "validation": self.validation, "settings": self.settings}
 
     def label_rows(self) -> str:
@@ -305,6 +329,7 @@ class SystemScores:
                 warn=warn,
                 groups=Groups(arrays["groups"].tolist(), about.get("intervals_by", "")) if "groups" in arrays else None,
                 factors=about.get("factors", {}),
+                overlap=about.get("overlap", 0.0),
             )
         except ConfigError as error:
             raise ConfigError(f"The results in {folder} cannot be read: {error}") from error

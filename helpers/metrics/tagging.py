@@ -77,16 +77,27 @@ def _micro(data: Predictions) -> tuple[float, float]:
     return data.shared("micro", both)
 
 
-Resampled = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Resampled = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def _ranking(which: int, scores: Callable[[Predictions], tuple[Any, Any]], resampled: Resampled) -> tuple[Scorer, Resampler]:
-    """`score` and `resample` of ROC-AUC (0) or AP (1), whose work is done once for both."""
+def _ranking(which: int, scores: Callable[[Predictions], tuple[Any, ...]], resampled: Resampled) -> tuple[Scorer, Resampler]:
+    """`score` and `resample` of ROC-AUC (0), AP (1) or AP without the positives themselves (2), whose work is done once for all."""
 
     def resample(data: Predictions, draws: Draws) -> np.ndarray:
         return data.shared((resampled, draws), lambda: resampled(*_checked(data), draws.weights))[which]
 
     return (lambda data: scores(data)[which]), resample
+
+
+def _others(resampled: Resampled) -> Callable[[Predictions], tuple[Any, Any, Any]]:
+    """What `resampled` has of all tracks, once each."""
+
+    def scores(data: Predictions) -> tuple[Any, Any, Any]:
+        targets, values = _checked(data)
+        found = resampled(targets, values, np.ones((1, len(targets)), np.uint8))
+        return found[0][0], found[1][0], found[2][0]
+
+    return scores
 
 
 def _share(data: Predictions) -> np.ndarray:
@@ -105,13 +116,14 @@ TAGGING = register_task(
         "multi-label", ("bce",), monitors={"auto_ap": "val_ap"}, fit_curves=("val_roc", "val_ap"), log_undefined=log_degenerate, remark=_remark,
     )
 )  # fmt: skip
-AP_BIAS = 1.5  # its bias falls more slowly than with the number of positives (benchmarks/coverage.py)
 _ROC_MEANS = "ROC-AUC: probability that a track with the label is ranked above one without it (ties count half); 0.5 is chance."
 _AP_MEANS = "AP: average precision without interpolation; its chance level is the label's share of tracks."
 _roc, _roc_drawn = _ranking(0, _classes, resampled_class_scores)
 _ap, _ap_drawn = _ranking(1, _classes, resampled_class_scores)
 _micro_roc, _micro_roc_drawn = _ranking(0, _micro, resampled_micro_scores)
 _micro_ap, _micro_ap_drawn = _ranking(1, _micro, resampled_micro_scores)
+_ap_about, _ap_about_drawn = _ranking(2, _others(resampled_class_scores), resampled_class_scores)
+_micro_about, _micro_about_drawn = _ranking(2, _others(resampled_micro_scores), resampled_micro_scores)
 
 TAGGING.register(
     Metric(
@@ -124,7 +136,8 @@ TAGGING.register(
     Metric(
         "macro_ap", "macro AP", _ap, "AP", resample=_ap_drawn, chance=_share,
         outputs="class_ap", curve="val_ap", log_name="ap", headline=True, definition=_AP_MEANS, needs="a track with it",
-        rare=True, bias=AP_BIAS, in_folds="comparable",
+        rare=True, order=3, in_folds="comparable",
+        about=Metric("macro_ap_others", "macro AP", _ap_about, resample=_ap_about_drawn, rare=True, order=3, in_folds="comparable"),
     )
 )  # fmt: skip
 TAGGING.register(
@@ -136,6 +149,7 @@ TAGGING.register(
 TAGGING.register(
     Metric(
         "micro_ap", "micro AP", _micro_ap, resample=_micro_ap_drawn, chance=lambda data: float(np.mean(data.targets)), log_name="micro_ap",
-        bias=AP_BIAS, in_folds="comparable_all",
+        order=3, in_folds="comparable_all",
+        about=Metric("micro_ap_others", "micro AP", _micro_about, resample=_micro_about_drawn, order=3, in_folds="comparable_all"),
     )
 )  # fmt: skip

@@ -270,7 +270,7 @@ def _definitions(systems: Sequence[SystemScores]) -> list[str]:
         f"±: sample standard deviation over {over(systems)}. It holds what a new random start changes, not what other tracks would change. "
         f"{intervals_are(systems)} (1000 random halves of them, Student's quantiles)."
     )
-    if corrected := dict.fromkeys(metric.short_title for metric in first.spec.headline if metric.bias):
+    if corrected := dict.fromkeys(metric.short_title for metric in first.spec.headline if metric.about):
         lines.append(
             f"{' and '.join(corrected)} of few tracks is higher than of many; its interval is corrected for that, and may have the score near its "
             "upper end."

@@ -16,7 +16,7 @@ RANDOM = "RANDOM"  # in place of the name of weights that nothing was learned wi
 RANDOM_WEIGHTS = f"{RANDOM} weights: these numbers say nothing about the music."
 RANDOM_EMBEDDINGS = f"{RANDOM} weights gave these embeddings: the scores are a baseline, nothing else."
 OTHERS = {
-    "draw": "with other draws of the training tracks",
+    "draw": "with as many other training tracks",
     "network": "with other pre-trainings",
 }  # what intervals are widened by
 PACKAGES = ("torch", "timm", "pytorch-lightning", "numpy", "scikit-learn", "sacred")

@@ -212,5 +212,7 @@ def test_a_share_is_read_back_with_all_its_draws(planted, tmp_path):
         want = np.concatenate([p.scores.scores("macro_roc") for p in points if f"{p.share:g}" == share])
         np.testing.assert_allclose(found.scores("macro_roc"), want)
         assert len(found.seeds) == 2 * draws
+        # two draws of a fifth have about a fifth in common; one says nothing of others
+        assert (0 < found.overlap < 0.5 and found.factors == {"draw": [0, 0, 1, 1]}) if draws > 1 else found.overlap == 0
     with pytest.raises(ConfigError, match=r"no predictions of the share 0\.5"):
         saved_share(tmp_path, "0.5")
