@@ -61,7 +61,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def recordings(net: AudioEncoder, args: argparse.Namespace, split: str) -> Recordings:
     """Return the windows of a split's recordings as the network takes them; the last one ends at a recording's end."""
-    truth = Groundtruth.read(args.groundtruth).splits()[split]
+    truth = Groundtruth.read(args.groundtruth).splits[split]
     rows = list(range(min(len(truth), args.tracks)))
     order = [truth.labels.index(label) for label in net.label_names]
     found = []
