@@ -45,9 +45,7 @@ class Music2Vec:
     num_conv_pos_embeddings: int | None = opt(
         None, "convolutions of positions, one behind the other (5)", affects="network", bounds="[1, 100]"
     )
-    conv_pos_kernel_size: int | None = opt(
-        None, "vectors that each of them sees (19)", affects="network", bounds="[1, 9999]"
-    )
+    conv_pos_kernel_size: int | None = opt(None, "vectors that each of them sees (19)", affects="network", bounds="[1, 9999]")
     max_seconds: float | None = opt(
         None, "length of a training crop and of a window, s (5)", affects="network", bounds="[0.05, 100000]"
     )
@@ -61,7 +59,9 @@ class Music2Vec:
     mask_prob: float = opt(
         0.65, "share of a crop that masked spans would cover, if none overlapped", affects="training", bounds="(0, 1]"
     )
-    mask_span: int = opt(10, "number of vectors (of 0.02 s, as published) of a masked span", affects="training", bounds="[1, 10000]")
+    mask_span: int = opt(
+        10, "number of vectors (of 0.02 s, as published) of a masked span", affects="training", bounds="[1, 10000]"
+    )
     top_k: int = opt(8, "number of last blocks that make the teacher's target", affects="training", bounds="[1, 1000]")
     beta: float = opt(
         0.0,
@@ -140,9 +140,9 @@ def music2vec_demo() -> Config:
 
     python ex_ssl.py report with music2vec_demo
     """
-    # the published stem of random weights follows the phase: neighbouring vectors have nothing in common, and nothing can be predicted. Its convolutions
-    # of positions see 45 vectors either way, up to the crop's edges: in a small training the targets came to depend on the place alone (98 % of their
-    # variance after 372 updates). Hence few, long kernels, one short convolution of positions, longer crops, and short spans
+    # of random weights the published stem follows the phase: neighbouring vectors have nothing in common, and nothing can be predicted. Its
+    # convolutions of positions see 45 vectors either way, up to the edges of a crop: in a small training the targets came to depend on the place
+    # alone (98 % of their variance after 372 updates). Hence few, long kernels, one short convolution of positions, longer crops, short spans
     small = {
         "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128, "conv_dim": [64, 64],
         "conv_kernel": [80, 16], "conv_stride": [20, 16], "num_conv_pos_embeddings": 1, "conv_pos_kernel_size": 5, "max_seconds": 4.0,
