@@ -230,9 +230,9 @@ def omar_rq_demo() -> Config:
     python ex_ssl.py report with omar_rq_demo
     """
     # the published codebooks are made for 330 000 hours: of this music 24 codes are used evenly, under its own statistics (compute_norm_stats) and by
-    # the quantisers of seeds 1724 and 1725: of the first 3000 the two in a row whose least even one is used most evenly by 240 training tracks. Tokens
-    # of the CQT ask for notes, those of the mel alone hardly do. Spans of two vectors in crops of 6 s, which nearly every track fills: its notes are
-    # short. Width, rate and epochs by the validation tracks (docs/omar_rq.md)
+    # the quantisers of seeds 1724 and 1725: of the first 3000 the two in a row whose least even one is used most evenly by 240 training tracks.
+    # Tokens of the CQT ask for notes, those of the mel alone hardly do. Spans of two vectors in crops of 6 s, which nearly every track fills: its
+    # notes are short. Width, rate and epochs by the validation tracks (docs/omar_rq.md)
     small = {
         "embed_dim": 96, "depth": 3, "num_heads": 4, "max_seconds": 6.144, "targets": ["mel", "cqt"], "num_codebooks": 2, "codebook_size": 24,
         "dropout": 0.0, "norm_mean": 0.632, "norm_std": 1.009, "cqt_norm": [2.652, 2.105], "mask_seconds": 0.13, "quantizer_seed": 1724,
