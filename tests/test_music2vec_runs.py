@@ -19,7 +19,7 @@ from tests.test_kills import RUNNER, left
 STEPS = 7  # 30 tracks in batches of 4, the rest left out
 WORDS = [
     "with", "music2vec_demo", "datamodule.demo_tracks=40", "datamodule.batch_size_test=2", "music2vec.hidden_size=16",
-    "music2vec.num_hidden_layers=2", "music2vec.intermediate_size=24", "music2vec.conv_dim=[4,4,4,4,4,4,4]", "music2vec.max_seconds=1.0",
+    "music2vec.num_hidden_layers=2", "music2vec.intermediate_size=24", "music2vec.conv_dim=[4,4]", "music2vec.max_seconds=1.0",
     "music2vec.top_k=2", "music2vec.mask_span=10", "music2vec.mask_prob=0.65", "music2vec.dropout=0.1",
     "music2vec.layerdrop=0.2", "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=1",
     "trainer.log_every_n_steps=1", "trainer.save_every_n_steps=3", "trainer.accelerator=cpu", "trainer.precision=32", "predict.transformer_block=1",

@@ -6,11 +6,14 @@ import logging
 
 import pytest
 
+import configs
 import ex_maest
 import ex_paper
 import ex_ssl
 import ex_tl
+from configs.naming import DEMO
 
+DEMOS = [name for name, one in configs.SSL.items() if one.group == DEMO]
 SCRIPTS = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl.ex, "ex_paper.py": ex_paper.ex}
 
 
@@ -23,6 +26,8 @@ SCRIPTS = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl
         ("ex_maest.py report with demo report.folds=3 ckpt_path=absent.ckpt", "absent.ckpt"),
         ("ex_maest.py report with demo report.path=.", "a folder: name the file of the page"),
         ("ex_maest.py report with demo report.path=labels.csv/page.html", "is a file, where a folder is wanted"),
+        ("ex_maest.py report with demo predict.transformer_block=99", "predict.transformer_block asks for [99]"),
+        *((f"ex_ssl.py report with {demo} predict.transformer_block=99", "predict.transformer_block asks for [99]") for demo in DEMOS),
         ("ex_maest.py with demo seed=-1", "seed"),
         ("ex_maest.py with deep.json", "deep.json is no config"),
         ("ex_ssl.py with clmr_demo datamodule.base_dir=absent", "absent"),

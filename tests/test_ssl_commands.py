@@ -254,6 +254,14 @@ def test_a_training_refused_with_its_data_at_hand_leaves_nothing(run, audio, lab
     assert not list((folder / "too_few").glob("[0-9]*"))
 
 
+def test_a_report_looks_at_the_blocks_of_the_file_that_it_begins_with(run, pretrained, folder):
+    """The config alone would be a network of nine blocks, the file holds five: refused before music is made."""
+    updates = {"clmr.checkpoint": str(pretrained[0] / "checkpoints" / "best.ckpt"), "datamodule.demo_tracks": 77}
+    with pytest.raises(ValueError, match=r"asks for \[7\]: this network has blocks 0\.\.4"):
+        run("report", "clmr_demo", **updates, **{"predict.transformer_block": 7})
+    assert not (folder / "exp_out" / "demo_data-77").exists()
+
+
 def test_a_head_that_does_not_fit_is_refused(run, pretrained, folder):
     torch.save({"0.weight": torch.zeros(3, 7), "0.bias": torch.zeros(3)}, folder / "head.pt")
     updates = {

@@ -38,7 +38,7 @@ def report(context: Context) -> dict[str, float]:
     config = context.config
     _check_folds(config)
     _check_path(config.report.path)
-    _probe(context, context.family.sketch(config))  # layer and settings, refused before the training
+    _probe(context, _begun_with(context))  # layer and settings, refused before music is made and a network trained
     if config.report.folds:
         folder, study = context.folder, _folds_study(context)
     else:
@@ -56,6 +56,14 @@ def report(context: Context) -> dict[str, float]:
     for name, score in scores.items():
         context.run.log_scalar(f"test_{main.log_name or main.name}.{name}", score, 0)
     return scores
+
+
+def _begun_with(context: Context) -> AudioEncoder:
+    """Return a network of the trained one's sizes: a weight file's, where the training begins with one."""
+    family, config = context.family, context.config
+    if family.section(config).checkpoint is None:
+        return family.sketch(config)
+    return family.network(config, None, context.seed)
 
 
 def _check_path(path: str | None) -> None:

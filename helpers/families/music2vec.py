@@ -22,7 +22,10 @@ from ..training.lightning_module import Optimization
 from .base import OF_CONFIG, RANDOM, Config, Family, Weights
 
 log = logging.getLogger(__name__)
-PLAIN = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "conv_dim", "max_seconds")
+PLAIN = (
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "conv_dim", "conv_kernel", "conv_stride",
+    "num_conv_pos_embeddings", "conv_pos_kernel_size", "max_seconds",
+)  # fmt: skip
 DROPOUTS = ("hidden_dropout", "attention_dropout")
 ADAM_BETA1 = 0.9
 
