@@ -12,13 +12,16 @@ from datasets.utils.terminal import visible
 from .png import png
 
 
-def spectrogram(mel: np.ndarray, summary: str, max_columns: int = 900) -> Markup:
-    """An <img> of a log-mel [frames, bands], low bands below; long ones are averaged down to `max_columns`. The picture is part of the page."""
+def spectrogram(mel: np.ndarray, summary: str, max_columns: int = 900, span: tuple[float, float] | None = None) -> Markup:
+    """An <img> of a log-mel [frames, bands], low bands below; long ones are averaged down to `max_columns`. The picture is part of the page.
+
+    span: the values that are darkest and brightest, where pictures are to be compared; None: this one's 1st and 99.5th percentile.
+    """
     mel = np.asarray(mel, dtype=np.float32)
     if len(mel) > max_columns:
         edges = np.linspace(0, len(mel), max_columns + 1).astype(int)
         mel = np.add.reduceat(mel, edges[:-1], axis=0) / np.diff(edges)[:, None]
-    low, high = np.quantile(mel, [0.01, 0.995])
+    low, high = np.quantile(mel, [0.01, 0.995]) if span is None else span
     return _picture(mel.T[::-1], low, max(high, low + 1e-6), "spectrogram", summary)
 
 

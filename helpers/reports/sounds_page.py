@@ -18,6 +18,7 @@ from .images import spectrogram
 from .pages import Captioned, write_page
 
 _FFT, _HOP = 512, 256
+_RANGE = 8.0  # from dark to bright: 80 dB
 
 
 class Sound(Protocol):
@@ -49,7 +50,7 @@ class SoundsPage:
 def write_sounds(folder: Path, sample_rate: int, page: SoundsPage) -> list[Path]:
     """Write a 16-bit <name>.wav of each sound, as loud as it is, and index.html; return the files, the page last.
 
-    What lies beyond [-1, 1] is clipped in the files, and counted on the page.
+    What lies beyond [-1, 1] is clipped in the files, and counted on the page. All spectrograms have one scale, up to the first sound's loudest parts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -57,18 +58,23 @@ def write_sounds(folder: Path, sample_rate: int, page: SoundsPage) -> list[Path]
         with atomic(folder / f"{sound.name}.wav") as part:
             soundfile.write(part, np.clip(sound.samples, -1, 1), sample_rate, subtype="PCM_16", format="WAV")
         written.append(folder / f"{sound.name}.wav")
-    groups = [(heading, [_figure(sound) for sound in sounds]) for heading, sounds in page.groups.items() if sounds]
+    brightest = next((float(np.quantile(_log_power(sound), 0.995)) for sounds in page.groups.values() for sound in sounds), 0.0)
+    groups = [(heading, [_figure(sound, brightest) for sound in sounds]) for heading, sounds in page.groups.items() if sounds]
     index = folder / "index.html"
     write_page(index, "sounds.html.j2", title=page.title, lead=page.lead, groups=groups, settings=page.settings)
     return [*written, index]
 
 
-def _figure(sound: Sound) -> Captioned:
-    window = torch.hann_window(_FFT)
+def _log_power(sound: Sound) -> np.ndarray:
+    """Of its short-time spectra, [frames, bins]."""
     wave = torch.from_numpy(sound.samples)
-    frames = torch.stft(wave, _FFT, _HOP, window=window, pad_mode="constant", return_complex=True)
-    power = frames.abs().square()
-    picture = spectrogram((power + 1e-6).log10().T.numpy(), f"Spectrogram of {sound.name}: {sound.words}")
+    frames = torch.stft(wave, _FFT, _HOP, window=torch.hann_window(_FFT), pad_mode="constant", return_complex=True)
+    return np.asarray((frames.abs().square() + 1e-6).log10().T.numpy())
+
+
+def _figure(sound: Sound, brightest: float) -> Captioned:
+    summary = f"Spectrogram of {sound.name}: {sound.words}"
+    picture = spectrogram(_log_power(sound), summary, span=(brightest - _RANGE, brightest))
     level = 20 * np.log10(max(float(np.sqrt(np.mean(np.square(sound.samples)))), 1e-6))
     clipped = int((np.abs(sound.samples) > 1).sum())
     ending = f", {clipped} samples clipped in the file." if clipped else "."

@@ -9,7 +9,7 @@ from ..encoders import Encoder
 from ..scale import Scale, Target
 from . import System, family
 
-ENCODER = Encoder("omar_rq", "OMAR-RQ", 16000, "omar-rq-base", 6, 0, epochs=12, crops_per_second=90.0, origin="Discotube")
+ENCODER = Encoder("omar_rq", "OMAR-RQ", 16000, "omar-rq-base", 6, 1, epochs=8, crops_per_second=45.0, origin="Discotube")
 README_ROWS = ("base", "multicodebook", "multifeature", "multifeature-25hz", "multifeature-25hz-fsq")
 
 
