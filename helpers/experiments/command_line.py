@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import sacred
 
@@ -58,9 +58,13 @@ def check_slips(words: Sequence[str], commands: Iterable[str], named_configs: It
 
 
 def as_texts(words: Sequence[str], schema: type, aliases: Aliases) -> list[str]:
-    """Return the words with the values of keys that hold texts written as such: predict.audio=2020 and =1e5 are names. None stays none."""
-    texts = set(_text_keys(schema))
-    texts |= {other for other, ours in aliases.items() if (ours if isinstance(ours, str) else ours.key) in texts}
+    """Return the words with the values of keys that hold texts written as such: predict.audio=2020 and =1e5 are names. None stays none.
+
+    Those of keys that hold lists of texts likewise: omar_rq.targets=[mel,cqt] and =mel,cqt are what a shell leaves of ['mel','cqt'].
+    """
+    texts, lists = (set(_keys(schema, kinds)) for kinds in ({str}, {list[str]}))
+    for keys in (texts, lists):
+        keys |= {other for other, ours in aliases.items() if (ours if isinstance(ours, str) else ours.key) in keys}
     sections = {other: ours for other, ours in aliases.items() if isinstance(ours, str)}
     out, behind = [], False
     for word in words:
@@ -68,27 +72,38 @@ def as_texts(words: Sequence[str], schema: type, aliases: Aliases) -> list[str]:
         ours = next(
             (f"{sections[part]}{key[len(part) :]}" for part in sections if key == part or key.startswith(f"{part}.")), key
         )
-        text = behind and sign and {key, ours} & texts and (_is_other(value) or not value)
-        out.append(f"{key}={value!r}" if text else word)
+        if behind and sign and {key, ours} & texts and (_is_other(value) or not value):
+            word = f"{key}={value!r}"
+        elif behind and sign and value and {key, ours} & lists and not _is_literal(value):
+            word = f"{key}={[item.strip() for item in value.removeprefix('[').removesuffix(']').split(',')]!r}"
+        out.append(word)
         behind |= word == "with"
     return out
 
 
-def _text_keys(schema: type, prefix: str = "") -> Iterator[str]:
-    """Dotted keys whose values are texts (or none) only."""
+def _keys(schema: type, kinds: set[Any], prefix: str = "") -> Iterator[str]:
+    """Dotted keys whose values are of these types (or none) only."""
     for name, hint in get_type_hints(schema).items():
         if isinstance(hint, type) and is_dataclass(hint):
-            yield from _text_keys(hint, f"{prefix}{name}.")
-        elif str in (kinds := get_args(hint) or (hint,)) and set(kinds) <= {str, type(None)}:
-            yield prefix + name
+            yield from _keys(hint, kinds, f"{prefix}{name}.")
+        else:
+            own = {hint} if get_origin(hint) is list else set(get_args(hint) or (hint,))
+            if own & kinds and own <= {*kinds, type(None)}:
+                yield prefix + name
 
 
 def _is_other(value: str) -> bool:
     """Whether Sacred would take a value for something else than a text or none."""
+    return _is_literal(value) and not isinstance(ast.literal_eval(value), str | None)
+
+
+def _is_literal(value: str) -> bool:
+    """Whether Sacred would take a value for more than its letters."""
     try:
-        return not isinstance(ast.literal_eval(value), str | None)
+        ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return False
+    return True
 
 
 def spellings(aliases: Aliases) -> str:

@@ -123,7 +123,10 @@ def _words(hint: Any) -> str:
     if get_origin(hint) in (Union, types.UnionType):
         return " or ".join(_words(h) for h in get_args(hint))
     if get_origin(hint) is list:
-        return f"a list of {_words(get_args(hint)[0])}"
+        one = get_args(hint)[0]
+        return {str: "a list of texts", int: "a list of whole numbers", float: "a list of numbers"}.get(
+            one, f"a list of {_words(one)}"
+        )
     return {int: "a whole number", float: "a number", str: "a text", bool: "True or False", type(None): "None"}.get(
         hint, str(hint)
     )
