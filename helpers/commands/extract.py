@@ -83,6 +83,7 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
+    parameters = sum(one.numel() for one in loaded.network.parameters())
     loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
     settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
     settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
@@ -93,11 +94,13 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     with _drawn_anew(loaded):
         done = _extract(context, config, loaded, source, names, out, blocks, settings)
     if blocks is not None and not settings.frames and is_first_process():
-        _write_made_of(context, config, source, done, settings)
+        _write_made_of(context, config, source, done, settings, parameters)
     return done
 
 
-def _write_made_of(context: Context, config: Config, source: TrackStore, done: Extraction, settings: ExtractionSettings) -> None:
+def _write_made_of(
+    context: Context, config: Config, source: TrackStore, done: Extraction, settings: ExtractionSettings, parameters: int
+) -> None:
     """Leave beside the embeddings what they were made of: for a probe's baselines, and what it says of tracks that were heard."""
     family, data = context.family, config.datamodule
     heard = read_heard(family.section(config).checkpoint)
@@ -117,6 +120,7 @@ def _write_made_of(context: Context, config: Config, source: TrackStore, done: E
             heard=found,
             labelled=heard is not None and heard.labelled,
             seconds=done.seconds / done.n_new if done.n_new else None,
+            parameters=parameters,
         ).write(folder_of(path))
 
 

@@ -34,7 +34,7 @@ class MadeOf:
         store: that was extracted. kind: of what it holds ("mel", "waveform"). audio_dir: its audio, where that was named. demo: whether it is of the
         demo music. layer: block. settings: of the extraction.
         heard: "train" and "val" -> tracks of the store that the network was trained on, or chosen by. labelled: whether with their labels.
-        seconds: that a track took; None: not measured.
+        seconds: that a track took; None: not measured. parameters: of the network, with its head; None: not said.
     """
 
     family: str
@@ -49,11 +49,13 @@ class MadeOf:
     heard: Mapping[str, list[str]] = field(default_factory=dict)
     labelled: bool = False
     seconds: float | None = None
+    parameters: int | None = None
 
     def __post_init__(self) -> None:
         kinds: dict[str, tuple[type, ...]] = {
             "family": (str,), "config": (dict,), "seed": (int,), "store": (str,), "kind": (str,), "layer": (int,), "settings": (dict,),
             "audio_dir": (str, type(None)), "demo": (bool,), "heard": (dict,), "labelled": (bool,), "seconds": (int, float, type(None)),
+            "parameters": (int, type(None)),
         }  # fmt: skip
         for name, kind in kinds.items():
             value = getattr(self, name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from models.errors import ConfigError
 
 from ..evaluation.few_label import saved_share
+from ..extraction.made_of import read_made_of
 from ..metrics.differences import Difference, as_one, compare
 from ..metrics.intervals import holm
 from ..metrics.metric import Metric
@@ -21,7 +22,9 @@ from ..metrics.scores import SystemScores
 from .engine import Done, Failed, Outcome, Unavailable
 from .records import LOG
 from .steps import Step
-from .table import Cell, Claim, Table
+from .table import COSTS, Cell, Claim, Table
+
+NOT_SAID, TAKEN_UP = "not known", "not known: in parts"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,11 @@ class CellValue:
             return self.reason
         spread = "" if math.isnan(self.sd) else f" ± {self.sd:.3f}"
         interval = "" if self.interval is None else f" [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
-        return f"{self.mean:.2f}{self.unit}" if self.unit else f"{self.mean:.3f}{spread}{interval}"
+        return _amount(self.mean) + self.unit if self.unit else f"{self.mean:.3f}{spread}{interval}"
+
+
+def _amount(x: float) -> str:
+    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.3g}"
 
 
 def read_cell(cell: Cell, outcome: Callable[[Step], Outcome]) -> CellValue:
@@ -154,8 +161,19 @@ def _result(cell: Cell, done: Done) -> CellValue:
     return CellValue(float(done.result[cell.part]), metric=cell.metric or "", over=1, done=done, unit=cell.text)
 
 
+def _cost(cell: Cell, done: Done) -> CellValue:
+    """What a step took. Of one that was ended and taken up again it is known of the last try alone, and not shown."""
+    if cell.part == COSTS[0]:
+        return CellValue(reason=TAKEN_UP) if done.continued else CellValue(done.seconds, over=1, done=done, unit=" s")
+    found = read_made_of(done.output("embeddings"))
+    amounts = {} if found is None else {COSTS[1]: (found.seconds, 1e3, " ms"), COSTS[2]: (found.parameters, 1e-6, " M")}
+    amount, factor, unit = amounts.get(cell.part, (None, 1.0, ""))
+    return CellValue(reason=NOT_SAID) if amount is None else CellValue(amount * factor, over=1, done=done, unit=unit)
+
+
 _READERS: Mapping[str, Callable[[Cell, Done], CellValue]] = {
     "probe": _probe, "sweep": _sweep, "few_label": _few_label, "test": _result, "number": _result,
+    "cost": _cost,
 }  # fmt: skip
 
 

@@ -88,8 +88,8 @@ def probe(scale: Scale, embeddings: Ref, settings: ProbeSettings | None = None, 
     updates: dict[str, Any] = {
         "data.base_dir": embeddings, "data.types": s.types, "data.reduce": s.reduce, "seeds": list(scale.seeds),
     }  # fmt: skip
-    if s.command == "main":
-        updates["data.baselines"] = "none"  # a table has them in cells of their own
+    if s.command == "main" and "data.annotations" not in s.updates:
+        updates["data.baselines"] = "none"  # a table has them in cells of their own; tasks in time have guesses of theirs
     protocol = tuple(scale.named_configs["probe"] if s.named is None else s.named)
     tracks = scale.demo_tracks
     if target is None:

@@ -17,10 +17,11 @@ class Cell:
     """A cell of a table: its text, or where its score is read.
 
     Args:
-        read: "probe" (what ex_tl.py scored), "sweep", "few_label", "test" (of a trained network), "number" (of a step's result), or "text".
+        read: "probe" (what ex_tl.py scored), "sweep", "few_label", "test" (of a trained network), "number" (of a step's result), "cost"
+            (what a step took), or "text".
         step: that is read.
         part: of "probe" the sub-folder of a system beside the first, of "sweep" block and tokens ("2 c"), of "few_label" the share, of "test" and
-            "number" the name in the result.
+            "number" the name in the result, of "cost" one of COSTS.
         metric: of the task; None: its first.
         text: of "text" the cell, of "number" the unit.
     """
@@ -30,6 +31,9 @@ class Cell:
     part: str = ""
     metric: str | None = None
     text: str = ""
+
+
+COSTS = ("seconds", "ms per track", "million weights")  # of a step; of an extraction: of the network too
 
 
 def text_cell(text: str) -> Cell:

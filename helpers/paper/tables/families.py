@@ -12,11 +12,12 @@ from ..recipes import ProbeSettings, mel_store, probe, result_folder
 from ..rows import headline, probe_cells, score_columns
 from ..scale import Scale, Target
 from ..steps import Step
-from ..table import Cell, Claim, Row, Table, table, text_cell
+from ..table import COSTS, Cell, Claim, Row, Table, table, text_cell
 
 UNTRAINED = "untrained MAEST"
 BASELINE = "mel statistics, logistic regression"
 SEEN = "MAEST was pre-trained on the labels that are probed (of other tracks), musicnn on those of MagnaTagATune, the others on none."
+NONE = "-"
 NOT_FOR = "not available: mel statistics are for tags"
 
 
@@ -26,8 +27,8 @@ def table_families(scale: Scale) -> Table:
     target = scale.target
     systems = all_systems(scale, target)
     steps = _probes(scale, systems, target)
-    rows = [Row(s.name, probe_cells(scale, step, target=target), s.citations) for s, step in zip(systems, steps)]
-    rows.append(Row(BASELINE, _mel_cells(systems, steps, target, headline(scale))))
+    rows = [Row(s.name, [*probe_cells(scale, step, target=target), *_costs(s)], s.citations) for s, step in zip(systems, steps)]
+    rows.append(Row(BASELINE, [*_mel_cells(systems, steps, target, headline(scale)), *(text_cell(NONE) for _ in COSTS)]))
     untrained = {s.family: row for s, row in zip(systems, rows) if not s.trained}
     trained = [(row, untrained.get(s.family)) for s, row in zip(systems, rows) if s.trained]
     claims = [
@@ -42,10 +43,21 @@ def table_families(scale: Scale) -> Table:
     notes = [
         "One probe for all: the same head, optimiser, epochs and selection, on the mean over a track's windows; MAEST gives its three tokens "
         "stacked, others one vector. Mel statistics (mean and sd of each band) have logistic regression of their own.",
+        "Pre-training and a track's extraction are seconds of the clock, on this machine, beside whatever else it did: steps side by side share its "
+        "cores. Weights are the whole network's.",
     ]
     if not scale.published:
         notes.append(SEEN)
-    return Table("table_families", "Families", "all papers", score_columns(scale), rows, claims=claims, notes=notes)
+    columns = [*score_columns(scale), "pre-training", "a track", "weights"]
+    return Table("table_families", "Families", "all papers", columns, rows, claims=claims, notes=notes)
+
+
+def _costs(system: System) -> list[Cell]:
+    """Return what a system took and how large it is: pre-training here, extraction per track, weights."""
+    extraction = system.embeddings.step
+    trained = next((step for step in extraction.inputs if step.trains), None) if system.trained else None
+    first = text_cell(NONE) if trained is None else Cell("cost", trained, COSTS[0])
+    return [first, *(Cell("cost", extraction, part) for part in COSTS[1:])]
 
 
 def _probes(scale: Scale, systems: Sequence[System], target: Target | None, group: str = "demo") -> list[Step]:

@@ -9,6 +9,7 @@ import pytest
 
 import configs
 import ex_paper
+import ex_tl
 from configs.schema_paper import ExPaper
 from helpers.paper import recipes
 from helpers.paper.citations import FILE, PER_CENT, Citation, find_score, read_entries
@@ -17,7 +18,7 @@ from helpers.paper.families import maest
 from helpers.paper.plan import make_plan, makespan
 from helpers.paper.steps import ExternalPath, Keys, Ref, in_order
 from helpers.paper.table import Cell, Table, load_tables, table
-from helpers.utils.typed_config import check
+from helpers.utils.typed_config import build, check
 from models.registry import get_card
 
 TABLES = load_tables()
@@ -57,7 +58,12 @@ def test_every_step_is_a_command_with_configs_and_keys_that_exist(name, scale):
         assert set(step.named) <= set(catalogue)
         values = {key: "a path" if isinstance(value, (Ref, ExternalPath)) else value for key, value in step.updates.items()}
         if (said := repr((step.script, step.named, sorted(values.items())))) not in CHECKED:
-            check(schema, ex_paper.resolve(step.script, step.named, values), extra=("seed",))
+            config = ex_paper.resolve(step.script, step.named, values)
+            check(schema, config, extra=("seed",))
+            if step.script == "ex_tl.py":  # what the command itself refuses: keys that its task or it does not use
+                ex_tl.protocol(build(schema, config))
+                if step.command != "main":
+                    ex_tl.refuse_unused(build(schema, config), step.command)
             CHECKED.add(said)
         for weights in step.weights:
             get_card(weights)
