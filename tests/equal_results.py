@@ -40,6 +40,7 @@ SCORES, TENSORS, STEP = 2e-3, 2e-3, 2e-4
 # Weights whose gradient is zero but for rounding, which Adam makes whole steps of: a convolution's bias before batch statistics (and their mean,
 # which takes it off again), an attention's bias of keys. On a machine of another kind their shapes alone are compared.
 DRIFTING = re.compile(r"sequential\.\d+\.(0\.bias|1\.running_mean)$|(qkv|key|k_proj)\.bias$")
+COST = "cost"  # the metric of a paper's table's cells that hold seconds
 WHOLE = 60  # numbers of a json or csv file that stand in its summary one by one
 
 # What comes behind such weights by few steps of Adam (statistics lag behind the biases, a test set of six tracks jumps, and the accuracy
@@ -161,9 +162,10 @@ def _json(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Any]]:
-    """Rows without the columns that are left out, numbers as numbers."""
+    """Rows without the columns that are left out, and those of what things took; numbers as numbers."""
     with path.open(newline="") as file:
         head, *rows = csv.reader(file)
+    rows = [row for row in rows if COST not in row]
     kept = [i for i, name in enumerate(head) if name not in LEFT_OUT_COLUMNS]
     yield "", [[head[i] for i in kept], *([_number(row[i]) for i in kept] for row in rows)]
 

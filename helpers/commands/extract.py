@@ -83,7 +83,7 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
-    parameters = sum(one.numel() for one in loaded.network.parameters())
+    parameters = sum(one.numel() for name, one in loaded.network.named_parameters() if not name.startswith("head"))
     loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
     settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
     settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window

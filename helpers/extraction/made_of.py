@@ -34,7 +34,7 @@ class MadeOf:
         store: that was extracted. kind: of what it holds ("mel", "waveform"). audio_dir: its audio, where that was named. demo: whether it is of the
         demo music. layer: block. settings: of the extraction.
         heard: "train" and "val" -> tracks of the store that the network was trained on, or chosen by. labelled: whether with their labels.
-        seconds: that a track took; None: not measured. parameters: of the network, with its head; None: not said.
+        seconds: that a track took; None: not measured. parameters: of the network without its head; None: not said.
     """
 
     family: str

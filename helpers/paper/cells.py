@@ -164,11 +164,17 @@ def _result(cell: Cell, done: Done) -> CellValue:
 def _cost(cell: Cell, done: Done) -> CellValue:
     """What a step took. Of one that was ended and taken up again it is known of the last try alone, and not shown."""
     if cell.part == COSTS[0]:
-        return CellValue(reason=TAKEN_UP) if done.continued else CellValue(done.seconds, over=1, done=done, unit=" s")
-    found = read_made_of(done.output("embeddings"))
+        return (
+            CellValue(reason=TAKEN_UP)
+            if done.continued
+            else CellValue(done.seconds, metric=cell.read, over=1, done=done, unit=" s")
+        )
+    found = read_made_of(done.output(cell.text))
     amounts = {} if found is None else {COSTS[1]: (found.seconds, 1e3, " ms"), COSTS[2]: (found.parameters, 1e-6, " M")}
     amount, factor, unit = amounts.get(cell.part, (None, 1.0, ""))
-    return CellValue(reason=NOT_SAID) if amount is None else CellValue(amount * factor, over=1, done=done, unit=unit)
+    if amount is None:
+        return CellValue(reason=NOT_SAID)
+    return CellValue(amount * factor, metric=cell.read, over=1, done=done, unit=unit)
 
 
 _READERS: Mapping[str, Callable[[Cell, Done], CellValue]] = {

@@ -23,7 +23,7 @@ class Cell:
         part: of "probe" the sub-folder of a system beside the first, of "sweep" block and tokens ("2 c"), of "few_label" the share, of "test" and
             "number" the name in the result, of "cost" one of COSTS.
         metric: of the task; None: its first.
-        text: of "text" the cell, of "number" the unit.
+        text: of "text" the cell, of "number" the unit, of "cost" the output of an extraction.
     """
 
     read: str

@@ -44,7 +44,7 @@ def table_families(scale: Scale) -> Table:
         "One probe for all: the same head, optimiser, epochs and selection, on the mean over a track's windows; MAEST gives its three tokens "
         "stacked, others one vector. Mel statistics (mean and sd of each band) have logistic regression of their own.",
         "Pre-training and a track's extraction are seconds of the clock, on this machine, beside whatever else it did: steps side by side share its "
-        "cores. Weights are the whole network's.",
+        "cores. Weights are the network's without its classes' head.",
     ]
     if not scale.published:
         notes.append(SEEN)
@@ -57,7 +57,7 @@ def _costs(system: System) -> list[Cell]:
     extraction = system.embeddings.step
     trained = next((step for step in extraction.inputs if step.trains), None) if system.trained else None
     first = text_cell(NONE) if trained is None else Cell("cost", trained, COSTS[0])
-    return [first, *(Cell("cost", extraction, part) for part in COSTS[1:])]
+    return [first, *(Cell("cost", extraction, part, text=system.embeddings.output) for part in COSTS[1:])]
 
 
 def _probes(scale: Scale, systems: Sequence[System], target: Target | None, group: str = "demo") -> list[Step]:
