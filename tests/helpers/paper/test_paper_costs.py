@@ -24,8 +24,12 @@ def _read(part: str, done: Done) -> str:
 
 @pytest.mark.parametrize(
     ("seconds", "parameters", "said"),
-    [(0.0149, 73_600, ("240 s", "14.9 ms", "0.0736 M")), (1.2, 86_000_000, ("240 s", "1200 ms", "86 M")), (None, None, ("240 s", "not known", "not known"))],
-)  # fmt: skip
+    [
+        (0.0149, 73_600, ("240 s", "14.9 ms", "0.0736 M")),
+        (1.2, 86_000_000, ("240 s", "1200 ms", "86 M")),
+        (None, None, ("240 s", "not known", "not known")),
+    ],
+)
 def test_costs_are_the_step_s_and_its_extraction_s(tmp_path: Path, seconds, parameters, said):
     (tmp_path / "embeddings.h5").touch()
     settings = asdict(ExtractionSettings())
