@@ -15,8 +15,8 @@ ENCODER = Encoder(
     "music2vec-v1",
     11,
     0,
-    epochs=8,
-    crops_per_second=55.0,
+    epochs=16,
+    crops_per_second=50.0,
     origin="about 1000 h of music",
     megabytes=0.1,
 )
