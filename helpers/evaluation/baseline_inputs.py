@@ -137,13 +137,14 @@ class BaselineMaker:
         if not finished:
             log.info("Untrained network: %d tracks are extracted into %s, once (about %s).", len(names), out, minutes(seconds))
         try:
-            config = self.build(made.family, made.config)
-            net = get_family(made.family).network(config, None, made.seed, RANDOM)
+            config, family = self.build(made.family, made.config), get_family(made.family)
+            net = family.network(config, None, made.seed, RANDOM)
+            rule = family.extraction_rule(config, net)
             device = "cuda" if resolve_accelerator(config.trainer.accelerator) == "gpu" else "cpu"
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return self._without(UNTRAINED, f"its network cannot be built ({error})", cure)
         net = net.to(device).eval()
-        settings = replace(made.extraction, model=f"{RANDOM_NAME} weights")
+        settings = replace(made.extraction, rule=rule, model=f"{RANDOM_NAME} weights")
         done = extract_embeddings(net, made.store, out, layers, settings, names=names)
         (out / MADE).touch()
         return str(out if self.inputs.layers else folder_of(done.paths[layers[0]]))

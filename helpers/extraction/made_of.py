@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from datasets.loading.clips import WindowRule
 from datasets.utils.files import atomic
 from models.bounded_files import read_json
 
@@ -76,10 +75,8 @@ class MadeOf:
 
     @property
     def extraction(self) -> ExtractionSettings:
-        """The settings of the extraction, as it takes them."""
-        found = dict(self.settings)
-        rule = found.pop("rule", None)
-        return ExtractionSettings(**found, rule=None if rule is None else WindowRule(**rule))
+        """The settings of the extraction, as it takes them, without a rule of its own for windows: that is its family's to give, by `config`."""
+        return ExtractionSettings(**{**self.settings, "rule": None})
 
     def write(self, folder: Path) -> None:
         """Write it beside embeddings; the time that an earlier one measured is kept where this one has none."""

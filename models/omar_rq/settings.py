@@ -161,6 +161,11 @@ def make_representation(settings: Mapping[str, Any]) -> Representation:
 def settings_of(config: GinConfig) -> OmarSettings:
     """Return what a config.gin says. Raises ConfigError, naming class and parameter, for what is lacking or cannot be honoured."""
     build = config.of("build_module")
+    net = build.get("net")
+    if isinstance(net, Reference) and net.key != "conformer":
+        raise ConfigError(
+            f"{config.source}: build_module.net is @{net.name}; the networks that are known here are conformers (@Conformer)."
+        )
     said = build.get("representation")
     listed = isinstance(said, (list, tuple))
     found = list(said) if isinstance(said, (list, tuple)) else [said]

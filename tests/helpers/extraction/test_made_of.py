@@ -34,6 +34,15 @@ def test_a_record_is_read_as_it_is_written_or_not_at_all(tmp_path_factory, name,
     assert found is None or found == replace(MADE, **{name: value})
 
 
+def test_a_family_s_own_rule_for_windows_is_read(tmp_path):
+    rule = {"length": 480_000, "hop": 240_000, "tail": "drop", "rate": 16000, "seconds": 30.0, "overlap": 0.5, "ratio": 0.1}
+    replace(MADE, family="omar_rq", settings={**MADE.settings, "rule": rule}).write(tmp_path)
+    found = read_made_of(tmp_path)
+    assert found is not None
+    assert found.settings["rule"] == rule
+    assert found.extraction == ExtractionSettings()  # whose rule the family gives
+
+
 @pytest.mark.parametrize(
     ("made", "makes"),
     [

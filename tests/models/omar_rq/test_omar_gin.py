@@ -117,6 +117,7 @@ ONE = f"{WHICH}@nets.melspectrogram.MelSpectrogram"
     ("Conformer.depth = 3\n", "", "does not bind Conformer.depth"), ("Conformer.depth = 3", "Conformer.deptj = 3", "no parameter 'deptj'. Did you"),
     (ONE, f"{WHICH}@nets.Gammatone", "there are MelSpectrogram, CQT"), ("MelSpectrogram.sr = 16000", "MelSpectrogram.sr = @x", "is a class"),
     (f"{ONE}\n", "", "binds no build_module.representation"), (ONE, f"{WHICH}[@CQT, @EnCodec]", "does not bind CQT.patch_size"),
+    ("@nets.conformer.Conformer", "@nets.transformer.Transformer", "build_module.net is @Transformer"),
     ("MaskingModel.mask_prob = 0.6", "MaskingModel.mask_prob = 1.5", "mask_prob lies between 0 and 1"),
     ("MaskingModel.seed = 0", "MaskingModel.quantizer_type = 'random_codebok'", "Did you mean 'random_codebook'"),
     ("MaskingModel.seed = 0", "MaskingModel.masking_noise_type = 'zeros'", "choose random_normal or shuffled_input"),
