@@ -36,6 +36,8 @@ SCRIPTS = {"ex_maest.py": ex_maest.ex, "ex_ssl.py": ex_ssl.ex, "ex_tl.py": ex_tl
         ("ex_ssl.py with clmr_demo datamodule.base_dir=absent", "absent"),
         ("ex_ssl.py test with clmr_demo", "trained on labels"),
         ("ex_ssl.py extract_logits with clmr_demo", "no head"),
+        ("ex_ssl.py extract_embeddings with omar_rq.checkpoint=best.ckpt", "set family=omar_rq"),
+        ("ex_ssl.py export with clmr_inference musicfm.checkpoint=best.ckpt", "this config is of the family clmr"),
         ("ex_tl.py", "data.base_dir"),
         ("ex_tl.py with data.base_dir=absent data.groundtruth=labels.csv", "absent"),
         ("ex_tl.py sweep with data.base_dir=absent data.groundtruth=labels.csv", "absent"),

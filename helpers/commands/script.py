@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -103,6 +103,7 @@ def _add(ex: Experiment, script: Script, name: str, modules: Mapping[str, str], 
                 raise ConfigError(
                     f"The command {name} is for family={' or '.join(modules)}; this config is of the family {chosen}."
                 )
+            _refuse_other_weights(_config, chosen, script.families)
             context = Context(ex, get_family(chosen), _run, config, seed, rules, begun)
             function: Callable[[Context], Any] = getattr(importlib.import_module(modules[chosen]), name)
             return function(context)
@@ -113,6 +114,16 @@ def _add(ex: Experiment, script: Script, name: str, modules: Mapping[str, str], 
         ex.main(command)
     else:
         ex.command(command)
+
+
+def _refuse_other_weights(config: Mapping[str, Any], chosen: str, families: Iterable[str]) -> None:
+    """Raise ConfigError for weights that are named for another family than the config's: a network of random weights would run in their place."""
+    for family in families:
+        if family != chosen and (named := config.get(family, {}).get("checkpoint")) is not None:
+            raise ConfigError(
+                f"{family}.checkpoint={named} names weights of {family}, and this config is of the family {chosen}: begin with one of its named "
+                f"configs (with {family}_inference {family}.checkpoint=...), or set family={family}."
+            )
 
 
 def docstring(module: str, function: str) -> str:
