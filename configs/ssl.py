@@ -140,7 +140,7 @@ def make_script(families: list[FamilyConfigs], first: str, demo: str) -> Script:
     kind = make_dataclass(
         "ExSsl", fields, bases=(schema.Run,), namespace={"__doc__": "All of ex_ssl.py.", "__module__": __name__}
     )
-    globals()["ExSsl"] = kind  # where pickle looks for it
+    globals().setdefault("ExSsl", kind)  # where pickle looks for it: the script's own, made first
     named = Catalogue()
     for family in families:
         family.check_named(first)

@@ -57,8 +57,8 @@ def test_the_page_says_how_tokens_are_used_and_what_was_learned(folder):
     assert f"MelSpectrogram_0 {last['val_perplexity_MelSpectrogram_0']:.1f}" in page
     assert "the most used code first" in page
     counts = json.loads((where / "histograms.json").read_text())
-    assert set(counts) == {"val_tokens_MelSpectrogram_0", "val_tokens_MelSpectrogram_1"}
-    assert all(len(n) == 16 and sum(n) > 0 for n in counts.values())
+    assert set(counts) == {f"val_tokens_{target}_{book}" for target in ("MelSpectrogram", "CQT") for book in (0, 1)}
+    assert all(len(n) == 24 and sum(n) > 0 for n in counts.values())
     written = histograms(folder, "whole")
     assert {name: list(several[-1][1]) for name, several in written.items()} == counts
     assert all(len(several) == 1 for several in written.values())  # fixed targets: written once
