@@ -16,9 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models.finetune import FineTuned, FineTuneObjective
 from models.music2vec import Music2Vec
 from models.music2vec.blocks import run

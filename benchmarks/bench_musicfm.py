@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models.musicfm import MusicFM25Hz
 
 DEPTH, LAYER = 12, 6

@@ -1,6 +1,22 @@
 """The page that benchmarks write to: a section for each machine, in it the newest run of each benchmark."""
 
+import ast
+from pathlib import Path
+
+import pytest
+
 from benchmarks.results import HEAD, merged
+
+BENCHMARKS = sorted((Path(__file__).parents[1] / "benchmarks").glob("bench_*.py"))
+PACKAGES = {"models", "helpers", "datasets", "configs", "benchmarks"}
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)
+def test_a_benchmark_finds_the_packages_that_it_imports_when_it_is_run_as_a_file(path):
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    imports = [node.lineno for node in body if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in PACKAGES]
+    added = [node.lineno for node in body if isinstance(node, ast.Expr) and ast.unparse(node).startswith("sys.path.insert(")]
+    assert not imports or (added and added[0] < imports[0])
 
 
 def test_runs_of_two_machines():
