@@ -36,6 +36,7 @@ from .context import Context
 from .networks import Loaded, as_trained, check_precision, load_network
 
 log = logging.getLogger(__name__)
+HEADS = ("head", "fc.")  # parameters of classes: fc is CLMR's, by its published name
 
 
 def extract_embeddings(context: Context) -> dict[str, str]:
@@ -83,7 +84,7 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
-    parameters = sum(one.numel() for name, one in loaded.network.named_parameters() if not name.startswith("head"))
+    parameters = sum(one.numel() for name, one in loaded.network.named_parameters() if not name.startswith(HEADS))
     loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
     settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
     settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window

@@ -25,9 +25,7 @@ from ..runtime.devices import faster_through_onednn, resolve_precision
 from ..runtime.probe import threads
 
 ORDER, DROPOUT = 1, 2  # what a generator is for
-_LARGE = (
-    1 << 24
-)  # multiplications of a product that several threads share: a tenth of a millisecond, ten times what waking a thread takes
+_LARGE = 1 << 24  # multiplications of a product that several threads share; smaller ones would wait for a thread to wake
 
 
 @functools.cache
