@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from models.finetune import FineTuned, FineTuneObjective
+from models.finetune import FineTuneObjective, fine_tuned
 from models.music2vec import Music2Vec
 from models.music2vec.blocks import run
 from models.randomness import Randomness
@@ -66,7 +66,7 @@ def step_memory(batch: int, seconds: float, device: str, again: bool) -> None:
     before = held(device)
     net = Music2Vec(None, max_seconds=seconds)
     net.gradient_checkpointing = again
-    objective = FineTuneObjective(FineTuned(net, LABELS, hidden=512)).to(device).train()
+    objective = FineTuneObjective(fine_tuned(net, [str(i) for i in range(LABELS)], hidden=512)).to(device).train()
     optimizer = torch.optim.AdamW(objective.param_groups())
     x = torch.randn(batch, int(seconds * RATE), device=device) * 0.1
     y = torch.zeros(batch, LABELS, device=device)

@@ -25,6 +25,7 @@ from .registry import FAMILIES, family_package
 from .untrained import check_trained
 from .weights.checkpoints import CONFIG, SETTINGS, UNTRAINED
 from .weights.downloads import digest_of
+from .weights.task_head import head_of
 
 log = logging.getLogger(__name__)
 SAFETENSORS, ONNX = "safetensors", "onnx"
@@ -37,8 +38,11 @@ def export_formats(model: AudioEncoder) -> tuple[str, ...]:
 
 
 def _formats(model: AudioEncoder) -> dict[str, FolderFormat | OnnxFormat]:
-    """Those that the network's family brings, and ONNX of any network that reads samples."""
-    brought = _of_family(model.family) if model.family in FAMILIES else {}
+    """Those that the network's family brings, and ONNX of any network that reads samples.
+
+    The family's own graphs and folders end in the family's own head: a fine-tuned network has others than those that are any network's.
+    """
+    brought = _of_family(model.family) if model.family in FAMILIES and head_of(model) is None else {}
     return {**({} if model.mel_settings else {ONNX: WAVEFORM}), **brought}
 
 
@@ -87,8 +91,9 @@ def export_model(
         return path
     formats = _formats(model)
     if format not in formats:
+        tuned = "Fine-tuned networks" if head_of(model) else "Networks"
         raise ConfigError(
-            f"Networks of the family {model.family} are not exported as {format}: choose {' or '.join(export_formats(model))}."
+            f"{tuned} of the family {model.family} are not exported as {format}: choose {' or '.join(export_formats(model))}."
         )
     chosen = formats[format]
     if isinstance(chosen, OnnxFormat):
@@ -170,7 +175,9 @@ def _essentia(model: AudioEncoder, schema: dict[str, Any], chosen: OnnxFormat) -
 
 
 def _licence(model: AudioEncoder) -> str:
-    return model.card.licence if model.card is not None else "not stated (ask whoever trained them)"
+    head = head_of(model)
+    said = model.card.licence if model.card is not None else head.licence if head is not None else None
+    return said or "not stated (ask whoever trained them)"
 
 
 def _about(model: AudioEncoder, untrained: bool) -> dict[str, Any]:
@@ -180,6 +187,8 @@ def _about(model: AudioEncoder, untrained: bool) -> dict[str, Any]:
         about["front_end"] = model.mel_settings.name
     if model.card is not None:
         about["weights_from"] = model.card.name
+    if (head := head_of(model)) is not None and head.begun_with is not None:
+        about["weights_from"] = f"{head.begun_with}, fine-tuned"
     if untrained:
         about["weights_from"] = RANDOM
     return about

@@ -29,6 +29,7 @@ from .errors import ConfigError
 from .onnx_file import ACTIVATIONS, LOGITS, OPSET
 from .registry import FAMILIES, family_package
 from .weights.head_origin import weights_sha256
+from .weights.task_head import head_of
 
 log = logging.getLogger(__name__)
 INPUT = "windows"
@@ -222,7 +223,8 @@ def write_graph(network: AudioEncoder, layers: tuple[int, ...] | None, int8: boo
     """Return the ONNX file of a network's windows. Raises ConfigError for a network that the exporter cannot write."""
     formats = getattr(family_package(network.family), "FORMATS", {}) if network.family in FAMILIES else {}
     own = formats.get(ONNX)
-    if own is not None and own.windows is not None:
+    own_head = layers is not None or head_of(network) is None  # a family's graph of classes ends in the family's own head
+    if own is not None and own.windows is not None and own_head:
         written: bytes = own.windows(network, layers, int8).SerializeToString()
         return written
     with tempfile.TemporaryDirectory() as folder:

@@ -20,6 +20,7 @@ from .errors import ConfigError, WeightsError, WeightsNotFoundError, nearest
 from .weights import cards
 from .weights.card_table import card_table
 from .weights.checkpoints import FAMILY, read_settings, read_state
+from .weights.saved_head import with_saved_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,14 +82,14 @@ def get_model(name: str, **kwargs: Any) -> AudioEncoder:
 def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
     """A trained model, in eval mode: by a registered name with its published weights, or from a weight file or folder, whose size it tells.
 
-    `load_model("maest_30s").tag("song.mp3").top(5)`. `kwargs` are those of the family's `build` or `load`. Raises WeightsNotFoundError naming the
-    nearest name, WeightsError.
+    `load_model("maest_30s").tag("song.mp3").top(5)`. A network that was fine-tuned names the classes that it has learned so. `kwargs` are those of
+    the family's `build` or `load`. Raises WeightsNotFoundError naming the nearest name, WeightsError.
     """
     cards.load_all()
     path = Path(source)
     if path.exists():
         network: AudioEncoder = family_package(family_of(path)).load(path, **kwargs)
-        return network.eval()
+        return with_saved_head(network, path, kwargs.get("averaged", True)).eval()
     if not cards.has_card(str(source)):
         raise WeightsNotFoundError(
             f"There is no file or folder '{source}', and no model of that name.{cards.did_you_mean(str(source))}"

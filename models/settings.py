@@ -66,6 +66,18 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text of whole characters."""
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, str) and _is_name(value)
+
+    @property
+    def words(self) -> str:
+        return "a text of whole characters"
+
+
+@dataclass(frozen=True)
 class Names:
     """A list of texts, the names of classes. Half a character is none: no file of results could hold it."""
 
@@ -88,7 +100,7 @@ def _is_name(text: str) -> bool:
 class Maybe:
     """Such a value, or none."""
 
-    rule: Number | Numbers | Choice | Names
+    rule: Number | Numbers | Choice | Names | Text
 
     def holds(self, value: Any) -> bool:
         return value is None or self.rule.holds(value)
@@ -98,7 +110,7 @@ class Maybe:
         return f"{self.rule.words}, or none"
 
 
-Rule = Number | Numbers | Choice | Names | Maybe
+Rule = Number | Numbers | Choice | Names | Text | Maybe
 Rules = Mapping[str, Rule]
 FLAG = Choice((True, False))
 LABELS = Maybe(Names(100_000))

@@ -41,6 +41,11 @@ def note_untrained(network: nn.Module, names: Iterable[str], reason: str) -> Non
         network.__dict__.setdefault(_RECORD, []).append(part)
 
 
+def forget_untrained(network: nn.Module) -> None:
+    """Drop all such records of a network: what they are of answers nothing any more."""
+    network.__dict__.pop(_RECORD, None)
+
+
 def untrained(network: Any) -> list[str]:
     """Return a clause for each recorded part of a network that is used for its classes and still untrained."""
     parts: list[_Part] = getattr(network, "__dict__", {}).get(_RECORD, [])

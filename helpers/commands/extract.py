@@ -19,6 +19,8 @@ from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
 from models.onnx_windows import INT8, ONNX
+from models.weights.checkpoints import HEAD
+from models.weights.task_head import head_of
 
 from ..data.find import Tracks
 from ..data.heard import read_heard
@@ -36,7 +38,7 @@ from .context import Context
 from .networks import Loaded, as_trained, check_precision, load_network
 
 log = logging.getLogger(__name__)
-HEADS = ("head", "fc.")  # parameters of classes: fc is CLMR's, by its published name
+HEADS = ("head", "fc.", HEAD)  # parameters of classes: fc is CLMR's, by its published name; and a fine-tuning's
 
 
 def extract_embeddings(context: Context) -> dict[str, str]:
@@ -156,9 +158,10 @@ def _drawn_anew(loaded: Loaded) -> Iterator[None]:
 
 def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
     """Return how the config has its tracks extracted. pool: of a file per track."""
-    p = config.predict
+    p, head = config.predict, head_of(loaded.network)
+    name = context.family.section(config).arch if head is None else f"{head.begun_with or context.family.name}, fine-tuned"
     return ExtractionSettings(
-        model=context.family.section(config).arch if loaded.weights != RANDOM else f"{RANDOM} weights",
+        model=name if loaded.weights != RANDOM else f"{RANDOM} weights",
         rule=context.family.extraction_rule(config, loaded.network),
         half_overlap=config.dataset.half_overlapped_inference,
         tail=config.datamodule.tail,

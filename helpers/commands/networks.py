@@ -45,7 +45,7 @@ def load_network(context: Context, config: Config, classes: bool = False, use: s
     Raises ConfigError for a network without the classes that are named, naming the key that gives it some, and for random weights that nobody
     asked for where the head is used; WeightsError for a head that its file did not fill.
     """
-    net = context.family.network(config, None, context.seed)
+    net = context.family.in_use(config, context.seed)
     weights = context.family.weights_name(config)
     if classes:
         check_classes(context, config, net)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from datasets.loading.datamodule import TrackDataModule
+from models.weights.checkpoints import HEAD
 
 from ..data.find import Tracks
 from ..data.heard import heard_of, read_heard
@@ -21,6 +23,8 @@ from ..training.settings import TrainingSettings
 from .context import Context
 from .loading import make_data_module
 from .networks import check_trainable
+
+log = logging.getLogger(__name__)
 
 
 def main(context: Context) -> dict[str, float]:
@@ -45,6 +49,8 @@ def train(context: Context, found: Tracks, folder: Path, start: Path | None = No
     family, config, seed = context.family, context.config, context.seed
     labels = found.truths["train"].labels if family.labelled(config) else []
     net = family.network(config, labels or None, seed)
+    if HEAD in family.settings_of(family.section(config).checkpoint):
+        log.info("The checkpoint was fine-tuned: training begins with its encoder, without the head of the fine-tuning.")
     check_trainable(family, net, labels)
     if config.trainer.gradient_checkpointing:
         checkpoint_gradients(net, "trainer.gradient_checkpointing")

@@ -18,9 +18,11 @@ from datasets.store.track_store import TrackStore
 from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError
-from models.finetune import FineTuned, FineTuneObjective
+from models.export import export_model
+from models.finetune import FineTuneObjective, fine_tuned, stored_logits
 from models.weights.checkpoints import read_checkpoint
 
+from ..data.heard import heard_of, read_heard
 from ..metrics.aggregation import aggregate, check_aggregation
 from ..metrics.metric import Predictions
 from ..metrics.scores import SystemScores
@@ -35,6 +37,7 @@ from ..training.optimization import Optimization
 from ..training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
+NETWORK = "network.safetensors"  # of each seed: the encoder and its head, of the best epoch
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,8 @@ def finetune(
         truths: train, val, test.
         settings: of the training.
         protocol: how it is judged.
-        out_dir: checkpoints and curves go to out_dir/seed-<seed>/.
-        about: more that the scores say of themselves.
+        out_dir: out_dir/seed-<seed>/ has NETWORK, which is all that anybody needs, checkpoints, and curves.
+        about: more that the scores say of themselves; "model": of the weights that it begins with.
         log_metric: called with the first seed's curves.
 
     Raises GroundtruthError or StoreError before training for what cannot be done.
@@ -140,12 +143,14 @@ def finetune(
     parameters = 0
     for seed in how.seeds:
         torch.manual_seed(seed)
-        net = FineTuned(encoder(seed), test.n_labels, settings.layer, **how.head)
+        net = fine_tuned(encoder(seed), test.labels, settings.layer, how.loss_name, how.task, **how.head)  # type: ignore[arg-type]
         rates = {key: getattr(settings, key) for key in ("blocks", "layer_decay", "lr", "head_lr")}
-        objective = FineTuneObjective(net, loss=how.loss_name, **rates)  # type: ignore[arg-type]
+        objective = FineTuneObjective(net, **rates)
         parameters = sum(p.numel() for p in objective.parameters() if p.requires_grad)
-        module = _data_module(net.encoder, store, truths, settings, seed)
-        best, value = _train(objective, module, settings, how, out_dir / f"seed-{seed}", seed, log_metric)
+        module, folder = _data_module(net, store, truths, settings, seed), out_dir / f"seed-{seed}"
+        _note_heard(module, folder, (about or {}).get("model"))
+        best, value = _train(objective, module, settings, how, folder, seed, log_metric)
+        export_model(net, folder / NETWORK)
         chosen[how.curve].append(value)
         chosen["best_epoch"].append(best)
         logits, track = predict(net, module, settings)
@@ -170,6 +175,25 @@ def finetune(
         windows=windows,
         groups=test.group,
     )  # fmt: skip
+
+
+def networks_left(scores: SystemScores, folder: Path) -> list[str]:
+    """Return a line per seed: its network's file, and the epoch that it is of."""
+    curve = str(scores.settings["chosen_by"])
+    each = zip(scores.seeds, scores.validation["best_epoch"], scores.validation[curve])
+    return [
+        f"Seed {seed}, epoch {int(epoch) + 1} ({curve} {value:.4f}): {folder / f'seed-{seed}' / NETWORK}"
+        for seed, epoch, value in each
+    ]
+
+
+def _note_heard(module: TrackDataModule, folder: Path, model: str | None) -> None:
+    """Keep which tracks are trained on and chosen by beside the network, with those that the weights it begins with had heard."""
+    module.setup("fit")
+    splits = {part: module.split(part) for part in ("train", "val")}
+    folder.mkdir(parents=True, exist_ok=True)
+    heard = heard_of({part: (split.reader.store, split.tracks) for part, split in splits.items()}, labelled=True)
+    heard.joined(read_heard(model) if model is not None and Path(model).exists() else None).write(folder)
 
 
 def _train(
@@ -206,10 +230,10 @@ def _train(
 
 
 @torch.no_grad()
-def predict(net: FineTuned, module: TrackDataModule, settings: FineTuneSettings) -> tuple[np.ndarray, np.ndarray]:
+def predict(net: AudioEncoder, module: TrackDataModule, settings: FineTuneSettings) -> tuple[np.ndarray, np.ndarray]:
     """Logits float32 [W, L] of every window of the test tracks, and each one's track [W], rising."""
     device = resolve_accelerator(settings.accelerator)
-    precision = resolve_precision(settings.precision, device, work_of(net.encoder))
+    precision = resolve_precision(settings.precision, device, work_of(net))
     place = torch.device("cuda" if device == "gpu" else "cpu")
     net = net.to(place).eval()
     module.setup("test")
@@ -218,7 +242,7 @@ def predict(net: FineTuned, module: TrackDataModule, settings: FineTuneSettings)
     with JobProgress("Testing", len(batches), "batches") as progress:
         for batch in batches:
             with autocast(place.type, precision):
-                parts.append(net(batch["x"].to(place)).float().cpu().numpy())
+                parts.append(stored_logits(net, batch["x"].to(place)).float().cpu().numpy())
             tracks.append(batch["index"].numpy())
             windows.append(batch["window"].numpy())
             progress.advance(1)

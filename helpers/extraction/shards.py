@@ -60,7 +60,7 @@ class Recipe:
 
     def build(self) -> AudioEncoder:
         """Return the network, on its device in eval mode. Raises WeightsError where its weights are others."""
-        made = get_family(self.family).network(self.config, None, self.seed)
+        made = get_family(self.family).in_use(self.config, self.seed)
         made = made.to("cuda" if resolve_accelerator(self.accelerator) == "gpu" else "cpu").eval()
         if weights_sha256(made) != self.sha256:
             raise WeightsError(

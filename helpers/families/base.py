@@ -27,8 +27,9 @@ from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.registry import family_of, get_card
 from models.weights.cards import load_labels
-from models.weights.checkpoints import FAMILY, check_own_settings, is_untrained, read_settings, weight_file
+from models.weights.checkpoints import FAMILY, HEAD, check_own_settings, is_untrained, read_settings, weight_file
 from models.weights.locate import find_weights
+from models.weights.saved_head import with_saved_head
 
 from ..runtime.devices import resolve_accelerator
 from ..training.optimization import Optimization
@@ -115,6 +116,13 @@ class Family(abc.ABC):
             seed: of random weights.
             weights: those that the config names, random ones, or those of a file.
         """
+
+    def in_use(self, config: Config, seed: int) -> AudioEncoder:
+        """Return the config's network as commands use it: with the head of its checkpoint's fine-tuning, unless another head is named."""
+        net, section = self.network(config, None, seed), self.section(config)
+        if section.checkpoint is None or getattr(section, "head_checkpoint", None) is not None:
+            return net
+        return with_saved_head(net, section.checkpoint, getattr(section, "checkpoint_swa_weights", True))
 
     @abc.abstractmethod
     def objective(self, config: Config, net: AudioEncoder) -> Objective:
@@ -240,6 +248,11 @@ class Family(abc.ABC):
         section = self.section(config)
         path = checkpoint or section.checkpoint
         found = dict(self.settings_of(path))
+        if HEAD in found:
+            raise ConfigError(
+                f"{path} was fine-tuned (ex_tl.py finetune), which has tested it: scores.json of its run. What it says of recordings is given by "
+                "predict and extract_logits."
+            )
         if not found and path is None and section.pretrained:
             return self.match_card(section.arch, truth)
         if not found:

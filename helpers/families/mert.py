@@ -14,6 +14,7 @@ from models.errors import ConfigError
 from models.mert import MERT, build
 from models.objective import Objective
 from models.weights.cards import get_card
+from models.weights.checkpoints import own_settings
 
 from .base import OF_CONFIG, RANDOM, Config, Family, Sizes, Weights
 
@@ -62,9 +63,7 @@ class Mert(Family):
 
 
 def _shape_of(settings: Sizes) -> dict[str, Any]:
-    return {
-        name: value for name, value in settings.items() if name not in ("family", "untrained", "out_dim", "labels", "exclusive")
-    }
+    return {name: value for name, value in own_settings(settings).items() if name not in ("out_dim", "labels", "exclusive")}
 
 
 FAMILY = Mert()

@@ -20,6 +20,7 @@ from ..errors import WeightsError
 from ..untrained import note_untrained
 from ..weights.checkpoints import check_own_settings, network_settings, read_state
 from ..weights.head_origin import LOSS, check_origin, header
+from ..weights.saved_head import with_saved_head
 from ..weights.strict import some
 from ..weights.undrawn import build_filled
 from .network import SampleCNN
@@ -153,7 +154,7 @@ def load_checkpoint(
             raise WeightsError(
                 f"The head {head} reads {width} numbers, the encoder {path} gives {wanted}: they do not belong together."
             )
-        check_origin(head, lambda: load_checkpoint(path, averaged=averaged), str(path))
+        check_origin(head, lambda: with_saved_head(load_checkpoint(path, averaged=averaged), path, averaged), str(path))
     found = {**own, **sizes_of(state)}
     fresh = out_dim is not None and found["out_dim"] is None
     if out_dim is not None and not fresh and found["out_dim"] != out_dim:

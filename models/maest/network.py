@@ -255,7 +255,7 @@ class MAEST(StoredMels):
         try:
             with torch.no_grad():
                 mel, valid = inputs.as_mel(self, x, melspectrogram_input)
-                probabilities = self.probabilities(mel)
+                probabilities = self.window_probabilities(mel)
         finally:
             self.train(was_training)
         weights = valid.to(probabilities) / valid.sum()

@@ -19,7 +19,7 @@ from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
 from ..weights.build import build_from_card
 from ..weights.cards import get_card, has_card
-from ..weights.checkpoints import AVERAGED, RAW, network_settings, read_checkpoint
+from ..weights.checkpoints import AVERAGED, RAW, encoder_state, network_settings, read_checkpoint
 from ..weights.locate import find_weights
 from ..weights.strict import check_fit, load_strictly, some
 from ..weights.undrawn import build_filled
@@ -111,7 +111,7 @@ def load(path: str | Path, averaged: bool = True, **settings: Any) -> OmarRQ:
     said = {key: value for key, value in network_settings(path).items() if key not in ("targets", "masking")}
     state = read_checkpoint(path)
     if said:
-        own = _of_training(state, averaged)
+        own = encoder_state(_of_training(state, averaged))
         kept = {k: v for k, v in own.items() if not k.startswith(_TRAINED[:2])}
         return _load_strictly(lambda: OmarRQ(**{**said, **settings}), kept, str(path)).eval()
     beside = path.parent / CONFIG

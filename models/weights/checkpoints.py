@@ -31,6 +31,7 @@ RAW, AVERAGED = "net.", "net_swa."
 _CONTAINERS = ("state_dict", "model")
 SETTINGS = "network"  # entry of this suite's training checkpoints and exports: what the network was built with
 FAMILY = "family"  # entry of these settings: the folder of models/ that builds the network; older files may lack it
+HEAD = "task_head"  # entry of these settings, and beginning of names of weights: the head of a fine-tuning (weights/task_head.py)
 UNTRAINED = "untrained"  # entry of the settings of an export: its weights are random, nothing was learned with them
 CONFIG = "config.json"
 MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
@@ -89,13 +90,9 @@ def _regular(path: Path) -> Path:
         check_regular(path, WeightsNotFoundError, MOST_WEIGHTS)
     except OSError as error:
         link = ": it is a link to nothing" if os.path.lexists(path) else ""
-        raise WeightsNotFoundError(f"There is no weight file {path}{link or _beside(error)}.") from None
+        said = "" if error.errno in (errno.ENOENT, errno.ENOTDIR) else f": {error.strerror or error}"
+        raise WeightsNotFoundError(f"There is no weight file {path}{link or said}.") from None
     return path
-
-
-def _beside(error: OSError) -> str:
-    """What the system says, for the end of a sentence that says that there is no file."""
-    return "" if error.errno in (errno.ENOENT, errno.ENOTDIR) else f": {error.strerror or error}"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -179,23 +176,30 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 def _checked(settings: dict[str, Any], source: str) -> dict[str, Any]:
     """Return settings that the family they name finds possible; those of no family, or of one that registered nothing, as they are."""
     family = settings.get(FAMILY)
+    if settings.get("finetuned") and family is None:
+        raise WeightsError(
+            f"{source} was fine-tuned by an earlier version, which left no family and no labels in it: fine-tune again."
+        )
     if family is not None and not isinstance(family, str):
         raise WeightsError(f"The settings in {source} name as family {shown(family)}, wanted a text.")
-    if family in _SETTINGS_CHECKS:
-        check_own_settings(settings, family, source)
+    check_own_settings(settings, str(family), source)
     return settings
 
 
 def check_own_settings(settings: Mapping[str, Any], family: str, source: str) -> None:
     """Raise WeightsError for what a file says of a network where that is no network of `family`."""
     if family in _SETTINGS_CHECKS:
-        own = {name: value for name, value in settings.items() if name not in (FAMILY, UNTRAINED)}
-        _SETTINGS_CHECKS[family](own, f"The network in {source}", WeightsError)
+        _SETTINGS_CHECKS[family](own_settings(settings), f"The network in {source}", WeightsError)
 
 
 def network_settings(path: str | Path) -> dict[str, Any]:
     """`read_settings` without what is not the network's: the arguments of the family's network class."""
-    return {name: value for name, value in read_settings(path).items() if name not in (FAMILY, UNTRAINED)}
+    return own_settings(read_settings(path))
+
+
+def own_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of the family's network: not what it says beside it."""
+    return {name: value for name, value in settings.items() if name not in (FAMILY, UNTRAINED, HEAD)}
 
 
 def is_untrained(path: str | Path) -> bool:
@@ -263,7 +267,7 @@ def _json(text: str | bytes, path: Path) -> dict[str, Any]:
 
 
 def read_state(path: str | Path, averaged: bool = True) -> dict[str, Tensor]:
-    """The network's state dict in a weight file, with the network's own names.
+    """The network's state dict in a weight file, with the network's own names; without the head of a fine-tuning (saved_head.py).
 
     averaged: from a training checkpoint, the averaged weights if it holds any, else (or when False) the trained ones. Files with one set of
     weights give that.
@@ -278,7 +282,12 @@ def read_state(path: str | Path, averaged: bool = True) -> dict[str, Tensor]:
             break
     while state and all(k.startswith("module.") for k in state):  # torch's AveragedModel and DistributedDataParallel
         state = {k[len("module.") :]: v for k, v in state.items()}
-    return state
+    return encoder_state(state)
+
+
+def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network without those of the head that a fine-tuning gave it."""
+    return {name: value for name, value in state.items() if not name.startswith(f"{HEAD}.")}
 
 
 def _read(path: Path) -> Any:

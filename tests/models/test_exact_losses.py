@@ -16,7 +16,7 @@ from models.classification import ClassificationObjective
 from models.clmr import SampleCNN
 from models.clmr.augment import Augmentation
 from models.clmr.objective import ContrastiveObjective
-from models.finetune import FineTuned, FineTuneObjective
+from models.finetune import FineTuneObjective, fine_tuned
 from models.maest import MAEST
 from models.maest.augment import Masking, Roll
 from models.maest.objective import DistillationObjective, SupervisedObjective, TeacherStudentObjective
@@ -153,7 +153,7 @@ CASES: dict[str, tuple[Callable[[], Objective], Callable[[], torch.Tensor], list
         [2.14762592, 2.08908796, 2.02158856, 2.00260305],
     ),
     "FineTuneObjective": (
-        lambda: FineTuneObjective(FineTuned(maest(), LABELS, hidden=8), layer_decay=0.5),
+        lambda: FineTuneObjective(fine_tuned(maest(), [str(i) for i in range(LABELS)], hidden=8), layer_decay=0.5),
         mels,
         [0.734407067, 0.742704153, 0.72507602, 0.716529071],
     ),

@@ -7,7 +7,7 @@ import torch
 
 from models.clmr import SampleCNN
 from models.errors import ConfigError
-from models.finetune import FineTuned, FineTuneObjective
+from models.finetune import FineTuneObjective, fine_tuned, stored_logits
 from models.maest import MAEST
 from models.randomness import Randomness
 
@@ -23,6 +23,7 @@ def cnn() -> SampleCNN:
 
 
 ENCODERS = {"maest": maest, "cnn": cnn}
+LABELS = ["noise", "tone"]
 
 
 def batch(encoder, n: int = 4) -> dict[str, torch.Tensor]:
@@ -46,12 +47,12 @@ def learned(objective: FineTuneObjective, data) -> set[str]:
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_whole_encoder_learns_up_to_its_layer(name):
     encoder = ENCODERS[name]()
-    objective = FineTuneObjective(FineTuned(encoder, 2, layer=1, hidden=8), layer_decay=0.5, lr=1e-3, head_lr=1e-2)
+    objective = FineTuneObjective(fine_tuned(encoder, LABELS, layer=1, hidden=8), layer_decay=0.5, lr=1e-3, head_lr=1e-2)
     changed = learned(objective, batch(encoder))
-    blocks = {k.split(".")[3] for k in changed if k.startswith(f"net.encoder.{encoder.block_list}.")}
+    blocks = {k.split(".")[2] for k in changed if k.startswith(f"net.{encoder.block_list}.")}
     assert blocks == {"0", "1"}  # deeper ones are not part of the output
-    assert any(k.startswith("net.head") for k in changed)
-    assert not any(k.startswith(("net.encoder.head", "net.encoder.norm", "net.encoder.fc")) for k in changed)
+    assert any(k.startswith("net.task_head.") for k in changed)
+    assert not any(k.startswith(("net.head", "net.norm", "net.fc")) for k in changed)
     rates = [group["lr"] for group in objective.param_groups()]
     want = [1e-2, 1e-3, 5e-4, *([2.5e-4] if name == "maest" else [])]  # head, block 1, block 0, and what lies before
     assert rates == pytest.approx(want)
@@ -63,10 +64,10 @@ def test_the_whole_encoder_learns_up_to_its_layer(name):
 def test_the_last_blocks_alone_or_the_head_alone(name):
     for blocks, want in ((1, {"1"}), (0, set())):
         encoder = ENCODERS[name]()
-        objective = FineTuneObjective(FineTuned(encoder, 2, layer=1, hidden=8), blocks=blocks)
+        objective = FineTuneObjective(fine_tuned(encoder, LABELS, layer=1, hidden=8), blocks=blocks)
         changed = learned(objective, batch(encoder))
-        assert {k.split(".")[3] for k in changed if k.startswith("net.encoder")} == want  # batch norm's statistics too
-        assert any(k.startswith("net.head") for k in changed)
+        assert {k.split(".")[2] for k in changed if not k.startswith("net.task_head.")} == want  # batch norm's statistics too
+        assert any(k.startswith("net.task_head.") for k in changed)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -74,7 +75,7 @@ def test_validation_says_what_lit_objective_wants(name):
     encoder = ENCODERS[name]()
     data = batch(encoder)
     for loss in ("bce", "ce"):
-        objective = FineTuneObjective(FineTuned(encoder, 2, hidden=8), loss=loss).eval()
+        objective = FineTuneObjective(fine_tuned(encoder, LABELS, loss=loss, hidden=8)).eval()
         with torch.no_grad():
             found = objective.validate(data)
             want = objective.training_step(data, Randomness(0))["loss"]
@@ -87,29 +88,30 @@ def test_validation_says_what_lit_objective_wants(name):
 
 def test_the_head_sees_what_extraction_keeps():
     encoder = maest().eval()
-    net = FineTuned(encoder, 2, layer=-2, hidden=8).eval()
-    assert net.layer == 1
+    net = fine_tuned(encoder, LABELS, layer=-2, hidden=8).eval()
+    assert net.task_head.layer == 1
     x = batch(encoder)["x"]
     with torch.no_grad():
         tokens = encoder.summaries(encoder.from_stored(x.transpose(1, 2)), [1])[0]
-        torch.testing.assert_close(net(x), net.head(tokens.flatten(1)))
-    assert net.saved_settings["layer"] == 1
-    assert net.saved_settings["encoder"] == encoder.saved_settings
+        torch.testing.assert_close(stored_logits(net, x), net.task_head(tokens.flatten(1)))
 
 
 def test_refusals():
     encoder = cnn()
-    net = FineTuned(encoder, 2, hidden=8)
+    with pytest.raises(ConfigError, match="no head to learn"):
+        FineTuneObjective(encoder)
+    with pytest.raises(ConfigError, match="bce or ce"):
+        fine_tuned(encoder, LABELS, loss="mse")
+    with pytest.raises(ValueError, match=r"0\.\.3"):
+        fine_tuned(encoder, LABELS, layer=9)
+    net = fine_tuned(encoder, LABELS, hidden=8)
     for options, words in (
-        ({"loss": "mse"}, "bce or ce"),
         ({"layer_decay": 0}, "above 0"),
         ({"blocks": 5}, "there are 4"),
         ({"lr": 0}, "above 0"),
     ):
         with pytest.raises(ConfigError, match=words):
             FineTuneObjective(net, **options)
-    with pytest.raises(ValueError, match="0..3"):
-        FineTuned(encoder, 2, layer=9)
     encoder.sequential = torch.nn.Sequential(encoder.sequential)  # no list of its blocks any more
     with pytest.raises(ConfigError, match="no list of its 4 blocks"):
         FineTuneObjective(net, blocks=1)
