@@ -19,7 +19,7 @@ from .encoder import AudioEncoder
 from .errors import ConfigError, WeightsError, WeightsNotFoundError, nearest
 from .weights import cards
 from .weights.card_table import card_table
-from .weights.checkpoints import FAMILY, read_settings, read_state
+from .weights.checkpoints import FAMILY, HEAD, read_settings, read_state
 from .weights.saved_head import with_saved_head
 
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
     cards.load_all()
     path = Path(source)
     if path.exists():
-        network: AudioEncoder = family_package(family_of(path)).load(path, **kwargs)
-        return with_saved_head(network, path, kwargs.get("averaged", True)).eval()
+        said = read_settings(path)
+        network: AudioEncoder = family_package(_family_of(path, said)).load(path, **kwargs)
+        return (with_saved_head(network, path, kwargs.get("averaged", True)) if HEAD in said else network).eval()
     if not cards.has_card(str(source)):
         raise WeightsNotFoundError(
             f"There is no file or folder '{source}', and no model of that name.{cards.did_you_mean(str(source))}"
@@ -103,7 +104,10 @@ def family_of(path: str | Path) -> str:
     Raises WeightsError, saying what was seen, for a file of a family that is not here, and for one that no family or several recognise.
     """
     cards.load_all()
-    settings = read_settings(path)
+    return _family_of(path, read_settings(path))
+
+
+def _family_of(path: str | Path, settings: Mapping[str, Any]) -> str:
     said = settings.get(FAMILY)
     if said is not None:
         if said not in FAMILIES:

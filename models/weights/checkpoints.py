@@ -168,7 +168,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         return _SETTINGS_READERS[file.suffix](file)
     if file.suffix == ".safetensors":
         return _checked(_of_config(_safetensors_header(file), file), str(file))
-    content = _read(file)
+    content = _read(file, mmap=True)
     found = content.get(SETTINGS) if isinstance(content, Mapping) else None
     return _checked(dict(found), str(file)) if isinstance(found, Mapping) else {}
 
@@ -290,12 +290,12 @@ def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if not name.startswith(f"{HEAD}.")}
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, mmap: bool = False) -> Any:
     if path.suffix == ".safetensors":
         return load_safetensors(path)
     inner = _archived(path)
     try:
-        return load_torch(path if inner is None else inner, path)
+        return load_torch(path if inner is None else inner, path, mmap and inner is None and zipfile.is_zipfile(path))
     except WeightsError:
         raise
     except FAULTS as error:
