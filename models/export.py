@@ -38,11 +38,13 @@ def export_formats(model: AudioEncoder) -> tuple[str, ...]:
 
 
 def _formats(model: AudioEncoder) -> dict[str, FolderFormat | OnnxFormat]:
-    """Those that the network's family brings, and ONNX of any network that reads samples.
+    """Those that the network's family brings, and ONNX of any network that reads samples, or was fine-tuned.
 
-    The family's own graphs and folders end in the family's own head: a fine-tuned network has others than those that are any network's.
+    What a family brings ends in the family's own head: of a fine-tuned network it would be another.
     """
-    brought = _of_family(model.family) if model.family in FAMILIES and head_of(model) is None else {}
+    if head_of(model) is not None:
+        return {ONNX: WAVEFORM}
+    brought = _of_family(model.family) if model.family in FAMILIES else {}
     return {**({} if model.mel_settings else {ONNX: WAVEFORM}), **brought}
 
 
@@ -64,7 +66,7 @@ def export_model(
             header). "onnx": a file when it ends in .onnx, its metadata beside it as .json; else a folder (model.onnx, model.json). Others: a folder.
         format: "safetensors": all weights exactly; `load_model(path)` reads it back.
             "onnx": waveform -> logits, probabilities and embeddings, checked in ONNX Runtime, with metadata in Essentia's schema and the file's
-            size and sha256. Of families that bring a graph, and of networks with classes that read samples.
+            size and sha256. Of families that bring a graph, of networks with classes that read samples, and of fine-tuned ones.
             Others: as the family that brings them says (`FORMATS` of its package).
         blocks: of "onnx": the layers whose embeddings are outputs, of graphs that have several (0-based; None: all; empty: none, the smallest file to
             send to a browser).

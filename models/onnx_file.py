@@ -1,7 +1,7 @@
 """Networks as one ONNX file: waveform [batch, samples of one window] in, logits, probabilities and embeddings out, the batch's size free.
 
-A family brings its graph (its `graph` module), or, where it reads samples, has `WaveformGraph`; what is written is run in ONNX Runtime beside the
-network before it is left.
+A family brings its graph (its `graph` module); where it reads samples, and for what was fine-tuned, there is `WaveformGraph`. What is written is run in
+ONNX Runtime beside the network before it is left.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from .encoder import AudioEncoder
 from .errors import ConfigError, WeightsError
 from .formats import OnnxFormat
+from .frontend.graph import MelGraph
+from .mel_encoder import MelEncoder
 
 OPSET = 20
 INPUT, LOGITS, ACTIVATIONS, EMBEDDINGS = "waveform", "logits", "activations", "embeddings"
@@ -101,17 +103,19 @@ def _compare(got: Mapping[str, np.ndarray], expected: Callable[[Tensor], Mapping
             )
 
 
-# ---- networks that read samples
+# ---- any network
 class WaveformGraph(nn.Module):
-    """Any network that reads samples: waveform [B, N] of a window -> (logits [B, L], probabilities [B, L], the last layer's summary [B, *shape])."""
+    """Any network: waveform [B, N] of a window -> (logits [B, L], probabilities [B, L], the last layer's summary [B, *shape])."""
 
     def __init__(self, model: AudioEncoder):
         super().__init__()
         self.model = model
+        self.front = MelGraph(model.melspectrogram, model.window_length) if isinstance(model, MelEncoder) else nn.Identity()
 
     def forward(self, wave: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits = self.model.window_logits(wave)
-        (summary,) = self.model.summaries(wave, [self.model.depth - 1])
+        windows = self.front(wave)
+        logits = self.model.window_logits(windows)
+        (summary,) = self.model.summaries(windows, [self.model.depth - 1])
         return logits, self.model.probabilities(logits), summary
 
 
@@ -121,7 +125,7 @@ def prepare_waveform(
     graph: Callable[[Any], nn.Module] = WaveformGraph,
     op: str = "Block",
 ) -> Callable[[Path], dict[str, Any]]:
-    """`OnnxFormat.prepare` of networks that read samples, with the outputs of WaveformGraph; the model is left as it was.
+    """`OnnxFormat.prepare` of any network, with the outputs of WaveformGraph; the model is left as it was.
 
     graph: makes the module of a network. op: what computes the embeddings, in Essentia's schema. Raises ConfigError for a network without classes,
     and where layers are asked for.
@@ -137,14 +141,17 @@ def prepare_waveform(
         output(EMBEDDINGS, op, "embeddings", *shape),
     ]
 
+    n_samples = model.window_length * (model.mel_settings.hop if isinstance(model, MelEncoder) else 1)
+
     def expected(wave: Tensor) -> Mapping[str, Tensor]:
-        logits = model.window_logits(wave)
-        (summary,) = model.summaries(wave, [last])
+        windows: Tensor = model.melspectrogram(wave)[..., : model.window_length] if isinstance(model, MelEncoder) else wave
+        logits = model.window_logits(windows)
+        (summary,) = model.summaries(windows, [last])
         return {LOGITS: logits, ACTIVATIONS: model.probabilities(logits), EMBEDDINGS: summary}
 
     def write_file(path: Path) -> dict[str, Any]:
         with evaluated_on_cpu(model):
-            return write(graph(model).eval(), path, model.window_length, outputs, expected)
+            return write(graph(model).eval(), path, n_samples, outputs, expected)
 
     return write_file
 

@@ -151,11 +151,9 @@ def test_predict_labels_of_maest_are_the_heads():
 @every_family
 def test_formats_that_end_in_another_head_are_refused(family, tmp_path):
     net = tuned(family)
-    can = export_formats(net)
-    assert can == (("safetensors",) if net.mel_settings else ("safetensors", "onnx"))
-    for format in {"ast", "onnx"} - set(can):
-        with pytest.raises(ConfigError, match=f"Fine-tuned networks of the family {family} are not exported as {format}"):
-            export_model(net, tmp_path / "out", format)
+    assert export_formats(net) == ("safetensors", "onnx")
+    with pytest.raises(ConfigError, match=f"Fine-tuned networks of the family {family} are not exported as ast"):
+        export_model(net, tmp_path / "out", "ast")
     assert not (tmp_path / "out").exists()
 
 
@@ -164,11 +162,10 @@ def test_formats_that_end_in_another_head_are_refused(family, tmp_path):
 def test_onnx_answers_as_the_network(family, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     net = tuned(family, "ce")
-    if "onnx" in export_formats(net):
-        export_model(net, tmp_path / "net.onnx", "onnx")  # compared with the network there
-        about = json.loads((tmp_path / "net.json").read_text())
-        assert (about["family"], about["classes"]) == (family, LABELS)
-        assert about["schema"]["outputs"][1]["op"] == "Softmax"
+    export_model(net, tmp_path / "net.onnx", "onnx")  # compared with the network there
+    about = json.loads((tmp_path / "net.json").read_text())
+    assert (about["family"], about["classes"]) == (family, LABELS)
+    assert about["schema"]["outputs"][1]["op"] == "Softmax"
     graph = write_graph(net, None, False)
     x = windows(net)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
