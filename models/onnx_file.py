@@ -1,7 +1,7 @@
 """Networks as one ONNX file: waveform [batch, samples of one window] in, logits, probabilities and embeddings out, the batch's size free.
 
-A family brings its graph (its `graph` module); where it reads samples, and for what was fine-tuned, there is `WaveformGraph`. What is written is run in
-ONNX Runtime beside the network before it is left.
+A family brings its graph (its `graph` module); where it reads samples, and for what was fine-tuned, there is `WaveformGraph`. What is written is run
+in ONNX Runtime beside the network before it is left.
 """
 
 from __future__ import annotations
