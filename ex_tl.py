@@ -276,7 +276,7 @@ def few_label(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
 
 @ex.command
 def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
-    """Train the encoder finetune.model itself on the target, whole or its last blocks; epoch by validation, test once, the probe's table."""
+    """Train the encoder finetune.model itself on the target, whole or its last blocks; test once. Leaves network.safetensors for each seed."""
     from helpers.metrics.tasks import get_task
     from models.errors import ConfigError
 

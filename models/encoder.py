@@ -83,6 +83,11 @@ class AudioEncoder(nn.Module, InTime, ABC):
         """Of the weights."""
         return next(self.parameters()).dtype
 
+    @property
+    def licence(self) -> str | None:
+        """Of the weights; None where it is not stated."""
+        return None if self.card is None else self.card.licence
+
     # ---- frozen encoders stay in eval mode, whatever a trainer's recursive train() does
     def freeze(self) -> AudioEncoder:
         """No gradients, eval mode, for good (until `unfreeze`). Returns self."""

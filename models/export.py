@@ -177,9 +177,7 @@ def _essentia(model: AudioEncoder, schema: dict[str, Any], chosen: OnnxFormat) -
 
 
 def _licence(model: AudioEncoder) -> str:
-    head = head_of(model)
-    said = model.card.licence if model.card is not None else head.licence if head is not None else None
-    return said or "not stated (ask whoever trained them)"
+    return model.licence or "not stated (ask whoever trained them)"
 
 
 def _about(model: AudioEncoder, untrained: bool) -> dict[str, Any]:

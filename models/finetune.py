@@ -50,8 +50,8 @@ def fine_tuned(
             "The network was fine-tuned before (%d classes%s): its encoder is taken, its head is left out.", len(before.labels),
             f", {before.task}" if before.task else "",
         )  # fmt: skip
-    begun = (card.name, card.licence) if card else (before.begun_with, before.licence) if before else (None, None)
-    fresh = TaskHead(encoder, labels, layer, loss == "ce", task, *begun, **head)
+    begun_with = card.name if card else before.begun_with if before else None
+    fresh = TaskHead(encoder, labels, layer, loss == "ce", task, begun_with, encoder.licence, **head)
     network = with_head(encoder, fresh)
     forget_untrained(network)  # of the family's own head
     names = [name for name in network.state_dict() if name.startswith(f"{HEAD}.")]

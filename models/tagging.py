@@ -37,6 +37,8 @@ class TaggingNetwork(Protocol):
     training: bool
 
     @property
+    def licence(self) -> str | None: ...
+    @property
     def label_names(self) -> list[str]: ...
     @property
     def device(self) -> torch.device: ...
@@ -310,6 +312,6 @@ def _result(model: TaggingNetwork, labels: list[str], recording: _Open) -> Tagge
         end.duration,
         end.overview,
         None if card is None else card.name,
-        None if card is None else card.licence,
+        model.licence,
         model.exclusive,
     )

@@ -36,8 +36,9 @@ def predict(context: Context) -> list[str]:
             loaded.network, audio, Path(config.predict.out_dir) / "predictions", settings, blocks=blocks, sounds=context.begun
         )
     print_prediction(found)
-    card = loaded.network.card
-    context.print(*([] if card is None else [f"Weights: {card.name}, {card.licence}."]), *map(str, found.written))
+    card, licence = loaded.network.card, loaded.network.licence
+    name = loaded.weights if card is None else card.name
+    context.print(*([] if licence is None else [f"Weights: {name}, {licence}."]), *map(str, found.written))
     return [str(path) for path in found.written]
 
 

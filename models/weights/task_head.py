@@ -120,6 +120,11 @@ class _WithHead(AudioEncoder):
         return self.task_head.exclusive
 
     @property
+    def licence(self) -> str | None:
+        """Of the weights that the fine-tuning began with."""
+        return self.task_head.licence
+
+    @property
     def has_classes(self) -> bool:
         return True
 

@@ -136,6 +136,8 @@ def test_what_it_began_with_and_its_licence_go_on(tmp_path):
     about = json.loads((tmp_path / "net" / "config.json").read_text())
     assert about["weights_from"] == f"{get_card('maest_30s').name}, fine-tuned"
     assert about["weights_licence"] == get_card("maest_30s").licence
+    heard = load_model(tmp_path / "net").tag(np.zeros(22050, np.float32), 22050)
+    assert (heard.model, heard.licence) == (None, get_card("maest_30s").licence)
     again = fine_tuned(load_model(tmp_path / "net"), LABELS)
     assert again.task_head.licence == get_card("maest_30s").licence
 
