@@ -78,7 +78,7 @@ def check_head(said: Any, encoder: AudioEncoder, source: str, error: type[ValueE
     if not isinstance(said, Mapping):
         raise error(f"{what} is a {type(said).__name__}; wanted names and values.")
     check_settings(said, RULES, what, error)
-    if absent := [name for name in ("labels", "layer", *HEARD) if name not in said]:
+    if absent := [name for name in ("labels", "layer", *HEARD) if said.get(name) in (None, [])]:
         raise error(f"{what} does not say {', '.join(absent)}.")
     if said["layer"] >= encoder.depth:
         raise error(f"{what} reads layer {said['layer']}; the encoder has {encoder.depth} layers.")

@@ -182,6 +182,7 @@ def test_onnx_answers_as_the_network(family, tmp_path):
         ({"layer": 7}, "reads layer 7; the encoder has 4 layers"),
         ({"layer": -1}, "layer is -1"),
         ({"labels": ["one"]}, "do not fit"),
+        ({"labels": []}, "does not say labels"),
         ({"labels": "ab"}, "labels is 'ab'"),
         ({"labels": None}, "labels is None"),
         ({"hidden": 1_000_000, "num_layers": 100}, "parameters"),
@@ -198,6 +199,19 @@ def test_a_head_that_is_none_is_refused(change, words, tmp_path):
     save_file(load_file(path), path, {"format": "pt", "network": json.dumps(said)})
     with pytest.raises(WeightsError, match=words):
         load_model(path)
+
+
+def test_a_probe_of_its_vectors_is_a_head_of_clmr(tmp_path):
+    net, path = tuned("clmr"), tmp_path / "net.safetensors"
+    export_model(net, path)
+    about = {"encoder_sha256": weights_sha256(load_model(path)), "encoder_layer": "3", "loss": "ce", "labels": "a\nb"}
+    save_file({"layers.0.weight": torch.ones(2, 16), "layers.0.bias": torch.zeros(2)}, tmp_path / "head.safetensors", about)
+    probed = family_package("clmr").build(checkpoint=path, head_checkpoint=tmp_path / "head.safetensors")
+    assert probed.label_names == ["a", "b"]
+    other = tuned("clmr", hidden=4)
+    export_model(other, tmp_path / "other.safetensors")
+    with pytest.raises(ConfigError, match="trained on embeddings of other weights"):
+        family_package("clmr").build(checkpoint=tmp_path / "other.safetensors", head_checkpoint=tmp_path / "head.safetensors")
 
 
 def test_files_without_the_heads_weights_and_of_the_first_version_say_so(tmp_path):
