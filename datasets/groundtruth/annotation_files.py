@@ -38,6 +38,7 @@ END = "end"  # closes the last section of a list of boundaries
 OUTSIDE_CHORD = "X"
 MOST_LINES = 200_000  # the beats of a day of music
 MOST_LETTERS = 10_000  # of a line
+MOST_BEATS_OF_A_BAR = 64
 MOST_BYTES = 256 << 20  # of one track's annotation
 
 
@@ -80,6 +81,7 @@ def _lines(path: Path, text: str, kind: Kind) -> list[Numbered]:
         parts = re.split(r"[,;\t]", line, maxsplit=2) if re.search(r"[,;\t]", line) else line.split(maxsplit=2)
         cells.append((f"line {number}", [cell.strip().strip('"') for cell in parts]))
     if kind == "beats":
+        _refuse_decimal_commas(path, cells)
         return [_beat(path, where, row) for where, row in cells]
     listed_times = kind == "sections" and bool(cells) and not any(_is_number(row[1]) for _, row in cells if len(row) > 1)
     if listed_times:
@@ -91,6 +93,19 @@ def _lines(path: Path, text: str, kind: Kind) -> list[Numbered]:
         start, end = (_time(path, where, cell) for cell in row[:2])
         found.append((where, Span(start, end, row[2])))
     return found
+
+
+def _refuse_decimal_commas(path: Path, cells: Sequence[tuple[str, list[str]]]) -> None:
+    """A time such as 12,5 would be second 12 and the fifth beat of a bar: no bar has so many beats, or one that is written 05."""
+    if not cells or not all(len(row) == 2 and row[0].isdecimal() and row[1].isdecimal() for _, row in cells):
+        return
+    where, row = next(
+        (one for one in cells if int(one[1][1]) > MOST_BEATS_OF_A_BAR or (one[1][1][0] == "0" and len(one[1][1]) > 1)), (None, [])
+    )
+    if where is not None:
+        raise GroundtruthError(
+            f"{path}, {where}: {row[0]},{row[1]} looks like a time with a decimal comma; write {row[0]}.{row[1]}."
+        )
 
 
 def _beat(path: Path, where: str, row: Sequence[str]) -> Numbered:
@@ -185,6 +200,8 @@ def _observations(path: Path, data: Any) -> list[Any]:
 def _check(path: Path, rows: Sequence[Numbered], kind: Kind) -> None:
     if not rows and kind != "beats":
         raise GroundtruthError(f"{path} holds no {kind}: it is empty.")
+    if not rows:
+        log.warning("%s holds no beats: its track counts as one without any.", path)
     for where, span in rows:
         if kind != "beats" and span.end <= span.start:
             raise GroundtruthError(f"{path}, {where}: it ends at {span.end:g} s, not behind its start at {span.start:g} s.")

@@ -26,7 +26,7 @@ from models.omar_rq.archs import ARCHS, CQT_24, ENCODEC, MEL_24, PRETRAINING
 from models.omar_rq.chunks import chunk_lengths, chunk_offsets
 from models.omar_rq.objective import MaskedTokenObjective
 from models.omar_rq.settings import FSQ, Masking, OmarSettings, settings_of
-from models.omar_rq.statistics import feature_statistics, read_statistics
+from models.omar_rq.statistics import feature_statistics, normalised, read_statistics
 from models.omar_rq.targets import make_targets
 from models.weights.cards import get_card
 from models.weights.checkpoints import network_settings
@@ -228,8 +228,9 @@ def _arguments(config: Config) -> dict[str, Any]:
         found = {**gin.conformer, "input": dict(gin.input), "max_seconds": gin.seconds}
     said = {key: getattr(c, key) for key in ("embed_dim", "depth", "num_heads", "dropout", "max_seconds", "audio_rate")}
     found |= {key: value for key, value in said.items() if value is not None}
-    stats = {} if c.statistics is None else read_statistics(c.statistics)
-    found["input"] = _normalised(dict(found["input"]), stats)
+    if c.statistics is not None:
+        found["input"] = normalised(found["input"], read_statistics(c.statistics), c.statistics)
+    found["input"] = dict(found["input"])
     norms = {"norm_mean": c.norm_mean, "norm_std": c.norm_std}
     found["input"] |= {key: value for key, value in norms.items() if value is not None}
     if c.depth is not None and gin is None:  # DeepNorm's constants go with the depth
@@ -237,12 +238,6 @@ def _arguments(config: Config) -> dict[str, Any]:
     if not c.deepnorm:
         found["use_deepnorm"] = False
     return found
-
-
-def _normalised(settings: dict[str, Any], stats: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return a representation's settings with the measured statistics, where there are any of it."""
-    one = stats.get(settings["name"])
-    return settings if one is None else {**settings, "norm_mean": one["mean"], "norm_std": one["std"]}
 
 
 def _targets(config: Config, net: OmarRQ) -> list[dict[str, Any]]:
@@ -260,8 +255,12 @@ def _targets(config: Config, net: OmarRQ) -> list[dict[str, Any]]:
             one["weights_path"] = c.encodec
     stats = {} if c.statistics is None else read_statistics(c.statistics)
     if c.cqt_norm is not None:
-        stats = {**stats, "CQT": _mean_and_std(c.cqt_norm)}
-    return [dict(own) if _same(one, own) else _normalised(one, stats) for one in found]
+        stats["CQT"] = _mean_and_std(c.cqt_norm)
+    if c.statistics is None:
+        found = [normalised(one, stats, "omar_rq.cqt_norm") if one["name"] in stats else one for one in found]
+    else:
+        found = [one if _same(one, own) else normalised(one, stats, c.statistics) for one in found]
+    return [dict(own) if _same(one, own) else one for one in found]
 
 
 def _mean_and_std(given: Sequence[float]) -> dict[str, float]:

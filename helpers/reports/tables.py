@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
+from rich.measure import Measurement
 from rich.table import Table
 
 from datasets.groundtruth.lines import csv_text
@@ -22,6 +24,8 @@ from ..metrics.differences import Difference, check_comparable, compare
 from ..metrics.metric import Metric
 from ..metrics.scores import SystemScores
 from .wording import counted_outputs, difference, intervals_are, no_interval, over, runs, spread
+
+NAME_WIDTH = 12  # of systems, at least
 
 
 def small_table(title: str, columns: Sequence[str], numbers: Container[int] = (), caption: str = "") -> Table:
@@ -39,41 +43,76 @@ def add_rows(table: Table, rows: Iterable[Sequence[str]]) -> None:
         table.add_row(*map(Text, row))
 
 
-def score_table(systems: Sequence[SystemScores], intervals: bool = True) -> Table:
+def score_table(systems: Sequence[SystemScores]) -> Table:
     """One row per system: the task's headline metrics as mean ± sd over seeds, their intervals, seeds."""
-    first = systems[0]
-    metrics, noun = first.spec.headline, first.spec.nouns
-    title = Text(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} {noun[len(first.labels) != 1]}", style="bold")
-    table = Table(
-        title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )
-    table.add_column("system", overflow="fold", min_width=14)
+    table = _score_frame(systems)
+    metrics = systems[0].spec.headline
     for metric in metrics:
         table.add_column(metric.title, justify="right", no_wrap=True)
-        if intervals:
-            table.add_column("95 %", justify="right", no_wrap=True)
-    table.add_column("seeds" if first.folds is None else "reps", justify="right", no_wrap=True)  # what is left of 80 columns
-    best = {metric: max(metric.sign * s.mean(metric) for s in systems) for metric in metrics}
+        table.add_column("95 %", justify="right", no_wrap=True)
+    table.add_column(_seeds(systems), justify="right", no_wrap=True)  # what is left of 80 columns
     for s in systems:
-        cells = [Text(s.name)]  # Text: a name in brackets is no markup
-        for metric in metrics:
-            stressed = metric.sign * s.mean(metric) == best[metric] and len(systems) > 1
-            cells.append(Text(spread(s, metric), style="bold" if stressed else ""))
-            if intervals:
-                low, high = s.interval(metric)
-                cells.append(
-                    Text(no_interval(s, metric) if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}")
-                )
-        table.add_row(*cells, runs(s))
-    table.caption = Text(_caption(systems, intervals), style="table.caption")  # a name in brackets is no markup
+        table.add_row(Text(s.name), *(cell for metric in metrics for cell in _score_cells(s, metric, systems)), runs(s))
     return table
 
 
-def _caption(systems: Sequence[SystemScores], intervals: bool) -> str:
+def tall_score_table(systems: Sequence[SystemScores]) -> Table:
+    """The same with one row per system and metric, for a terminal that is too narrow for them side by side."""
+    table = _score_frame(systems)
+    table.add_column("score", overflow="fold")
+    for name in ("mean ± sd", "95 %", _seeds(systems)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for s in systems:
+        for i, metric in enumerate(s.spec.headline):
+            table.add_row(Text("" if i else s.name), Text(metric.title), *_score_cells(s, metric, systems), "" if i else runs(s))
+    return table
+
+
+def _score_frame(systems: Sequence[SystemScores]) -> Table:
+    """Title, caption and the column of names."""
+    first = systems[0]
+    noun = first.spec.nouns[len(first.labels) != 1]
+    table = _plain_table(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} {noun}")
+    table.caption = Text(_caption(systems), style="table.caption")
+    table.add_column("system", overflow="fold", min_width=NAME_WIDTH)
+    return table
+
+
+def _plain_table(title: str) -> Table:
+    """Little padding: numbers need the width."""
+    table = Table(title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.title = Text(title, style="bold")
+    return table
+
+
+def _seeds(systems: Sequence[SystemScores]) -> str:
+    return "seeds" if systems[0].folds is None else "reps"
+
+
+def _score_cells(system: SystemScores, metric: Metric, systems: Sequence[SystemScores]) -> list[Text]:
+    """A score, stressed where it is the best of several systems, and its interval."""
+    best = max(metric.sign * s.mean(metric) for s in systems)
+    stressed = metric.sign * system.mean(metric) == best and len(systems) > 1
+    low, high = system.interval(metric)
+    interval = no_interval(system, metric) if math.isnan(low) else f"{low:.3f}{' to ' if low < 0 else '-'}{high:.3f}"
+    return [Text(spread(system, metric), style="bold" if stressed else ""), Text(interval)]
+
+
+def print_fitting(console: Console, wide: Table, tall: Table) -> None:
+    """Print the wide table where the console has room for each of its columns, else the tall one. Numbers are never cut or broken."""
+    for table in (wide, tall):
+        for column in table.columns:
+            if column.no_wrap:  # rich measures a text by its words, and takes the rest of a line that is not broken away
+                column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    room = Measurement.get(console, console.options.update(width=1000), wide)
+    console.print(wide if room.minimum <= console.width else tall)
+
+
+def _caption(systems: Sequence[SystemScores]) -> str:
     first = systems[0]
     counted = counted_outputs(first)
     caption = f"{counted}{'; ' if counted else ''}mean ± sd over {over(systems)}."
-    caption += f" {intervals_are(systems)}." if intervals else ""
+    caption += f" {intervals_are(systems)}."
     if any(s.windows for s in systems):
         main = first.spec.main
         levels = "; ".join(
@@ -112,10 +151,7 @@ def label_table(systems: Sequence[SystemScores], metric: str | Metric | None = N
 def print_scores(systems: Sequence[SystemScores], console: Console | None = None, per_label: bool = False) -> None:
     """Print the score table, and with `per_label` the labels' too."""
     console = console or Console()
-    table = score_table(systems)
-    if len(systems[0].spec.headline) > 2 and table.__rich_measure__(console, console.options).minimum > console.width:
-        table = score_table(systems, intervals=False)
-    console.print(table)
+    print_fitting(console, score_table(systems), tall_score_table(systems))
     if per_label and systems[0].spec.per_output:
         console.print(label_table(systems))
 
@@ -157,19 +193,36 @@ def _apart(systems: Sequence[SystemScores], folders: Sequence[str | Path]) -> li
 
 def difference_table(systems: Sequence[SystemScores]) -> Table:
     """The first system minus each of the others, on the same tracks."""
-    first = systems[0]
-    table = Table(title=Text("Paired differences on the same tracks", style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("first minus", overflow="fold")
-    for metric in first.spec.headline:
+    table = _difference_frame(systems)
+    for metric in systems[0].spec.headline:
         table.add_column(metric.title, justify="right", no_wrap=True)
         table.add_column("95 %", justify="right", no_wrap=True)
     for other, found in _differences(systems):
-        cells = [Text(other.name)]
-        for one in found:
-            cells += [Text(f"{one.mean:+.3f}"), Text(difference(one))]
-        table.add_row(*cells)
-    table.caption = Text(f"{intervals_are(systems)}. Each interval is for itself.", style="table.caption")
+        table.add_row(Text(other.name), *(cell for one in found for cell in _difference_cells(one)))
     return table
+
+
+def tall_difference_table(systems: Sequence[SystemScores]) -> Table:
+    """The same with one row per system and metric, for a terminal that is too narrow for them side by side."""
+    table = _difference_frame(systems)
+    table.add_column("score", overflow="fold")
+    for name in ("difference", "95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for other, found in _differences(systems):
+        for i, (metric, one) in enumerate(zip(systems[0].spec.headline, found)):
+            table.add_row(Text("" if i else other.name), Text(metric.title), *_difference_cells(one))
+    return table
+
+
+def _difference_frame(systems: Sequence[SystemScores]) -> Table:
+    table = _plain_table("Paired differences on the same tracks")
+    table.caption = Text(f"{intervals_are(systems)}. Each interval is for itself.", style="table.caption")
+    table.add_column("first minus", overflow="fold", min_width=NAME_WIDTH)
+    return table
+
+
+def _difference_cells(one: Difference) -> list[Text]:
+    return [Text(f"{one.mean:+.3f}"), Text(difference(one))]
 
 
 def _differences(systems: Sequence[SystemScores]) -> Iterator[tuple[SystemScores, list[Difference]]]:
@@ -195,4 +248,4 @@ def _number(value: float) -> str:
 
 def print_differences(systems: Sequence[SystemScores], console: Console | None = None) -> None:
     """Print the paired differences. Raises ConfigError for systems that were not scored on the same tracks."""
-    (console or Console()).print(difference_table(systems))
+    print_fitting(console or Console(), difference_table(systems), tall_difference_table(systems))

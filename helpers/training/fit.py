@@ -175,6 +175,12 @@ def fit(
             )
         with computing_in("cpu" if accelerator == "cpu" else "cuda", precision):
             _train(trainer, lit, data, None if saved is None else saved.path, request, last)
+        if saved is not None and trainer.global_step == saved.step:
+            log.info(
+                "Nothing was left to train: %s is the end of its %d epochs. To go on, raise trainer.max_epochs.",
+                saved.path,
+                s.max_epochs,
+            )
     rows = history.rows
     metrics = {k: v for k, v in (rows[-1] if rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
     return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=rows, metrics=metrics)

@@ -79,6 +79,8 @@ def test_sections(tmp_path, name, content):
         ("beats", "a.beats", "0.5\nnan\n", "line 2: a time is a finite number"),
         ("beats", "a.beats", "0.5\n\n-1\n", "line 3: a time is a finite number"),
         ("beats", "a.beats", "0.5 one\n", "line 1: behind its time a beat has its number"),
+        ("beats", "a.beats", "0,5\n1,25\n2,75\n", "line 3: 2,75 looks like a time with a decimal comma; write 2.75"),
+        ("beats", "a.csv", "0,05\n1,5\n", "line 1: 0,05 looks like a time with a decimal comma"),
         ("beats", "a.beats", "first\n", "line 1: a time in seconds is wanted, not 'first'"),
         ("beats", "a.jams", jams("chord", []), "no annotation of beats; those that are there: 'chord'"),
         ("beats", "a.jams", "{", "is no JAMS file"),
@@ -98,6 +100,19 @@ def test_sections(tmp_path, name, content):
 def test_what_cannot_be_used_is_named_with_its_line(tmp_path, kind, name, content, match):
     with pytest.raises(GroundtruthError, match=match):
         read_annotation(written(tmp_path, name, content), kind)
+
+
+def test_whole_seconds_with_numbers_in_the_bar_are_beats(tmp_path):
+    assert read_annotation(written(tmp_path, "a.csv", "0,1\n1,2\n2,3\n"), "beats") == [
+        Span(0, 0, "1"),
+        Span(1, 1, "2"),
+        Span(2, 2, "3"),
+    ]
+
+
+def test_an_empty_file_of_beats_is_said(tmp_path, caplog):
+    assert read_annotation(written(tmp_path, "a.beats", "\n"), "beats") == []
+    assert "a.beats holds no beats" in caplog.text
 
 
 def test_bytes_that_are_no_text(tmp_path):

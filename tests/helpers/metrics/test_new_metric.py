@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from helpers.metrics.metric import Draws, Metric, Predictions
 from helpers.metrics.scores import SystemScores
 from helpers.metrics.tasks import TASKS, get_task
 from helpers.reports.report import Report, write_report
-from helpers.reports.tables import difference_table, label_table, print_scores, score_table, write_differences
+from helpers.reports.tables import difference_table, label_table, print_differences, print_scores, score_table, write_differences
 
 KEYS = ["C major", "G major", "A minor", "C minor"]
 GRADES = ["0 to 1", "1 to 2", "2 to 4", "4 to 5"]
@@ -123,13 +124,21 @@ def test_an_epoch_can_be_chosen_by_it(toy):
         task.register(metric)
 
 
-def test_a_terminal_too_narrow_for_all_metrics_shows_them_without_intervals(toy):
+@pytest.mark.parametrize("width", [64, 80])
+def test_a_terminal_too_narrow_for_all_metrics_shows_them_below_one_another(toy, width):
     task, _ = toy
-    one = system(task.name)
-    narrow, wide = (Console(width=width, file=io.StringIO()) for width in (80, 200))
-    print_scores([one], narrow)
-    print_scores([one], wide)
-    assert "toy score" in narrow.file.getvalue()
-    assert max(map(len, narrow.file.getvalue().splitlines())) <= 80
-    assert "95 %" not in narrow.file.getvalue()
-    assert next(line for line in wide.file.getvalue().splitlines() if "system" in line).count("95 %") == 3
+    systems = [replace(system(task.name), name=name) for name in ("a probe of a network with a long name", "mel")]
+    narrow, wide = (Console(width=width, file=io.StringIO()) for width in (width, 200))
+    for console in (narrow, wide):
+        print_scores(systems, console)
+        print_differences(systems, console)
+    shown, whole = narrow.file.getvalue(), wide.file.getvalue()
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for metric in task.headline:
+        low, high = systems[0].interval(metric)
+        cells = (f"{systems[0].mean(metric):.3f} ± {systems[0].sd(metric):.3f}", f"{low:.3f}-{high:.3f}")
+        for text in (shown, whole):
+            assert any(all(cell in line for cell in cells) for line in text.splitlines()), metric.name
+    assert next(line for line in whole.splitlines() if "system" in line).count("95 %") == 3
+    assert next(line for line in shown.splitlines() if "system" in line).count("95 %") == 1

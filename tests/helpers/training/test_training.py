@@ -86,6 +86,18 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(tmp_path, interval):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_going_on_from_the_end_of_a_training_says_that_nothing_is_left(tmp_path, caplog):
+    settings = {"accelerator": "cpu", "seed": 3, "show_progress": False, "monitor": "val_loss", "monitor_mode": "min"}
+    whole = fit(objective(3), ToyData(), out_dir=tmp_path / "a", max_epochs=2, **settings)
+    caplog.set_level("INFO", "helpers.training.fit")
+    again = fit(objective(3), ToyData(), out_dir=tmp_path / "a", max_epochs=2, resume_from=whole.last, **settings)
+    assert "is the end of its 2 epochs. To go on, raise trainer.max_epochs" in caplog.text
+    assert again.metrics == whole.metrics
+    caplog.clear()
+    fit(objective(3), ToyData(), out_dir=tmp_path / "a", max_epochs=3, resume_from=whole.last, **settings)
+    assert "Nothing was left" not in caplog.text
+
+
 def test_the_test_scores_windows_and_tracks(tmp_path):
     o, data = objective(3), ToyData()
     data.val_items["valid"] = np.where(data.val_items["window"] == 0, FRAMES, 5)

@@ -12,7 +12,7 @@ from models.omar_rq.archs import PRETRAINING, published, waveform
 from models.omar_rq.objective import MaskedTokenObjective
 from models.omar_rq.representations import MelSpectrogram
 from models.omar_rq.settings import Masking
-from models.omar_rq.statistics import feature_statistics, read_statistics
+from models.omar_rq.statistics import feature_statistics, normalised, read_statistics
 from models.randomness import Randomness
 from models.tokens.masking import mask_by_item
 from models.tokens.objective import token_usage, usage_perplexity
@@ -169,13 +169,24 @@ def test_statistics(tmp_path):
     raw = objective.net.representation.features(wave, None)
     want = {"mean": float(raw.mean((1, 2)).mean()), "std": float(raw.flatten(1).std(1).mean())}
     found = feature_statistics({"MelSpectrogram": objective.net.representation}, [wave[:2], wave[2:]])
-    assert found["MelSpectrogram"] == pytest.approx(want, rel=1e-5)
+    assert found["MelSpectrogram"] == pytest.approx({**want, "sr": 16000, "hop_len": 80}, rel=1e-5)
     with pytest.raises(ConfigError, match="no audio"):
         feature_statistics({}, [])
     for content in ("", "[]", '{"MelSpectrogram": {"mean": 1}}'):
         (tmp_path / "s.json").write_text(content)
         with pytest.raises(ConfigError, match="holds no statistics"):
             read_statistics(tmp_path / "s.json")
+
+
+def test_statistics_are_of_what_the_network_reads():
+    mel = {"name": "MelSpectrogram", "sr": 16000, "hop_len": 256, "patch_size": [96, 4]}
+    measured = {"MelSpectrogram": {"mean": 1.5, "std": 2.0, "sr": 16000, "hop_len": 256}}
+    want = {**mel, "norm_mean": 1.5, "norm_std": 2.0}
+    assert normalised(mel, measured, "s.json") == normalised(mel, {"MelSpectrogram": {"mean": 1.5, "std": 2.0}}, "s.json") == want
+    with pytest.raises(ConfigError, match=r"s.json: .* measured at sr 16000, and the network has sr 24000"):
+        normalised({**mel, "sr": 24000}, measured, "s.json")
+    with pytest.raises(ConfigError, match=r"s.json has statistics of MelSpectrogram, none of CQT"):
+        normalised({"name": "CQT", "sr": 16000}, measured, "s.json")
 
 
 @pytest.mark.parametrize(("masks", "computed"), [({}, 1), ({"freq_mask_param": 3}, 2)])
