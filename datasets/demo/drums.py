@@ -7,7 +7,6 @@ told apart by their order.
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import lfilter
 
 # name -> (beats per bar, kicks, snares, hats), in beats from the bar's start
 PATTERNS: dict[str, tuple[int, tuple[float, ...], tuple[float, ...], tuple[float, ...]]] = {
@@ -38,6 +37,8 @@ def snare(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
 
 def hat(rng: np.random.Generator, sample_rate: int) -> np.ndarray:
     """Return high noise, [N] float32."""
+    from scipy.signal import lfilter  # late: a second of start-up, of commands that ask for labels alone too
+
     t = np.arange(int(0.08 * sample_rate)) / sample_rate
     noise = lfilter([1.0, -0.95], [1.0], rng.standard_normal(len(t)))
     return (0.3 * noise * np.exp(-t / rng.uniform(0.012, 0.03))).astype(np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import lfilter
 
 LOUDNESS = -24.0  # dB RMS of the whole track, full scale
 LOUDNESS_JITTER = 3.0  # +- dB
@@ -47,6 +46,8 @@ def cut_break(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> t
 
 def equalise(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     """Apply two random bells of up to +-6 dB (the audio EQ cookbook's peaking filter), [N] -> [N]."""
+    from scipy.signal import lfilter  # late: a second of start-up, of commands that ask for labels alone too
+
     for low, high in ((150.0, 900.0), (900.0, 5000.0)):
         gain, centre, q = 10 ** (rng.uniform(-6, 6) / 40), np.exp(rng.uniform(np.log(low), np.log(high))), rng.uniform(0.5, 1.5)
         w = 2 * np.pi * centre / sample_rate
@@ -59,6 +60,8 @@ def equalise(wave: np.ndarray, sample_rate: int, rng: np.random.Generator) -> np
 
 def background(samples: int, rng: np.random.Generator) -> np.ndarray:
     """Return noise of a random colour between white and brown, unit RMS, [samples]."""
+    from scipy.signal import lfilter
+
     colour = rng.uniform(0.0, 0.95)
     noise = lfilter([1.0], [1.0, -colour], rng.standard_normal(samples, dtype=np.float32))
     return noise / rms(noise)

@@ -24,6 +24,7 @@ from models.weights.head_origin import weights_sha256
 from models.windows import left_padding
 
 from ..runtime.devices import autocast, resolve_precision, work_of
+from ..runtime.memory import keep_freed_memory
 from .outputs import OTHER_DATA, NpyOutput, Output, StoreOutput
 from .settings import ExtractionSettings
 
@@ -123,6 +124,7 @@ class Job:
         compute: Callable[[torch.Tensor], list[torch.Tensor]],
     ) -> Extraction:
         """Compute what the outputs lack, in the order of the grid, and finish them."""
+        keep_freed_memory(large=True)
         started = time.monotonic()
         with ExitStack() as stack:
             outputs = open_outputs(stack)

@@ -34,6 +34,7 @@ from models.weights.head_origin import weights_sha256
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
 from ..runtime.devices import autocast, work_of
+from ..runtime.memory import keep_freed_memory
 from .files import audio_files, sounds_of
 from .tables import open_tables, table_files, write_unusable
 
@@ -137,6 +138,7 @@ def predict(
 
     A file of a folder that cannot be used is named and left out. Raises AudioError when it is the only one, or none can be used.
     """
+    keep_freed_memory(large=True)
     settings = settings or PredictionSettings()
     root, names = audio_files(audio)
     single = not Path(audio).is_dir()

@@ -10,15 +10,12 @@ heads out.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,13 +29,13 @@ from ..metrics.aggregation import aggregate
 from ..metrics.losses import loss_of
 from ..metrics.metric import Predictions
 from ..metrics.tasks import LOSS_CURVE
+from ..runtime.memory import keep_freed_memory
 from .forecast import Forecast
 from .frames import Frames
 from .head_step import Draws, HeadStep, threads
 from .settings import ProbeSettings
 
 log = logging.getLogger(__name__)
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt
 _CHUNK = 4096  # items scored at once
 _global_generator = threading.Lock()  # torch's, from which modules take their first weights: heads begin in several threads
 
@@ -308,7 +305,7 @@ def train_heads(
         except FloatingPointError as error:
             return error
 
-    _keep_freed_memory()
+    keep_freed_memory()
     for source in {spec.source for spec in specs}:
         sources[source].tensors(settings.precision)  # once, before threads ask for it
     workers = min(torch.get_num_threads(), os.cpu_count() or 1)
@@ -316,19 +313,6 @@ def train_heads(
         return _whole(specs, [one(spec) for spec in specs])
     with threads(1), ThreadPoolExecutor(workers) as pool:  # new threads begin with the number of their maker
         return _whole(specs, list(pool.map(one, specs)))
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed instead of handing it back to the kernel.
-
-    A step frees and takes a few arrays of megabytes; each time anew they cost a page fault per 4 KB, together as much as the products (measured:
-    the gradient's product 5.9 -> 2.3 ms at 2304 inputs in bfloat16).
-    """
-    with suppress(OSError, AttributeError):  # no glibc, no need
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # glibc's largest
-        libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 def _whole(specs: Sequence[HeadSpec], done: Sequence[TrainedHead | FloatingPointError]) -> list[TrainedHead]:

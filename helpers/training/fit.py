@@ -28,6 +28,7 @@ from ..runtime.devices import (
     work_of,
 )
 from ..runtime.interrupts import Interrupted, StopRequest, answered_by
+from ..runtime.memory import keep_freed_memory
 from ..runtime.processes import share
 from ._lightning import Callback, EarlyStopping, SLURMEnvironment, pl
 from .averaging import AveragedWeights
@@ -120,6 +121,7 @@ def fit(
     Raises ConfigError for what cannot run, WeightsError for a checkpoint that is torn (both before it starts), FloatingPointError
     for a loss that is not finite, naming the tracks, CheckpointError for a full disk, Interrupted after a signal.
     """
+    keep_freed_memory()
     with job_of(settings):
         s, identity = settings, identity or TrainingIdentity()
         accelerator = resolve_accelerator(s.accelerator, s.devices)
@@ -251,6 +253,7 @@ def evaluate(
 
     Raises ConfigError for what cannot run, WeightsError for a checkpoint that does not fit.
     """
+    keep_freed_memory(large=True)
     with job_of(hardware):
         accelerator = resolve_accelerator(hardware.accelerator, hardware.devices)
         devices = resolve_devices(hardware.devices, accelerator)

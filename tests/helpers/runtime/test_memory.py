@@ -1,0 +1,83 @@
+"""Memory that is freed stays with the process that trains or extracts, unless its environment says otherwise."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from helpers.extraction import job
+from helpers.prediction import predict
+from helpers.runtime.memory import SETTINGS
+from helpers.training import fit
+
+ARRAYS = """
+import resource, sys
+import numpy as np
+from helpers.runtime.memory import keep_freed_memory
+large, size = sys.argv[1] == "large", int(sys.argv[2])
+print(keep_freed_memory(large), keep_freed_memory(large))
+faults = []
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    arrays = [np.empty(size, np.uint8) for _ in range(4)]
+    for array in arrays:
+        array.fill(1)
+    del array, arrays
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(max(faults[1:]))
+"""
+
+
+def _told(root, large, megabytes, **environment):
+    words = ["large" if large else "", str(megabytes << 20)]
+    done = subprocess.run(
+        [sys.executable, "-c", ARRAYS, *words], cwd=root, env=environment, capture_output=True, text=True, check=True
+    )
+    told, again, faults = done.stdout.split()
+    assert told == again
+    return told == "True", int(faults)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_freed_arrays_are_not_taken_from_the_kernel_again(request):
+    root = request.config.rootpath
+    assert _told(root, False, 20)[1] < 1000
+    assert _told(root, False, 40)[1] > 1000  # training: glibc's own largest is 32 MB
+    assert _told(root, True, 40)[1] < 1000
+    told, faults = _told(root, True, 40, MALLOC_MMAP_MAX_="65536")
+    assert not told  # the environment's own settings are obeyed
+    assert faults > 1000
+
+
+def test_settings_of_glibc_are_known_by_their_names():
+    assert all(name.startswith(("MALLOC_", "GLIBC_")) for name in SETTINGS)
+
+
+class Told(Exception):
+    pass
+
+
+def _begin_training():
+    fit.fit(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("module", "begin"),
+    [
+        (fit, _begin_training),
+        (fit, lambda: fit.evaluate(None, None, None)),
+        (job, lambda: job.Job.run(None, None, None)),
+        (predict, lambda: predict.predict(None, "", "")),
+    ],
+    ids=["fit", "evaluate", "extraction", "predict"],
+)
+def test_what_computes_for_long_keeps_its_memory(module, begin, monkeypatch):
+    def tell(large=False):
+        assert large == (begin is not _begin_training)
+        raise Told
+
+    monkeypatch.setattr(module, "keep_freed_memory", tell)
+    with pytest.raises(Told):
+        begin()
