@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .card import ModelCard
 from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
+from .layers import resolved
 from .prefetch import ahead
 from .tagging import Source, Tagged, tag
 from .vectors import Embedded, InTime, Piece
@@ -100,16 +101,11 @@ class AudioEncoder(nn.Module, InTime, ABC):
 
     # ---- layers
     def resolve_layers(self, layers: Iterable[int] | int | None) -> tuple[int, ...]:
-        """Ascending, distinct, 0-based layers; a number is one of them, None the last. Raises ValueError for a layer that the network has not."""
-        asked = [-1] if layers is None else [layers] if isinstance(layers, int) else [int(k) for k in layers]
-        if not asked:
-            raise ConfigError("No layer asked for: give at least one, or None for the last.")
-        for k in asked:
-            if not -self.depth <= k < self.depth:
-                raise ConfigError(
-                    f"Layer {k} asked for; this network has {self.depth} layers: 0..{self.depth - 1} or -{self.depth}..-1."
-                )
-        return tuple(sorted({k % self.depth for k in asked}))
+        """Ascending, distinct, 0-based layers; a number is one of them, None the last.
+
+        Raises ConfigError (a ValueError) for what is no whole number, and for a layer that the network has not.
+        """
+        return resolved(layers, self.depth)
 
     @property
     def block_list(self) -> str | None:

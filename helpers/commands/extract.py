@@ -45,15 +45,25 @@ def extract_embeddings(context: Context) -> dict[str, str]:
     With predict.frames every vector in time, into the folder frames below it.
     """
     config = as_trained(context)
-    return _listed(context, extract(context, config, asked_layers(context, config)))
+    layers, loaded = asked_layers(context, config)
+    return _listed(context, extract(context, config, layers, loaded))
 
 
-def asked_layers(context: Context, config: Config) -> tuple[int, ...]:
-    """Return the layers to extract, checked before any work."""
-    section, layers = context.family.section(config), context.family.layers(config, context.family.sketch(config))
+def asked_layers(context: Context, config: Config) -> tuple[tuple[int, ...], Loaded | None]:
+    """Return the layers to extract, checked before any work, and the network where that took it.
+
+    Of a weight file the network itself is asked: many files say nothing of their depth. Published weights are not fetched for layers that they lack.
+    """
+    family, section = context.family, context.family.section(config)
+    loaded = None if section.checkpoint is None else load_network(context, config)
+    layers = family.layers(config, family.sketch(config) if loaded is None else loaded.network)
+    if config.predict.frames and min(layers) < 0:
+        raise ConfigError(
+            "predict.transformer_block=-1 is one vector per window here, and predict.frames asks for those in time: name blocks, 0 and up."
+        )
     for layer in (layer for layer in layers if section.pretrained and layer >= 0):
-        log.info("Layer %d, counted from 0: %s.", layer, context.family.published_layer(layer))
-    return layers
+        log.info("Layer %d, counted from 0: %s.", layer, family.published_layer(layer))
+    return layers, loaded
 
 
 def extract_logits(context: Context) -> dict[str, str]:
