@@ -16,8 +16,8 @@ from torch.nn import functional
 from ..encoder import PIECE_BATCH, Piece
 from ..errors import ConfigError
 from ..frontend import mel_blocks
-from ..mel_encoder import MelEncoder
 from ..layers import layer_numbers
+from ..mel_encoder import MelEncoder
 from ..windows import left_padding
 from .patchout import PATCH, Patchout
 
