@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import models
+from datasets.store.track_store import TrackStore
 from models.errors import WeightsError
 from models.music2vec import Music2Vec
 from models.musicfm import MusicFM25Hz
@@ -15,6 +16,7 @@ from tests.models.mert.tiny import folder as mert_folder
 from tests.models.mert.tiny import hubert, state_of
 from tests.models.music2vec.golden import published as music2vec_folder
 from tests.models.musicfm.golden import DEPTH, STATS, published
+from tests.sound import folder_of
 from tests.ssl_runs import commands_in
 
 
@@ -102,3 +104,22 @@ def test_the_classes_messages_name_their_own_calls(run):
         MusicFM25Hz()
     with torch.device("meta"):
         assert Music2Vec(None).depth == MusicFM25Hz(model_path=None, stat_path=None).depth == 12
+
+
+def test_vectors_in_time_reach_to_the_end_of_a_track(run, musicfm, tmp_path):
+    """Windows of this file's length and a half: their end was left out by the scripts' default."""
+    folder = folder_of(tmp_path / "AUDIO", 1, 45.0, 8000)
+    asked = {
+        "musicfm.checkpoint": str(musicfm),
+        "predict.transformer_block": 0,
+        "predict.frames": True,
+        "datamodule.audio_dir": str(folder),
+    }
+    ends = {}
+    for tail in (None, "drop"):
+        where = {"predict.out_dir": f"out-{tail}", **({} if tail is None else {"datamodule.tail": tail})}
+        run("extract_embeddings", "musicfm_inference", **asked, **where)
+        times = TrackStore.open(tmp_path / f"out-{tail}" / "frames" / "0" / "times")
+        ends[tail] = times.read(times.names[0])[-1, 1]
+    assert ends[None] == pytest.approx(45, abs=0.1)
+    assert ends["drop"] == pytest.approx(30, abs=0.1)

@@ -19,6 +19,7 @@ from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
 from models.onnx_windows import INT8, ONNX
+from models.windows import Tail
 
 from ..data.find import Tracks
 from ..data.heard import read_heard
@@ -166,12 +167,12 @@ def _drawn_anew(loaded: Loaded) -> Iterator[None]:
 
 def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
     """Return how the config has its tracks extracted. pool: of a file per track."""
-    p = config.predict
+    p, rule = config.predict, context.family.extraction_rule(config, loaded.network)
     return ExtractionSettings(
         model=context.family.section(config).arch if loaded.weights != RANDOM else f"{RANDOM} weights",
-        rule=context.family.extraction_rule(config, loaded.network),
+        rule=rule,
         half_overlap=config.dataset.half_overlapped_inference,
-        tail=config.datamodule.tail,
+        tail=config.datamodule.tail if rule is not None else _tail(context, config),
         batch_size=config.datamodule.batch_size_test,
         precision=loaded.precision,
         dtype=p.dtype,
@@ -179,6 +180,15 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
         pool=pool,
         frames=p.frames,
     )
+
+
+def _tail(context: Context, config: Config) -> Tail:
+    """Return what becomes of the ends of tracks: of vectors in time they are kept, unless the config drops them by name."""
+    tail: Tail = config.datamodule.tail
+    if not config.predict.frames or tail != "drop" or context.experiment.is_set("datamodule.tail"):
+        return tail
+    log.info("predict.frames: the end of a track lies in one more full window (datamodule.tail=shift; =drop leaves it out).")
+    return "shift"
 
 
 def _tracks_to_extract(found: Tracks) -> tuple[TrackStore, list[str] | None]:
