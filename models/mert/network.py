@@ -49,6 +49,7 @@ class MERT(MeanHead, AudioEncoder):
     """
 
     family = "mert"
+    own_lengths = True
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

@@ -56,6 +56,7 @@ class Music2Vec(MeanHead, AudioEncoder):
     """
 
     family = "music2vec"
+    own_lengths = True
     sample_rate = RATE
     gradient_checkpointing: bool | None = False
 

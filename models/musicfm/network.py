@@ -93,6 +93,7 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
     family = "musicfm"
     sample_rate = RATE
     transfer_layer = TRANSFER_LAYER
+    own_lengths = True
     _said_slow = False
 
     def __init__(
