@@ -7,14 +7,16 @@ the model's length the window is padded with silence, (length - valid) // 2 befo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
-from torch import Tensor
 
 from .errors import ConfigError
 
-Windows = TypeVar("Windows", np.ndarray, Tensor)
+if TYPE_CHECKING:
+    from torch import Tensor  # not at start-up
+
+Windows = TypeVar("Windows", np.ndarray, "Tensor")
 Tail = Literal["pad", "shift", "drop"]
 MIN_TAIL = 0.1  # share of a window below which a remainder is not worth one
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
 import models
+from configs import EX_SSL
 from datasets.store.track_store import TrackStore
+from helpers.families.musicfm import FAMILY
 from models.errors import WeightsError
 from models.music2vec import Music2Vec
 from models.musicfm import MusicFM25Hz
@@ -49,6 +52,18 @@ def test_vectors_in_time_of_what_is_one_vector_per_window_are_refused_before_wor
     with pytest.raises(ValueError, match="name blocks, 0 and up"):
         ex_maest.ex.run("extract_embeddings", config_updates=asked, named_configs=("demo",), options={"--loglevel": "INFO"})
     assert not (tmp_path / "exp_out").exists()
+
+
+def test_a_command_gives_a_file_its_statistics(musicfm, tmp_path):
+    (tmp_path / "w" / "msd_stats.json").rename(tmp_path / "elsewhere.json")
+    for stats in (None, str(tmp_path / "elsewhere.json")):
+        config = EX_SSL.schema(family="musicfm")
+        config = replace(config, musicfm=replace(config.musicfm, checkpoint=str(musicfm), stats=stats))
+        if stats is None:
+            with pytest.raises(WeightsError, match=r"in a command: musicfm\.stats=FILE"):
+                FAMILY.network(config, None, 0)
+        else:
+            assert FAMILY.network(config, None, 0).settings["norm_mean"] == pytest.approx(6.768445)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..bounded_files import read_json
@@ -139,6 +140,8 @@ def statistics_of(stats: Path | None, weights: Path | None, mean: float | None, 
                 f"{weights} without statistics: its input would be normalised wrongly. Give stat_path=FILE, or norm_mean= and norm_std=."
             )
         found = (MSD_STATS[0] if mean is None else mean, MSD_STATS[1] if std is None else std)
+    if torch.empty(0).is_meta:  # a sketch, of which nothing will be heard
+        return found
     if stats is None and (mean is None or std is None):
         log.info(
             "No stat_path and no norm_mean, norm_std: the input is normalised by the Million Song Dataset's mean %.3f dB and deviation %.3f dB%s.",
@@ -226,6 +229,6 @@ def stats_beside(path: Path) -> Path:
     if not there or (variant is None and len(there) > 1):
         raise WeightsNotFoundError(
             f"{path} says nothing of the statistics that normalise its input: place {' or '.join(names)} of {URL} beside it, one of them, "
-            "or give statistics=FILE, or a dict of melspec_2048_mean and melspec_2048_std."
+            "or give statistics=FILE, or a dict of melspec_2048_mean and melspec_2048_std (in a command: musicfm.stats=FILE)."
         )
     return there[0]

@@ -63,13 +63,14 @@ def build(
     averaged: bool = True,
     labels: Sequence[str] | None = None,
     out_dim: int | None = None,
+    statistics: str | Path | Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> MusicFM25Hz:
     """A MusicFM25Hz by its published name, or from files; attention by torch's scaled_dot_product_attention.
 
     pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). checkpoint: a weight file or folder in their place.
     averaged: of an own training checkpoint the averaged weights, where there are any. labels, out_dim: of a fresh head, for random weights.
-    settings: of MusicFM25Hz, for random weights; the size of loaded ones is the file's.
+    statistics: of a published file, as `load` takes them. settings: of MusicFM25Hz, for random weights; the size of loaded ones is the file's.
 
     Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
     """
@@ -83,6 +84,6 @@ def build(
     def of_file(path: Path) -> MusicFM25Hz:
         if checkpoint is None and path.is_dir() and (path / card.file).is_file():
             path /= card.file  # the hub's folder holds both trainings
-        return load(path, averaged=averaged)
+        return load(path, averaged=averaged, statistics=statistics)
 
     return build_from_card(card, random, of_file, pretrained, checkpoint, out_dim)

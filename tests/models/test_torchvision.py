@@ -62,7 +62,7 @@ def test_on_pages_transformers_comes_after_the_cure():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", ["models.music2vec", "models.maest", "models.mert", "models.musicfm"])
+@pytest.mark.parametrize("first", ["models.music2vec", "models.mert", "models.musicfm"])
 def test_what_pages_import_first_lets_transformers_models_in(first):
     """Whatever torchvision is here, or none."""
     page = next((code for code in python_blocks() if first == "models.music2vec" and "import Data2VecAudioConfig" in code), "")

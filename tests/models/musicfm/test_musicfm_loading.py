@@ -91,6 +91,8 @@ def test_random_weights_need_no_statistics_and_the_log_says_what_was_taken(tmp_p
     caplog.clear()
     with caplog.at_level(logging.INFO):
         MusicFM25Hz(**net.settings)  # nothing is left open
+        with torch.device("meta"):
+            MusicFM25Hz(model_path=None, **small)  # a sketch
         MusicFM25Hz(model_path=None, stat_path=None, norm_mean=1.0, norm_std=2.0, **small)
     assert "Million Song" not in caplog.text
     with pytest.raises(WeightsNotFoundError, match=r"no own.json.*MusicFM25Hz\(model_path=None, stat_path=None\)"):
