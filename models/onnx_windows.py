@@ -97,11 +97,7 @@ class OnnxWindows:
         return self._run(None, [LOGITS], windows, lambda one: [self._network.window_logits(one)])[0]
 
     def summaries(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """As AudioEncoder.summaries; of windows that a recording does not fill, where the family computes these by themselves, by torch."""
-        if (
-            self._network.own_lengths and windows.shape[-1] < self._network.window_length
-        ):  # the graph has one length, few windows another
-            return self._network.summaries(windows, layers)
+        """As AudioEncoder.summaries."""
         names = [str(layer) for layer in layers]
         return self._run(tuple(sorted(set(layers))), names, windows, lambda one: self._network.summaries(one, layers))
 

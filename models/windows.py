@@ -2,6 +2,7 @@
 
 Conventions: lengths and positions count frames (or samples) from 0; a window covers [start, stop) of the track; where stop - start is less than
 the model's length the window is padded with silence, (length - valid) // 2 before and the rest behind (as in training).
+Families that take any length compute of such a window the recording's part alone (`own_part`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ import models
 from configs import EX_SSL
 from datasets.store.track_store import TrackStore
 from helpers.families.musicfm import FAMILY
-from models.errors import WeightsError
+from models.errors import ConfigError, WeightsError
+from models.mert import MERT
 from models.music2vec import Music2Vec
 from models.musicfm import MusicFM25Hz
 from tests.models.mert.tiny import folder as mert_folder
@@ -110,6 +111,14 @@ def test_what_is_said_of_random_weights_can_be_typed(run, monkeypatch, family):
     with torch.device("meta"):
         assert eval(call, {"models": models}).family == family
     assert f"{family}.pretrained=False" in str(refused.value)
+
+
+@pytest.mark.parametrize("make", [MERT, Music2Vec, lambda **more: Music2Vec(None, **more)])
+def test_what_classes_do_not_take_is_refused_with_who_takes_it(run, make):
+    with pytest.raises(
+        ConfigError, match=r"'pretrained', which is unknown.*argument of models\.get_model\(NAME, pretrained=False\)"
+    ):
+        make(pretrained=False)
 
 
 def test_the_classes_messages_name_their_own_calls(run):

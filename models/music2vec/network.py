@@ -21,13 +21,14 @@ from ..errors import AudioError, ConfigError
 from ..frontend.convolutions import n_vectors, receptive_field
 from ..frontend.waves import check_audio, check_rate
 from ..mean_head import MeanHead
+from ..settings import check_settings
 from ..states import Hidden, answer
 from ..weights.strict import load_strictly
 from . import blocks
 from .files import read
 from .pooling import time_mean
 from .processor import normalized
-from .settings import OWN, RATE, SHAPE, check, of_transformers
+from .settings import OWN, RATE, RULES, SHAPE, check, of_transformers
 
 NO_PADDING = "padding belongs to a clip unless its length is given (lengths=)"
 Lengths = Tensor | Sequence[int]
@@ -57,6 +58,7 @@ class Music2Vec(MeanHead, AudioEncoder):
     def __init__(self, source: Any = "m-a-p/music2vec-v1", **settings: Any) -> None:
         super().__init__()
         state = None
+        check_settings(settings, RULES, "This music2vec")  # before files are read
         if isinstance(source, (str, Path)):
             state, said, name = read(source)
             if other := set(settings) - {"max_seconds", "sdpa"}:

@@ -10,7 +10,6 @@ from datasets.store.track_store import TrackStore
 from helpers.extraction.extract import ExtractionSettings, extract_embeddings
 from models import hear, registry
 from models.encoder import AudioEncoder
-from models.onnx_windows import OnnxWindows
 from tests.models.small_networks import SMALL
 
 FAMILIES = ("mert", "music2vec", "musicfm", "omar_rq")
@@ -128,11 +127,3 @@ def test_vectors_in_time_of_a_short_track_are_its_own_at_their_times(net, stored
         np.testing.assert_allclose(vectors.read(name), want[kept], atol=1e-5)
         np.testing.assert_allclose(times.read(name).mean(axis=1), centres[kept], atol=1e-6)
     assert vectors.lengths[vectors.index("f")] == 1
-
-
-def test_a_graph_of_one_length_leaves_short_windows_to_torch(net, monkeypatch):
-    windows = OnnxWindows(net, int8=False)
-    monkeypatch.setattr(windows, "prepare", lambda layers=None: pytest.fail("the graph was asked"))
-    x = clip(net.window_length // 2)
-    with torch.no_grad():
-        np.testing.assert_allclose(windows.summaries(x, [net.depth - 1])[0], own(net, x), atol=1e-5)
