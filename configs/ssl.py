@@ -73,7 +73,7 @@ class DataModule(schema.DataModule):
     tail: str = opt(
         "drop",
         "end of a track in test and extraction: pad the last window, shift it back to end with the track, or drop it; a track "
-        "without a whole window is one padded window",
+        "without a whole window is one window. With predict.frames shift, unless it is set",
         ("pad", "shift", "drop"),
         affects="network",
     )

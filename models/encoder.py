@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from .card import ModelCard
 from .errors import AudioError, ConfigError
 from .frontend.mel_settings import MelSettings
+from .layers import resolved
 from .prefetch import ahead
 from .tagging import Source, Tagged, tag
-from .vectors import Embedded, InTime, Piece
-from .windows import Tail, left_padding, stream_windows
+from .vectors import PIECE_BATCH, Embedded, InTime, Piece
+from .windows import Tail, stream_windows
 
-__all__ = ["AudioEncoder", "Embedded", "Piece"]
+__all__ = ["PIECE_BATCH", "AudioEncoder", "Embedded", "Piece"]
 
 BLOCK_SECONDS = 30.0  # how much of a long file is in memory at a time
-PIECE_BATCH = 8  # sounds per pass
 
 
 class AudioEncoder(nn.Module, InTime, ABC):
@@ -42,6 +42,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
         transfer_layer: the layer that its authors take for transfer learning.
         gradient_checkpointing: training keeps each block's input alone and computes what is inside again for the gradients: a third more operations,
             far less memory. None: the network has no such way.
+        own_lengths: windows that a recording does not fill are computed as long as it is (InTime.own_part), not in silence.
         convolutional: its time goes into convolutions, not into linear maps of width C.
     """
 
@@ -56,6 +57,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
     exclusive: bool = False
     transfer_layer: int = -1
     convolutional: bool = False
+    own_lengths: bool = False
     gradient_checkpointing: bool | None = None
     _frozen: bool = False
 
@@ -105,16 +107,11 @@ class AudioEncoder(nn.Module, InTime, ABC):
 
     # ---- layers
     def resolve_layers(self, layers: Iterable[int] | int | None) -> tuple[int, ...]:
-        """Ascending, distinct, 0-based layers; a number is one of them, None the last. Raises ValueError for a layer that the network has not."""
-        asked = [-1] if layers is None else [layers] if isinstance(layers, int) else [int(k) for k in layers]
-        if not asked:
-            raise ConfigError("No layer asked for: give at least one, or None for the last.")
-        for k in asked:
-            if not -self.depth <= k < self.depth:
-                raise ConfigError(
-                    f"Layer {k} asked for; this network has {self.depth} layers: 0..{self.depth - 1} or -{self.depth}..-1."
-                )
-        return tuple(sorted({k % self.depth for k in asked}))
+        """Ascending, distinct, 0-based layers; a number is one of them, None the last.
+
+        Raises ConfigError (a ValueError) for what is no whole number, and for a layer that the network has not.
+        """
+        return resolved(layers, self.depth)
 
     @property
     def block_list(self) -> str | None:
@@ -272,39 +269,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
         """
         return tag(self, source, sample_rate, hop_seconds, batch_size)
 
-    # ---- HEAR
-    def pieces(self, audio: Tensor, layer: int, scene: bool) -> Iterator[Piece]:
-        """Sounds [n_sounds, samples] window by window: their moments, or (scene) what extraction keeps of each window, weighted by what it hears.
-
-        A sound's end, and a sound shorter than a window, stand centred in silence, as everywhere (models/windows.py); moments in the silence are
-        left out. Families whose vectors run on over the ends of windows say so themselves.
-        """
-        sounds = audio.detach().float().cpu().numpy()
-        per_ms = self.sample_rate / 1000
-        length = self.window_length if self.mel_settings is None else round(self.max_seconds * self.sample_rate)
-        if scene:
-            windows = [self._windows(self.window_blocks(iter([one])), self.window_length, self.silence) for one in sounds]
-        else:
-            windows = [self._windows([one], length, 0.0) for one in sounds]
-        for same in zip(*windows):
-            _, start, stop = same[0]
-            x = torch.from_numpy(np.stack([window for window, _, _ in same])).to(self.device, self.dtype)
-            parts = [self.summaries(p, [layer])[0] if scene else self.encode(p, [layer])[0] for p in x.split(PIECE_BATCH)]
-            values = torch.cat(parts).float().to(audio.device)
-            if scene:
-                yield Piece(values, torch.zeros(0), stop - start)
-                continue
-            n = values.shape[1]
-            times = (torch.arange(n) + 0.5) * (length / n) - left_padding(stop - start, length)
-            heard = (times >= 0) & (times < stop - start)
-            if not heard.any():  # a sound shorter than a vector's share, beside all centres
-                heard[(times - (stop - start) / 2).abs().argmin()] = True
-                times = times.clamp(0, stop - start)
-            yield Piece(values[:, heard], ((start + times[heard]) / per_ms).float(), int(heard.sum()))
-
-    def _windows(self, blocks: Iterable[np.ndarray], length: int, silence: float) -> list[tuple[np.ndarray, int, int]]:
-        return list(stream_windows(blocks, length, length, "pad", silence))
-
+    # ---- windows in one pass
     @torch.no_grad()
     def _pooled_eval(self, windows: np.ndarray, layers: Sequence[int], pool: str) -> np.ndarray:
         was_training = self.training
@@ -338,7 +303,11 @@ class AudioEncoder(nn.Module, InTime, ABC):
         rate, length = self.units_per_second, self.window_length
         hop = max(length // 2, 1) if half_overlap else length
         for window, start, stop in stream_windows(blocks, length, hop, tail, self.silence):
-            held.append(window)
+            part = self.own_part(window, stop - start)
+            if held and part.shape != held[0].shape:
+                yield np.stack(held), spans
+                held, spans = [], []
+            held.append(part)
             spans.append((start / rate, stop / rate))
             if len(held) == batch_size:
                 yield np.stack(held), spans

@@ -23,6 +23,7 @@ from .weights.checkpoints import FAMILY, HEAD, read_settings, read_state
 from .weights.saved_head import with_saved_head
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 SHOWN = 4  # entries of a file in an error's text
@@ -69,33 +70,37 @@ def default_model() -> str:
     return card.name
 
 
-def get_model(name: str, **kwargs: Any) -> AudioEncoder:
-    """The registered model `name` (or alias), with its weights. `kwargs` are those of its family's `build`.
+def get_model(name: str, *, device: str | torch.device | None = None, **kwargs: Any) -> AudioEncoder:
+    """The registered model `name` (or alias), with its weights, on a device. `kwargs` are those of its family's `build`.
 
     Raises ConfigError naming the nearest for an unknown name, and what the builder raises.
     """
     card = get_card(name)
     network: AudioEncoder = family_package(card.family).build(card.name, **kwargs)
-    return network
+    return _on(network, device)
 
 
-def load_model(source: str | Path, **kwargs: Any) -> AudioEncoder:
+def _on(network: AudioEncoder, device: str | torch.device | None) -> AudioEncoder:
+    return network if device is None else network.to(device)
+
+
+def load_model(source: str | Path, *, device: str | torch.device | None = None, **kwargs: Any) -> AudioEncoder:
     """A trained model, in eval mode: by a registered name with its published weights, or from a weight file or folder, whose size it tells.
 
-    `load_model("maest_30s").tag("song.mp3").top(5)`. A network that was fine-tuned names the classes that it has learned so. `kwargs` are those of
-    the family's `build` or `load`. Raises WeightsNotFoundError naming the nearest name, WeightsError.
+    `load_model("maest_30s").tag("song.mp3").top(5)`. A network that was fine-tuned names the classes that it has learned so. device: of the network;
+    None: where it is built. `kwargs` are those of the family's `build` or `load`. Raises WeightsNotFoundError naming the nearest name, WeightsError.
     """
     cards.load_all()
     path = Path(source)
     if path.exists():
         said = read_settings(path)
         network: AudioEncoder = family_package(_family_of(path, said)).load(path, **kwargs)
-        return (with_saved_head(network, path, kwargs.get("averaged", True)) if HEAD in said else network).eval()
+        return _on(with_saved_head(network, path, kwargs.get("averaged", True)) if HEAD in said else network, device).eval()
     if not cards.has_card(str(source)):
         raise WeightsNotFoundError(
             f"There is no file or folder '{source}', and no model of that name.{cards.did_you_mean(str(source))}"
         )
-    return get_model(str(source), **kwargs).eval()
+    return get_model(str(source), device=device, **kwargs).eval()
 
 
 def family_of(path: str | Path) -> str:

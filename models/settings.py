@@ -129,7 +129,8 @@ def check_settings(settings: Mapping[str, Any], rules: Rules, what: str, error: 
     """
     for name, value in settings.items():
         if name not in rules:
-            raise error(f"{what} has a setting {shown(name)}, which is unknown; known are {', '.join(rules)}.")
+            hint = " It is an argument of models.get_model(NAME, pretrained=False)." if name == "pretrained" else ""
+            raise error(f"{what} has a setting {shown(name)}, which is unknown; known are {', '.join(rules)}.{hint}")
         if not rules[name].holds(value):
             raise error(f"{what}: {name} is {shown(value)}; wanted {rules[name].words}.")
 

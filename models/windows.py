@@ -2,17 +2,22 @@
 
 Conventions: lengths and positions count frames (or samples) from 0; a window covers [start, stop) of the track; where stop - start is less than
 the model's length the window is padded with silence, (length - valid) // 2 before and the rest behind (as in training).
+Families that take any length compute of such a window the recording's part alone (`own_part`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 
 from .errors import ConfigError
 
+if TYPE_CHECKING:
+    from torch import Tensor  # not at start-up
+
+Windows = TypeVar("Windows", np.ndarray, "Tensor")
 Tail = Literal["pad", "shift", "drop"]
 MIN_TAIL = 0.1  # share of a window below which a remainder is not worth one
 
@@ -49,6 +54,14 @@ def plan_windows(n: int, length: int, hop: int | None = None, tail: Tail = "pad"
 def left_padding(valid: int, length: int) -> int:
     """Frames of silence before `valid` frames that stand centred in a window of `length`."""
     return max(length - valid, 0) // 2
+
+
+def own_part(window: Windows, valid: int, least: int) -> Windows:
+    """What a recording fills of a window [..., length] in which its `valid` units stand centred; of fewer than `least` units so many, as centred."""
+    length = window.shape[-1]
+    n = min(max(valid, least), length)
+    left = left_padding(valid, length) - left_padding(valid, n)
+    return window[..., left : left + n]
 
 
 def stream_windows(

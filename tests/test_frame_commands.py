@@ -202,3 +202,26 @@ def test_chords_have_their_25_classes(run):
     lines = (where / "labels.csv").read_text().splitlines()
     assert lines[0] == "label,tracks"
     assert len(lines) == 26
+
+
+@pytest.mark.parametrize(
+    ("said", "was", "cure"),
+    [
+        ({"tail": "drop"}, "datamodule.tail=drop", "datamodule.tail=shift"),
+        ({"tail": "chunks", "last_chunk_ratio": 0.1}, "last_chunk_ratio=0.1", "last_chunk_ratio=0"),
+    ],
+)
+def test_annotations_behind_an_end_that_extraction_left_out_name_the_key(run, folder, said, was, cure):
+    """As of other recordings, but the vectors say that ends of tracks are not among them."""
+    shutil.copytree(folder / "frames" / "1", folder / "dropped" / "1", dirs_exist_ok=True)
+    (folder / "dropped" / "1" / "times" / "times.h5").unlink()
+    times = TrackStore.open(folder / "frames" / "1" / "times")
+    with TrackStore.create(folder / "dropped" / "1" / "times" / "times.h5", (2,), "float64", {"kind": "times", **said}) as writer:
+        for name in times.names:
+            writer.append(name, times.read(name))
+        writer.seal()
+    shutil.copytree(folder / "beats", folder / "behind", dirs_exist_ok=True)
+    (folder / "behind" / "3.beats").write_text("0.5\n600.0\n")
+    updates = {"data.annotations": "behind", "data.base_dir": "dropped/1"}
+    with pytest.raises(ValueError, match=rf"extracted with {was}, which leaves out ends of tracks.*again with {cure}\."):
+        run("main", "beats", **updates)

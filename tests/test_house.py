@@ -25,10 +25,10 @@ FAMILIES = {path.parent.name for path in (ROOT / "models").glob("*/archs.py")}
 OTHERS = "..."  # of a floor: whatever no floor names
 FLOORS = {  # bottom to top; a module imports those of its own floor and of the floors below
     "models": (
-        "errors escapes card settings bounded_files pickle_bounds windows randomness untrained prefetch arithmetic cache processor "
+        "errors escapes card settings layers bounded_files pickle_bounds windows randomness untrained prefetch arithmetic cache processor "
         "_torchvision _alias _outside",
         "frontend", "audio",
-        "heads mean_head objective classification encoder mel_encoder vectors tagging overview onnx_file formats tokens", "weights",
+        "heads mean_head objective classification encoder mel_encoder vectors states tagging overview onnx_file formats tokens", "weights",
         " ".join(FAMILIES), "registry", "export finetune hear onnx_windows backends",
     ),
     "datasets": ("utils", "groundtruth", "store", "jobs", "prepare", "loading", "collection", "published", OTHERS),

@@ -19,8 +19,12 @@ from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
 from models.onnx_windows import INT8, ONNX
+<<<<<<< HEAD
 from models.weights.checkpoints import HEAD
 from models.weights.task_head import head_of
+=======
+from models.windows import Tail
+>>>>>>> mfm
 
 from ..data.find import Tracks
 from ..data.heard import read_heard
@@ -47,15 +51,25 @@ def extract_embeddings(context: Context) -> dict[str, str]:
     With predict.frames every vector in time, into the folder frames below it.
     """
     config = as_trained(context)
-    return _listed(context, extract(context, config, asked_layers(context, config)))
+    layers, loaded = asked_layers(context, config)
+    return _listed(context, extract(context, config, layers, loaded))
 
 
-def asked_layers(context: Context, config: Config) -> tuple[int, ...]:
-    """Return the layers to extract, checked before any work."""
-    section, layers = context.family.section(config), context.family.layers(config, context.family.sketch(config))
+def asked_layers(context: Context, config: Config) -> tuple[tuple[int, ...], Loaded | None]:
+    """Return the layers to extract, checked before any work, and the network where that took it.
+
+    Of a weight file the network itself is asked: many files say nothing of their depth. Published weights are not fetched for layers that they lack.
+    """
+    family, section = context.family, context.family.section(config)
+    loaded = None if section.checkpoint is None else load_network(context, config)
+    layers = family.layers(config, family.sketch(config) if loaded is None else loaded.network)
+    if config.predict.frames and min(layers) < 0:
+        raise ConfigError(
+            "predict.transformer_block=-1 is one vector per window here, and predict.frames asks for those in time: name blocks, 0 and up."
+        )
     for layer in (layer for layer in layers if section.pretrained and layer >= 0):
-        log.info("Layer %d, counted from 0: %s.", layer, context.family.published_layer(layer))
-    return layers
+        log.info("Layer %d, counted from 0: %s.", layer, family.published_layer(layer))
+    return layers, loaded
 
 
 def extract_logits(context: Context) -> dict[str, str]:
@@ -158,13 +172,20 @@ def _drawn_anew(loaded: Loaded) -> Iterator[None]:
 
 def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
     """Return how the config has its tracks extracted. pool: of a file per track."""
+<<<<<<< HEAD
     p, head = config.predict, head_of(loaded.network)
     name = context.family.section(config).arch if head is None else f"{head.begun_with or context.family.name}, fine-tuned"
     return ExtractionSettings(
         model=name if loaded.weights != RANDOM else f"{RANDOM} weights",
         rule=context.family.extraction_rule(config, loaded.network),
+=======
+    p, rule = config.predict, context.family.extraction_rule(config, loaded.network)
+    return ExtractionSettings(
+        model=context.family.section(config).arch if loaded.weights != RANDOM else f"{RANDOM} weights",
+        rule=rule,
+>>>>>>> mfm
         half_overlap=config.dataset.half_overlapped_inference,
-        tail=config.datamodule.tail,
+        tail=config.datamodule.tail if rule is not None else _tail(context, config),
         batch_size=config.datamodule.batch_size_test,
         precision=loaded.precision,
         dtype=p.dtype,
@@ -172,6 +193,15 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
         pool=pool,
         frames=p.frames,
     )
+
+
+def _tail(context: Context, config: Config) -> Tail:
+    """Return what becomes of the ends of tracks: of vectors in time they are kept, unless the config drops them by name."""
+    tail: Tail = config.datamodule.tail
+    if not config.predict.frames or tail != "drop" or context.experiment.is_set("datamodule.tail"):
+        return tail
+    log.info("predict.frames: the end of a track lies in one more full window (datamodule.tail=shift; =drop leaves it out).")
+    return "shift"
 
 
 def _tracks_to_extract(found: Tracks) -> tuple[TrackStore, list[str] | None]:

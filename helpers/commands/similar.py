@@ -25,13 +25,13 @@ def similar(context: Context) -> list[str]:
     """
     config = as_trained(context)
     p, query = config.predict, asked_audio(config)
-    layers = asked_layers(context, config)
+    layers, loaded = asked_layers(context, config)
     if p.format != "store" or len(layers) > 1 or layers[0] < 0 or Path(query).is_dir():
         raise ConfigError(
             "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
         )
     layer = layers[0]
-    loaded = load_network(context, config)
+    loaded = loaded or load_network(context, config)
     done = extract(context, config, layers, loaded)
     collection = Collection.open(done.paths[layer], done.names, *context.family.tokens(config), p.center)
     if Path(query).is_file():

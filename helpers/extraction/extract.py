@@ -13,6 +13,7 @@ from pathlib import Path
 
 from datasets.store.track_store import TrackStore
 from models.encoder import AudioEncoder
+from models.layers import layer_numbers
 from models.untrained import check_trained
 
 from .frames import FrameJob
@@ -53,7 +54,7 @@ def extract_embeddings(
     Raises StoreError for a store of another front end, output of other settings or weights, a full disk; ConfigError for settings that the network
     or format does not have. Run again, it goes on where it was stopped, and does nothing when all is there.
     """
-    chosen = list(dict.fromkeys(int(block) for block in blocks))
+    chosen = list(dict.fromkeys(layer_numbers(blocks)))
     if settings is not None and settings.frames:
         frames = FrameJob(network, source, settings, names, shard, chosen)
         return frames.run(lambda stack: frames.open_outputs(stack, Path(out)), lambda windows: network.moments(windows, chosen))

@@ -23,6 +23,7 @@ from datasets.loading.clips import WindowRule
 from datasets.store.track_store import TrackStore, shard_path
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
+from models.windows import left_padding
 
 from .job import Job
 from .outputs import Output, StoreOutput
@@ -66,7 +67,7 @@ class FrameJob(Job):
         self.layers = list(layers)
         silence = np.zeros((1, self.cut.length, *self.store.item_shape), np.float32)
         with self._evaluating():
-            found = self._forward(silence, lambda x: network.moments(x, self.layers))
+            found = self._forward(silence, np.array([self.cut.length]), lambda x: network.moments(x, self.layers))
         self.widths = [x.shape[-1] for x in found]
         self.centres = [network.moment_times(x.shape[1], self.cut.length, layer) for x, layer in zip(found, self.layers)]
         for x, centres in zip(found, self.centres):
@@ -96,20 +97,30 @@ class FrameJob(Job):
         return self._kept(n, which)
 
     def _find_kept(self, n: int, which: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        windows, centres = self.cut.plan(n) / self.network.units_per_second, self.centres[which]
+        windows = self.cut.plan(n) / self.network.units_per_second
         edges = (windows[1:, 0] + windows[:-1, 1]) / 2  # the middle of what two windows share, or of what lies between them
         firsts, lasts = np.concatenate([[0.0], edges]), np.concatenate([edges, [n / self.network.units_per_second]])
         found = []
         for (start, stop), first, last in zip(self.cut.plan(n), firsts, lasts):
-            times = centres + (start - self.cut.left(int(stop - start))) / self.network.units_per_second
+            times = self._times(int(start), int(stop), which)
             rows = np.flatnonzero((times >= first) & (times < last))
             found.append((rows, times[rows]))
         if not any(len(rows) for rows, _ in found):  # a track shorter than a vector's share: the vector nearest to it
             (start, stop), middle = self.cut.plan(n)[0], n / 2 / self.network.units_per_second
-            times = centres + (start - self.cut.left(int(stop - start))) / self.network.units_per_second
+            times = self._times(int(start), int(stop), which)
             row = int(np.abs(times - middle).argmin())
             found[0] = (np.array([row]), np.array([middle]))
         return found
+
+    def _times(self, start: int, stop: int, which: int) -> np.ndarray:
+        """Centres in the track, seconds, of the vectors of its window [start, stop)."""
+        valid, centres, left = stop - start, self.centres[which], self.cut.left(stop - start)
+        if self.own and valid < self.cut.length:  # it was computed as long as it is
+            units = max(valid, self.network.window_range[0])
+            centres = self.network.moment_times(self.network.n_vectors(units), units, self.layers[which])
+            left = left_padding(valid, units)
+        times: np.ndarray = centres + (start - left) / self.network.units_per_second
+        return times
 
     def items_of(self, output: Output) -> np.ndarray:
         """How many vectors an output has of each track."""

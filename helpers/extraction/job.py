@@ -21,7 +21,7 @@ from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
 from models.onnx_windows import INT8
 from models.weights.head_origin import weights_sha256
-from models.windows import left_padding
+from models.windows import left_padding, own_part
 
 from ..runtime.devices import autocast, resolve_precision, work_of
 from ..runtime.memory import keep_freed_memory
@@ -71,6 +71,7 @@ class Job:
         length = network.window_length if settings.clip_frames is None else settings.clip_frames
         hop = max(length // 2, 1) if settings.half_overlap else length
         self.cut = settings.rule or WindowRule(length, hop, settings.tail)
+        self.own = network.own_lengths and settings.rule is None  # a published rule says itself how it pads
         length = self.cut.length
         shortest, longest = network.window_range
         if not shortest <= length <= longest:
@@ -92,6 +93,7 @@ class Job:
             "weights_sha256": weights_sha256(network),
             **network.about_extraction,
             **self.cut.attrs(),
+            **({"short_windows": "own length"} if self.own else {}),
             "precision": INT8 if getattr(network, "backend", None) == INT8 else self.precision,
             "code_version": CODE_VERSION,
         }
@@ -182,7 +184,7 @@ class Job:
             return
         first = np.concatenate([[0], np.cumsum(counts)])
         with self._evaluating():
-            results = self._forward(self._read(first[some], first)[1], compute)
+            results = self._forward(*self._read(first[some], first)[1:], compute)
         for which, (group, held, found) in enumerate(zip(outputs.values(), kept, results)):
             for track, old, result in zip(some, held, found):
                 new = self.first_item(int(track), which, result)
@@ -215,10 +217,10 @@ class Job:
             read = reader.submit(self._read, upcoming, first) if upcoming is not None else None
             while read is not None:
                 assert upcoming is not None
-                numbers, (tracks, found), upcoming = upcoming, read.result(), next(batches, None)
+                numbers, (tracks, found, valid), upcoming = upcoming, read.result(), next(batches, None)
                 read = reader.submit(self._read, upcoming, first) if upcoming is not None else None  # while this one computes
                 self._heard[tracks[found.reshape(len(found), -1).any(axis=1)]] = True
-                results = self._forward(found, compute)
+                results = self._forward(found, valid, compute)
                 n_computed += len(tracks)
                 for track in np.unique(tracks):
                     rows = np.flatnonzero(tracks == track)
@@ -236,8 +238,8 @@ class Job:
             if lacking[begin : end + 1].any():
                 yield np.arange(start, stop)
 
-    def _read(self, windows: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The track (row of `names`) of each window, [B], and what is stored of it, padded with silence, [B, length, *item]."""
+    def _read(self, windows: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The track (row of `names`) of each window, [B], what is stored of it, padded with silence, [B, length, *item], and its units, [B]."""
         tracks = np.searchsorted(first, windows, side="right") - 1
         numbers = self.tracks[tracks]
         spans = np.stack([self.cut.plan(int(self.store.lengths[n]))[w - first[t]] for n, w, t in zip(numbers, windows, tracks)])
@@ -247,12 +249,25 @@ class Job:
                 valid, self.cut.length
             ):  # the store centres what does not fill a window
                 row[:] = np.roll(row, shift, axis=0)
-        return tracks, found if self.store.item_shape else samples_of(found, self.store)
+        return tracks, found if self.store.item_shape else samples_of(found, self.store), spans[:, 1] - spans[:, 0]
 
-    def _forward(self, found: np.ndarray, compute: Callable[[torch.Tensor], list[torch.Tensor]]) -> list[np.ndarray]:
+    def _forward(
+        self, found: np.ndarray, valid: np.ndarray, compute: Callable[[torch.Tensor], list[torch.Tensor]]
+    ) -> list[np.ndarray]:
+        """What the network gives of windows with so many units of their tracks, [B, ...]; of own lengths those of one length in one pass.
+
+        Of vectors in time, windows that have fewer than others have zeros behind them.
+        """
         x = self.network.from_stored(torch.from_numpy(found).to(self.device))
         with torch.inference_mode(), autocast(self.device.type, self.precision):
-            return [y.float().cpu().numpy() for y in compute(x)]
+            if not self.own or (valid == self.cut.length).all():
+                return [y.float().cpu().numpy() for y in compute(x)]
+            least, parts = self.network.window_range[0], []
+            for n in np.unique(valid):
+                rows = np.flatnonzero(valid == n)
+                results = compute(own_part(x[torch.from_numpy(rows).to(x.device)], int(n), least))
+                parts.append((rows, [y.float().cpu().numpy() for y in results]))
+        return [_joined([(rows, results[which]) for rows, results in parts], len(x)) for which in range(len(parts[0][1]))]
 
     def _take(self, track: int, windows: np.ndarray, results: list[np.ndarray], outputs: dict[int | str, list[Output]]) -> None:
         """Take what was computed of a track's next windows (their numbers in the track), per output; write the track with its last."""
@@ -279,3 +294,11 @@ class Job:
             yield
         finally:
             self.network.train(was_training)
+
+
+def _joined(parts: Sequence[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:
+    """Put results [b, T, ...] at their rows of [n, most T, ...]."""
+    out = np.zeros((n, *np.max([one.shape[1:] for _, one in parts], axis=0)), np.float32)
+    for rows, one in parts:
+        out[rows, : one.shape[1]] = one
+    return out

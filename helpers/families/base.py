@@ -27,7 +27,12 @@ from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.registry import family_of, get_card
 from models.weights.cards import load_labels
+<<<<<<< HEAD
 from models.weights.checkpoints import FAMILY, HEAD, check_own_settings, is_untrained, read_settings, weight_file
+=======
+from models.weights.checkpoints import FAMILY, check_own_settings, is_untrained, read_settings, weight_file
+from models.weights.foreign import another_family
+>>>>>>> mfm
 from models.weights.locate import find_weights
 from models.weights.saved_head import with_saved_head
 
@@ -205,9 +210,7 @@ class Family(abc.ABC):
         found = settings.get(FAMILY) or (family_of(path) if settings else self.name)
         check_own_settings(settings, found, str(path))
         if found != self.name:
-            raise WeightsError(
-                f"{path} holds a network of the family {found}, {self.name} is wanted: use the command file whose config has a section {found}."
-            )
+            raise WeightsError(another_family(path, found, self.name))
         return settings
 
     def like_checkpoint(self, config: Config, path: str | Path | None) -> Config:

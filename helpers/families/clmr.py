@@ -204,8 +204,9 @@ class Clmr(Family):
             )  # fmt: skip
         elif metrics["val_loss"] > chance - LEFT_CHANCE:
             log.warning(
-                "The validation loss, %.3f, has not left chance (%.3f): other views of tracks are not found yet. Train longer "
-                "(trainer.max_epochs), on more tracks.", metrics["val_loss"], chance,
+                "The validation loss, %.3f, %s chance (%.3f): other views of tracks are not found yet. Train longer "
+                "(trainer.max_epochs), on more tracks.",
+                metrics["val_loss"], "is above" if metrics["val_loss"] > chance else "has not left", chance,
             )  # fmt: skip
 
 

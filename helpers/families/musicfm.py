@@ -75,6 +75,8 @@ class MusicFM(Family):
             pretrained, checkpoint = False, None if weights is RANDOM else weights
         torch.manual_seed(seed)
         settings = {} if pretrained or checkpoint is not None else _arguments(config)
+        if weights is OF_CONFIG and not settings and c.stats is not None and not self.settings_of(checkpoint):
+            settings["statistics"] = c.stats  # of a file that says none
         return build(c.arch, pretrained, checkpoint, averaged=c.checkpoint_swa_weights, **settings)
 
     def objective(self, config: Config, net: AudioEncoder) -> Objective:

@@ -20,12 +20,13 @@ def token_notes(metrics: Mapping[str, float], codes: int) -> list[str]:
     if "val_accuracy" not in metrics:
         return []
     right, most = metrics["val_accuracy"], metrics["val_majority"]
+    how = "less often" if right < most else "no more often" if right == most else "hardly more often"
     spread = ", ".join(f"{name} {value:.1f}" for name, value in _perplexities(metrics).items())
     learned = right >= LEARNED * most
     return [
         f"Masked tokens of the validation: {100 * right:.1f} % right; always naming the most frequent token is right in {100 * most:.1f} %.",
         f"Tokens are spread like this many of {codes} codes (perplexity): {spread}.",
-        *([] if learned else ["The network hardly predicts more than the most frequent tokens: train longer."]),
+        *([] if learned else [f"The network is {how} right than always naming the most frequent token: train longer."]),
         *(f"Codebook {name} has collapsed: {text}." for name, text in collapsed_codebooks(metrics, codes).items()),
     ]
 

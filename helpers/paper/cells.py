@@ -19,6 +19,7 @@ from ..metrics.differences import Difference, as_one, compare
 from ..metrics.intervals import holm
 from ..metrics.metric import Metric
 from ..metrics.scores import SystemScores
+from .citations import CitedScore, find_score
 from .engine import Done, Failed, Outcome, Unavailable
 from .records import LOG
 from .steps import Step
@@ -41,6 +42,7 @@ class CellValue:
         over: number of results that the mean is over.
         done: the step that it was read from.
         unit: behind it.
+        cited: a paper's number that stands in place of one that was made.
         missing: where `reason` is that files are not on this machine, each of them, and how to come by it.
     """
 
@@ -54,12 +56,15 @@ class CellValue:
     done: Done | None = None
     unit: str = ""
     missing: tuple[str, ...] = ()
+    cited: CitedScore | None = None
 
     @property
     def text(self) -> str:
-        """Return '0.932 ± 0.001 [0.925, 0.938]', or why there is none."""
+        """Return '0.932 ± 0.001 [0.925, 0.938]', a paper's number as it has it, or why there is none."""
         if self.reason:
             return self.reason
+        if self.cited is not None:
+            return f"{self.cited.value:g}"
         spread = "" if math.isnan(self.sd) else f" ± {self.sd:.3f}"
         interval = "" if self.interval is None else f" [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
         return _amount(self.mean) + self.unit if self.unit else f"{self.mean:.3f}{spread}{interval}"
@@ -71,6 +76,8 @@ def _amount(x: float) -> str:
 
 def read_cell(cell: Cell, outcome: Callable[[Step], Outcome]) -> CellValue:
     """Read a cell's value, or why it has none."""
+    if cell.citation is not None:
+        return CellValue(cited=find_score(cell.citation))
     if cell.step is None:
         return CellValue(reason=cell.text)
     found = outcome(cell.step)

@@ -31,10 +31,12 @@ from .plan import format_duration, format_size
 from .records import LOG
 from .scale import Scale
 from .steps import Step
+from .table import Row
 
 PAPERS = "papers"
 OTHER_DATA = "papers (other data: not comparable)"
 NOT_AVAILABLE = "not available"
+IN_ROW = "this row"  # of a paper's own row
 ONE_NETWORK = "One network each, pre-trained once: what another pre-training would change is in neither."
 ONE_MORE = "another pre-training of the same networks, "
 NOT_COVERED = (
@@ -70,7 +72,7 @@ class TableView:
         self.labels = {one: _label(i) for i, one in enumerate(dict.fromkeys([*self._rows_without, *of_claims]))}
         self.header = ["", *self.table.columns, PAPERS if self.comparable else OTHER_DATA]
         self.rows = [
-            [row.name, *map(self.cell_text, values), self._papers(row.citations)]
+            [row.name, *map(self.cell_text, values), IN_ROW if row.of_paper else self._papers(row.citations)]
             for row, values in zip(self.table.rows, filled.values)
         ]
 
@@ -100,9 +102,11 @@ class TableView:
         """Return what is not on this machine, each thing once: '[a] place FILE'."""
         return [f"[{label}] {one}" for one, label in self.labels.items()]
 
-    def citation_references(self, citations: Sequence[Citation]) -> str:
-        """Return 'see [1], [2]': the numbers themselves stand beneath, with their protocols."""
-        places = [f"[{self.notes.index(find_score(citation)) + 1}]" for citation in citations]
+    def citation_references(self, row: Row) -> str:
+        """Return 'see [1], [2]': the numbers themselves stand beneath, with their protocols; or that the row's cells are such."""
+        if row.of_paper:
+            return IN_ROW
+        places = [f"[{self.notes.index(find_score(citation)) + 1}]" for citation in row.citations]
         return f"see {', '.join(places)}" if places else NOT_AVAILABLE
 
     @property
@@ -201,7 +205,7 @@ def print_table(view: TableView, console: Console | None = None) -> None:
     table.add_column(PAPERS, overflow="fold", width=PAPERS_WIDTH if narrow else None)  # of which data they are is said below
     for row, values in zip(view.table.rows, view.filled.values):
         cells = [view.short_text(value).replace(" [", "\n[") if narrow else view.short_text(value) for value in values]
-        table.add_row(*(Text(cell) for cell in [row.name, *cells, view.citation_references(row.citations)]))
+        table.add_row(*(Text(cell) for cell in [row.name, *cells, view.citation_references(row)]))
     console.print(table)
     for line in view.legend:
         console.print(Text(line), highlight=False, soft_wrap=True)  # paths and commands can be copied whole
@@ -245,16 +249,17 @@ def markdown(view: TableView) -> str:
 
 
 def _csv(view: TableView) -> str:
-    """Return CSV_COLUMNS, a line per cell; why: there is no number; papers: numbers of the row."""
+    """Return CSV_COLUMNS, a line per cell; why: there is no number; papers: numbers of the row, in a paper's own row that of the cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for row, values in zip(view.table.rows, view.filled.values):
-        found = [find_score(citation) for citation in row.citations]
-        papers = ["; ".join(one.short for one in found) or NOT_AVAILABLE, " ".join(one.long for one in found)]
-        if found and not view.comparable:
-            papers[0] += " (other data: not comparable)"
+        of_row = [find_score(citation) for citation in row.citations]
         for column, value in zip(view.table.columns, values):
+            found = of_row if value.cited is None else [value.cited]
+            papers = ["; ".join(one.short for one in found) or NOT_AVAILABLE, " ".join(one.long for one in found)]
+            if found and not view.comparable:
+                papers[0] += " (other data: not comparable)"
             cells = [safe_cell(row.name), safe_cell(column), value.metric, *_numbers(value), safe_cell(value.reason)]
             writer.writerow([*cells, *map(safe_cell, papers)])
     return text.getvalue()

@@ -18,12 +18,13 @@ class Cell:
 
     Args:
         read: "probe" (what ex_tl.py scored), "sweep", "few_label", "test" (of a trained network), "number" (of a step's result), "cost"
-            (what a step took), or "text".
+            (what a step took), "cited" (a paper's number), or "text" (why there is none).
         step: that is read.
         part: of "probe" the sub-folder of a system beside the first, of "sweep" block and tokens ("2 c"), of "few_label" the share, of "test" and
             "number" the name in the result, of "cost" one of COSTS.
         metric: of the task; None: its first.
         text: of "text" the cell, of "number" the unit, of "cost" the output of an extraction.
+        citation: of "cited" which number.
     """
 
     read: str
@@ -31,6 +32,7 @@ class Cell:
     part: str = ""
     metric: str | None = None
     text: str = ""
+    citation: Citation | None = None
 
 
 COSTS = ("seconds", "ms per track", "million weights")  # of a step; of an extraction: of the network too
@@ -41,6 +43,11 @@ def text_cell(text: str) -> Cell:
     return Cell("text", text=text)
 
 
+def cited_cell(citation: Citation | None, without: str) -> Cell:
+    """Return a cell of a paper's own row: its number; without: the text where it has none."""
+    return text_cell(without) if citation is None else Cell("cited", citation=citation)
+
+
 @dataclass(frozen=True)
 class Row:
     """A row: its name, a cell per column, and what papers report for the same system."""
@@ -48,6 +55,11 @@ class Row:
     name: str
     cells: Sequence[Cell]
     citations: Sequence[Citation] = ()
+
+    @property
+    def of_paper(self) -> bool:
+        """Return whether the row is a paper's own: its cells are what the paper reports."""
+        return any(cell.read == "cited" for cell in self.cells)
 
 
 @dataclass(frozen=True)

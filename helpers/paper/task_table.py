@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..evaluation.system_names import mel_name
+from .citations import Citation
 from .encoders import Encoder
 from .recipes import ProbeSettings, mel_store, music, probe, result_folder
 from .scale import Scale
 from .steps import Ref, Step
-from .table import Cell, Claim, Row, Table, text_cell
+from .table import Cell, Claim, Row, Table, cited_cell, text_cell
 
 ELSEWHERE = "not available: only the demo music has it here"
 NONE = "none"
@@ -45,12 +46,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Reported:
-    """A paper's rows for the same tasks: (title, function column -> text of the cell). name, title and source: the table's; notes: below it."""
+    """A paper's rows for the same tasks: (title, function column -> which number; None: it has none of that column).
+
+    name, title and source: the table's; notes: below it.
+    """
 
     name: str
     title: str
     source: str
-    rows: Sequence[tuple[str, Callable[[Column], str]]]
+    rows: Sequence[tuple[str, Callable[[Column], Citation | None]]]
     notes: Sequence[str]
 
 
@@ -65,7 +69,7 @@ def task_table(scale: Scale, encoder: Encoder, columns: Sequence[Column], report
             Row(f"{kind} guess", [_beside(c, s.get("trained") if c.annotations else None, f"{kind} guess", NONE) for c, s in zip(columns, found)])
             for kind in ("constant", "random")
         ),
-        *(Row(name, [text_cell(say(column)) for column in columns]) for name, say in reported.rows),
+        *(Row(name, [cited_cell(cite(column), NONE) for column in columns]) for name, cite in reported.rows),
     ]  # fmt: skip
     numbers = [i for i, cell in enumerate(rows[0].cells) if cell.step is not None]
     claims = [

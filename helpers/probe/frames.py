@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,8 +64,12 @@ def rules_of(kind: str) -> FrameRules:
     return next(task.frames for task in TASKS.values() if task.frames is not None and task.frames.kind == kind)
 
 
-def read_times(source: str | Path | TrackStore, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Times [R, 2] of the stored vectors of tracks, and how many each has [N]. Raises ConfigError for a store of windows."""
+def read_times(source: str | Path | TrackStore, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray, tuple[str, str] | None]:
+    """Times [R, 2] of the stored vectors of tracks, how many each has [N], and the setting by which ends of tracks were left out, with the
+    one that leaves nothing out (None: they were not).
+
+    Raises ConfigError for a store of windows.
+    """
     first = source.paths[0] if isinstance(source, TrackStore) else Path(source)
     folder = first if first.is_dir() else first.parent
     try:
@@ -78,11 +82,21 @@ def read_times(source: str | Path | TrackStore, keys: Sequence[str]) -> tuple[np
     store.require(kind=TIMES)
     names = find_names(keys, store.names, str(folder))
     numbers = np.array([store.index(name) for name in names])
-    return store.read_many(numbers), store.lengths[numbers]
+    return store.read_many(numbers), store.lengths[numbers], _left_out(store.attrs)
 
 
-def frames_of(truth: Annotations, times: np.ndarray, lengths: np.ndarray) -> Frames:
-    """Targets of every vector. Raises GroundtruthError for annotations that go on behind the end of their tracks."""
+def _left_out(attrs: Mapping[str, Any]) -> tuple[str, str] | None:
+    if attrs.get("tail") == "drop":
+        return "datamodule.tail=drop", "datamodule.tail=shift"
+    ratio = attrs.get("last_chunk_ratio")
+    return (f"last_chunk_ratio={ratio}", "last_chunk_ratio=0") if ratio else None
+
+
+def frames_of(truth: Annotations, times: np.ndarray, lengths: np.ndarray, left_out: tuple[str, str] | None = None) -> Frames:
+    """Targets of every vector.
+
+    left_out: as `read_times` gives it. Raises GroundtruthError for annotations that go on behind their track's vectors.
+    """
     rules, n = rules_of(truth.kind), truth.n_labels
     rows = Ragged(times, lengths)
     targets, known = np.empty((len(times), n), dtype=np.float32), np.empty(len(times), dtype=bool)
@@ -95,9 +109,14 @@ def frames_of(truth: Annotations, times: np.ndarray, lengths: np.ndarray) -> Fra
             continue
         targets[place], known[place] = rules.targets(annotated, times[place], n)
     if long:
+        where = f"by more than {BEYOND:g} s: {', '.join(long[:5])}."
+        if left_out is not None:
+            raise GroundtruthError(
+                f"{len(long)} of {len(truth)} annotations go on behind the vectors of their tracks, {where} The vectors were extracted with "
+                f"{left_out[0]}, which leaves out ends of tracks: extract them again with {left_out[1]}. Or are the annotations of other recordings?"
+            )
         raise GroundtruthError(
-            f"{len(long)} of {len(truth)} annotations go on behind the end of their tracks, by more than {BEYOND:g} s: {', '.join(long[:5])}. "
-            "Are they of other recordings?"
+            f"{len(long)} of {len(truth)} annotations go on behind the end of their tracks, {where} Are they of other recordings?"
         )
     return Frames(times, lengths, targets, known, truth.rows)
 

@@ -199,11 +199,12 @@ def read_split(
             truth = truth.subset(np.flatnonzero(found.numbers >= 0))
     if isinstance(truth, Annotations):
         every = replace(inputs, train="each", val="each", test="each")
-        x, times, lengths = pooled(
-            every.read(source, truth.keys, name)[0], *read_times(inputs.first(source), truth.keys), inputs.frame_pool
-        )
+        times, lengths, left_out = read_times(inputs.first(source), truth.keys)
+        x, times, lengths = pooled(every.read(source, truth.keys, name)[0], times, lengths, inputs.frame_pool)
         owner = np.repeat(np.arange(len(truth)), lengths)
-        return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), owner, frames_of(truth, times, lengths))
+        return Split(
+            split_name(data, name), list(truth.keys), x, truth.matrix(), owner, frames_of(truth, times, lengths, left_out)
+        )
     x, track = inputs.read(source, truth.keys, name)
     return Split(split_name(data, name), list(truth.keys), x, truth.matrix(), track, group=truth.group)
 

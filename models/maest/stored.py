@@ -16,6 +16,7 @@ from torch.nn import functional
 from ..encoder import PIECE_BATCH, Piece
 from ..errors import ConfigError
 from ..frontend import mel_blocks
+from ..layers import layer_numbers
 from ..mel_encoder import MelEncoder
 from ..windows import left_padding
 from .patchout import PATCH, Patchout
@@ -122,6 +123,7 @@ class StoredMels(MelEncoder):
 
     def summary_shapes(self, layers: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """[3, C] (undistilled: [2, C]) of a block, [C] of the features. Raises ConfigError for blocks that the network has not."""
+        layers = layer_numbers(layers)
         wrong = [block for block in layers if not FEATURES <= block < self.depth]
         if wrong or not layers:
             raise ConfigError(

@@ -37,7 +37,7 @@ def _add(name: str) -> None:
             name, "mert", _FILES[0], f"https://huggingface.co/{hub}/resolve/main/{_FILES[0]}", "transformers", 0, rate, "waveform", 5.0, LICENCE,
             hub=hub, parts=_FILES, aliases=(hub,), embedding_rate=rate / 320, depth=size["num_hidden_layers"], embed_dim=size["hidden_size"],
             parameters=parameters, paradigm="MLM", training_hours=hours, training_seconds=5.0, released=date,
-            note=f"pre-trained on about {hours} h of music; clips are never padded: it would change their vectors",
+            note=f"pre-trained on about {hours} h of music; clips are computed by their own samples, unpadded",
         )
     )  # fmt: skip
 

@@ -12,7 +12,13 @@ from torch import Tensor
 from ..bounded_files import check_regular, parsed
 from ..errors import WeightsError
 from ..settings import shown
+<<<<<<< HEAD
 from ..weights.checkpoints import CONFIG, FAMILY, own_settings, read_settings, read_state
+=======
+from ..weights.checkpoints import CONFIG, FAMILY, UNTRAINED, read_settings, read_state
+from ..weights.foreign import another_family, without_prefix, without_shape
+from .settings import MODEL_TYPES
+>>>>>>> mfm
 
 PROCESSOR = "preprocessor_config.json"
 UNUSED = "masked_spec_embed"  # stands in place of masked vectors in training; files of trainings without masks lack it
@@ -33,18 +39,15 @@ def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
 def published_state(state: Mapping[str, Tensor], source: str) -> State:
     """A file's entries under the names of the network.
 
-    Known differences are mapped: a prefix that all have, the weight norm's older names, a file without the unused masking vector.
+    Known differences are mapped: a prefix, the weight norm's older names, a file without the unused masking vector.
 
-    Raises WeightsError for fairseq's checkpoints, and for weights of the constant-Q branch.
+    Raises WeightsError for fairseq's checkpoints, for entries beside the network's, and for weights of the constant-Q branch.
     """
     if _FAIRSEQ in state:
         raise WeightsError(
             f"{source} is a checkpoint of fairseq: take the folder in transformers' layout ({CONFIG}, pytorch_model.bin) beside it."
         )
-    for prefix in PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name[len(prefix) :]: value for name, value in state.items()}
-            break
+    state = without_prefix(state, _FIRST, PREFIXES, source)
     if cqt := [name for name in state if name.startswith("feature_extractor_cqt")]:
         raise WeightsError(
             f"{source} has a constant-Q branch ({cqt[0]} and {len(cqt) - 1} more): such a MERT computes something else than the HuBERT that is built "
@@ -75,12 +78,17 @@ def read(source: str | Path, averaged: bool = True) -> tuple[State, dict[str, An
         path = path.parent
         said = read_settings(path)
     if said.get(FAMILY, "mert") != "mert":
-        raise WeightsError(f"{source} holds a network of the family {said[FAMILY]}, mert is wanted.")
+        raise WeightsError(another_family(source, said[FAMILY], "mert"))
     if not said:
+<<<<<<< HEAD
         raise WeightsError(
             f"{source} does not say its shape: place the {CONFIG} that belongs to it beside it, as transformers writes it."
         )
     own = own_settings(said)
+=======
+        raise WeightsError(without_shape(path, "MERT", " or ".join(MODEL_TYPES)))
+    own = {name: value for name, value in said.items() if name not in (FAMILY, UNTRAINED)}
+>>>>>>> mfm
     if path.is_dir() and (path / PROCESSOR).is_file():
         own |= _processing(path / PROCESSOR, own["sample_rate"])
     return published_state(read_state(source, averaged), str(source)), own

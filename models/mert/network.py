@@ -9,7 +9,7 @@ vectors depend on all of it, and on nothing else in its batch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,18 +22,12 @@ from ..errors import AudioError
 from ..frontend.convolutions import n_vectors, receptive_field
 from ..frontend.waves import check_audio, check_rate, standardised
 from ..mean_head import MeanHead
+from ..states import Hidden, answer
 from .files import UNUSED
 from .settings import OWN, SHAPE, check
 
 ensure_torchvision()  # before transformers is imported anywhere, by a user too
 NO_PADDING = "the first convolution is normalised over all of a clip's time, so that padding changes its vectors"
-
-
-class Hidden(NamedTuple):
-    """last_hidden_state: [B, T, C]. hidden_states: L + 1 of them, [B, T, C] each."""
-
-    last_hidden_state: Tensor
-    hidden_states: tuple[Tensor, ...]
 
 
 class MERT(MeanHead, AudioEncoder):
@@ -49,6 +43,7 @@ class MERT(MeanHead, AudioEncoder):
     """
 
     family = "mert"
+    own_lengths = True
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -138,16 +133,19 @@ class MERT(MeanHead, AudioEncoder):
         return super().extract_embeddings(audio, layers)  # type: ignore[arg-type]
 
     def forward(
-        self, input_values: Tensor, attention_mask: Tensor | None = None, output_hidden_states: bool = False
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        output_hidden_states: bool = False,
+        return_dict: bool | None = None,
     ) -> Tensor | Hidden:
-        """Audio [B, N] -> the last hidden state [B, T, C], or (output_hidden_states) it and all others.
+        """Audio [B, N] -> the last hidden state [B, T, C]; with output_hidden_states it and all others, with return_dict it under its name.
 
         attention_mask: [B, N], all ones: clips are not padded. Raises as `encode` does, and AudioError for padding.
         """
         if attention_mask is not None and not bool(attention_mask.all()):
             raise AudioError(f"The attention_mask marks padding: {NO_PADDING}. Give clips one by one, or use embed().")
-        found = self.hidden_states(input_values)
-        return Hidden(found[-1], tuple(found)) if output_hidden_states else found[-1]
+        return answer(self.hidden_states(input_values), output_hidden_states, return_dict)
 
 
 class _Positions(nn.Module):

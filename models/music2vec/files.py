@@ -12,8 +12,10 @@ from torch import Tensor
 from ..errors import WeightsError, WeightsNotFoundError, nearest
 from ..weights.cards import get_card, has_card, list_cards
 from ..weights.checkpoints import CONFIG, FAMILY, network_settings, read_settings, read_state
+from ..weights.foreign import another_family, without_shape
 from ..weights.locate import find_weights
 from . import archs as archs  # its cards are registered
+from .settings import MODEL_TYPE
 
 log = logging.getLogger(__name__)
 _FIRST = ("feature_extractor.conv_layers.0.conv.weight", "encoder.pos_conv_embed.layers.0.conv.weight")
@@ -34,7 +36,8 @@ def read(source: str | Path, averaged: bool = True) -> tuple[dict[str, Tensor], 
     if not path.exists():
         if not has_card(str(source)):
             raise WeightsNotFoundError(
-                f"There is no folder or file '{source}', and no model of that name.{nearest(str(source), list_cards('music2vec*'))}"
+                f"There is no folder or file '{source}', and no model of that name.{nearest(str(source), list_cards('music2vec*'))} "
+                "For random weights: Music2Vec(None)."
             )
         card = get_card(str(source), "music2vec")
         path = find_weights(card)
@@ -43,10 +46,8 @@ def read(source: str | Path, averaged: bool = True) -> tuple[dict[str, Tensor], 
     if not said and path.is_file() and (path.parent / CONFIG).is_file():  # the weight file of a folder
         said = read_settings(path.parent)
     if said.get(FAMILY, "music2vec") != "music2vec":
-        raise WeightsError(f"{path} holds a network of the family {said[FAMILY]}, music2vec is wanted.")
+        raise WeightsError(another_family(path, said[FAMILY], "music2vec"))
     if not said:
-        raise WeightsError(
-            f"{path} does not say its shape: place the {CONFIG} that belongs to it beside it, as transformers writes it."
-        )
+        raise WeightsError(without_shape(path, "music2vec", MODEL_TYPE))
     own = network_settings(path) if path.is_dir() or read_settings(path) else {k: v for k, v in said.items() if k != FAMILY}
     return read_state(path, averaged), own, str(path)

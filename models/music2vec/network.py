@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,22 +21,17 @@ from ..errors import AudioError, ConfigError
 from ..frontend.convolutions import n_vectors, receptive_field
 from ..frontend.waves import check_audio, check_rate
 from ..mean_head import MeanHead
+from ..settings import check_settings
+from ..states import Hidden, answer
 from ..weights.strict import load_strictly
 from . import blocks
 from .files import read
 from .pooling import time_mean
 from .processor import normalized
-from .settings import OWN, RATE, SHAPE, check, of_transformers
+from .settings import OWN, RATE, RULES, SHAPE, check, of_transformers
 
 NO_PADDING = "padding belongs to a clip unless its length is given (lengths=)"
 Lengths = Tensor | Sequence[int]
-
-
-class Hidden(NamedTuple):
-    """last_hidden_state: [B, T, C]. hidden_states: L + 1 of them, [B, T, C] each."""
-
-    last_hidden_state: Tensor
-    hidden_states: tuple[Tensor, ...]
 
 
 class Music2Vec(MeanHead, AudioEncoder):
@@ -56,12 +51,14 @@ class Music2Vec(MeanHead, AudioEncoder):
     """
 
     family = "music2vec"
+    own_lengths = True
     sample_rate = RATE
     gradient_checkpointing: bool | None = False
 
     def __init__(self, source: Any = "m-a-p/music2vec-v1", **settings: Any) -> None:
         super().__init__()
         state = None
+        check_settings(settings, RULES, "This music2vec")  # before files are read
         if isinstance(source, (str, Path)):
             state, said, name = read(source)
             if other := set(settings) - {"max_seconds", "sdpa"}:
@@ -197,17 +194,18 @@ class Music2Vec(MeanHead, AudioEncoder):
         attention_mask: Tensor | None = None,
         mask: Tensor | None = None,
         output_hidden_states: bool = False,
+        return_dict: bool | None = None,
     ) -> Tensor | Hidden:
-        """Audio [B, N] -> the last hidden state [B, T, C], or (output_hidden_states) it and all others.
+        """Audio [B, N] -> the last hidden state [B, T, C]; with output_hidden_states it and all others, with return_dict it under its name.
 
         Args:
             input_values: audio, normalised or not: clips are normalised here, and twice is as once.
             attention_mask: [B, N], 1 for samples and 0 for padding behind them.
             mask: [B, T] bool, vectors of the stem that are replaced by the learned one.
-            output_hidden_states: as transformers names it.
+            output_hidden_states, return_dict: as transformers names them; without either a call gives a tensor.
 
         Raises as `encode` does, and ConfigError for a mask of another shape.
         """
         x, heard = self.features(input_values, None if attention_mask is None else attention_mask.sum(1).long())
         found = self.contextual(x if mask is None else self.masked(x, mask), heard)
-        return Hidden(found[-1], tuple(found)) if output_hidden_states else found[-1]
+        return answer(found, output_hidden_states, return_dict)

@@ -50,7 +50,7 @@ def of_transformers(config: Mapping[str, Any]) -> dict[str, Any]:
     Raises WeightsError for another model type, and for parts that a music2vec has not.
     """
     if (kind := config.get("model_type", MODEL_TYPE)) != MODEL_TYPE:
-        raise WeightsError(f"A config of the model type {shown(kind)}; music2vec is {MODEL_TYPE}.")
+        raise WeightsError(f"A config of the model type {shown(kind)}; music2vec's is {MODEL_TYPE}. Others: models.load_model.")
     if config.get("add_adapter"):
         raise WeightsError("The config asks for an adapter behind the blocks (add_adapter), which music2vec has not.")
     return {"family": "music2vec", **{name: config[name] for name in SHAPE if name in config}}

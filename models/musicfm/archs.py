@@ -22,7 +22,7 @@ for _variant, _data in _DATA.items():
     register(
         ModelCard(
             f"musicfm-{_variant}", "musicfm", _files[0], f"{URL}/resolve/main/{_files[0]}", "musicfm", 0, RATE, "waveform", 30.0, LICENCE,
-            hub="minzwon/MusicFM", parts=_files, note=f"trained on {_data}; clips are never padded: it would change their vectors",
+            hub="minzwon/MusicFM", parts=_files, note=f"trained on {_data}; clips are computed by their own samples, unpadded",
             aliases=(f"musicfm_{_variant}",), embedding_rate=25.0, depth=12, scores=_SCORES.get(_variant, {}),
             embed_dim=1024, parameters=330_000_000, paradigm="masked tokens", training_hours=_HOURS.get(_variant), training_seconds=30.0,
         )

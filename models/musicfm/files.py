@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..bounded_files import read_json
 from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..settings import shown
+from ..weights.foreign import without_prefix
 
 log = logging.getLogger(__name__)
 FEATURE = "melspec_2048"
@@ -27,17 +30,17 @@ MSD_STATS = (6.768444971712967, 18.417922652295623)  # of pretrained_msd.pt, as 
 PREFIXES = ("bestrq.model.", "model.")
 _FIRST = "conv.conv.0.conv1.weight"
 _MOST_STATS = 1 << 20  # bytes
+_GIVEN = "These statistics"  # in place of a file's name
 _OLD_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 State = dict[str, Tensor]
 
 
-def published_state(state: Mapping[str, Tensor]) -> State:
-    """A file's entries under the published names: without a prefix that all have, weight norms and quantisers as the newer files name them."""
-    for prefix in PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name[len(prefix) :]: value for name, value in state.items()}
-            break
-    return {_renamed(name): value for name, value in state.items()}
+def published_state(state: Mapping[str, Tensor], source: str) -> State:
+    """A file's entries under the published names: without a known prefix, weight norms and quantisers as the newer files name them.
+
+    source: of the entries, for the error's text. Raises WeightsError for a file with entries beside the network's.
+    """
+    return {_renamed(name): value for name, value in without_prefix(state, _FIRST, PREFIXES, source).items()}
 
 
 def _renamed(name: str) -> str:
@@ -71,34 +74,91 @@ def sizes_of(state: Mapping[str, Tensor], source: str) -> dict[str, Any]:
         size, dim = books[0].shape
         n_mels = int(state[f"preprocessor_{FEATURE}.mel_stft.mel_scale.fb"].shape[1])
     except (KeyError, IndexError, ZeroDivisionError, ValueError) as error:
-        raise WeightsError(f"{source} is no whole MusicFM: its shapes do not say what it was built with ({error!r}).") from error
+        why = (
+            f"it lacks {error.args[0]}"
+            if isinstance(error, KeyError)
+            else f"its shapes do not say what it was built with ({error!r})"
+        )
+        raise WeightsError(f"{source} is no whole MusicFM: {why}.") from error
     sizes = {"conv_dim": channels, "encoder_dim": width, "encoder_depth": len(layers), "n_mels": n_mels, "conformer": conformer}
     return {**sizes, "num_codebooks": len(books), "codebook_size": int(size), "codebook_dim": int(dim)}
 
 
 # ---- statistics
-def read_stats(path: str | Path) -> tuple[float, float]:
-    """Mean and deviation of the log-mels in dB, of a published stats file.
+def read_stats(statistics: str | Path | Mapping[str, Any]) -> tuple[float, float]:
+    """Mean and deviation of the log-mels in dB, of a published stats file or of what one holds.
 
-    Raises WeightsNotFoundError for a file that is not there, ConfigError for one without the keys, or with values that no log-mels in dB have.
+    Raises WeightsNotFoundError for a file that is not there, ConfigError for what is neither, for one without the keys, or with values that no
+    log-mels in dB have.
     """
-    path = Path(path)
+    if isinstance(statistics, Mapping):
+        return _stats_of(dict(statistics), _GIVEN)
+    path = as_path(statistics, "statistics")
     _note_name(path)
     if not path.is_file():
         raise WeightsNotFoundError(f"There is no stats file {path}: MusicFM's input is normalised by it. {_where()}")
-    keys = [f"{FEATURE}_mean", f"{FEATURE}_std"]
     try:
         content = read_json(path, _MOST_STATS)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is no readable json: {error}. {_where()}") from error
+    return _stats_of(content, str(path))
+
+
+def _stats_of(content: Any, source: str) -> tuple[float, float]:
+    keys = [f"{FEATURE}_mean", f"{FEATURE}_std"]
     lacking = [key for key in keys if not isinstance(content, dict) or key not in content]
     if lacking:
-        raise ConfigError(f"{path} has no {' and no '.join(lacking)}: it is no stats file of MusicFM. {_where()}")
+        raise ConfigError(
+            f"{source} {'lack' if source == _GIVEN else 'lacks'} {' and '.join(lacking)}: these are MusicFM's. {_where()}"
+        )
     found = [content[key] for key in keys]
     if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in found):
-        raise ConfigError(f"{path}: {' and '.join(keys)} are numbers; got {shown(found[0])} and {shown(found[1])}.")
-    check_stats(float(found[0]), float(found[1]), str(path))
+        raise ConfigError(f"{source}: {' and '.join(keys)} are numbers; got {shown(found[0])} and {shown(found[1])}.")
+    check_stats(float(found[0]), float(found[1]), source)
     return float(found[0]), float(found[1])
+
+
+def statistics_of(stats: Path | None, weights: Path | None, mean: float | None, std: float | None) -> tuple[float, float]:
+    """Mean and deviation of a network's log-mels in dB.
+
+    Args:
+        stats: file of both; None: there is none.
+        weights: file of the network; None: random ones.
+        mean, std: that were given as numbers; None: not.
+
+    Raises ConfigError for weights without statistics, of which nothing says those that they were trained with, and as `read_stats` does.
+    """
+    if stats is not None:
+        if mean is not None or std is not None:
+            raise ConfigError(
+                f"{stats} holds mean and deviation: leave norm_mean and norm_std out, or give them with stat_path=None."
+            )
+        found = read_stats(stats)
+    else:
+        if weights is not None and (mean is None or std is None) and _variant(weights.name) != "msd":
+            raise ConfigError(
+                f"{weights} without statistics: its input would be normalised wrongly. Give stat_path=FILE, or norm_mean= and norm_std=."
+            )
+        found = (MSD_STATS[0] if mean is None else mean, MSD_STATS[1] if std is None else std)
+    if torch.empty(0).is_meta:  # a sketch, of which nothing will be heard
+        return found
+    if stats is None and (mean is None or std is None):
+        log.info(
+            "No stat_path and no norm_mean, norm_std: the input is normalised by the Million Song Dataset's mean %.3f dB and deviation %.3f dB%s.",
+            *found, "; the weights are random" if weights is None else "",
+        )  # fmt: skip
+    elif weights is None and stats is not None:
+        log.info("No model_path: the weights are random; the statistics are those of %s.", stats)
+    return found
+
+
+def as_path(value: Any, name: str) -> Path:
+    """A path that was given as one. Raises ConfigError for anything else. name: of the argument, for its text."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise ConfigError(
+            f"{name} is {shown(value)}; wanted the path of a file. MusicFM25Hz takes numbers as norm_mean= and norm_std=, with stat_path=None."
+        )
+    return Path(value)
 
 
 def check_stats(mean: float, std: float, source: str) -> None:
@@ -116,12 +176,15 @@ def check_files(stat_path: str | Path | None, model_path: str | Path | None) -> 
 
     Raises WeightsNotFoundError naming all that are not there, ConfigError for statistics of another training than the weights'.
     """
-    asked = [None if path is None else _present(Path(path)) for path in (stat_path, model_path)]
+    paths = {"stat_path": stat_path, "model_path": model_path}
+    asked = [None if path is None else _present(as_path(path, name)) for name, path in paths.items()]
+    if model_path is None and stat_path == STATS and asked[0] is not None and not asked[0].is_file():
+        asked[0] = None  # nobody named it, and random weights go with any statistics
     absent = [path for path in asked if path is not None and not path.is_file()]
     if absent:
         raise WeightsNotFoundError(
-            f"There is no {' and no '.join(map(str, absent))}. {_where()} Name yours with stat_path= and model_path=; "
-            "model_path=None gives random weights."
+            f"There is no {' and no '.join(map(str, absent))}. {_where()} Name yours with stat_path= and model_path=. For random weights: "
+            "MusicFM25Hz(model_path=None, stat_path=None)."
         )
     variants = [None if path is None else _variant(path.name) for path in asked]
     if all(variants) and variants[0] != variants[1]:
@@ -160,10 +223,12 @@ def stats_beside(path: Path) -> Path:
     """The stats file that belongs to a weight file: in its folder, of its variant. Raises WeightsNotFoundError naming what was looked for."""
     variant = _variant(path.name)
     names = [f"{variant}_stats.json"] if variant else ["stats.json", "fma_stats.json", "msd_stats.json"]
-    there = [path.parent / name for name in [*names, *(["stats.json"] if variant else [])] if (path.parent / name).is_file()]
+    old = [name for name, new in WRONG.items() if new in names]
+    looked = [*names, *(["stats.json"] if variant else []), *old]
+    there = [path.parent / name for name in looked if (path.parent / name).is_file()]
     if not there or (variant is None and len(there) > 1):
         raise WeightsNotFoundError(
             f"{path} says nothing of the statistics that normalise its input: place {' or '.join(names)} of {URL} beside it, one of them, "
-            "or give statistics=."
+            "or give statistics=FILE, or a dict of melspec_2048_mean and melspec_2048_std (in a command: musicfm.stats=FILE)."
         )
     return there[0]

@@ -16,7 +16,7 @@ from ..weights.cards import get_card
 from ..weights.checkpoints import network_settings, read_state
 from ..weights.undrawn import build_filled
 from . import archs as archs  # its cards are registered
-from .files import check_files, is_musicfm, published_state, read_stats, sizes_of, stats_beside
+from .files import WRONG, as_path, check_files, is_musicfm, published_state, read_stats, sizes_of, stats_beside
 from .network import MusicFM25Hz
 
 
@@ -25,28 +25,31 @@ def recognise(state: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
     return is_musicfm(state)
 
 
-def load(path: str | Path, averaged: bool = True, statistics: str | Path | None = None, **settings: Any) -> MusicFM25Hz:
+def load(
+    path: str | Path, averaged: bool = True, statistics: str | Path | Mapping[str, Any] | None = None, **settings: Any
+) -> MusicFM25Hz:
     """The network in a weight file or folder of any form, in eval mode; its size is the file's.
 
-    averaged: of an own training checkpoint the averaged weights, where there are any. statistics: stats file of a published one; None: the one beside
-    it. settings: of MusicFM25Hz, in place of the file's.
+    averaged: of an own training checkpoint the averaged weights, where there are any. statistics: of a published one, its stats file or
+    what that holds by name; None: the one beside it. settings: of MusicFM25Hz, in place of the file's.
 
     Raises WeightsNotFoundError, WeightsError for files that do not fit, ConfigError for statistics that cannot be a file's.
     """
     path = Path(path)
-    published = (
-        [] if not path.is_dir() else [name for name in ("pretrained_fma.pt", "pretrained_msd.pt") if (path / name).is_file()]
-    )
+    names = ("pretrained_fma.pt", "pretrained_msd.pt", *(name for name in WRONG if name.endswith(".pt")))
+    published = [] if not path.is_dir() else [name for name in names if (path / name).is_file()]
     if published:
         if len(published) > 1:
             raise ConfigError(f"{path} holds {' and '.join(published)}: name the one that is meant.")
         path /= published[0]
-    said, state = network_settings(path), published_state(read_state(path, averaged))
+    said, state = network_settings(path), published_state(read_state(path, averaged), str(path))
     if not said:
-        stats, _ = check_files(stats_beside(path) if statistics is None else statistics, path)
-        assert stats is not None
+        sizes = sizes_of(state, str(path))  # first: of another network's file nobody wants statistics
+        stats = stats_beside(path) if statistics is None else statistics
+        if not isinstance(stats, Mapping):
+            check_files(as_path(stats, "statistics"), path)
         mean, std = read_stats(stats)
-        said = {**sizes_of(state, str(path)), "norm_mean": mean, "norm_std": std, "is_flash": True}
+        said = {**sizes, "norm_mean": mean, "norm_std": std, "is_flash": True}
     elif statistics is not None:
         raise ConfigError(f"{path} says its own statistics: leave statistics out.")
     arguments: dict[str, Any] = {**said, "stat_path": None, "model_path": None, **settings}
@@ -60,13 +63,14 @@ def build(
     averaged: bool = True,
     labels: Sequence[str] | None = None,
     out_dim: int | None = None,
+    statistics: str | Path | Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> MusicFM25Hz:
     """A MusicFM25Hz by its published name, or from files; attention by torch's scaled_dot_product_attention.
 
     pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). checkpoint: a weight file or folder in their place.
     averaged: of an own training checkpoint the averaged weights, where there are any. labels, out_dim: of a fresh head, for random weights.
-    settings: of MusicFM25Hz, for random weights; the size of loaded ones is the file's.
+    statistics: of a published file, as `load` takes them. settings: of MusicFM25Hz, for random weights; the size of loaded ones is the file's.
 
     Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
     """
@@ -80,6 +84,6 @@ def build(
     def of_file(path: Path) -> MusicFM25Hz:
         if checkpoint is None and path.is_dir() and (path / card.file).is_file():
             path /= card.file  # the hub's folder holds both trainings
-        return load(path, averaged=averaged)
+        return load(path, averaged=averaged, statistics=statistics)
 
     return build_from_card(card, random, of_file, pretrained, checkpoint, out_dim)

@@ -27,7 +27,7 @@ from ..tokens.quantizers import RandomProjectionQuantizer
 from ..weights.checkpoints import read_checkpoint
 from ..weights.strict import load_strictly
 from .conformer import PUBLISHED, Conformer, check_conformer
-from .files import FEATURE, MSD_STATS, STATS, WEIGHTS, check_files, check_stats, published_state, read_stats
+from .files import FEATURE, STATS, WEIGHTS, check_files, check_stats, published_state, statistics_of
 from .mel import LEAST_SAMPLES, MelDecibels
 from .stem import Stem
 
@@ -78,9 +78,11 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
         mask_hop: seconds of a masked block. mask_prob: that a block is masked.
         is_flash: attention by torch's scaled_dot_product_attention (on any device and in any precision; on a GPU in half precision its flash
             kernel); False: plain products and softmax, as published. The numbers are the same.
-        stat_path, model_path: published files of statistics and weights. None: none; for the weights that means random ones.
+        stat_path, model_path: published files of statistics and weights. None: none; for the weights that means random ones, which need no
+            statistics of their own: where the default stat_path is not there, it counts as None.
         conformer: settings of the blocks in place of the published ones (conformer.PUBLISHED), by transformers' names.
-        norm_mean, norm_std: of the log-mels in dB, where no stat_path is given; the default is the Million Song Dataset's.
+        norm_mean, norm_std: of the log-mels in dB, where no stat_path is given; None: the Million Song Dataset's, for random weights. The log
+            says what was taken.
         max_seconds: length of the clips that it was trained on, and of the windows of longer recordings.
         out_dim: classes of a linear head on the mean of the last layer; None: no head. labels: their names. exclusive: one class per recording.
         quantizer_seed: of the first codebook where no file says it; of the next ones one more each.
@@ -91,6 +93,7 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
     family = "musicfm"
     sample_rate = RATE
     transfer_layer = TRANSFER_LAYER
+    own_lengths = True
     _said_slow = False
 
     def __init__(
@@ -109,8 +112,8 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
         stat_path: str | Path | None = STATS,
         model_path: str | Path | None = WEIGHTS,
         conformer: Mapping[str, Any] | None = None,
-        norm_mean: float = MSD_STATS[0],
-        norm_std: float = MSD_STATS[1],
+        norm_mean: float | None = None,
+        norm_std: float | None = None,
         max_seconds: float = 30.0,
         out_dim: int | None = None,
         labels: Iterable[str] | None = None,
@@ -120,8 +123,7 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
         super().__init__()
         given = {name: value for name, value in locals().items() if name in RULES or name == "conformer"}
         stats, weights = check_files(stat_path, model_path)
-        if stats is not None:
-            given["norm_mean"], given["norm_std"] = read_stats(stats)
+        given["norm_mean"], given["norm_std"] = statistics_of(stats, weights, norm_mean, norm_std)
         given |= {"stat_path": None, "model_path": None, "labels": None if labels is None else list(labels)}
         check_stats(given["norm_mean"], given["norm_std"], "norm_mean and norm_std")
         check(given)
@@ -145,7 +147,7 @@ class MusicFM25Hz(MeanHead, AudioEncoder):
             raise ConfigError(f"max_seconds is {max_seconds}: mirrored ends need {LEAST_SAMPLES / RATE:.3f} s at least.")
         self.block_samples, self.block_tokens = self._block(mask_hop, hop_length)
         if weights is not None:
-            load_strictly(self, published_state(read_checkpoint(weights)), str(weights))
+            load_strictly(self, published_state(read_checkpoint(weights), str(weights)), str(weights))
 
     @staticmethod
     def _block(mask_hop: float, hop: int) -> tuple[int, int]:

@@ -179,7 +179,7 @@ def _weights_beside(config: Path, named: str | None) -> Path:
             return config.parent / name
     raise WeightsNotFoundError(
         f"Beside {config} there is no weight file: place {names[0]} in {config.parent} (or {', '.join(names[1:])}). "
-        "load_weights=False gives random weights."
+        "For random weights: models.omar_rq.get_model(..., load_weights=False)."
     )
 
 

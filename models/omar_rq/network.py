@@ -69,6 +69,7 @@ class OmarRQ(MeanHead, AudioEncoder):
 
     family = "omar_rq"
     transfer_layer = TRANSFER_LAYER
+    own_lengths = True
     chunk_pool: Time = "mean"  # of a chunk's vectors, what extraction keeps
 
     def __init__(

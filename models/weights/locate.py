@@ -76,7 +76,8 @@ def find_weights(card: ModelCard) -> Path:
     raise WeightsNotFoundError(
         f"The weights of '{card.name}' are not on this machine and could not be downloaded.\n"
         f"{how_to_get(card)}\n({why}.)\n{_instead(card)}"
-        "To try a network with random weights: pretrained=False in Python, or a config's twin NAME_smoke."
+        f"For random weights: models.get_model({card.name!r}, pretrained=False) in Python, {card.family}.pretrained=False or a config's twin "
+        "NAME_smoke in a command."
     )
 
 

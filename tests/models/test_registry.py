@@ -90,6 +90,8 @@ def test_aliases_mean_their_card_and_are_not_listed():
     with pytest.raises(WeightsNotFoundError, match="Did you mean 'maest_30s'"):
         models.load_model("maest_30")
     net = models.get_model("maest_5s", pretrained=False, embed_dim=32, depth=1, num_heads=2)
+    placed = models.get_model("maest_5s", device="meta", pretrained=False, embed_dim=32, depth=1, num_heads=2)
+    assert (net.device.type, placed.device.type) == ("cpu", "meta")
     assert net.input_t == 312
 
 

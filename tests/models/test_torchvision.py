@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BROKEN = """
@@ -42,6 +45,30 @@ def test_other_errors_are_not_hidden(tmp_path):
     done = run(tmp_path, "raise RuntimeError('something else')", CALL)
     assert "something else" in done.stderr
     assert done.returncode == 1
+
+
+def python_blocks() -> list[str]:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    return [code for page in pages for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+
+
+def test_on_pages_transformers_comes_after_the_cure():
+    found = [code for code in python_blocks() if re.search(r"^(from|import) transformers", code, re.MULTILINE)]
+    assert found
+    for code in found:
+        ours = re.search(r"^(from|import) models\.", code, re.MULTILINE)
+        assert ours is not None, code
+        assert ours.start() < re.search(r"^(from|import) transformers", code, re.MULTILINE).start(), code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["models.music2vec", "models.mert", "models.musicfm"])
+def test_what_pages_import_first_lets_transformers_models_in(first):
+    """Whatever torchvision is here, or none."""
+    page = next((code for code in python_blocks() if first == "models.music2vec" and "import Data2VecAudioConfig" in code), "")
+    code = f"import {first}\n{page}\nfrom transformers import ASTForAudioClassification, Data2VecAudioModel, HubertModel\nprint('in')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "in", done.stderr
 
 
 def test_timm_comes_after_the_cure():

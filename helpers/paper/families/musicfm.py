@@ -22,6 +22,7 @@ ENCODER = Encoder(
     megabytes=0.05,
 )
 PAPER_ROWS = {
+    "FM1 (=MERT; BERT 330M 75Hz 5s k-means, in-house)": "FM1, MERT's kind, 160 000 h",
     "FM7 (Conformer 330M 25Hz 30s)": "FM7, 160 000 h",
     "FM9 (Conformer 330M 25Hz 30s, FMA data)": "FM9, FMA",
     "FM7-finetune": "FM7, fine-tuned",

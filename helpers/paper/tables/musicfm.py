@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..citations import Citation, find_score
+from ..citations import Citation
 from ..families.musicfm import ENCODER, PAPER_ROWS
 from ..scale import Scale
 from ..table import Table, table
@@ -28,8 +28,8 @@ def table_musicfm(scale: Scale) -> Table:
     return task_table(scale, ENCODER, COLUMNS, reported)
 
 
-def _paper(row: str, column: Column) -> str:
-    return f"{find_score(Citation('MusicFM', row, column.dataset, column.metric)).value:g}"
+def _paper(row: str, column: Column) -> Citation:
+    return Citation("MusicFM", row, column.dataset, column.metric)
 
 
 def _notes(scale: Scale) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..citations import Citation, find_score
+from ..citations import Citation
 from ..families.omar_rq import ENCODER, README_ROWS
 from ..scale import Scale
 from ..table import Table, table
@@ -28,8 +28,8 @@ def table_omar_rq(scale: Scale) -> Table:
     return task_table(scale, ENCODER, COLUMNS, reported)
 
 
-def _readme(row: str, column: Column) -> str:
-    return f"{find_score(Citation('OMAR-RQ', row, column.dataset, column.metric)).value:g}"
+def _readme(row: str, column: Column) -> Citation:
+    return Citation("OMAR-RQ", row, column.dataset, column.metric, clips="unknown" if column.dataset == "MTT" else "")
 
 
 def _notes(scale: Scale) -> list[str]:

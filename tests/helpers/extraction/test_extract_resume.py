@@ -34,11 +34,11 @@ def test_stopped_anywhere_and_resumed_it_writes_the_same_bits(mels, tmp_path, mo
     forward = Job._forward
 
     def stops(after):
-        def limited(self, mel, compute):
+        def limited(self, mel, valid, compute):
             n_batches.append(len(mel))
             if len(n_batches) > after:
                 raise KeyboardInterrupt
-            return forward(self, mel, compute)
+            return forward(self, mel, valid, compute)
 
         return limited
 

@@ -13,7 +13,7 @@ import models
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
 from models.musicfm import MusicFM25Hz, load
 from models.musicfm.files import MSD_STATS
-from tests.models.musicfm.golden import IO, META, STATE, STATS, WAVE, close, make, published
+from tests.models.musicfm.golden import IO, META, SIZES, STATE, STATS, WAVE, close, make, published
 
 OLD = {
     k.replace("parametrizations.weight.original0", "weight_g")
@@ -81,12 +81,72 @@ def test_names_known_to_be_wrong_are_said(tmp_path, monkeypatch, caplog):
     assert "Get fma_stats.json of" in caplog.text
 
 
+def test_random_weights_need_no_statistics_and_the_log_says_what_was_taken(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    small = {k: v for k, v in SIZES.items() if k != "codebook_dim"}
+    with caplog.at_level(logging.INFO):
+        net = MusicFM25Hz(model_path=None, **small)
+    assert (net.settings["norm_mean"], net.settings["norm_std"]) == MSD_STATS
+    assert "Million Song Dataset's mean 6.768 dB and deviation 18.418 dB; the weights are random" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        MusicFM25Hz(**net.settings)  # nothing is left open
+        with torch.device("meta"):
+            MusicFM25Hz(model_path=None, **small)  # a sketch
+        MusicFM25Hz(model_path=None, stat_path=None, norm_mean=1.0, norm_std=2.0, **small)
+    assert "Million Song" not in caplog.text
+    with pytest.raises(WeightsNotFoundError, match=r"no own.json.*MusicFM25Hz\(model_path=None, stat_path=None\)"):
+        MusicFM25Hz(model_path=None, stat_path="own.json", **small)
+    weights = published(tmp_path / "own.pt")
+    with pytest.raises(ConfigError, match=r"own.pt without statistics.*stat_path=FILE, or norm_mean= and norm_std="):
+        make(stat_path=None, model_path=weights)
+    assert make(stat_path=None, model_path=weights, norm_mean=1.0, norm_std=2.0).settings["norm_mean"] == 1.0
+    with pytest.raises(ConfigError, match="leave norm_mean and norm_std out"):
+        make(norm_mean=1.0)
+
+
+def test_files_of_old_names_load_with_their_old_statistics_and_a_warning(tmp_path, caplog):
+    path = published(tmp_path / "musicfm_25hz_FMA_330m_500k.pt")
+    (tmp_path / "fma_classic_stats.json").write_text(json.dumps({"melspec_2048_mean": 5.0, "melspec_2048_std": 17.0}))
+    for read, source in ((models.load_model, path), (load, tmp_path)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert read(source).settings["norm_mean"] == 5.0
+        assert "Get pretrained_fma.pt of" in caplog.text
+        assert "Get fma_stats.json of" in caplog.text
+    (tmp_path / "fma_stats.json").write_text(json.dumps({"melspec_2048_mean": 6.0, "melspec_2048_std": 17.0}))
+    assert load(path).settings["norm_mean"] == 6.0  # the right ones, where they are
+
+
+def test_statistics_as_a_dict(tmp_path):
+    path = published(tmp_path / "own.pt")
+    net = load(path, statistics={"melspec_2048_mean": 5.0, "melspec_2048_std": 17.0, "cqt_cnt": 1})
+    assert (net.settings["norm_mean"], net.settings["norm_std"]) == (5.0, 17.0)
+    with pytest.raises(ConfigError, match="These statistics lack melspec_2048_mean"):
+        load(path, statistics={})
+    with pytest.raises(ConfigError, match="statistics is 7; wanted the path of a file"):
+        load(path, statistics=7)
+    for name in ("stat_path", "model_path"):
+        with pytest.raises(ConfigError, match=rf"{name} is {{}}; wanted the path of a file"):
+            make(**{name: {}})
+
+
+@pytest.mark.parametrize("prefix", ["model.", "bestrq.model.", ""])
+def test_an_entry_that_is_no_part_of_it_is_named(tmp_path, prefix):
+    path, stats = tmp_path / "pretrained_msd.pt", tmp_path / "msd_stats.json"
+    stats.write_bytes(STATS.read_bytes())
+    torch.save({"state_dict": {**{prefix + k: v for k, v in STATE.items()}, "probe.weight": torch.zeros(3)}}, path)
+    for read in (models.load_model, lambda p: make(model_path=p)):
+        with pytest.raises(WeightsError, match=r"what is no part of it: probe\.weight|unknown: probe\.weight"):
+            read(path)
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [
         ("", "no readable json"),
-        ("[]", "has no melspec_2048_mean"),
-        ('{"melspec_2048_mean": 6.7}', "has no melspec_2048_std"),
+        ("[]", "stats.json lacks melspec_2048_mean and melspec_2048_std"),
+        ('{"melspec_2048_mean": 6.7}', "stats.json lacks melspec_2048_std"),
         ('{"melspec_2048_mean": "6.7", "melspec_2048_std": 18}', "are numbers"),
         ('{"melspec_2048_mean": 6.7, "melspec_2048_std": 0}', "no log-mels'"),
         ('{"melspec_2048_mean": 1e9, "melspec_2048_std": 18}', "no log-mels'"),
