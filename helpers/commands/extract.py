@@ -19,12 +19,9 @@ from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
 from models.onnx_windows import INT8, ONNX
-<<<<<<< HEAD
 from models.weights.checkpoints import HEAD
 from models.weights.task_head import head_of
-=======
 from models.windows import Tail
->>>>>>> mfm
 
 from ..data.find import Tracks
 from ..data.heard import read_heard
@@ -172,18 +169,12 @@ def _drawn_anew(loaded: Loaded) -> Iterator[None]:
 
 def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
     """Return how the config has its tracks extracted. pool: of a file per track."""
-<<<<<<< HEAD
     p, head = config.predict, head_of(loaded.network)
+    rule = context.family.extraction_rule(config, loaded.network)
     name = context.family.section(config).arch if head is None else f"{head.begun_with or context.family.name}, fine-tuned"
     return ExtractionSettings(
         model=name if loaded.weights != RANDOM else f"{RANDOM} weights",
-        rule=context.family.extraction_rule(config, loaded.network),
-=======
-    p, rule = config.predict, context.family.extraction_rule(config, loaded.network)
-    return ExtractionSettings(
-        model=context.family.section(config).arch if loaded.weights != RANDOM else f"{RANDOM} weights",
         rule=rule,
->>>>>>> mfm
         half_overlap=config.dataset.half_overlapped_inference,
         tail=config.datamodule.tail if rule is not None else _tail(context, config),
         batch_size=config.datamodule.batch_size_test,

@@ -27,12 +27,8 @@ from models.errors import ConfigError, WeightsError
 from models.objective import Objective
 from models.registry import family_of, get_card
 from models.weights.cards import load_labels
-<<<<<<< HEAD
 from models.weights.checkpoints import FAMILY, HEAD, check_own_settings, is_untrained, read_settings, weight_file
-=======
-from models.weights.checkpoints import FAMILY, check_own_settings, is_untrained, read_settings, weight_file
 from models.weights.foreign import another_family
->>>>>>> mfm
 from models.weights.locate import find_weights
 from models.weights.saved_head import with_saved_head
 

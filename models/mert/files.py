@@ -12,13 +12,9 @@ from torch import Tensor
 from ..bounded_files import check_regular, parsed
 from ..errors import WeightsError
 from ..settings import shown
-<<<<<<< HEAD
 from ..weights.checkpoints import CONFIG, FAMILY, own_settings, read_settings, read_state
-=======
-from ..weights.checkpoints import CONFIG, FAMILY, UNTRAINED, read_settings, read_state
 from ..weights.foreign import another_family, without_prefix, without_shape
 from .settings import MODEL_TYPES
->>>>>>> mfm
 
 PROCESSOR = "preprocessor_config.json"
 UNUSED = "masked_spec_embed"  # stands in place of masked vectors in training; files of trainings without masks lack it
@@ -80,15 +76,8 @@ def read(source: str | Path, averaged: bool = True) -> tuple[State, dict[str, An
     if said.get(FAMILY, "mert") != "mert":
         raise WeightsError(another_family(source, said[FAMILY], "mert"))
     if not said:
-<<<<<<< HEAD
-        raise WeightsError(
-            f"{source} does not say its shape: place the {CONFIG} that belongs to it beside it, as transformers writes it."
-        )
-    own = own_settings(said)
-=======
         raise WeightsError(without_shape(path, "MERT", " or ".join(MODEL_TYPES)))
-    own = {name: value for name, value in said.items() if name not in (FAMILY, UNTRAINED)}
->>>>>>> mfm
+    own = own_settings(said)
     if path.is_dir() and (path / PROCESSOR).is_file():
         own |= _processing(path / PROCESSOR, own["sample_rate"])
     return published_state(read_state(source, averaged), str(source)), own
