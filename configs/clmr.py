@@ -198,7 +198,7 @@ def clmr_demo() -> Config:
         "seed": 0,
         "trainer": {"max_epochs": 12, "log_every_n_steps": 10},
         # crops of 39 366 samples (1.79 s) and a narrow network, a low temperature and an augmentation half as frequent: so much is learned in
-        # 564 steps. docs/results.md says what was compared
+        # 564 steps, chosen on the validation tracks
         "clmr": {"channels": [8, 16, 32] + [64] * 6 + [128] * 2, "strides": [3] * 8 + [2], "temperature": 0.1},
         "augment": {"filters": 0.4, "delay": 0.15, "pitch": 0.3, "reverb": 0.3},
         "module": {
