@@ -26,6 +26,7 @@ from ..metrics.scores import SystemScores
 from .wording import counted_outputs, difference, intervals_are, no_interval, over, runs, spread
 
 NAME_WIDTH = 12  # of systems, at least
+WIDE_NAMES = 20  # at least this much of them in a line, where numbers stand side by side
 
 
 def small_table(title: str, columns: Sequence[str], numbers: Container[int] = (), caption: str = "") -> Table:
@@ -99,11 +100,13 @@ def _score_cells(system: SystemScores, metric: Metric, systems: Sequence[SystemS
 
 
 def print_fitting(console: Console, wide: Table, tall: Table) -> None:
-    """Print the wide table where the console has room for each of its columns, else the tall one. Numbers are never cut or broken."""
+    """Print the wide table where the console has room for its columns, names first, else the tall one. Numbers are never cut or broken."""
     for table in (wide, tall):
         for column in table.columns:
             if column.no_wrap:  # rich measures a text by its words, and takes the rest of a line that is not broken away
                 column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+    names = wide.columns[0]
+    names.min_width = max(NAME_WIDTH, min(max(cell_len(str(cell)) for cell in names.cells), WIDE_NAMES))
     room = Measurement.get(console, console.options.update(width=1000), wide)
     console.print(wide if room.minimum <= console.width else tall)
 
