@@ -145,7 +145,7 @@ def test_the_classes_messages_name_their_own_calls(run):
         assert Music2Vec(None).depth == MusicFM25Hz(model_path=None, stat_path=None).depth == 12
 
 
-def test_vectors_in_time_reach_to_the_end_of_a_track(run, musicfm, tmp_path):
+def test_vectors_in_time_reach_to_the_end_of_a_track(run, musicfm, tmp_path, caplog):
     """Windows of this file's length and a half: their end was left out by the scripts' default."""
     folder = folder_of(tmp_path / "AUDIO", 1, 45.0, 8000)
     asked = {
@@ -158,6 +158,7 @@ def test_vectors_in_time_reach_to_the_end_of_a_track(run, musicfm, tmp_path):
     for tail in (None, "drop"):
         where = {"predict.out_dir": f"out-{tail}", **({} if tail is None else {"datamodule.tail": tail})}
         run("extract_embeddings", "musicfm_inference", **asked, **where)
+        assert ("The ends of 1 of 1 tracks, behind their last whole window, are left out" in caplog.text) == (tail == "drop")
         times = TrackStore.open(tmp_path / f"out-{tail}" / "frames" / "0" / "times")
         ends[tail] = times.read(times.names[0])[-1, 1]
     assert ends[None] == pytest.approx(45, abs=0.1)

@@ -103,6 +103,7 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
     settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
     found = context.find_tracks(("predict",), config=config)
     source, names = _tracks_to_extract(found)
+    _say_dropped(source, names, settings, loaded.network)
     below = "logits" if blocks is None else "frames" if settings.frames else ""
     out = out / below
     with _drawn_anew(loaded):
@@ -153,6 +154,21 @@ def _extract(
     recipe = Recipe.of(loaded.network, config, context.seed)
     place = Place(p.jobs or (None if p.scheduler else 1), p.scheduler, p.workers, p.shard_tracks)
     return extract_in_shards(loaded.network, source, out, recipe, blocks=blocks, settings=settings, names=names, place=place)
+
+
+def _say_dropped(source: TrackStore, names: list[str] | None, settings: ExtractionSettings, net: AudioEncoder) -> None:
+    """Log the tracks whose end lies behind their last whole window, where it is left out. names: of the tracks; None: all."""
+    if settings.rule is not None or settings.tail != "drop":
+        return
+    length = net.window_length
+    hop = max(length // 2, 1) if settings.half_overlap else length
+    lengths = source.lengths if names is None else source.lengths[[source.index(name) for name in names]]
+    n = int(((lengths > length) & ((lengths - length) % hop > 0)).sum())
+    if n and is_first_process():
+        log.info(
+            "The ends of %d of %d tracks, behind their last whole window, are left out (datamodule.tail=drop; pad or shift take them).",
+            n, len(lengths),
+        )  # fmt: skip
 
 
 @contextmanager

@@ -153,6 +153,9 @@ def choose(numbers: Sequence[str], places: Sequence[str]) -> list[Record]:
         where = ", ".join(str(r.place) for r in same) or ", ".join(places) or "exp_logs"
         what = "is in each of" if same else "is not in"
         chosen += _only(word, same, f"Run {word} {what} {where}: name its folder, or with --in the place")
+    which = [(r.number, (r.folder or r.place).resolve()) for r in chosen]
+    if twice := next((word for i, word in enumerate(numbers) if which[i] in which[:i]), None):
+        raise ConfigError(f"Run {twice} is named before: a run differs in nothing from itself. Name another one.")
     return chosen
 
 

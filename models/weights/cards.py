@@ -52,8 +52,8 @@ def has_card(name: str) -> bool:
 
 
 def list_cards(pattern: str = "*") -> list[str]:
-    """Names (not aliases) of the registered cards that match a shell pattern, sorted."""
-    return sorted(fnmatch.filter(_CARDS, pattern))
+    """Names (not aliases) of the registered cards that match a shell pattern in any case of letters, sorted."""
+    return sorted(name for name in _CARDS if fnmatch.fnmatchcase(name.lower(), pattern.lower()))
 
 
 def get_card(name: str, family: str | None = None) -> ModelCard:

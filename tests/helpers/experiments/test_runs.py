@@ -147,8 +147,17 @@ def test_compare_shows_scores_and_only_the_settings_that_differ(tmp_path):
     assert rows["maest.depth"] == ["4", "8"]
     assert rows["code"] == ["abcdef01", "abcdef01+"]
     assert "heads" not in text
-    same = shown("compare", str(tmp_path / "1"), str(tmp_path / "1"))
+    run(tmp_path, 3, config={"maest": {"depth": 4, "heads": 2}, "ckpt": None, "seed": 1})
+    same = shown("compare", str(tmp_path / "1"), str(tmp_path / "3"))
     assert "the same" in same[1]
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path, capsys):
+    run(tmp_path, 1)
+    run(tmp_path, 2)
+    for words in (["1", "1"], [str(tmp_path / "1"), "2", "1"]):
+        assert shown("compare", *words, "--in", str(tmp_path))[0] == 2
+        assert "1 is named before: a run differs in nothing from itself" in capsys.readouterr().err
 
 
 def test_what_is_not_there_is_said(tmp_path, capsys):

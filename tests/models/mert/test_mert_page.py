@@ -33,6 +33,7 @@ def test_its_table_is_what_the_cards_say():
 def test_list_models_has_it_for_all(capsys):
     table = models.list_models(table=True)
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == models.list_models()
+    assert models.list_models("*MERT-V1*") == ["mert-v1-330m", "mert-v1-95m"]
     assert main(["list", "mert*"]) == 0
     assert capsys.readouterr().out.strip() == models.list_models("mert*", table=True)
     assert main(["list", "nothing*"]) == 2
