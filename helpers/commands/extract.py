@@ -20,7 +20,7 @@ from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
 from models.onnx_windows import INT8, ONNX
 from models.weights.checkpoints import HEAD
-from models.weights.task_head import head_of
+from models.weights.task_head import OWN_HEADS, head_of
 from models.windows import Tail
 
 from ..data.find import Tracks
@@ -39,7 +39,7 @@ from .context import Context
 from .networks import Loaded, as_trained, check_precision, load_network
 
 log = logging.getLogger(__name__)
-HEADS = ("head", "fc.", HEAD)  # parameters of classes: fc is CLMR's, by its published name; and a fine-tuning's
+HEADS = (*OWN_HEADS, HEAD)  # parameters of classes: the family's, and a fine-tuning's
 
 
 def extract_embeddings(context: Context) -> dict[str, str]:

@@ -27,6 +27,7 @@ RULES: Rules = {
     "begun_with": Maybe(Text()), "licence": Maybe(Text()),
 }  # fmt: skip
 HEARD = ("sample_rate", "front_end")
+OWN_HEADS = ("head", "fc.")  # how names of the families' own parameters of classes begin: fc is CLMR's, by its published name
 Encoder = TypeVar("Encoder", bound=AudioEncoder)
 
 
@@ -102,7 +103,7 @@ class _WithHead(AudioEncoder):
 
     task_head: TaskHead
     bare: type[AudioEncoder]
-    unused_heads = ("head", "fc.")  # the families' own
+    unused_heads = OWN_HEADS
 
     @property
     def saved_settings(self) -> dict[str, Any]:

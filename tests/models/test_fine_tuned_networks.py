@@ -22,7 +22,7 @@ from models.registry import FAMILIES, family_of, family_package
 from models.weights.checkpoints import read_settings, read_state
 from models.weights.head_origin import weights_sha256
 from models.weights.safetensors_files import read_metadata
-from models.weights.task_head import head_of
+from models.weights.task_head import head_of, without_head
 from tests.models.small_networks import SMALL
 
 LABELS = ["Lärm", "tone"]
@@ -95,6 +95,44 @@ def test_it_tags_and_gives_vectors_as_any_network(family, tmp_path):
     model = hear.load_model(str(tmp_path / "net.safetensors"), layer=0)
     sound = torch.from_numpy(wave.astype(np.float32))[None]
     assert torch.isfinite(hear.get_scene_embeddings(sound, model)).all()
+
+
+def answers(net: AudioEncoder, x: torch.Tensor) -> list[torch.Tensor]:
+    """What a call of the network gives, all tensors of it."""
+    mel = {"melspectrogram_input": True} if net.family == "maest" else {}
+    with torch.no_grad():
+        found = net(x, **mel)
+    parts = [found] if isinstance(found, torch.Tensor) else found
+    return [one for part in parts for one in (part.values() if isinstance(part, dict) else [part]) if torch.is_tensor(one)]
+
+
+@every_family
+def test_a_call_that_names_classes_names_the_heads(family):
+    net = tuned(family)
+    if family == "musicfm":  # a call is a step of its pre-training: a window of several masked blocks
+        x = torch.randn(2, net.window_length * 4) * 0.1
+    else:
+        x = windows(net)
+    bare = without_head(copy.deepcopy(net))
+    with torch.no_grad():
+        old, want = bare.window_logits(x), net.window_logits(x)
+    names = any(torch.equal(old, one) for one in answers(bare, x))
+    assert names == (family in ("maest", "musicnn", "clmr", "omar_rq"))
+    assert any(torch.equal(want, one) for one in answers(net, x)) == names
+    assert not any(torch.equal(old, one) for one in answers(net, x))
+
+
+@pytest.mark.parametrize("kind", ["mean", "separated"])
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_call_of_maest_keeps_its_features(kind, layer):
+    name, settings = SMALL["maest"]
+    torch.manual_seed(0)
+    net = fine_tuned(get_model(name, pretrained=False, distilled_type=kind, **settings), LABELS, layer, hidden=6).eval()
+    x = windows(net)
+    logits, features = answers(net, x)
+    with torch.no_grad():
+        assert torch.equal(logits, net.window_logits(x))
+        assert torch.equal(features, without_head(net)(x, melspectrogram_input=True)[-1])
 
 
 @every_family
