@@ -230,8 +230,9 @@ class MAEST(StoredMels):
             generator: CPU generator of the training-time randomness.
 
         Returns:
-            (logits [B, L], features [B, C]), also of a fine-tuned network; else "separated" (logits_cls, logits_dist, features); for a block (None, [B, 3C]) = CLS | DIST | mean of the
-            other tokens, without the final norm; (None, attention [B, heads, N, N]). Windowed forms return one row per window.
+            (logits [B, L], features [B, C]); "separated", unless it was fine-tuned, (logits_cls, logits_dist, features); for a block (None, [B, 3C])
+            = CLS | DIST | mean of the other tokens, without the final norm; (None, attention [B, heads, N, N]). Windowed forms return one row per
+            window.
 
         Raises ValueError (AudioError) for empty, non-finite, integer or wrong-rank input and for batches longer than the model.
         """
