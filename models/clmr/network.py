@@ -120,9 +120,9 @@ class SampleCNN(AudioEncoder):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins."""
-        names = ("out_dim", "head", "supervised", "labels", "sample_rate", "exclusive")
+        names = ("out_dim", "head", "supervised", "labels", "sample_rate")
         found = {name: getattr(self, name) for name in names}
-        return {"channels": list(self.channels), "strides": list(self.strides), **found}
+        return {"channels": list(self.channels), "strides": list(self.strides), **found, "exclusive": self.own_exclusive}
 
     @property
     def n_classes(self) -> int:

@@ -126,8 +126,8 @@ class MusiCNN(MelEncoder):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins."""
-        names = ("n_classes", "labels", "input_t", "timbral", "temporal", "middle", "hidden", "exclusive")
-        return {name: getattr(self, name) for name in names}
+        names = ("n_classes", "labels", "input_t", "timbral", "temporal", "middle", "hidden")
+        return {**{name: getattr(self, name) for name in names}, "exclusive": self.own_exclusive}
 
     @property
     def widths(self) -> tuple[int, ...]:
