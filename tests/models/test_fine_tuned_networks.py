@@ -6,9 +6,12 @@ import copy
 import itertools
 import json
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -228,6 +231,21 @@ def test_what_it_began_with_and_its_licence_go_on(tmp_path):
     assert again.task_head.licence == get_card("maest_30s").licence
     again = fine_tuned(load_model(tmp_path / "net"), LABELS)
     assert again.task_head.licence == get_card("maest_30s").licence
+
+
+def test_the_block_of_the_page_runs(tmp_path, monkeypatch):
+    page = Path(__file__).resolve().parents[2] / "docs" / "probes.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8").split("### What it leaves")[1], re.DOTALL)
+    name, settings = SMALL["mert"]
+    net = fine_tuned(get_model(name, pretrained=False, **{**settings, "num_hidden_layers": 6}), [*LABELS, "hum"], 5, hidden=4)
+    with torch.no_grad():
+        net.task_head.layers[0].weight += 1
+    monkeypatch.chdir(tmp_path)
+    export_model(net, "exp_out/tl/1/seed-0/network.safetensors")
+    soundfile.write("song.mp3", np.random.default_rng(0).standard_normal(44100) * 0.1, 44100)
+    names: dict = {}
+    exec(compile(block, str(page), "exec"), names)
+    assert {label for label, _ in names["net"].tag("song.mp3").top(3)} == {*LABELS, "hum"}
 
 
 def test_predict_labels_of_maest_are_the_heads():
