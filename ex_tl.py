@@ -322,13 +322,10 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     scores.save(folder)
     print_scores([scores])
     net = folder / f"seed-{config.seeds[0]}" / NETWORK
-    family = family_of(net)
-    script = next((one.file for one in (configs.EX_SSL, configs.EX_MAEST) if family in one.families), None)
-    print(
-        visible(
-            "\n".join([f"Scores and predictions: {folder}", *networks_left(scores, folder), how_to_hear(net, family, script)])
-        )
+    how_to = how_to_hear(
+        net, family_of(net), {name: one.file for one in (configs.EX_MAEST, configs.EX_SSL) for name in one.families}
     )
+    print(visible("\n".join([f"Scores and predictions: {folder}", *networks_left(scores, folder), how_to])))
     return summary(_run, scores)
 
 

@@ -188,11 +188,14 @@ def networks_left(scores: SystemScores, folder: Path) -> list[str]:
     ]
 
 
-def how_to_hear(network: Path, family: str, script: str | None) -> str:
-    """Return the line that says how a network is used, ready for a shell; of a family that no script has (None), in Python."""
-    if script is None:
+def how_to_hear(network: Path, family: str, scripts: Mapping[str, str]) -> str:
+    """Return the line that says how a network is used, ready for a shell; of a family that no script has, in Python.
+
+    scripts: the script of each family.
+    """
+    if family not in scripts:
         return f"What one hears: models.load_model({str(network)!r}).tag(FILE)"
-    words = shlex.join(["python", script, "predict", "with", f"family={family}", f"{family}.checkpoint={network}"])
+    words = shlex.join(["python", scripts[family], "predict", "with", f"family={family}", f"{family}.checkpoint={network}"])
     return f"What one hears: {words} predict.audio=FILE"
 
 
