@@ -18,7 +18,7 @@ from models.backends import with_backend
 from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
-from models.onnx_windows import INT8, ONNX
+from models.onnx_windows import INT8, ONNX, check_length
 from models.weights.checkpoints import HEAD
 from models.weights.task_head import head_of
 from models.windows import Tail
@@ -98,9 +98,11 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
     parameters = sum(one.numel() for name, one in loaded.network.named_parameters() if not name.startswith(HEADS))
-    loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
-    settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
+    settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)  # of the network itself: its class and its head
     settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
+    loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
+    if settings.rule is not None:
+        check_length(loaded.network, settings.rule.length)
     found = context.find_tracks(("predict",), config=config)
     source, names = _tracks_to_extract(found)
     below = "logits" if blocks is None else "frames" if settings.frames else ""

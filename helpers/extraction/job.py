@@ -19,7 +19,7 @@ from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
-from models.onnx_windows import INT8
+from models.onnx_windows import INT8, check_length
 from models.weights.head_origin import weights_sha256
 from models.windows import left_padding, own_part
 
@@ -73,6 +73,7 @@ class Job:
         self.cut = settings.rule or WindowRule(length, hop, settings.tail)
         self.own = network.own_lengths and settings.rule is None  # a published rule says itself how it pads
         length = self.cut.length
+        check_length(network, length)
         shortest, longest = network.window_range
         if not shortest <= length <= longest:
             raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
