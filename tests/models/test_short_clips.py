@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from types import SimpleNamespace
 
@@ -10,11 +11,12 @@ import pytest
 import torch
 
 from datasets.store.track_store import TrackStore
-from helpers.extraction.extract import ExtractionSettings, extract_embeddings
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings, extract_logits
 from models import hear, onnx_windows, registry
 from models.backends import with_backend
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
+from models.finetune import fine_tuned
 from tests.models.small_networks import SMALL
 
 FAMILIES = ("mert", "music2vec", "musicfm", "omar_rq")
@@ -116,6 +118,23 @@ def test_extraction_stores_what_embed_gives(net, stored, tmp_path, batch):
     assert found.attrs["short_windows"] == "own length"
     for name, x in samples.items():
         np.testing.assert_allclose(found.read(name), net.embed(x, net.sample_rate).vectors[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_classes_are_judged_in_whole_windows_as_tag_does(net, stored, tmp_path, batch):
+    path, samples = stored
+    tuned = fine_tuned(copy.deepcopy(net), ["a", "b"], 1, "bce", "tags", hidden=6).eval()
+    with torch.no_grad():
+        for weight in tuned.task_head.parameters():  # a fresh head gives no logits
+            weight += 0.01
+    settings = ExtractionSettings(batch_size=batch, precision="32", tail="shift")
+    found = TrackStore.open(extract_logits(tuned, path, tmp_path / "out", settings).paths["logits"])
+    assert "short_windows" not in found.attrs
+    for name, x in samples.items():
+        heard = tuned.tag(x, net.sample_rate).windows
+        np.testing.assert_allclose(1 / (1 + np.exp(-found.read(name))), heard, atol=1e-5)
+    short = tuned.window_logits(torch.from_numpy(samples["a"])[None]).detach().numpy()
+    assert np.abs(found.read("a") - short).max() > 1e-3  # what it was
 
 
 class Graph:
