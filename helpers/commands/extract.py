@@ -98,8 +98,10 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
     parameters = sum(one.numel() for name, one in loaded.network.named_parameters() if not name.startswith(HEADS))
-    settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)  # of the network itself: its class and its head
-    settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
+    frames = p.frames and blocks is not None  # logits are per window
+    settings = settings_of(
+        context, config, loaded, pool="none" if blocks is None else p.pool, frames=frames
+    )  # of the network itself: its class and its head
     loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
     if settings.rule is not None:
         check_length(loaded.network, settings.rule.length)
@@ -169,8 +171,10 @@ def _drawn_anew(loaded: Loaded) -> Iterator[None]:
         raise StoreMismatchError(f"{error} {text}", error.differing) from error
 
 
-def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
-    """Return how the config has its tracks extracted. pool: of a file per track."""
+def settings_of(
+    context: Context, config: Config, loaded: Loaded, pool: Pool = "none", frames: bool = False
+) -> ExtractionSettings:
+    """Return how the config has its tracks extracted. pool: of a file per track. frames: every vector in time is asked for."""
     p, head = config.predict, head_of(loaded.network)
     rule = context.family.extraction_rule(config, loaded.network)
     name = context.family.section(config).arch if head is None else f"{head.begun_with or context.family.name}, fine-tuned"
@@ -178,20 +182,20 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
         model=name if loaded.weights != RANDOM else f"{RANDOM} weights",
         rule=rule,
         half_overlap=config.dataset.half_overlapped_inference,
-        tail=config.datamodule.tail if rule is not None else _tail(context, config),
+        tail=config.datamodule.tail if rule is not None else _tail(context, config, frames),
         batch_size=config.datamodule.batch_size_test,
         precision=loaded.precision,
         dtype=p.dtype,
         format=p.format,
         pool=pool,
-        frames=p.frames,
+        frames=frames,
     )
 
 
-def _tail(context: Context, config: Config) -> Tail:
+def _tail(context: Context, config: Config, frames: bool) -> Tail:
     """Return what becomes of the ends of tracks: of vectors in time they are kept, unless the config drops them by name."""
     tail: Tail = config.datamodule.tail
-    if not config.predict.frames or tail != "drop" or context.experiment.is_set("datamodule.tail"):
+    if not frames or tail != "drop" or context.experiment.is_set("datamodule.tail"):
         return tail
     log.info("predict.frames: the end of a track lies in one more full window (datamodule.tail=shift; =drop leaves it out).")
     return "shift"

@@ -35,7 +35,7 @@ def similar(context: Context) -> list[str]:
     done = extract(context, config, layers, loaded)
     collection = Collection.open(done.paths[layer], done.names, *context.family.tokens(config), p.center)
     if Path(query).is_file():
-        tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded))
+        tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded, frames=p.frames))
         vector = collection.of_tokens(tokens)
     else:
         vector = collection.vector(query)
