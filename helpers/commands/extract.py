@@ -14,7 +14,7 @@ from datasets.jobs.cluster import check_place
 from datasets.jobs.shard_plan import Plan
 from datasets.prepare.failures import why_absent
 from datasets.store.track_store import TrackStore
-from models.backends import with_backend
+from models.backends import check_backend, with_backend
 from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
@@ -48,8 +48,33 @@ def extract_embeddings(context: Context) -> dict[str, str]:
     With predict.frames every vector in time, into the folder frames below it.
     """
     config = as_trained(context)
+    check_asked(context, config, frames=config.predict.frames, pool=config.predict.pool)
     layers, loaded = asked_layers(context, config)
     return _listed(context, extract(context, config, layers, loaded))
+
+
+def check_asked(context: Context, config: Config, frames: bool = False, pool: Pool = "none") -> None:
+    """Raise ConfigError for what the config cannot have extracted whatever the network is: before a weight file is read.
+
+    frames: every vector in time is asked for. pool: of a file per track.
+    """
+    p = config.predict
+    check_place(p.scheduler, p.workers, p.jobs)
+    check_backend(p.backend)
+    check_precision(config)
+    if frames and p.backend in (ONNX, INT8):
+        raise ConfigError(
+            f"Vectors in time (predict.frames) are not computed by predict.backend={p.backend}: take predict.backend=torch."
+        )
+    ExtractionSettings(
+        tail=config.datamodule.tail,
+        batch_size=config.datamodule.batch_size_test,
+        dtype=p.dtype,
+        format=p.format,
+        pool=pool,
+        frames=frames,
+    )  # refuses what does not go together
+    check_writable(context.family.output_folder(config), ConfigError, "predict.out_dir")
 
 
 def asked_layers(context: Context, config: Config) -> tuple[tuple[int, ...], Loaded | None]:
@@ -86,22 +111,15 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
         loaded: the network, where it is there already.
     """
     p, family = config.predict, context.family
-    check_place(p.scheduler, p.workers, p.jobs)
-    check_precision(config)
-    if p.frames and blocks is not None and p.backend in (ONNX, INT8):
-        raise ConfigError(
-            f"Vectors in time (predict.frames) are not computed by predict.backend={p.backend}: take predict.backend=torch."
-        )
+    frames = p.frames and blocks is not None  # logits are per window
+    pool: Pool = "none" if blocks is None else p.pool
+    check_asked(context, config, frames, pool)
     out = family.output_folder(config)
-    check_writable(out, ConfigError, "predict.out_dir")
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
     parameters = sum(one.numel() for name, one in loaded.network.named_parameters() if not name.startswith(HEADS))
-    frames = p.frames and blocks is not None  # logits are per window
-    settings = settings_of(
-        context, config, loaded, pool="none" if blocks is None else p.pool, frames=frames
-    )  # of the network itself: its class and its head
+    settings = settings_of(context, config, loaded, pool=pool, frames=frames)  # of the network itself: its class and its head
     loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
     if settings.rule is not None:
         check_length(loaded.network, settings.rule.length)

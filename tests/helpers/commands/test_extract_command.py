@@ -1,4 +1,4 @@
-"""What the commands that extract decide: the windows of what is asked for."""
+"""What the commands that extract decide: the windows of what is asked for, and refusals before a weight file is read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 import configs
 from helpers.commands import extract as commands
 from helpers.commands.networks import Loaded
+from helpers.commands.similar import similar
 from helpers.families import get_family
 from helpers.reports.wording import RANDOM
-from models import get_model
+from models import export_model, get_model
 from models.errors import ConfigError
 from tests.models.small_networks import SMALL
 
@@ -45,6 +46,35 @@ def test_ends_of_tracks_are_kept_of_vectors_in_time_alone(net, tmp_path, monkeyp
     context = context_of(tmp_path, frames=True)
     commands.extract(context, context.config, blocks, Loaded(net, RANDOM, "32"))
     assert [(one.tail, one.frames) for one in seen] == [(tail, blocks is not None)]
+
+
+@pytest.mark.parametrize("command", [commands.extract_embeddings, similar])
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"format": "npy", "frames": True}, "leave format at store|predict.format=store"),
+        ({"pool": "mean"}, "pool is for format npy"),
+        ({"backend": "onnx", "frames": True}, "not computed by predict.backend=onnx"),
+        ({"backend": "onxn"}, "no backend 'onxn'"),
+        ({"out_dir": "labels.csv/out"}, "is a file, where a folder is wanted"),
+        ({"jobs": 2, "scheduler": "tcp://127.0.0.1:1"}, "Give one of the two"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_weights_are_read(net, tmp_path, monkeypatch, command, asked, words):
+    (tmp_path / "labels.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "load_network", lambda *args, **more: pytest.fail("loaded"))
+    checkpoint = export_model(net, tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match=words):
+        command(context_of(tmp_path, checkpoint, audio="x.wav", **asked))
+
+
+def test_layers_are_refused_before_tracks_are_looked_for(net, tmp_path):
+    checkpoint = export_model(net, tmp_path / "net.safetensors")
+    context = context_of(tmp_path, checkpoint, transformer_block=99)
+    context.find_tracks = lambda *args, **more: pytest.fail("looked for")
+    with pytest.raises(ConfigError, match=r"asks for \[99\]"):
+        commands.extract_embeddings(context)
 
 
 def test_chunks_that_no_graph_takes_are_refused_before_tracks_are_looked_for(tmp_path):
