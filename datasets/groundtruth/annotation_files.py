@@ -38,7 +38,6 @@ END = "end"  # closes the last section of a list of boundaries
 OUTSIDE_CHORD = "X"
 MOST_LINES = 200_000  # the beats of a day of music
 MOST_LETTERS = 10_000  # of a line
-MOST_BEATS_OF_A_BAR = 64
 MOST_BYTES = 256 << 20  # of one track's annotation
 
 
@@ -81,7 +80,7 @@ def _lines(path: Path, text: str, kind: Kind) -> list[Numbered]:
         parts = re.split(r"[,;\t]", line, maxsplit=2) if re.search(r"[,;\t]", line) else line.split(maxsplit=2)
         cells.append((f"line {number}", [cell.strip().strip('"') for cell in parts]))
     if kind == "beats":
-        _refuse_decimal_commas(path, cells)
+        _refuse_decimal_commas(path, [(where, ",".join(row)) for where, row in cells] if "," in text else [])
         return [_beat(path, where, row) for where, row in cells]
     listed_times = kind == "sections" and bool(cells) and not any(_is_number(row[1]) for _, row in cells if len(row) > 1)
     if listed_times:
@@ -95,17 +94,23 @@ def _lines(path: Path, text: str, kind: Kind) -> list[Numbered]:
     return found
 
 
-def _refuse_decimal_commas(path: Path, cells: Sequence[tuple[str, list[str]]]) -> None:
-    """A time such as 12,5 would be second 12 and the fifth beat of a bar: no bar has so many beats, or one that is written 05."""
-    if not cells or not all(len(row) == 2 and row[0].isdecimal() and row[1].isdecimal() for _, row in cells):
-        return
-    where, row = next(
-        (one for one in cells if int(one[1][1]) > MOST_BEATS_OF_A_BAR or (one[1][1][0] == "0" and len(one[1][1]) > 1)), (None, [])
-    )
-    if where is not None:
-        raise GroundtruthError(
-            f"{path}, {where}: {row[0]},{row[1]} looks like a time with a decimal comma; write {row[0]}.{row[1]}."
-        )
+def _refuse_decimal_commas(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Raise GroundtruthError where times such as 12,5 would be read as second 12 and the fifth beat of a bar.
+
+    rows: where they stand, and their cells with commas between. Whole seconds with numbers that count through bars are beats.
+    """
+    if any(not re.fullmatch(r"\d+(,\d+)?", row) for _, row in rows):
+        return  # a decimal point, or more than two columns
+    last: int | None = None
+    for where, row in rows:
+        second, _, number = row.partition(",")
+        counts = number in ("0", "1") or (number == str(int(number or 0)) and (last is None or int(number) == last + 1))
+        if not counts:
+            raise GroundtruthError(
+                f"{path}, {where}: {shown(row)}: times with decimal commas are not read; write {second}.{number or 0}. (A whole second and the "
+                "beat's number in its bar? Numbers count up, from 1.)"
+            )
+        last = int(number)
 
 
 def _beat(path: Path, where: str, row: Sequence[str]) -> Numbered:

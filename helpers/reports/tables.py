@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich import box
 from rich.cells import cell_len
-from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 
 from datasets.groundtruth.lines import csv_text
 from datasets.utils.files import write_whole
@@ -75,7 +74,7 @@ def _score_frame(systems: Sequence[SystemScores]) -> Table:
     noun = first.spec.nouns[len(first.labels) != 1]
     table = _plain_table(f"{first.split}: {len(first.keys)} tracks, {len(first.labels)} {noun}")
     table.caption = Text(_caption(systems), style="table.caption")
-    table.add_column("system", overflow="fold", min_width=NAME_WIDTH)
+    table.add_column("system", overflow="fold")
     return table
 
 
@@ -100,15 +99,38 @@ def _score_cells(system: SystemScores, metric: Metric, systems: Sequence[SystemS
 
 
 def print_fitting(console: Console, wide: Table, tall: Table) -> None:
-    """Print the wide table where the console has room for its columns, names first, else the tall one. Numbers are never cut or broken."""
-    for table in (wide, tall):
-        for column in table.columns:
-            if column.no_wrap:  # rich measures a text by its words, and takes the rest of a line that is not broken away
-                column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
-    names = wide.columns[0]
-    names.min_width = max(NAME_WIDTH, min(max(cell_len(str(cell)) for cell in names.cells), WIDE_NAMES))
-    room = Measurement.get(console, console.options.update(width=1000), wide)
-    console.print(wide if room.minimum <= console.width else tall)
+    """Print the wide table where the console has room for its columns, names first, else the tall one, wider than the console rather than cut.
+
+    rich measures a text by its words, and takes the rest of a line that is not to be broken away: columns are given their widths here.
+    """
+    names, spare = _widths(wide.columns[0])[0], console.width - _of_numbers(wide)
+    if spare >= min(names, WIDE_NAMES):
+        wide.columns[0].width = min(names, spare)
+        console.print(wide)
+        return
+    spare, (titles, word) = console.width - _of_numbers(tall), _widths(tall.columns[1])
+    tall.columns[1].width = titles if spare - titles >= min(names, NAME_WIDTH) else word
+    tall.columns[0].width = min(names, max(NAME_WIDTH, spare - tall.columns[1].width))
+    width = console.width
+    console.width = max(width, tall.columns[0].width + tall.columns[1].width + _of_numbers(tall))
+    try:
+        console.print(tall)
+    finally:
+        console.width = width
+
+
+def _widths(column: Column) -> tuple[int, int]:
+    """Of its longest cell, and of the longest word of all."""
+    cells = [str(cell) for cell in (column.header, *column.cells)]
+    return max(map(cell_len, cells)), max(cell_len(word) for cell in cells for word in cell.split() or [""])
+
+
+def _of_numbers(table: Table) -> int:
+    """Width of the columns that are not broken, which are fixed here, and of what stands between all columns."""
+    kept = [column for column in table.columns if column.no_wrap]
+    for column in kept:
+        column.width = _widths(column)[0]
+    return sum(column.width or 0 for column in kept) + 2 * len(table.columns) + 1
 
 
 def _caption(systems: Sequence[SystemScores]) -> str:
@@ -220,7 +242,7 @@ def tall_difference_table(systems: Sequence[SystemScores]) -> Table:
 def _difference_frame(systems: Sequence[SystemScores]) -> Table:
     table = _plain_table("Paired differences on the same tracks")
     table.caption = Text(f"{intervals_are(systems)}. Each interval is for itself.", style="table.caption")
-    table.add_column("first minus", overflow="fold", min_width=NAME_WIDTH)
+    table.add_column("first minus", overflow="fold")
     return table
 
 

@@ -175,17 +175,20 @@ def fit(
             log.info(
                 "Going on from %s: in or behind epoch %d of %d, step %d.", saved.path, saved.epoch + 1, s.max_epochs, saved.step
             )
+        objective.train()  # networks that are loaded come in eval mode, and Lightning leaves modes as they are
         with computing_in("cpu" if accelerator == "cpu" else "cuda", precision):
             _train(trainer, lit, data, None if saved is None else saved.path, request, last)
         if saved is not None and trainer.global_step == saved.step:
-            log.info(
-                "Nothing was left to train: %s is the end of its %d epochs. To go on, raise trainer.max_epochs.",
-                saved.path,
-                s.max_epochs,
-            )
+            log.info("%s", _nothing_left(saved, s))
     rows = history.rows
     metrics = {k: v for k, v in (rows[-1] if rows else {}).items() if k not in ("epoch", "step", "seconds", "lr")}
     return FitResult(best=_path(best.best_model_path), last=_path(str(last.path)), history=rows, metrics=metrics)
+
+
+def _nothing_left(saved: Saved, s: TrainingSettings) -> str:
+    if saved.epoch + 1 >= s.max_epochs:
+        return f"Nothing was left to train: {saved.path} is the end of its {s.max_epochs} epochs. To go on, raise trainer.max_epochs."
+    return f"Nothing was trained: early stopping had ended {saved.path} in epoch {saved.epoch + 1}. To go on, raise trainer.early_stopping."
 
 
 def _precision(s: TrainingSettings, accelerator: str, objective: Objective, saved: Saved | None) -> str:

@@ -79,8 +79,9 @@ def test_sections(tmp_path, name, content):
         ("beats", "a.beats", "0.5\nnan\n", "line 2: a time is a finite number"),
         ("beats", "a.beats", "0.5\n\n-1\n", "line 3: a time is a finite number"),
         ("beats", "a.beats", "0.5 one\n", "line 1: behind its time a beat has its number"),
-        ("beats", "a.beats", "0,5\n1,25\n2,75\n", "line 3: 2,75 looks like a time with a decimal comma; write 2.75"),
-        ("beats", "a.csv", "0,05\n1,5\n", "line 1: 0,05 looks like a time with a decimal comma"),
+        ("beats", "a.beats", "0,5\n1,25\n2,75\n", "line 2: '1,25': times with decimal commas are not read; write 1.25"),
+        ("beats", "a.csv", "0,05\n1,5\n", "line 1: '0,05': times with decimal commas"),
+        ("beats", "a.beats", "12,5\n13\n14,25\n", "line 2: '13': times with decimal commas"),
         ("beats", "a.beats", "first\n", "line 1: a time in seconds is wanted, not 'first'"),
         ("beats", "a.jams", jams("chord", []), "no annotation of beats; those that are there: 'chord'"),
         ("beats", "a.jams", "{", "is no JAMS file"),
@@ -102,11 +103,22 @@ def test_what_cannot_be_used_is_named_with_its_line(tmp_path, kind, name, conten
         read_annotation(written(tmp_path, name, content), kind)
 
 
-def test_whole_seconds_with_numbers_in_the_bar_are_beats(tmp_path):
-    assert read_annotation(written(tmp_path, "a.csv", "0,1\n1,2\n2,3\n"), "beats") == [
-        Span(0, 0, "1"),
-        Span(1, 1, "2"),
-        Span(2, 2, "3"),
+@pytest.mark.parametrize(
+    "content",
+    [
+        "0,1\n1,2\n2,3\n3,1\n",
+        "0,3\n1,4\n2,1\n",
+        "0;1\n1;2\n",
+        "1\t70\n2\t71\n",
+        "1 01\n2 02\n",
+        "0.5,1\n1,2\n2,07\n",
+        "0\n1\n2\n",
+    ],
+)
+def test_whole_seconds_with_numbers_that_count_are_beats(tmp_path, content):
+    found = read_annotation(written(tmp_path, "a.csv", content), "beats")
+    assert [span.start for span in found] == [
+        float(line.replace(",", " ").replace(";", " ").split()[0]) for line in content.splitlines()
     ]
 
 

