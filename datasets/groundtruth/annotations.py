@@ -21,6 +21,7 @@ from ..utils.ragged import Ragged
 from .annotation_files import SUFFIXES, Kind, Span, read_annotation
 from .chords import CHORDS, chord_class
 from .groundtruth import SPLITS, Groundtruth, match, without_suffix
+from .repeats import twice
 from .split_names import split_names
 from .splits import stratified_split
 from .values import PATHS, Values
@@ -45,7 +46,7 @@ class Annotations:
         if not self.keys:
             raise GroundtruthError("There are no annotations: they name no track.")
         if len(set(self.keys)) != len(self.keys):
-            raise GroundtruthError("A track stands more than once among the annotated tracks.")
+            raise GroundtruthError(f"Tracks stand more than once among the annotated ones: {listed(twice(self.keys))}.")
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,6 +19,7 @@ from models.errors import GroundtruthError, listed
 
 from ..utils.names import Names, chosen, compact, finder, positions
 from .groups import Groups
+from .repeats import kinds, twice
 from .split_names import CHECK, SPLITS, split_names
 
 MOST_LABELS = 1_000_000  # beyond it a file is damaged, or meant to exhaust the memory
@@ -58,10 +58,6 @@ class Groundtruth:
         self.packed = packed
         if not self.keys:
             raise GroundtruthError("The groundtruth is empty: it names no track.")
-        for what, names in () if checked else (("tracks", self.keys), ("labels", self.labels)):
-            if not (faulty and what == "tracks") and (twice := _twice(names)):
-                cure = f" {CHECK}" if what == "tracks" else ""
-                raise GroundtruthError(f"{len(twice)} {what} stand more than once in the groundtruth: {listed(twice)}.{cure}")
         if packed.shape != (len(self.keys), (len(self.labels) + 7) // 8) or packed.dtype != np.uint8:
             raise GroundtruthError(
                 f"{len(self.keys)} tracks and {len(self.labels)} labels do not fit a packed matrix of {packed.shape} {packed.dtype}."
@@ -69,6 +65,12 @@ class Groundtruth:
         for what, values in (("split", split), ("group", group)):
             if values is not None and len(values) != len(self.keys):
                 raise GroundtruthError(f"{len(self.keys)} tracks, but {len(values)} values of {what}.")
+        for what, names in () if checked else (("tracks", self.keys), ("labels", self.labels)):
+            if not (faulty and what == "tracks") and (again := twice(names)):
+                found = f"{len(again)} {what} stand more than once in the groundtruth: {listed(again)}"
+                if what == "tracks":
+                    found += f" ({kinds(self.keys, again, lambda i, j: bool((packed[i] == packed[j]).all()), split)}). {CHECK}"
+                raise GroundtruthError(found if what == "tracks" else f"{found}.")
         self.group = None if group is None else Groups(group)
         self.split = None if split is None else split_names(split, self.keys, faulty)
 
@@ -198,13 +200,6 @@ class Groundtruth:
         return {name: self.subset(numbers) for name, numbers in rows.items() if len(numbers)}
 
 
-def _twice(names: Sequence[str]) -> list[str]:
-    """Names that stand more than once."""
-    if isinstance(names, Names):
-        return names.twice()
-    return [] if len(set(names)) == len(names) else [name for name, n in Counter(names).items() if n > 1]
-
-
 def _are_vectors(values: list, labels: list[str] | None) -> bool:
     if any(isinstance(value, np.ndarray) for value in values):
         return True
@@ -319,7 +314,7 @@ def find(keys: Sequence[str], names: Sequence[str]) -> tuple[np.ndarray, dict[in
     stems: Sequence[str] = Names.of(map(_stem, names)) if isinstance(names, Names) else [_stem(name) for name in names]
     wanted = [_stem(keys[row]) for row in missing.tolist()]
     numbers[missing] = positions(finder(stems), wanted)
-    shared = set(_twice(stems)).intersection(wanted)
+    shared = set(twice(stems)).intersection(wanted)
     where: dict[str, list[int]] = {stem: [] for stem in shared}
     for i, stem in enumerate(stems) if shared else ():
         if stem in shared:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
+log = logging.getLogger(__name__)
 GROUP = "group"  # where a table says no more
 
 
@@ -31,3 +34,16 @@ class Groups(list[str]):
 def group_noun(column: str | None) -> str:
     """Return what the groups of a column are: "artist" of artist_id."""
     return (column or GROUP).lower().removesuffix("_id")
+
+
+def warn_of_blanks(source: object, groups: Groups, split: Sequence[str] | None) -> None:
+    """Log the tracks of a table that have no group, though it has a column of them. source: the table. split: of each track, where it says it."""
+    blank = [i for i, name in enumerate(groups) if not name]
+    if not blank:
+        return
+    counts = Counter(split[i] or "no split" for i in blank) if split is not None else {}
+    where = f" ({', '.join(f'{n} in {name}' for name, n in counts.items())})" if counts else ""
+    log.warning(
+        "%s: %d of %d rows have no %s%s: each counts as one of its own, and splits and intervals do not see what it shares with others.",
+        source, len(blank), len(groups), groups.of, where,
+    )  # fmt: skip

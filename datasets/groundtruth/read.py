@@ -16,7 +16,7 @@ from ..utils.names import repeats
 from .cache import cached
 from .columns import Columns
 from .groundtruth import Groundtruth
-from .groups import group_noun
+from .groups import group_noun, warn_of_blanks
 from .label_cells import Parting, Survey
 from .safe_pickle import load as load_pickle
 from .tables import Table, read_table
@@ -94,6 +94,8 @@ def read(
         raise GroundtruthError(
             f"{path}: the label {halves[0]!a} holds half a character, which no file of results can hold: rename it."
         )
+    if found.group is not None:
+        warn_of_blanks(path, found.group, found.split)
     if found.n_unlabelled:
         log.info("%s: %d of %d tracks have no label.", path, found.n_unlabelled, len(found))
     unused = [label for label, n in zip(found.labels, found.counts.tolist()) if n == 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +14,16 @@ from models.errors import GroundtruthError, listed, nearest
 
 from .columns import GROUP_COLUMNS, choose
 from .groundtruth import SPLITS, Groundtruth
-from .groups import Groups, group_noun
+from .groups import Groups, group_noun, warn_of_blanks
 from .lines import delimiter_of, records
+from .repeats import kinds, twice
 from .split_names import split_names
 
 log = logging.getLogger(__name__)
 PATHS = ("path", "file", "filename", "track")
 OTHERS = ("split", "id")
+POINTS = "Write points for decimal commas (1.5, not 1,5), and no mark between thousands."
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*")
 BINS = 4  # parts of a value's range, equally full, that a split has in proportion
 
 
@@ -45,7 +49,11 @@ class Values:
                 f"Each of {len(self.keys)} tracks needs {len(self.labels)} finite values ({listed(self.labels)})."
             )
         if len(set(self.keys)) != len(self.keys):
-            raise GroundtruthError("A track stands more than once in the table of values.")
+            again = twice(self.keys)
+            found = kinds(self.keys, again, lambda i, j: bool((self.numbers[i] == self.numbers[j]).all()), self.split, "numbers")
+            raise GroundtruthError(
+                f"{len(again)} tracks stand more than once in the table of values: {listed(again)} ({found}). Keep one row of each."
+            )
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -121,15 +129,16 @@ class Values:
                 raise GroundtruthError(f"{path}, line {line} has {len(cells)} cells, the header has {len(columns)}.")
             rows.append(dict(zip(columns, cells)))
             lines.append(line)
-        names = [column] if column is not None else _of_numbers(names, rows, path)
+        names = [column] if column is not None else _of_numbers(names, rows, lines, path)
         numbers = np.empty((len(rows), len(names)))
         for i, row in enumerate(rows):
             for j, name in enumerate(names):
                 try:
                     numbers[i, j] = float(row[name])
                 except (TypeError, ValueError):
+                    cure = POINTS if _DECIMAL_COMMA.fullmatch(row[name] or "") else "Give one, or take the line out."
                     raise GroundtruthError(
-                        f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is no number. Give one, or take the line out."
+                        f"{path}, line {lines[i]}: {name} is {row[name]!r}, which is no number. {cure}"
                     ) from None
                 if not np.isfinite(numbers[i, j]):
                     raise GroundtruthError(
@@ -139,14 +148,30 @@ class Values:
             log.info("%s: group: %s.", path, grouped)
         split = split_names([row["split"] for row in rows]) if "split" in columns else None
         group = None if grouped is None else Groups([row[grouped].strip() for row in rows], group_noun(grouped))
+        if group is not None:
+            warn_of_blanks(path, group, split)
         return Values([row[place] for row in rows], names, numbers, split, group)
 
 
-def _of_numbers(names: Sequence[str], rows: Sequence[dict[str, str]], path: Path) -> list[str]:
-    """The columns that hold numbers, by most of their cells: a stray cell is a fault of its line. Raises GroundtruthError where there is none."""
-    found = [name for name in names if 2 * sum(_is_number(row[name]) for row in rows) > len(rows)]
+def _of_numbers(names: Sequence[str], rows: Sequence[dict[str, str]], lines: Sequence[int], path: Path) -> list[str]:
+    """The columns that hold numbers, by most of their cells: a stray cell is a fault of its line.
+
+    lines: of the rows. Raises GroundtruthError where there is none, and for a column of numbers with commas in them.
+    """
+    plain = {name: sum(_is_number(row[name]) for row in rows) for name in names}
+    found = [name for name in names if 2 * plain[name] > len(rows)]
+    for name in names:
+        with_comma = [i for i, row in enumerate(rows) if _DECIMAL_COMMA.fullmatch(row[name] or "")]
+        if name not in found and with_comma and 2 * (len(with_comma) + plain[name]) > len(rows):
+            i = with_comma[0]
+            raise GroundtruthError(
+                f"{path}, line {lines[i]}: the column {name!r} holds numbers with commas, such as {rows[i][name]!r}. {POINTS} Or choose another "
+                "column: data.label_column=..."
+            )
     if rows and not found:
-        raise GroundtruthError(f"{path} has no column of numbers: {listed(names)} hold none. Values are wanted, a column each.")
+        raise GroundtruthError(
+            f"{path} has no column of numbers: {listed(names)} {'holds' if len(names) == 1 else 'hold'} none. Values are wanted, a column each."
+        )
     taken = set(found)
     left = [name for name in names if name not in taken] if found else []
     log.info("%s: values: %s%s.", path, listed(found or names), f"; not used: {listed(left)}" if left else "")

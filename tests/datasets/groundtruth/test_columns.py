@@ -69,6 +69,14 @@ def test_groups_are_spoken_of_where_a_split_is_made(tmp_path, caplog):
     assert "(tracks of one group stay together)" in caplog.text
 
 
+def test_rows_without_a_group_are_said(tmp_path, caplog):
+    Groundtruth.read(table(tmp_path, "path,tags,artist,split\na,x,p,train\nb,x,,val\nc,x,,test\nd,x,,test\n"))
+    assert "3 of 4 rows have no artist (1 in val, 2 in test): each counts as one of its own" in caplog.text
+    caplog.clear()
+    Groundtruth.read(table(tmp_path, "path,tags,artist\na,x,p\nb,x,q\n"))
+    assert not caplog.text
+
+
 def test_a_table_without_labels_says_what_is_wanted(tmp_path):
     with pytest.raises(GroundtruthError, match="no column of labels: the columns are path, artist. A column named labels"):
         Groundtruth.read(table(tmp_path, "path,artist\na,p\n"))

@@ -149,7 +149,11 @@ def test_a_separator_can_be_said(tmp_path):
         ("", {}, "empty"),
         ("\n\n", {}, "empty"),
         ("path,labels\n", {}, r"header \(path, labels\) but no track"),
-        ("path,labels\n1,a\n1,b\n2,c\n", {}, "1 tracks stand more than once in the groundtruth: '1'"),
+        (
+            "path,labels,split\n1,a,train\n1,b,dev\n2,c,test\n2,c,eval\n",
+            {},
+            "2 tracks stand more than once.*: '1', '2' .1 with the same labels, 1 with labels that differ; 1 of them in several splits",
+        ),
         ("path,class,tags\n1,a,b\n", {}, "several columns may hold the labels: class, tags. Choose one with label_column"),
         (
             "path,class\n1,a\n",

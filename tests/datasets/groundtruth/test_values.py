@@ -34,8 +34,17 @@ def test_the_development_tracks_decide_the_scale():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("path,a\nx,1\nx,2\n", "more than once"),
-        ("path,a\nx,one\n", "no column of numbers: 'a' hold"),
+        (
+            "path,split,a\nx,train,1\nx,dev,2\ny,val,3\ny,valid,3\n",
+            "2 tracks stand more than once.*'x', 'y' .1 with the same numbers, 1 with numbers that differ; 1 of them in several splits",
+        ),
+        ("path,a\nx,one\n", "no column of numbers: 'a' holds none"),
+        (
+            'path,duration\nx,"1,572"\ny,"2,5"\n',
+            "line 2: the column 'duration' holds numbers with commas, such as '1,572'. Write points",
+        ),
+        ('path,a,b\nx,1,"1,5"\ny,2,2\n', "line 2: the column 'b' holds numbers with commas, such as '1,5'. Write points"),
+        ('path,a\nx,1\ny,2\nz,"1,5"\n', "line 4: a is '1,5', which is no number. Write points"),
         ("path,a\nx,1\ny,2\nz,one\n", "line 4: a is 'one'"),
         ("path,a\nw,1\n\nx,nan\n", "line 4: a is 'nan', which is not finite"),
         ("song,a\nx,1\n", "wanted one of path"),
@@ -65,3 +74,9 @@ def test_a_column_can_be_chosen(tmp_path):
     assert found.matrix().ravel().tolist() == [2, 4]
     with pytest.raises(GroundtruthError, match="no column 'valance' of values; it has 'arousal', 'valence'"):
         Values.read(tmp_path / "t.csv", "valance")
+
+
+def test_rows_without_a_group_are_said(tmp_path, caplog):
+    (tmp_path / "t.csv").write_text("path,artist,a\nx,p,1\ny,,2\n")
+    Values.read(tmp_path / "t.csv")
+    assert "1 of 2 rows have no artist: each counts as one of its own" in caplog.text
