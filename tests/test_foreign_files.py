@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -97,10 +99,23 @@ def test_a_folder_of_another_family_says_what_it_is_and_who_takes_it(run, folder
             text = "is no whole MusicFM: it lacks conv.conv.0.conv1.weight"  # the file alone names no family
         with pytest.raises(ValueError, match=text):
             run("extract_embeddings", f"{wanted}_inference", **{f"{wanted}.checkpoint": str(file)})
-        if wanted != "musicfm":
-            with pytest.raises(WeightsError, match=text):
-                models.registry.family_package(wanted).load(file)
-            assert models.load_model(path).family == found  # the cure
+        with pytest.raises(WeightsError, match=text):
+            models.registry.family_package(wanted).load(file)
+        assert models.load_model(path).family == found  # the cure
+
+
+@pytest.mark.parametrize("name", ["maest_10s", "omar-rq-base", "clmr-magnatagatune", "musicnn-msd"])
+def test_families_with_files_of_their_own_refuse_other_folders_so_too(folders, name):
+    for found in ("mert", "music2vec"):
+        with pytest.raises(WeightsError, match=f"holds a network of the family {found}, "):
+            models.get_model(name, checkpoint=folders[found])
+
+
+def test_a_process_that_imports_one_family_knows_the_others_folders(folders):
+    code = "import sys, models.mert; assert 'models.music2vec' not in sys.modules; models.mert.load(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, folders["music2vec"]], capture_output=True, text=True)
+    assert "holds a network of the family music2vec, mert is wanted" in done.stderr
+    assert "says nothing of the network" not in done.stderr
 
 
 @pytest.mark.parametrize(("wanted", "known"), [("mert", "MERT's is mert_model"), ("music2vec", "music2vec's is data2vec-audio")])

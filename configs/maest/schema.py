@@ -115,9 +115,9 @@ class Masking:
     """SpecAugment: masks over bands and frames in training."""
 
     do: bool = opt(True, "hide bands and frames in training, after normalisation", affects="training")
-    time_mask_param: int = opt(8, "length of the longest time mask, frames", affects="training", bounds=FROM_0)
-    freq_mask_param: int = opt(5, "width of the widest frequency mask, bands", affects="training", bounds=FROM_0)
-    p: float = opt(0.2, "length of the longest time mask, as a share of the clip", affects="training", bounds=SHARE)
+    time_mask_param: int = opt(8, "bound of time masks, frames: each has 0 to one less", affects="training", bounds=FROM_0)
+    freq_mask_param: int = opt(5, "bound of frequency masks, bands: each has 0 to one less", affects="training", bounds=FROM_0)
+    p: float = opt(0.2, "bound of time masks as a share of the clip; the smaller one counts", affects="training", bounds=SHARE)
     iid_masks: bool = opt(True, "draw masks of its own for every clip of a batch", affects="training")
     time_masks: int = opt(20, "number of time masks of a clip", affects="training", bounds="[0, 1000]")
     freq_masks: int = opt(8, "number of frequency masks of a clip", affects="training", bounds="[0, 1000]")

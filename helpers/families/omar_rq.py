@@ -29,7 +29,7 @@ from models.omar_rq.settings import FSQ, Masking, OmarSettings, settings_of
 from models.omar_rq.statistics import feature_statistics, normalised, read_statistics
 from models.omar_rq.targets import make_targets
 from models.weights.cards import get_card
-from models.weights.checkpoints import network_settings
+from models.weights.foreign import network_settings
 
 from ..training.optimization import Optimization
 from .base import OF_CONFIG, RANDOM, Config, Family, Purpose, Weights
@@ -111,7 +111,7 @@ class OmarRq(Family):
     def waveform_rate(self, config: Config) -> int | None:
         """Return the rate of the network's audio, which its checkpoint says where it is one of this suite."""
         path = config.omar_rq.checkpoint
-        said = {} if path is None else network_settings(path)
+        said = {} if path is None else network_settings(path, "omar_rq")
         found = said or _arguments(config)
         return int(found.get("audio_rate") or found["input"].get("sr", 16000))
 

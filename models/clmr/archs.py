@@ -13,7 +13,8 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..weights.cards import ModelCard, get_card, load_labels, register
-from ..weights.checkpoints import network_settings, register_settings_check
+from ..weights.checkpoints import register_settings_check
+from ..weights.foreign import network_settings
 from ..weights.locate import find_weights
 from .checkpoints import load_checkpoint
 from .network import SAMPLE_RATE, SampleCNN, check
@@ -84,7 +85,7 @@ def build(
         if head is not None and labels is None and card.labels and head_checkpoint is None:
             labels = load_labels(card.labels)
     more: dict[str, Any] = {} if labels is None else {"labels": list(labels)}
-    known = network_settings(path)  # an own file says its rate, a published one does not
+    known = network_settings(path, "clmr")  # an own file says its rate, a published one does not
     for key in ("supervised", "sample_rate"):
         if key in settings and (key == "supervised" or key not in known):
             more[key] = settings[key]

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..errors import WeightsError
 from ..untrained import note_untrained
-from ..weights.checkpoints import check_own_settings, network_settings, read_state
+from ..weights.checkpoints import check_own_settings, read_state
+from ..weights.foreign import network_settings
 from ..weights.head_origin import LOSS, check_origin, header
 from ..weights.saved_head import with_saved_head
 from ..weights.strict import some
@@ -142,8 +143,8 @@ def load_checkpoint(
     ConfigError for a head that was trained behind another encoder or layer, where its file says so.
     """
     path = Path(path)
+    own = {k: v for k, v in network_settings(path, "clmr").items() if k != "supervised"}
     state = remap_encoder(read_state(path, averaged), str(path))
-    own = {k: v for k, v in network_settings(path).items() if k != "supervised"}
     check_own_settings(own, "clmr", str(path))
     if head is not None:
         fc = remap_head(read_state(head), str(head))

@@ -15,11 +15,11 @@ from ..errors import WeightsError, WeightsNotFoundError
 from ..weights.cards import ModelCard, did_you_mean, get_card, has_card, register
 from ..weights.checkpoints import (
     check_own_settings,
-    network_settings,
     read_state,
     register_config_reader,
     register_settings_check,
 )
+from ..weights.foreign import network_settings
 from ..weights.locate import find_weights
 from . import ast, ast_config, convert, hashes, sizes
 from .labels import default_labels
@@ -133,7 +133,7 @@ def get_maest(
     geometry = ARCHS[card.name]
     shape = {"input_f": geometry.input_f, "input_t": geometry.input_t, "distilled": geometry.distilled}
     settings: dict[str, Any] = {**shape, **kwargs}
-    own = network_settings(checkpoint) if checkpoint is not None else {}
+    own = network_settings(checkpoint, "maest") if checkpoint is not None else {}
     check_own_settings(own, "maest", str(checkpoint))
     for name in ("norm_mean", "norm_std"):  # what the weights were trained on
         if name in own:
@@ -179,7 +179,7 @@ def load_maest(source: str | Path, averaged: bool = True, **kwargs: Any) -> MAES
             f"There is no file or folder '{source}', and no model of that name.{did_you_mean(str(source))}"
         )
     state = read_state(path, averaged)
-    own = network_settings(path)
+    own = network_settings(path, "maest")
     check_own_settings(own, "maest", str(path))
     sizes.compare(own, state, path.name, said=True)
     settings = {**_shapes(state, path), **own, **kwargs}

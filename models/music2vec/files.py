@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import WeightsError, WeightsNotFoundError, nearest
 from ..weights.cards import get_card, has_card, list_cards
-from ..weights.checkpoints import CONFIG, FAMILY, network_settings, read_settings, read_state
+from ..weights.checkpoints import CONFIG, FAMILY, own_settings, read_settings, read_state
 from ..weights.foreign import another_family, without_shape
 from ..weights.locate import find_weights
 from . import archs as archs  # its cards are registered
@@ -49,5 +49,4 @@ def read(source: str | Path, averaged: bool = True) -> tuple[dict[str, Tensor], 
         raise WeightsError(another_family(path, said[FAMILY], "music2vec"))
     if not said:
         raise WeightsError(without_shape(path, "music2vec", MODEL_TYPE))
-    own = network_settings(path) if path.is_dir() or read_settings(path) else {k: v for k, v in said.items() if k != FAMILY}
-    return read_state(path, averaged), own, str(path)
+    return read_state(path, averaged), own_settings(said), str(path)

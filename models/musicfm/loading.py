@@ -13,7 +13,8 @@ from typing import Any
 from ..errors import ConfigError
 from ..weights.build import build_from_card
 from ..weights.cards import get_card
-from ..weights.checkpoints import network_settings, read_state
+from ..weights.checkpoints import read_state
+from ..weights.foreign import network_settings
 from ..weights.undrawn import build_filled
 from . import archs as archs  # its cards are registered
 from .files import WRONG, as_path, check_files, is_musicfm, published_state, read_stats, sizes_of, stats_beside
@@ -42,7 +43,7 @@ def load(
         if len(published) > 1:
             raise ConfigError(f"{path} holds {' and '.join(published)}: name the one that is meant.")
         path /= published[0]
-    said, state = network_settings(path), published_state(read_state(path, averaged), str(path))
+    said, state = network_settings(path, "musicfm"), published_state(read_state(path, averaged), str(path))
     if not said:
         sizes = sizes_of(state, str(path))  # first: of another network's file nobody wants statistics
         stats = stats_beside(path) if statistics is None else statistics

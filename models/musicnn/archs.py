@@ -14,7 +14,8 @@ from typing import Any
 from ..errors import ConfigError, WeightsError
 from ..untrained import note_untrained
 from ..weights.cards import ModelCard, get_card, load_labels, register
-from ..weights.checkpoints import network_settings, read_state, register_settings_reader
+from ..weights.checkpoints import read_state, register_settings_reader
+from ..weights.foreign import network_settings
 from ..weights.locate import find_weights
 from ..weights.undrawn import build_filled
 from .convert import FILE, LICENCE, MEMBERS, SHA256, SIZE, VERSION, read_network
@@ -101,8 +102,8 @@ def load(path: str | Path, name: str = "musicnn-mtt", averaged: bool = True, **s
         model = build_filled(lambda: MusiCNN(**given), state, str(path))
         model.card = card
         return model.eval()
-    state = read_state(path, averaged)
-    found = {**_sizes_of(state, path), **network_settings(path), **settings}
+    own, state = network_settings(path, "musicnn"), read_state(path, averaged)
+    found = {**_sizes_of(state, path), **own, **settings}
     return build_filled(lambda: MusiCNN(**found), state, str(path)).eval()
 
 

@@ -19,7 +19,12 @@ from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
 from ..weights.build import build_from_card
 from ..weights.cards import get_card, has_card
+<<<<<<< HEAD
 from ..weights.checkpoints import encoder_state, network_settings, read_checkpoint
+=======
+from ..weights.checkpoints import AVERAGED, RAW, encoder_state, read_checkpoint
+from ..weights.foreign import network_settings
+>>>>>>> mend3
 from ..weights.locate import find_weights
 from ..weights.strict import check_fit, load_strictly, some
 from ..weights.undrawn import build_filled
@@ -108,7 +113,7 @@ def load(path: str | Path, averaged: bool = True, **settings: Any) -> OmarRQ:
     path = Path(path)
     if path.is_dir() and (path / CONFIG).is_file():
         return get_model(config_file=path / CONFIG)
-    said = {key: value for key, value in network_settings(path).items() if key not in ("targets", "masking")}
+    said = {key: value for key, value in network_settings(path, "omar_rq").items() if key not in ("targets", "masking")}
     state = read_checkpoint(path)
     if said:
         own = encoder_state(state, path, averaged, "net.")  # an export's own names begin so too

@@ -21,8 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..bounded_files import MOST_WEIGHTS, check_regular, check_zip, open_regular, parsed, read_bytes
 from ..errors import WeightsError, WeightsNotFoundError
+<<<<<<< HEAD
 from ..settings import shown
 from .finite import check_finite
+=======
+from ..settings import MOST_PARAMETERS, shown
+from .cards import load_all
+>>>>>>> mend3
 from .safetensors_files import load_safetensors, read_metadata
 from .torch_files import FAULTS, load_torch
 
@@ -129,7 +134,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 def read_settings(path: str | Path) -> dict[str, Any]:
     """What the network of one of this suite's training checkpoints or exports was built with, its family among it; {} for any other file.
 
-    Folders of foreign formats are read as their families say (`register_config_reader`). `network_settings` leaves the family out.
+    Folders of foreign formats are read as their families say (`register_config_reader`). `own_settings` leaves the family out.
 
     Raises as `read_checkpoint` does, and WeightsError for a config.json that cannot be read, and for settings that are no network's.
     """
@@ -166,13 +171,8 @@ def check_own_settings(settings: Mapping[str, Any], family: str, source: str) ->
         _SETTINGS_CHECKS[family](own_settings(settings), f"The network in {source}", WeightsError)
 
 
-def network_settings(path: str | Path) -> dict[str, Any]:
-    """`read_settings` without what is not the network's: the arguments of the family's network class."""
-    return own_settings(read_settings(path))
-
-
 def own_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file says of the family's network: not what it says beside it."""
+    """What a file says of the family's network, the arguments of its class: not what it says beside it."""
     return {name: value for name, value in settings.items() if name not in (FAMILY, UNTRAINED, HEAD)}
 
 
@@ -212,6 +212,8 @@ def _of_config(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
     kind = config.get("model_type")
     if kind is not None and not isinstance(kind, str):
         raise WeightsError(f"The settings in {source} name as model_type {shown(kind)}, wanted a text.")
+    if isinstance(kind, str) and kind not in _CONFIG_READERS:
+        load_all()  # a command imports its own family only
     if isinstance(kind, str) and (reader := _CONFIG_READERS.get(kind)) is not None:
         try:
             return reader(config)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from ..bounded_files import parsed, read_bytes
 from ..errors import WeightsError
 from ..settings import shown
+from .checkpoints import FAMILY, own_settings, read_settings
 from .strict import some
 
 CONFIG, MOST_CONFIG = "config.json", 1 << 24  # bytes
@@ -33,6 +35,17 @@ def without_prefix(state: Mapping[str, Tensor], first: str, prefixes: tuple[str,
             "silently: save the network's entries alone."
         )
     return {name[len(prefix) :]: value for name, value in state.items()}
+
+
+def network_settings(path: str | Path, family: str) -> dict[str, Any]:
+    """What a weight file or folder says of its network, a `family`: the arguments of that family's class; {} for one that does not say.
+
+    Raises WeightsError for another family's, and as `read_settings` does.
+    """
+    said = read_settings(path)
+    if said.get(FAMILY, family) != family:
+        raise WeightsError(another_family(path, said[FAMILY], family))
+    return own_settings(said)
 
 
 def another_family(source: str | Path, found: str, wanted: str) -> str:

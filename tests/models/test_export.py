@@ -12,7 +12,8 @@ import torch
 from models import export_model, get_maest
 from models.errors import ConfigError, WeightsError, WeightsNotFoundError
 from models.maest import MAEST, ast, ast_config, convert
-from models.weights.checkpoints import network_settings, read_settings, read_state
+from models.weights.checkpoints import read_settings, read_state
+from models.weights.foreign import network_settings
 
 SIZE = dict(embed_dim=32, depth=3, num_heads=4)
 
@@ -43,7 +44,7 @@ def test_safetensors_is_exact_and_carries_its_settings(net, tmp_path, name):
     assert export_model(net, tmp_path / name) == tmp_path / name
     same(read_state(tmp_path / name), net.state_dict())
     assert read_settings(tmp_path / name) == net.saved_settings
-    assert network_settings(tmp_path / name) == net.settings
+    assert network_settings(tmp_path / name, net.family) == net.settings
     back = get_maest("discogs-maest-5s-pw-129e", checkpoint=tmp_path / name, **SIZE)
     same(back.state_dict(), net.state_dict())
     assert back.labels == net.labels

@@ -46,13 +46,15 @@ def test_its_snippet_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("MAEST_WEIGHTS", str(tmp_path))
     folder(tmp_path / "mert-v1-95m", state_of(hubert()), {"do_normalize": True, "sampling_rate": 24000})
     soundfile.write("song.mp3", np.random.default_rng(0).uniform(-0.1, 0.1, 44100 * 6), 44100)
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code, tiny = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     scope = {"wav": WAVE, "input_values": WAVE}
     exec(code.replace("layers=[6, 11]", "layers=[1, 2]").replace("layers=[6]", "layers=[1]"), scope)  # a network of three blocks
     assert [tuple(state.shape) for state in scope["states"]] == [(2, 37, 32)] * 4
     assert torch.equal(scope["vectors"], torch.stack([scope["states"][2], scope["states"][3]]))
     assert scope["track"].shape == (2, 1, 32)
     assert len(scope["outputs"].hidden_states) == 4
+    exec(tiny, {})
+    assert models.load_model("tiny-mert").extract_embeddings(WAVE, layers=[1]).shape == (1, 2, 37, 48)
 
 
 def test_training_is_refused(tmp_path, monkeypatch):

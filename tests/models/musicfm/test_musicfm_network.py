@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch.nn.functional import adaptive_avg_pool1d
 
+import models
 from models.errors import AudioError, ConfigError
 from models.musicfm import MusicFM25Hz, frame_pool, sequence_pool
 from models.musicfm.mel import htk_filterbank
@@ -232,3 +234,11 @@ def test_readme_snippets_run_verbatim_but_for_the_import_and_the_gpu(n, dtype, t
     assert ("float16 on the CPU" in caplog.text) == (dtype == torch.float16)
     assert found["emb"].isfinite().all()
     assert found["emb"].dtype == dtype
+
+
+def test_the_small_network_of_the_page_is_saved_and_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[3] / "docs" / "musicfm.md").read_text()
+    (code,) = [part for part in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "export_model" in part]
+    exec(code, {})
+    assert models.load_model("small-musicfm").extract_embeddings(WAVE, layers=[1]).shape == (1, 2, 50, 64)
