@@ -19,12 +19,8 @@ from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
 from ..weights.build import build_from_card
 from ..weights.cards import get_card, has_card
-<<<<<<< HEAD
-from ..weights.checkpoints import encoder_state, network_settings, read_checkpoint
-=======
-from ..weights.checkpoints import AVERAGED, RAW, encoder_state, read_checkpoint
+from ..weights.checkpoints import encoder_state, read_checkpoint
 from ..weights.foreign import network_settings
->>>>>>> mend3
 from ..weights.locate import find_weights
 from ..weights.strict import check_fit, load_strictly, some
 from ..weights.undrawn import build_filled

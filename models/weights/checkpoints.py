@@ -21,13 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..bounded_files import MOST_WEIGHTS, check_regular, check_zip, open_regular, parsed, read_bytes
 from ..errors import WeightsError, WeightsNotFoundError
-<<<<<<< HEAD
 from ..settings import shown
-from .finite import check_finite
-=======
-from ..settings import MOST_PARAMETERS, shown
 from .cards import load_all
->>>>>>> mend3
+from .finite import check_finite
 from .safetensors_files import load_safetensors, read_metadata
 from .torch_files import FAULTS, load_torch
 
