@@ -283,7 +283,7 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     config = typed(_config)
     if get_task(config.data.task).frames is not None:
         raise ConfigError(f"Fine-tuning is for tracks: the task {config.data.task} is probed on vectors in time (main).")
-    from helpers.evaluation.finetune import NETWORK, FineTuneProtocol, FineTuneSettings, finetune, networks_left
+    from helpers.evaluation.finetune import NETWORK, FineTuneProtocol, FineTuneSettings, finetune, how_to_hear, networks_left
     from helpers.families.checkpointing import checkpoint_gradients
     from helpers.reports.tables import print_scores
     from models import load_model
@@ -322,9 +322,9 @@ def finetune(_run: Run, _config: Mapping[str, Any]) -> dict[str, float]:
     scores.save(folder)
     print_scores([scores])
     net = folder / f"seed-{config.seeds[0]}" / NETWORK
-    family = family_of(net)
-    script = next(one.file for one in (configs.EX_SSL, configs.EX_MAEST) if family in one.families)
-    how_to = f"What one hears: python {script} predict with family={family} {family}.checkpoint={net} predict.audio=FILE"
+    how_to = how_to_hear(
+        net, family_of(net), {name: one.file for one in (configs.EX_MAEST, configs.EX_SSL) for name in one.families}
+    )
     print(visible("\n".join([f"Scores and predictions: {folder}", *networks_left(scores, folder), how_to])))
     return summary(_run, scores)
 

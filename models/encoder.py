@@ -38,6 +38,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
         family: folder of models/ that builds the network.
         sample_rate: Hz. embed_dim: C. depth: number of layers. embedding_rate: vectors per second (`eps` is its published alias).
         max_seconds: longest input of one pass. card: where the weights came from, None for own networks.
+        licence_begun_with: of the weights that a fine-tuning, since taken off, began with.
         exclusive: classes exclude each other, one per recording: their probabilities add up to 1.
         transfer_layer: the layer that its authors take for transfer learning.
         gradient_checkpointing: training keeps each block's input alone and computes what is inside again for the gradients: a third more operations,
@@ -53,6 +54,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
     embedding_rate: float
     max_seconds: float
     card: ModelCard | None = None
+    licence_begun_with: str | None = None
     pools: tuple[str, ...] = ("mean",)
     exclusive: bool = False
     transfer_layer: int = -1
@@ -88,7 +90,12 @@ class AudioEncoder(nn.Module, InTime, ABC):
     @property
     def licence(self) -> str | None:
         """Of the weights; None where it is not stated."""
-        return None if self.card is None else self.card.licence
+        return self.licence_begun_with if self.card is None else self.card.licence
+
+    @property
+    def own_exclusive(self) -> bool:
+        """`exclusive` as the network was built: of its family's own head, whatever head a fine-tuning gave it since."""
+        return bool(vars(self).get("exclusive", False))
 
     # ---- frozen encoders stay in eval mode, whatever a trainer's recursive train() does
     def freeze(self) -> AudioEncoder:

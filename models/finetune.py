@@ -30,7 +30,9 @@ Encoder = TypeVar("Encoder", bound=AudioEncoder)
 def fine_tuned(
     encoder: Encoder, labels: Sequence[str], layer: int = -1, loss: Loss = "bce", task: str = "", **head: Any
 ) -> Encoder:
-    """The encoder with a fresh head for a fine-tuning: it names these classes, and until it is trained says nothing of them.
+    """The encoder itself, changed: with a fresh head for a fine-tuning it names these classes, and until it is trained says nothing of them.
+
+    Its card is gone: what it began with, and under which licence, the head says.
 
     Args:
         encoder: any AudioEncoder; of one that was fine-tuned before the head is left out, which the log says.
@@ -40,7 +42,7 @@ def fine_tuned(
         task: by the name of the probes' tasks; it stands in the files.
         head: keywords of ProbeHead.
 
-    Raises ConfigError for a loss that is unknown, and for a layer that is not there.
+    Raises ConfigError for a loss that is unknown, for a layer that is not there, and for labels or a task that no file can hold.
     """
     if loss not in get_args(Loss):
         raise ConfigError(f"loss is '{loss}'; choose {' or '.join(get_args(Loss))}.")

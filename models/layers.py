@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import ConfigError
@@ -13,8 +13,11 @@ from .settings import shown
 def layer_numbers(layers: Any) -> list[int]:
     """Layers as they were asked for, a number or several, as whole numbers in their order.
 
-    Raises ConfigError for what only looks like one ("1", 0.7, True): it would be another layer than was meant, or a mistake elsewhere.
+    Raises ConfigError for what only looks like one ("1", 0.7, True, of a tensor too), and for names with values: it would be another layer
+    than was meant, or a mistake elsewhere.
     """
+    if isinstance(layers, Mapping):
+        raise _no_number(layers)
     several = isinstance(layers, Iterable) and not isinstance(layers, (str, bytes)) and getattr(layers, "ndim", 1) > 0
     return [_number(one) for one in (layers if several else [layers])]
 
@@ -34,9 +37,13 @@ def resolved(layers: Any, depth: int) -> tuple[int, ...]:
 
 
 def _number(one: Any) -> int:
-    if not isinstance(one, bool):
+    if not isinstance(one, bool) and not str(getattr(one, "dtype", "")).endswith("bool"):
         try:
             return operator.index(one)
         except TypeError:
             pass
-    raise ConfigError(f"Layers are whole numbers, 0-based or from the end, such as layers=[0, 6, -1]; got {shown(one)}.")
+    raise _no_number(one)
+
+
+def _no_number(one: Any) -> ConfigError:
+    return ConfigError(f"Layers are whole numbers, 0-based or from the end, such as layers=[0, 6, -1]; got {shown(one)}.")

@@ -31,9 +31,9 @@ class MeanHead:
         self.head = None if out_dim is None else nn.Linear(width, out_dim)
 
     @property
-    def head_settings(self) -> dict[str, Any]:
+    def head_settings(self: Any) -> dict[str, Any]:
         """The head's part of the network's settings."""
-        return {"out_dim": self.out_dim, "labels": self.labels, "exclusive": self.exclusive}
+        return {"out_dim": self.out_dim, "labels": self.labels, "exclusive": self.own_exclusive}
 
     @property
     def has_classes(self) -> bool:

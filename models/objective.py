@@ -73,7 +73,7 @@ class Objective(nn.Module):
             self.get_submodule(name).requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Objective:
-        """As nn.Module.train, but what is frozen stays in eval mode (Lightning calls this before every epoch)."""
+        """As nn.Module.train, but what is frozen stays in eval mode."""
         super().train(mode)
         for name in self.frozen:
             self.get_submodule(name).eval()

@@ -34,7 +34,7 @@ from .weights.task_head import head_of
 log = logging.getLogger(__name__)
 INPUT = "windows"
 ONNX, INT8 = "onnx", "onnx-int8"
-GRAPH_VERSION = 1  # raised where a change here, or in a family's writer, changes the graphs
+GRAPH_VERSION = 2  # raised where a change here, or in a family's writer, changes the graphs
 KEPT = 8  # graphs in the cache: a full-size network's takes a third of a gigabyte
 MOST = 2_000_000_000  # bytes of one ONNX file
 
@@ -60,6 +60,14 @@ def check_runtime(network: AudioEncoder, backend: str) -> None:
         )
 
 
+def check_length(network: AudioEncoder | OnnxWindows, length: int) -> None:
+    """Raise ConfigError, before work, where whole windows are of another length (units) than the graph of a network that ONNX Runtime computes."""
+    if isinstance(network, OnnxWindows) and length != network.window_length:
+        raise ConfigError(
+            f"predict.backend={network.backend} takes windows of {network.window_length}, and these are {length}: take predict.backend=torch."
+        )
+
+
 def on_onnx(network: AudioEncoder, backend: str, compared: bool = True, sha256: str | None = None) -> OnnxWindows:
     """Return the network with its windows computed by ONNX Runtime.
 
@@ -74,12 +82,14 @@ class OnnxWindows:
     """Stands for a network: its probabilities, logits and summaries of windows are ONNX Runtime's, and all else that is asked of it is its own.
 
     In 8 bits windows go one by one: the scale of a product's input is that of its extremes, and a window's numbers must not hang on its neighbours.
+    A graph has one length: summaries of what is shorter, of a family of `own_lengths`, are torch's, in float32.
     """
 
     def __init__(self, network: AudioEncoder, int8: bool, compared: bool = True, sha256: str | None = None):
         self._network, self._int8, self._compared = network, int8, compared and int8
         self._sha256 = sha256 or weights_sha256(network)
         self._sessions: dict[tuple[int, ...] | None, Any] = {}
+        self._told = False  # of windows that torch computes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
@@ -99,6 +109,12 @@ class OnnxWindows:
 
     def summaries(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
         """As AudioEncoder.summaries."""
+        if self._network.own_lengths and windows.shape[-1] != self._network.window_length:
+            if not self._told:
+                self._told = True
+                log.info("predict.backend=%s: what is shorter than a window is computed by torch, in float32.", self.backend)
+            with torch.autocast(windows.device.type, enabled=False):
+                return self._network.summaries(windows, layers)
         names = [str(layer) for layer in layers]
         return self._run(tuple(sorted(set(layers))), names, windows, lambda one: self._network.summaries(one, layers))
 
@@ -126,7 +142,7 @@ class OnnxWindows:
         found = [torch.from_numpy(np.concatenate(values)) for values in zip(*parts)]
         if self._compared and len(windows):
             self._compared = False
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.autocast(windows.device.type, enabled=False):
                 log.warning("%s", difference_of([one[:1] for one in found], exact(windows[:1])))
         return found
 
@@ -238,7 +254,8 @@ def _export(network: AudioEncoder, layers: tuple[int, ...] | None, path: Path) -
     example = (
         torch.zeros(2, network.window_length, *network.stored_item).normal_(generator=torch.Generator().manual_seed(0)) * 0.1
     )
-    with warnings.catch_warnings(), torch.no_grad():
+    # in float32, whatever the caller's autocast says
+    with warnings.catch_warnings(), torch.no_grad(), torch.autocast("cpu", enabled=False):
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(

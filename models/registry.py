@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -19,13 +20,20 @@ from .encoder import AudioEncoder
 from .errors import ConfigError, WeightsError, WeightsNotFoundError, nearest
 from .weights import cards
 from .weights.card_table import card_table
-from .weights.checkpoints import FAMILY, HEAD, read_settings, read_state
+from .weights.checkpoints import FAMILY, read_settings, read_state
 from .weights.saved_head import with_saved_head
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+OTHER_CLASSES = (
+    "labels",
+    "n_classes",
+    "out_dim",
+    "head_checkpoint",
+    "checkpoint_discard_head",
+)  # of `build`: not those of the checkpoint
 SHOWN = 4  # entries of a file in an error's text
 
 
@@ -73,11 +81,16 @@ def default_model() -> str:
 def get_model(name: str, *, device: str | torch.device | None = None, **kwargs: Any) -> AudioEncoder:
     """The registered model `name` (or alias), with its weights, on a device. `kwargs` are those of its family's `build`.
 
+    With a checkpoint= that was fine-tuned it names the classes learned so, unless other classes or another head are asked for. (A family's own
+    `build`, get_<family>, takes the encoder and leaves such a head out, which the log says.)
+
     Raises ConfigError naming the nearest for an unknown name, and what the builder raises.
     """
     card = get_card(name)
-    network: AudioEncoder = family_package(card.family).build(card.name, **kwargs)
-    return _on(network, device)
+    build, path = partial(family_package(card.family).build, card.name, **kwargs), kwargs.get("checkpoint")
+    if path is None or any(kwargs.get(key) for key in OTHER_CLASSES):
+        return _on(build(), device)
+    return _on(with_saved_head(build, path, kwargs.get("averaged", kwargs.get("checkpoint_swa_weights", True))), device)
 
 
 def _on(network: AudioEncoder, device: str | torch.device | None) -> AudioEncoder:
@@ -93,9 +106,9 @@ def load_model(source: str | Path, *, device: str | torch.device | None = None, 
     cards.load_all()
     path = Path(source)
     if path.exists():
-        said = read_settings(path)
-        network: AudioEncoder = family_package(_family_of(path, said)).load(path, **kwargs)
-        return _on(with_saved_head(network, path, kwargs.get("averaged", True)) if HEAD in said else network, device).eval()
+        family = family_package(_family_of(path, read_settings(path)))
+        network: AudioEncoder = with_saved_head(partial(family.load, path, **kwargs), path, kwargs.get("averaged", True))
+        return _on(network, device).eval()
     if not cards.has_card(str(source)):
         raise WeightsNotFoundError(
             f"There is no file or folder '{source}', and no model of that name.{cards.did_you_mean(str(source))}"

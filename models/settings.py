@@ -129,7 +129,10 @@ def check_settings(settings: Mapping[str, Any], rules: Rules, what: str, error: 
     """
     for name, value in settings.items():
         if name not in rules:
-            hint = " It is an argument of models.get_model(NAME, pretrained=False)." if name == "pretrained" else ""
+            argument = (
+                name == "pretrained" and error is ConfigError
+            )  # a file's settings have another error: nobody can call it otherwise
+            hint = " It is an argument of models.get_model(NAME, pretrained=False)." if argument else ""
             raise error(f"{what} has a setting {shown(name)}, which is unknown; known are {', '.join(rules)}.{hint}")
         if not rules[name].holds(value):
             raise error(f"{what}: {name} is {shown(value)}; wanted {rules[name].words}.")

@@ -18,6 +18,7 @@ from models.errors import ConfigError, WeightsError
 from models.mert import MERT
 from models.music2vec import Music2Vec
 from models.musicfm import MusicFM25Hz
+from models.musicfm import load as load_musicfm
 from tests.models.mert.tiny import folder as mert_folder
 from tests.models.mert.tiny import hubert, state_of
 from tests.models.music2vec.golden import published as music2vec_folder
@@ -67,6 +68,14 @@ def test_a_command_gives_a_file_its_statistics(musicfm, tmp_path):
                 FAMILY.network(config, None, 0)
         else:
             assert FAMILY.network(config, None, 0).settings["norm_mean"] == pytest.approx(6.768445)
+    (tmp_path / "w" / "msd_stats.json").write_bytes((tmp_path / "elsewhere.json").read_bytes())
+    own = str(models.export_model(load_musicfm(musicfm), tmp_path / "own.safetensors"))
+    for stats in ("/nonexistent/none.json", str(tmp_path / "elsewhere.json")):  # an own file says its statistics
+        config = replace(config, musicfm=replace(config.musicfm, checkpoint=own, stats=stats))
+        with pytest.raises(
+            ConfigError, match=r"own\.safetensors says its own statistics: leave statistics \(in a command: musicfm\.stats\) out"
+        ):
+            FAMILY.network(config, None, 0)
 
 
 @pytest.fixture

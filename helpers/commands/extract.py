@@ -14,13 +14,13 @@ from datasets.jobs.cluster import check_place
 from datasets.jobs.shard_plan import Plan
 from datasets.prepare.failures import why_absent
 from datasets.store.track_store import TrackStore
-from models.backends import with_backend
+from models.backends import check_backend, with_backend
 from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
-from models.onnx_windows import INT8, ONNX
+from models.onnx_windows import INT8, ONNX, check_length
 from models.weights.checkpoints import HEAD
-from models.weights.task_head import head_of
+from models.weights.task_head import OWN_HEADS, head_of
 from models.windows import Tail
 
 from ..data.find import Tracks
@@ -39,7 +39,7 @@ from .context import Context
 from .networks import Loaded, as_trained, check_precision, load_network
 
 log = logging.getLogger(__name__)
-HEADS = ("head", "fc.", HEAD)  # parameters of classes: fc is CLMR's, by its published name; and a fine-tuning's
+HEADS = (*OWN_HEADS, HEAD)  # parameters of classes: the family's, and a fine-tuning's
 
 
 def extract_embeddings(context: Context) -> dict[str, str]:
@@ -48,8 +48,33 @@ def extract_embeddings(context: Context) -> dict[str, str]:
     With predict.frames every vector in time, into the folder frames below it.
     """
     config = as_trained(context)
+    check_asked(context, config, frames=config.predict.frames, pool=config.predict.pool)
     layers, loaded = asked_layers(context, config)
     return _listed(context, extract(context, config, layers, loaded))
+
+
+def check_asked(context: Context, config: Config, frames: bool = False, pool: Pool = "none") -> None:
+    """Raise ConfigError for what the config cannot have extracted whatever the network is: before a weight file is read.
+
+    frames: every vector in time is asked for. pool: of a file per track.
+    """
+    p = config.predict
+    check_place(p.scheduler, p.workers, p.jobs)
+    check_backend(p.backend)
+    check_precision(config)
+    if frames and p.backend in (ONNX, INT8):
+        raise ConfigError(
+            f"Vectors in time (predict.frames) are not computed by predict.backend={p.backend}: take predict.backend=torch."
+        )
+    ExtractionSettings(
+        tail=config.datamodule.tail,
+        batch_size=config.datamodule.batch_size_test,
+        dtype=p.dtype,
+        format=p.format,
+        pool=pool,
+        frames=frames,
+    )  # refuses what does not go together
+    check_writable(context.family.output_folder(config), ConfigError, "predict.out_dir")
 
 
 def asked_layers(context: Context, config: Config) -> tuple[tuple[int, ...], Loaded | None]:
@@ -86,21 +111,18 @@ def extract(context: Context, config: Config, blocks: tuple[int, ...] | None, lo
         loaded: the network, where it is there already.
     """
     p, family = config.predict, context.family
-    check_place(p.scheduler, p.workers, p.jobs)
-    check_precision(config)
-    if p.frames and blocks is not None and p.backend in (ONNX, INT8):
-        raise ConfigError(
-            f"Vectors in time (predict.frames) are not computed by predict.backend={p.backend}: take predict.backend=torch."
-        )
+    frames = p.frames and blocks is not None  # logits are per window
+    pool: Pool = "none" if blocks is None else p.pool
+    check_asked(context, config, frames, pool)
     out = family.output_folder(config)
-    check_writable(out, ConfigError, "predict.out_dir")
     loaded = loaded or load_network(
         context, config, classes=blocks is None, use="give logits" if blocks is None else None
     )  # before hours of preparation
     parameters = sum(one.numel() for name, one in loaded.network.named_parameters() if not name.startswith(HEADS))
+    settings = settings_of(context, config, loaded, pool=pool, frames=frames)  # of the network itself: its class and its head
     loaded = replace(loaded, network=cast(AudioEncoder, with_backend(loaded.network, p.backend)))
-    settings = settings_of(context, config, loaded, pool="none" if blocks is None else p.pool)
-    settings = replace(settings, frames=settings.frames and blocks is not None)  # logits are per window
+    if settings.rule is not None:
+        check_length(loaded.network, settings.rule.length)
     found = context.find_tracks(("predict",), config=config)
     source, names = _tracks_to_extract(found)
     _say_dropped(source, names, settings, loaded.network)
@@ -183,8 +205,10 @@ def _drawn_anew(loaded: Loaded) -> Iterator[None]:
         raise StoreMismatchError(f"{error} {text}", error.differing) from error
 
 
-def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "none") -> ExtractionSettings:
-    """Return how the config has its tracks extracted. pool: of a file per track."""
+def settings_of(
+    context: Context, config: Config, loaded: Loaded, pool: Pool = "none", frames: bool = False
+) -> ExtractionSettings:
+    """Return how the config has its tracks extracted. pool: of a file per track. frames: every vector in time is asked for."""
     p, head = config.predict, head_of(loaded.network)
     rule = context.family.extraction_rule(config, loaded.network)
     name = context.family.section(config).arch if head is None else f"{head.begun_with or context.family.name}, fine-tuned"
@@ -192,20 +216,20 @@ def settings_of(context: Context, config: Config, loaded: Loaded, pool: Pool = "
         model=name if loaded.weights != RANDOM else f"{RANDOM} weights",
         rule=rule,
         half_overlap=config.dataset.half_overlapped_inference,
-        tail=config.datamodule.tail if rule is not None else _tail(context, config),
+        tail=config.datamodule.tail if rule is not None else _tail(context, config, frames),
         batch_size=config.datamodule.batch_size_test,
         precision=loaded.precision,
         dtype=p.dtype,
         format=p.format,
         pool=pool,
-        frames=p.frames,
+        frames=frames,
     )
 
 
-def _tail(context: Context, config: Config) -> Tail:
+def _tail(context: Context, config: Config, frames: bool) -> Tail:
     """Return what becomes of the ends of tracks: of vectors in time they are kept, unless the config drops them by name."""
     tail: Tail = config.datamodule.tail
-    if not config.predict.frames or tail != "drop" or context.experiment.is_set("datamodule.tail"):
+    if not frames or tail != "drop" or context.experiment.is_set("datamodule.tail"):
         return tail
     log.info("predict.frames: the end of a track lies in one more full window (datamodule.tail=shift; =drop leaves it out).")
     return "shift"

@@ -11,7 +11,7 @@ from ..families.base import Config
 from ..prediction.similar import Collection, name_among, print_similar, tokens_of
 from ..prediction.similar_pages import Search, write_search
 from .context import Context
-from .extract import asked_layers, extract, settings_of
+from .extract import asked_layers, check_asked, extract, settings_of
 from .networks import as_trained, load_network
 from .predict import asked_audio
 from .predict import settings_of as prediction_settings
@@ -25,17 +25,19 @@ def similar(context: Context) -> list[str]:
     """
     config = as_trained(context)
     p, query = config.predict, asked_audio(config)
+    wanted = "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
+    if p.format != "store" or Path(query).is_dir():
+        raise ConfigError(wanted)
+    check_asked(context, config, frames=p.frames, pool=p.pool)
     layers, loaded = asked_layers(context, config)
-    if p.format != "store" or len(layers) > 1 or layers[0] < 0 or Path(query).is_dir():
-        raise ConfigError(
-            "similar wants predict.format=store, one predict.transformer_block of 0 or more, and one file (or track) as predict.audio."
-        )
+    if len(layers) > 1 or layers[0] < 0:
+        raise ConfigError(wanted)
     layer = layers[0]
     loaded = loaded or load_network(context, config)
     done = extract(context, config, layers, loaded)
     collection = Collection.open(done.paths[layer], done.names, *context.family.tokens(config), p.center)
     if Path(query).is_file():
-        tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded))
+        tokens = tokens_of(loaded.network, query, layer, settings_of(context, config, loaded, frames=p.frames))
         vector = collection.of_tokens(tokens)
     else:
         vector = collection.vector(query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -185,6 +186,17 @@ def networks_left(scores: SystemScores, folder: Path) -> list[str]:
         f"Seed {seed}, epoch {int(epoch) + 1} ({curve} {value:.4f}): {folder / f'seed-{seed}' / NETWORK}"
         for seed, epoch, value in each
     ]
+
+
+def how_to_hear(network: Path, family: str, scripts: Mapping[str, str]) -> str:
+    """Return the line that says how a network is used, ready for a shell; of a family that no script has, in Python.
+
+    scripts: the script of each family.
+    """
+    if family not in scripts:
+        return f"What one hears: models.load_model({str(network)!r}).tag(FILE)"
+    words = shlex.join(["python", scripts[family], "predict", "with", f"family={family}", f"{family}.checkpoint={network}"])
+    return f"What one hears: {words} predict.audio=FILE"
 
 
 def _note_heard(module: TrackDataModule, folder: Path, model: str | None) -> None:

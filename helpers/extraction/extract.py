@@ -80,10 +80,11 @@ def extract_logits(
 ) -> Extraction:
     """Store the logits of every window of every track: `<out>/logits.h5`, [windows, L] per track, or `<out>/<name>.logits.npy`.
 
-    A network with separated heads gives the logits of the mean of both heads' probabilities. Everything else as `extract_embeddings`.
+    A network with separated heads gives the logits of the mean of both heads' probabilities. What does not fill a window is judged as heads were
+    trained and as `tag` does, in silence. Everything else as `extract_embeddings`.
     """
     check_trained(network, "give logits")
-    job = Job(network, source, settings or ExtractionSettings(), names, shard)
+    job = Job(network, source, settings or ExtractionSettings(), names, shard, own=False)
     labels = network.label_names
 
     def outputs(stack: ExitStack) -> dict[int | str, list[Output]]:

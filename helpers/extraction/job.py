@@ -19,7 +19,7 @@ from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
-from models.onnx_windows import INT8
+from models.onnx_windows import INT8, check_length
 from models.weights.head_origin import weights_sha256
 from models.windows import left_padding, own_part
 
@@ -60,7 +60,9 @@ class Job:
         settings: ExtractionSettings,
         names: Sequence[str] | None,
         shard: int | None = None,
+        own: bool = True,
     ):
+        """own: compute what does not fill a window by itself, of a family of `own_lengths`; False: in a whole window, in silence."""
         self.network, self.settings, self.batch_size, self.shard = network, settings, settings.batch_size, shard
         self.store = source if isinstance(source, TrackStore) else TrackStore.open(source)
         self.store.require(**network.stored)
@@ -71,8 +73,9 @@ class Job:
         length = network.window_length if settings.clip_frames is None else settings.clip_frames
         hop = max(length // 2, 1) if settings.half_overlap else length
         self.cut = settings.rule or WindowRule(length, hop, settings.tail)
-        self.own = network.own_lengths and settings.rule is None  # a published rule says itself how it pads
+        self.own = own and network.own_lengths and settings.rule is None  # a published rule says itself how it pads
         length = self.cut.length
+        check_length(network, length)
         shortest, longest = network.window_range
         if not shortest <= length <= longest:
             raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")

@@ -14,6 +14,7 @@ import enum
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,11 +120,15 @@ class Family(abc.ABC):
         """
 
     def in_use(self, config: Config, seed: int) -> AudioEncoder:
-        """Return the config's network as commands use it: with the head of its checkpoint's fine-tuning, unless another head is named."""
-        net, section = self.network(config, None, seed), self.section(config)
-        if section.checkpoint is None or getattr(section, "head_checkpoint", None) is not None:
-            return net
-        return with_saved_head(net, section.checkpoint, getattr(section, "checkpoint_swa_weights", True))
+        """Return the config's network as commands use it: with the head of its checkpoint's fine-tuning.
+
+        Without it where another head, or a fresh one, is asked for.
+        """
+        build, section = partial(self.network, config, None, seed), self.section(config)
+        another = getattr(section, "head_checkpoint", None) is not None or getattr(section, "checkpoint_discard_head", False)
+        if section.checkpoint is None or another:
+            return build()
+        return with_saved_head(build, section.checkpoint, getattr(section, "checkpoint_swa_weights", True))
 
     @abc.abstractmethod
     def objective(self, config: Config, net: AudioEncoder) -> Objective:

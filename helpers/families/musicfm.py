@@ -74,9 +74,10 @@ class MusicFM(Family):
         if weights is not OF_CONFIG:
             pretrained, checkpoint = False, None if weights is RANDOM else weights
         torch.manual_seed(seed)
-        settings = {} if pretrained or checkpoint is not None else _arguments(config)
-        if weights is OF_CONFIG and not settings and c.stats is not None and not self.settings_of(checkpoint):
-            settings["statistics"] = c.stats  # of a file that says none
+        published = pretrained or checkpoint is not None
+        settings = {} if published else _arguments(config)
+        if weights is OF_CONFIG and published and c.stats is not None:
+            settings["statistics"] = c.stats  # of a file that says none: others refuse it
         return build(c.arch, pretrained, checkpoint, averaged=c.checkpoint_swa_weights, **settings)
 
     def objective(self, config: Config, net: AudioEncoder) -> Objective:

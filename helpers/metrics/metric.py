@@ -241,5 +241,6 @@ def comparable(probabilities: np.ndarray, folds: np.ndarray, axis: int | None = 
     for fold in np.unique(folds):
         own = out[folds == fold]
         sd = own.std(axis=axis)
-        out[folds == fold] = (own - own.mean(axis=axis)) / np.where(sd > 1e-12, sd, 1.0)
+        flat = sd <= 1e-12  # what rounding leaves of a constant would order the folds
+        out[folds == fold] = np.where(flat, 0.0, (own - own.mean(axis=axis)) / np.where(flat, 1.0, sd))
     return out

@@ -175,6 +175,7 @@ def fit(
             log.info(
                 "Going on from %s: in or behind epoch %d of %d, step %d.", saved.path, saved.epoch + 1, s.max_epochs, saved.step
             )
+        objective.train()  # networks that are loaded come in eval mode, and Lightning leaves modes as they are
         with computing_in("cpu" if accelerator == "cpu" else "cuda", precision):
             _train(trainer, lit, data, None if saved is None else saved.path, request, last)
         if saved is not None and trainer.global_step == saved.step:

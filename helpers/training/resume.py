@@ -13,7 +13,7 @@ from typing import Any
 from models.bounded_files import check_regular, check_zip
 from models.errors import ConfigError, WeightsError
 from models.settings import shown
-from models.weights.checkpoints import check_finite
+from models.weights.finite import check_finite
 from models.weights.torch_files import FAULTS, load_torch
 
 log = logging.getLogger(__name__)

@@ -155,7 +155,7 @@ def load_checkpoint(
             raise WeightsError(
                 f"The head {head} reads {width} numbers, the encoder {path} gives {wanted}: they do not belong together."
             )
-        check_origin(head, lambda: with_saved_head(load_checkpoint(path, averaged=averaged), path, averaged), str(path))
+        check_origin(head, lambda: with_saved_head(lambda: load_checkpoint(path, averaged=averaged), path, averaged), str(path))
     found = {**own, **sizes_of(state)}
     fresh = out_dim is not None and found["out_dim"] is None
     if out_dim is not None and not fresh and found["out_dim"] != out_dim:

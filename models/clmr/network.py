@@ -120,9 +120,9 @@ class SampleCNN(AudioEncoder):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins."""
-        names = ("out_dim", "head", "supervised", "labels", "sample_rate", "exclusive")
+        names = ("out_dim", "head", "supervised", "labels", "sample_rate")
         found = {name: getattr(self, name) for name in names}
-        return {"channels": list(self.channels), "strides": list(self.strides), **found}
+        return {"channels": list(self.channels), "strides": list(self.strides), **found, "exclusive": self.own_exclusive}
 
     @property
     def n_classes(self) -> int:
@@ -172,9 +172,11 @@ class SampleCNN(AudioEncoder):
         return out
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Audio [B, 1, N] or [B, N] -> logits [B, L], or h [B, C] where `fc` is the identity. Raises as `features` does."""
-        out: Tensor = self.fc(self.features(audio))
-        return out
+        """Audio [B, 1, N] or [B, N] -> logits [B, L], a fine-tuned network's of what it has learned, or h [B, C] where there is no head.
+
+        Raises as `features` does.
+        """
+        return self.window_logits(audio) if self.has_classes else self.features(audio)
 
     def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
         """Audio [B, N] -> outputs of blocks (default: the last) [L, B, T, C]; N may be several windows. Differentiable.
@@ -200,7 +202,7 @@ class SampleCNN(AudioEncoder):
         """Windows [W, N] -> logits [W, L]. Raises ConfigError for a network without a head."""
         if self.out_dim is None:
             raise ConfigError("This SampleCNN has no head (out_dim is none): it gives vectors, no logits.")
-        logits: Tensor = self(windows)
+        logits: Tensor = self.fc(self.features(windows))
         return logits
 
     def summary_shapes(self, layers: Sequence[int]) -> dict[int, tuple[int, ...]]:

@@ -22,6 +22,7 @@ from ..frontend import MaestMel
 from ..frontend.mel_settings import MAEST as FRONT_END
 from ..frontend.mel_settings import NORM_MEAN, NORM_STD
 from ..untrained import check_trained
+from ..weights.task_head import head_of
 from . import inputs, sizes
 from .block import Block
 from .labels import default_labels
@@ -199,7 +200,10 @@ class MAEST(StoredMels):
 
     # ---- heads
     def classify(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Last block's tokens [B, N, C] -> (logits [B, L], features [B, C]); "separated": (logits of CLS, logits of DIST, features)."""
+        """Last block's tokens [B, N, C] -> (logits [B, L], features [B, C]); "separated": (logits of CLS, logits of DIST, features).
+
+        Of the network's own heads, which are not those that a fine-tuned one names its classes by.
+        """
         x = self.norm(x[:, : self.n_extra])
         features = x.mean(dim=1)
         if self.distilled_type == "separated":
@@ -226,8 +230,9 @@ class MAEST(StoredMels):
             generator: CPU generator of the training-time randomness.
 
         Returns:
-            (logits [B, L], features [B, C]), "separated" (logits_cls, logits_dist, features); for a block (None, [B, 3C]) = CLS | DIST | mean of the
-            other tokens, without the final norm; (None, attention [B, heads, N, N]). Windowed forms return one row per window.
+            (logits [B, L], features [B, C]); "separated", unless it was fine-tuned, (logits_cls, logits_dist, features); for a block (None, [B, 3C])
+            = CLS | DIST | mean of the other tokens, without the final norm; (None, attention [B, heads, N, N]). Windowed forms return one row per
+            window.
 
         Raises ValueError (AudioError) for empty, non-finite, integer or wrong-rank input and for batches longer than the model.
         """
@@ -241,7 +246,11 @@ class MAEST(StoredMels):
             return None, self._attention(tokens, transformer_block % self.depth)
         if transformer_block >= 0:
             return None, self._pool(self._run(tokens, [transformer_block])[0]).flatten(1)
-        return self.classify(self._run(tokens, [self.depth - 1])[0])
+        head = head_of(self)
+        if head is None:
+            return self.classify(self._run(tokens, [self.depth - 1])[0])
+        found = self._run(tokens, sorted({head.layer, self.depth - 1}))
+        return head(self._pool(found[0]).flatten(1)), self.classify(found[-1])[-1]
 
     def predict_labels(self, x: Tensor | np.ndarray, melspectrogram_input: bool = False) -> tuple[np.ndarray, list[str]]:
         """Probabilities [L] of a recording (any input of `forward`), mean over windows weighted by their valid frames, and the L label names.

@@ -52,7 +52,7 @@ def load(
         mean, std = read_stats(stats)
         said = {**sizes, "norm_mean": mean, "norm_std": std, "is_flash": True}
     elif statistics is not None:
-        raise ConfigError(f"{path} says its own statistics: leave statistics out.")
+        raise ConfigError(f"{path} says its own statistics: leave statistics (in a command: musicfm.stats) out.")
     arguments: dict[str, Any] = {**said, "stat_path": None, "model_path": None, **settings}
     return build_filled(lambda: MusicFM25Hz(**arguments), state, str(path)).eval()
 
@@ -71,15 +71,20 @@ def build(
 
     pretrained: with the published weights (MAEST_WEIGHTS, the cache, or a download). checkpoint: a weight file or folder in their place.
     averaged: of an own training checkpoint the averaged weights, where there are any. labels, out_dim: of a fresh head, for random weights.
-    statistics: of a published file, as `load` takes them. settings: of MusicFM25Hz, for random weights; the size of loaded ones is the file's.
+    statistics: of a published file, as `load` takes them, or of random weights in place of norm_mean and norm_std.
+    settings: of MusicFM25Hz, for random weights; the size of loaded ones is the file's.
 
     Raises ConfigError for an unknown name or a head that a file has not, WeightsNotFoundError, WeightsError for files that do not fit.
     """
     card = get_card(name, "musicfm")
 
     def random() -> MusicFM25Hz:
+        if statistics is not None:
+            if twice := [name for name in ("norm_mean", "norm_std", "stat_path") if name in settings]:
+                raise ConfigError(f"statistics are a mean and a deviation: leave {' and '.join(twice)} out, or statistics.")
+            settings["norm_mean"], settings["norm_std"] = read_stats(statistics)
         return MusicFM25Hz(
-            **{"is_flash": True, **settings, "stat_path": None, "model_path": None}, out_dim=out_dim, labels=labels
+            **{"is_flash": True, "stat_path": None, "model_path": None, **settings}, out_dim=out_dim, labels=labels
         )
 
     def of_file(path: Path) -> MusicFM25Hz:

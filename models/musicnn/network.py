@@ -126,8 +126,8 @@ class MusiCNN(MelEncoder):
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that build this network again, as builtins."""
-        names = ("n_classes", "labels", "input_t", "timbral", "temporal", "middle", "hidden", "exclusive")
-        return {name: getattr(self, name) for name in names}
+        names = ("n_classes", "labels", "input_t", "timbral", "temporal", "middle", "hidden")
+        return {**{name: getattr(self, name) for name in names}, "exclusive": self.own_exclusive}
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -173,14 +173,13 @@ class MusiCNN(MelEncoder):
         return out
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Log-mels [B, F, M], M >= 1 -> logits [B, L]. Raises AudioError for another shape."""
-        (vectors,) = self.outputs(mel, [PENULTIMATE])
-        logits: Tensor = self.head(self.dropout(vectors))
-        return logits
+        """Log-mels [B, F, M], M >= 1 -> logits [B, L]: a fine-tuned network's of what it has learned. Raises AudioError for another shape."""
+        return self.window_logits(mel)
 
     def window_logits(self, windows: Tensor) -> Tensor:
         """Log-mel windows [W, F, M] -> logits [W, L]."""
-        logits: Tensor = self(windows)
+        (vectors,) = self.outputs(windows, [PENULTIMATE])
+        logits: Tensor = self.head(self.dropout(vectors))
         return logits
 
     def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:

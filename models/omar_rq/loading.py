@@ -19,7 +19,7 @@ from ..errors import ConfigError, WeightsError, WeightsNotFoundError
 from ..weights import downloads
 from ..weights.build import build_from_card
 from ..weights.cards import get_card, has_card
-from ..weights.checkpoints import AVERAGED, RAW, encoder_state, read_checkpoint
+from ..weights.checkpoints import encoder_state, read_checkpoint
 from ..weights.foreign import network_settings
 from ..weights.locate import find_weights
 from ..weights.strict import check_fit, load_strictly, some
@@ -112,7 +112,7 @@ def load(path: str | Path, averaged: bool = True, **settings: Any) -> OmarRQ:
     said = {key: value for key, value in network_settings(path, "omar_rq").items() if key not in ("targets", "masking")}
     state = read_checkpoint(path)
     if said:
-        own = encoder_state(_of_training(state, averaged))
+        own = encoder_state(state, path, averaged, "net.")  # an export's own names begin so too
         kept = {k: v for k, v in own.items() if not k.startswith(_TRAINED[:2])}
         return _load_strictly(lambda: OmarRQ(**{**said, **settings}), kept, str(path)).eval()
     beside = path.parent / CONFIG
@@ -205,17 +205,6 @@ def _load_published(build: Callable[[], OmarRQ], state: State, source: str, igno
     if isinstance(model, OmarRQWithTargets) and "linear." not in wanted:
         log.warning("%s has no prediction layer (published files have none): it is random.", source)
     return model
-
-
-def _of_training(state: State, averaged: bool) -> State:
-    """An own file's network under its own names: exports have them, training checkpoints a prefix before them."""
-    if not any(k.startswith(("net.net.", "net_swa.net.")) for k in state):
-        return state
-    for prefix in (AVERAGED, RAW) if averaged else (RAW, AVERAGED):
-        found = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-        if found:
-            return found
-    return state
 
 
 def _load_strictly(build: Callable[[], OmarRQ], state: State, source: str, prefixes: tuple[str, ...] = ("",)) -> OmarRQ:

@@ -13,14 +13,17 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..bounded_files import MOST_WEIGHTS, check_regular, check_zip, open_regular, parsed, read_bytes
 from ..errors import WeightsError, WeightsNotFoundError
-from ..settings import MOST_PARAMETERS, shown
+from ..settings import shown
 from .cards import load_all
+from .finite import check_finite
 from .safetensors_files import load_safetensors, read_metadata
 from .torch_files import FAULTS, load_torch
 
@@ -39,12 +42,10 @@ MAX_ARCHIVED = 4 << 30  # bytes that a weight file in an archive may unpack to
 _ARCHIVED = (".ckpt", ".pt", ".pth")
 _FOLDER_FILES = ("model.safetensors", "pytorch_model.bin", "model.ckpt")
 MOST_SETTINGS = 64 << 20  # bytes of a config.json
-MOST_COPIES = 4  # of a network in a file: its average beside it, and forms that hold an encoder twice
-LARGEST = 1e15  # of a weight: products of larger ones are no numbers in single precision
-_PART = 1 << 24  # values looked at together
 ConfigReader = Callable[[Mapping[str, Any]], dict[str, Any]]
 SettingsReader = Callable[[Path], dict[str, Any]]
 SettingsCheck = Callable[[Mapping[str, Any], str, type[ValueError]], None]
+_KEPT: ContextVar[dict[Path, dict[str, Tensor]] | None] = ContextVar("heads of fine-tunings", default=None)
 _CONFIG_READERS: dict[str, ConfigReader] = {}
 _SETTINGS_CHECKS: dict[str, SettingsCheck] = {}
 _SETTINGS_READERS: dict[str, SettingsReader] = {}
@@ -124,33 +125,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         )
     check_finite(tensors, path)
     return tensors
-
-
-def check_finite(tensors: Mapping[str, Any], path: str | Path) -> None:
-    """Raise WeightsError for weights that hold a NaN or an infinity: a training that diverged leaves such, and they answer nothing but NaN."""
-    import torch
-
-    kept = {k: v for k, v in tensors.items() if isinstance(v, torch.Tensor)}
-    if odd := [f"{k} ({v.dtype})" for k, v in kept.items() if v.is_complex() or v.layout != torch.strided or v.is_quantized]:
-        raise WeightsError(f"{path} holds {', '.join(odd[:3])}; weights are real numbers, as they are. Is it the right file?")
-    if sum(v.numel() for v in kept.values()) > MOST_COPIES * MOST_PARAMETERS:
-        raise WeightsError(
-            f"{path} holds more numbers than {MOST_COPIES} of the largest networks that are built. Is it the right file?"
-        )
-    wrong = [k for k, v in kept.items() if v.is_floating_point() and not _is_finite(v)]
-    if wrong:
-        raise WeightsError(
-            f"{path} holds weights that are not finite, or beyond {LARGEST:g}, in {len(wrong)} of {len(tensors)} tensors "
-            f"({', '.join(wrong[:3])}): a training that diverged "
-            "leaves such. Take an earlier checkpoint, or train again with a lower learning rate."
-        )
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    """Whether all values are numbers that can be computed with. Part by part: a table of flags of a large tensor's size is not made."""
-    flat = tensor.reshape(-1) if tensor.is_contiguous() else tensor.flatten()
-    parts = (part.float() if part.element_size() < 4 else part for part in flat.split(_PART))  # LARGEST is infinite in float16
-    return all(bool((part.abs() <= LARGEST).all()) for part in parts)
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
@@ -272,20 +246,39 @@ def read_state(path: str | Path, averaged: bool = True) -> dict[str, Tensor]:
 
     Raises as `read_checkpoint` does.
     """
-    state = read_checkpoint(path)
+    return encoder_state(read_checkpoint(path), path, averaged)
+
+
+def encoder_state(state: Mapping[str, Tensor], path: str | Path, averaged: bool = True, begins: str = "") -> dict[str, Tensor]:
+    """`read_state` of what `read_checkpoint(path)` gave. Inside `heads_kept` a fine-tuning's head is kept, else the log says that it is left out.
+
+    begins: of names of the network, where "net." alone does not tell a training checkpoint's from the network's own.
+    """
+    own = dict(state)
     for prefix in (AVERAGED, RAW) if averaged else (RAW, AVERAGED):
-        found = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-        if found:
-            state = found
+        if any(k.startswith(f"{prefix}{begins}") for k in own):
+            own = {k[len(prefix) :]: v for k, v in own.items() if k.startswith(prefix)}
             break
-    while state and all(k.startswith("module.") for k in state):  # torch's AveragedModel and DistributedDataParallel
-        state = {k[len("module.") :]: v for k, v in state.items()}
-    return encoder_state(state)
+    while own and all(k.startswith("module.") for k in own):  # torch's AveragedModel and DistributedDataParallel
+        own = {k[len("module.") :]: v for k, v in own.items()}
+    head = {name: own.pop(name) for name in list(own) if name.startswith(f"{HEAD}.")}
+    kept = _KEPT.get()
+    if kept is not None:
+        kept[weight_file(path)] = head
+    elif head:
+        log.info("%s: the head of its fine-tuning is left out, its encoder is taken.", path)
+    return own
 
 
-def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a network without those of the head that a fine-tuning gave it."""
-    return {name: value for name, value in state.items() if not name.startswith(f"{HEAD}.")}
+@contextmanager
+def heads_kept() -> Iterator[dict[Path, dict[str, Tensor]]]:
+    """A block in which the heads of fine-tunings are kept as files are read: by file, {} of one without."""
+    kept: dict[Path, dict[str, Tensor]] = {}
+    token = _KEPT.set(kept)
+    try:
+        yield kept
+    finally:
+        _KEPT.reset(token)
 
 
 def _read(path: Path, mmap: bool = False) -> Any:

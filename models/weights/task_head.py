@@ -17,7 +17,7 @@ from torch import Tensor
 from ..encoder import AudioEncoder
 from ..errors import ConfigError
 from ..heads import ACTIVATIONS, ProbeHead
-from ..settings import FLAG, Choice, Maybe, Names, Number, Rules, Text, check_settings, check_size
+from ..settings import FLAG, Choice, Maybe, Names, Number, Rules, Text, check_settings, check_size, shown
 from .checkpoints import HEAD
 
 RULES: Rules = {
@@ -27,6 +27,7 @@ RULES: Rules = {
     "begun_with": Maybe(Text()), "licence": Maybe(Text()),
 }  # fmt: skip
 HEARD = ("sample_rate", "front_end")
+OWN_HEADS = ("head", "fc.")  # how names of the families' own parameters of classes begin: fc is CLMR's, by its published name
 Encoder = TypeVar("Encoder", bound=AudioEncoder)
 
 
@@ -42,7 +43,8 @@ class TaskHead(ProbeHead):
         begun_with, licence: of published weights that the fine-tuning began with.
         head: hidden, num_layers, activation, dropout, input_dropout of ProbeHead.
 
-    Raises ConfigError for a layer that is not there, and what ProbeHead raises.
+    Raises ConfigError for a layer that is not there, for labels or a task that no file can hold, or a label that stands twice, and what ProbeHead
+    raises.
     """
 
     def __init__(
@@ -56,6 +58,9 @@ class TaskHead(ProbeHead):
         licence: str | None = None,
         **head: Any,
     ) -> None:
+        check_settings({"task": task, "labels": labels}, RULES, "A fine-tuning")
+        if not labels or len(set(labels)) < len(labels):
+            raise ConfigError(f"The labels of a fine-tuning are {shown(labels)}: wanted one or more, and no name twice.")
         (self.layer,) = encoder.resolve_layers([layer])
         width = math.prod(encoder.summary_shapes([self.layer])[self.layer])
         super().__init__(width, len(labels), **head)
@@ -102,13 +107,12 @@ class _WithHead(AudioEncoder):
 
     task_head: TaskHead
     bare: type[AudioEncoder]
-    unused_heads = ("head", "fc.")  # the families' own
+    unused_heads = OWN_HEADS
 
     @property
     def saved_settings(self) -> dict[str, Any]:
         """See AudioEncoder; what the family says of itself stays the family's."""
-        found = {**super().saved_settings, HEAD: self.task_head.settings}
-        return {**found, "exclusive": vars(self).get("exclusive", self.bare.exclusive)} if "exclusive" in found else found
+        return {**super().saved_settings, HEAD: self.task_head.settings}
 
     @property
     def about_extraction(self) -> dict[str, Any]:
@@ -166,18 +170,22 @@ def head_of(network: Any) -> TaskHead | None:
 
 
 def with_head(encoder: Encoder, head: TaskHead) -> Encoder:
-    """The same network, which from now on names the head's classes; another such head is replaced."""
+    """The encoder itself, changed: from now on it names the head's classes, in place of those of another such head. Its card is gone."""
     encoder = without_head(encoder)
-    device = next(encoder.parameters()).device
     encoder.__class__ = _class_with_head(type(encoder))  # type: ignore[assignment]
-    encoder.task_head = head.to(device).train(encoder.training)
+    encoder.task_head = head.to(encoder.device, encoder.dtype).train(encoder.training)
     encoder.card = None  # the weights are not the published ones; the head says what they began with
     return encoder
 
 
 def without_head(network: Encoder) -> Encoder:
-    """The same network as its family made it, without the head that a fine-tuning gave it, where it has one."""
+    """The network itself, changed: of its family's class, without the head that a fine-tuning gave it, where it has one.
+
+    It has no card, since its weights are no published ones; the licence of those that it began with stays.
+    """
     if isinstance(network, _WithHead):
+        licence = network.licence
         del network.task_head
         network.__class__ = network.bare  # type: ignore[assignment]
+        network.licence_begun_with = licence
     return network

@@ -6,9 +6,12 @@ import copy
 import itertools
 import json
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -17,12 +20,14 @@ from models.encoder import AudioEncoder
 from models.errors import ConfigError, WeightsError
 from models.export import export_formats
 from models.finetune import fine_tuned
+from models.omar_rq import loading as omar_rq
 from models.onnx_windows import write_graph
 from models.registry import FAMILIES, family_of, family_package
+from models.weights import checkpoints
 from models.weights.checkpoints import read_settings, read_state
 from models.weights.head_origin import weights_sha256
 from models.weights.safetensors_files import read_metadata
-from models.weights.task_head import head_of
+from models.weights.task_head import head_of, without_head
 from tests.models.small_networks import SMALL
 
 LABELS = ["Lärm", "tone"]
@@ -61,6 +66,7 @@ def same(one: AudioEncoder, other: AudioEncoder) -> None:
 def test_a_file_gives_the_network_again(family, loss, tmp_path):
     net = tuned(family, loss)
     assert net.exclusive == (loss == "ce")
+    assert net.settings.get("exclusive", False) is False  # the family's own
     export_model(net, tmp_path / "net.safetensors")
     export_model(net, tmp_path / "folder")
     checkpoint = {"state_dict": {f"net.{k}": v for k, v in net.state_dict().items()}, "network": net.saved_settings}
@@ -84,6 +90,40 @@ def test_a_file_gives_the_network_again(family, loss, tmp_path):
 
 
 @every_family
+def test_a_models_name_with_such_a_file_has_its_head(family, tmp_path, caplog):
+    net, path = tuned(family), tmp_path / "net.safetensors"
+    export_model(net, path)
+    name, settings = SMALL[family]
+    sizes = {k: v for k, v in settings.items() if k not in ("labels", "n_classes", "out_dim")} if family == "maest" else {}
+    with caplog.at_level("INFO"):
+        same(net, get_model(name, checkpoint=path, **sizes).eval())
+        assert "left out" not in caplog.text
+        assert head_of(family_package(family).build(name, checkpoint=path, **sizes)) is None
+        assert "the head of its fine-tuning is left out" in caplog.text
+    classes = {"n_classes": 3} if family == "maest" else {"labels": SMALL[family][1]["labels"]}
+    asked = get_model(name, checkpoint=path, **sizes, **classes)
+    assert head_of(asked) is None
+    assert len(asked.label_names) == 3
+
+
+@every_family
+@pytest.mark.parametrize("averaged", [True, False])
+def test_encoder_and_head_are_of_the_same_weights_and_read_once(family, averaged, tmp_path, monkeypatch):
+    raw, mean = tuned(family), tuned(family)
+    with torch.no_grad():
+        for weight in mean.parameters():
+            weight *= 1.5
+    prefix = "net_swa." if family == "omar_rq" else "net_swa.module."  # its own names begin with "net."
+    state = {f"net.{k}": v for k, v in raw.state_dict().items()} | {f"{prefix}{k}": v for k, v in mean.state_dict().items()}
+    torch.save({"state_dict": state, "network": raw.saved_settings}, tmp_path / "best.ckpt")
+    times, read = [], checkpoints.read_checkpoint
+    for module in (checkpoints, omar_rq):
+        monkeypatch.setattr(module, "read_checkpoint", lambda path: times.append(path) or read(path))
+    same(mean if averaged else raw, load_model(tmp_path / "best.ckpt", averaged=averaged))
+    assert len(times) == 1
+
+
+@every_family
 def test_it_tags_and_gives_vectors_as_any_network(family, tmp_path):
     net = tuned(family, "ce")
     export_model(net, tmp_path / "net.safetensors")
@@ -95,6 +135,54 @@ def test_it_tags_and_gives_vectors_as_any_network(family, tmp_path):
     model = hear.load_model(str(tmp_path / "net.safetensors"), layer=0)
     sound = torch.from_numpy(wave.astype(np.float32))[None]
     assert torch.isfinite(hear.get_scene_embeddings(sound, model)).all()
+
+
+def answers(net: AudioEncoder, x: torch.Tensor) -> list[torch.Tensor]:
+    """What a call of the network gives, all tensors of it."""
+    mel = {"melspectrogram_input": True} if net.family == "maest" else {}
+    with torch.no_grad():
+        found = net(x, **mel)
+    parts = [found] if isinstance(found, torch.Tensor) else found
+    return [one for part in parts for one in (part.values() if isinstance(part, dict) else [part]) if torch.is_tensor(one)]
+
+
+@every_family
+def test_a_call_that_names_classes_names_the_heads(family):
+    net = tuned(family)
+    if family == "musicfm":  # a call is a step of its pre-training: a window of several masked blocks
+        x = torch.randn(2, net.window_length * 4) * 0.1
+    else:
+        x = windows(net)
+    bare = without_head(copy.deepcopy(net))
+    with torch.no_grad():
+        old, want = bare.window_logits(x), net.window_logits(x)
+    names = any(torch.equal(old, one) for one in answers(bare, x))
+    assert names == (family in ("maest", "musicnn", "clmr", "omar_rq"))
+    assert any(torch.equal(want, one) for one in answers(net, x)) == names
+    assert not any(torch.equal(old, one) for one in answers(net, x))
+
+
+@every_family
+def test_half_precision_stays(family):
+    name, settings = SMALL[family]
+    net = fine_tuned(get_model(name, pretrained=False, **settings).bfloat16(), LABELS, 1, hidden=4).eval()
+    assert {weight.dtype for weight in net.task_head.parameters()} == {torch.bfloat16}
+    if family not in ("musicfm", "omar_rq"):  # whose inputs are not of the weights' kind
+        with torch.no_grad():
+            assert net.window_logits(windows(net).bfloat16()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", ["mean", "separated"])
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_call_of_maest_keeps_its_features(kind, layer):
+    name, settings = SMALL["maest"]
+    torch.manual_seed(0)
+    net = fine_tuned(get_model(name, pretrained=False, distilled_type=kind, **settings), LABELS, layer, hidden=6).eval()
+    x = windows(net)
+    logits, features = answers(net, x)
+    with torch.no_grad():
+        assert torch.equal(logits, net.window_logits(x))
+        assert torch.equal(features, without_head(net)(x, melspectrogram_input=True)[-1])
 
 
 @every_family
@@ -138,8 +226,26 @@ def test_what_it_began_with_and_its_licence_go_on(tmp_path):
     assert about["weights_licence"] == get_card("maest_30s").licence
     heard = load_model(tmp_path / "net").tag(np.zeros(22050, np.float32), 22050)
     assert (heard.model, heard.licence) == (None, get_card("maest_30s").licence)
+    assert without_head(load_model(tmp_path / "net")).licence == get_card("maest_30s").licence
+    again = fine_tuned(without_head(load_model(tmp_path / "net")), LABELS)
+    assert again.task_head.licence == get_card("maest_30s").licence
     again = fine_tuned(load_model(tmp_path / "net"), LABELS)
     assert again.task_head.licence == get_card("maest_30s").licence
+
+
+def test_the_block_of_the_page_runs(tmp_path, monkeypatch):
+    page = Path(__file__).resolve().parents[2] / "docs" / "probes.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8").split("### What it leaves")[1], re.DOTALL)
+    name, settings = SMALL["mert"]
+    net = fine_tuned(get_model(name, pretrained=False, **{**settings, "num_hidden_layers": 6}), [*LABELS, "hum"], 5, hidden=4)
+    with torch.no_grad():
+        net.task_head.layers[0].weight += 1
+    monkeypatch.chdir(tmp_path)
+    export_model(net, "exp_out/tl/1/seed-0/network.safetensors")
+    soundfile.write("song.mp3", np.random.default_rng(0).standard_normal(44100) * 0.1, 44100)
+    names: dict = {}
+    exec(compile(block, str(page), "exec"), names)
+    assert {label for label, _ in names["net"].tag("song.mp3").top(3)} == {*LABELS, "hum"}
 
 
 def test_predict_labels_of_maest_are_the_heads():

@@ -10,6 +10,7 @@ from models.errors import ConfigError
 from models.finetune import FineTuneObjective, fine_tuned, stored_logits
 from models.maest import MAEST
 from models.randomness import Randomness
+from models.weights.task_head import head_of
 
 
 def maest() -> MAEST:
@@ -104,6 +105,12 @@ def test_refusals():
         fine_tuned(encoder, LABELS, loss="mse")
     with pytest.raises(ValueError, match=r"0\.\.3"):
         fine_tuned(encoder, LABELS, layer=9)
+    for labels in (["a", "\ud800"], ["a", "a"], "ab", [], ["a", 1], [None]):
+        with pytest.raises(ConfigError, match="labels"):
+            fine_tuned(encoder, labels)
+    with pytest.raises(ConfigError, match="task is"):
+        fine_tuned(encoder, LABELS, task="\udfff")
+    assert head_of(encoder) is None
     net = fine_tuned(encoder, LABELS, hidden=8)
     for options, words in (
         ({"layer_decay": 0}, "above 0"),

@@ -12,10 +12,18 @@ from models.layers import layer_numbers, resolved
 from models.maest import MAEST
 
 
-@pytest.mark.parametrize("wrong", [["1"], "1", [0.7], 0.7, [1.0], [True], True, [None], [[0]], b"1"])
+@pytest.mark.parametrize("wrong", [["1"], "1", [0.7], 0.7, [1.0], [True], True, [None], [[0]], b"1", {}, {1: 2}])
 def test_what_only_looks_like_a_layer_is_refused(wrong):
     with pytest.raises(ConfigError, match=r"Layers are whole numbers, .*such as layers=\[0, 6, -1\]; got"):
         resolved(wrong, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [torch.tensor([True]), torch.tensor(True), [torch.tensor(False)], np.array([True]), [np.bool_(True)]]
+)
+def test_flags_of_arrays_and_tensors_are_no_layers(wrong):
+    with pytest.raises(ConfigError, match="Layers are whole numbers"):
+        layer_numbers(wrong)
 
 
 @pytest.mark.parametrize("asked", [1, [1], (1, -2), {1}, range(1, 2), np.int64(1), np.array([1]), torch.tensor([1]), iter([1])])

@@ -187,3 +187,13 @@ def test_a_config_that_says_nothing_is_said(exports, tmp_path, caplog):
     (folder / "config.json").write_text('{"netwrok": {}}')
     assert load_model(folder, num_heads=2).n_classes == 3
     assert "says nothing of the network" in caplog.text
+
+
+def test_a_file_that_says_pretrained_is_not_told_of_an_argument(tmp_path):
+    """The hint is for those who call: in a file the name is one unknown word more."""
+    net = MAEST(**SMALL)
+    said = {**net.saved_settings, "pretrained": True}
+    torch.save({"state_dict": {f"net.{k}": v for k, v in net.state_dict().items()}, "network": said}, tmp_path / "odd.ckpt")
+    with pytest.raises(WeightsError, match="odd.ckpt has a setting 'pretrained', which is unknown") as refused:
+        load_model(tmp_path / "odd.ckpt")
+    assert "get_model" not in str(refused.value)

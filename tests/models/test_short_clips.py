@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from datasets.store.track_store import TrackStore
-from helpers.extraction.extract import ExtractionSettings, extract_embeddings
-from models import hear, registry
+from helpers.extraction.extract import ExtractionSettings, extract_embeddings, extract_logits
+from models import hear, onnx_windows, registry
+from models.backends import with_backend
 from models.encoder import AudioEncoder
+from models.errors import ConfigError
+from models.finetune import fine_tuned
 from tests.models.small_networks import SMALL
 
 FAMILIES = ("mert", "music2vec", "musicfm", "omar_rq")
@@ -111,6 +118,73 @@ def test_extraction_stores_what_embed_gives(net, stored, tmp_path, batch):
     assert found.attrs["short_windows"] == "own length"
     for name, x in samples.items():
         np.testing.assert_allclose(found.read(name), net.embed(x, net.sample_rate).vectors[:, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_classes_are_judged_in_whole_windows_as_tag_does(net, stored, tmp_path, batch):
+    path, samples = stored
+    tuned = fine_tuned(copy.deepcopy(net), ["a", "b"], 1, "bce", "tags", hidden=6).eval()
+    with torch.no_grad():
+        for weight in tuned.task_head.parameters():  # a fresh head gives no logits
+            weight += 0.01
+    settings = ExtractionSettings(batch_size=batch, precision="32", tail="shift")
+    found = TrackStore.open(extract_logits(tuned, path, tmp_path / "out", settings).paths["logits"])
+    assert "short_windows" not in found.attrs
+    for name, x in samples.items():
+        heard = tuned.tag(x, net.sample_rate).windows
+        np.testing.assert_allclose(1 / (1 + np.exp(-found.read(name))), heard, atol=1e-5)
+    short = tuned.window_logits(torch.from_numpy(samples["a"])[None]).detach().numpy()
+    assert np.abs(found.read("a") - short).max() > 1e-3  # what it was
+
+
+class Graph:
+    """A session of a graph of one length, as torch computes it."""
+
+    def __init__(self, network, sha256, layers, int8):
+        self.network, self.layers = network, layers
+
+    def get_inputs(self):
+        return [SimpleNamespace(shape=["batch", self.network.window_length])]
+
+    def run(self, names, given):
+        with torch.autocast("cpu", enabled=False):
+            return [x.numpy() for x in self.network.summaries(torch.from_numpy(given["windows"]), self.layers)]
+
+
+def check_on_onnx(net, backend, stored, out, caplog):
+    """Extract with a backend: vectors are `embed`'s, though the precision of torch is another, and torch's part is said once. Returns the network."""
+    path, samples = stored
+    last, backed = net.depth - 1, with_backend(net, backend)
+    settings = ExtractionSettings(batch_size=4, precision="bf16-mixed", tail="pad")
+    with caplog.at_level(logging.INFO, "models.onnx_windows"):
+        found = TrackStore.open(extract_embeddings(backed, path, out, [last], settings).paths[last])
+    assert caplog.text.count("shorter than a window is computed by torch, in float32") == 1
+    assert found.attrs["short_windows"] == "own length"
+    for name, x in samples.items():
+        np.testing.assert_allclose(found.read(name), net.embed(x, net.sample_rate).vectors[:, 0], atol=1e-5)
+    return backed
+
+
+@pytest.mark.parametrize("backend", ["onnx", "onnx-int8"])
+def test_so_it_does_where_onnx_runtime_computes_whole_windows(net, stored, tmp_path, monkeypatch, caplog, backend):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(onnx_windows, "_session", Graph)
+    backed = check_on_onnx(net, backend, stored, tmp_path / "out", caplog)
+    assert ("computes in 8 bits" in caplog.text) == (
+        backend == "onnx-int8"
+    )  # beside a whole window, though a short one came first
+    settings = ExtractionSettings(clip_frames=net.window_length - 1)
+    with pytest.raises(ConfigError, match=f"takes windows of {net.window_length}, and these are {net.window_length - 1}"):
+        extract_embeddings(backed, stored[0], tmp_path / "other", [0], settings)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["mert"], indirect=True)
+def test_so_it_does_by_a_graph_of_torchs_exporter(net, stored, tmp_path, monkeypatch, caplog):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("MAEST_CACHE", str(tmp_path / "cache"))
+    check_on_onnx(net, "onnx", stored, tmp_path / "out", caplog)
 
 
 @pytest.mark.parametrize("batch", [1, 4])

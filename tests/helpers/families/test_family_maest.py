@@ -12,9 +12,11 @@ from configs import EX_MAEST
 from datasets.groundtruth import Groundtruth
 from helpers.families import get_family
 from helpers.families.base import Purpose
-from models import export_model
+from models import export_model, load_model
 from models.errors import ConfigError, WeightsError
+from models.finetune import fine_tuned
 from models.maest import MAEST
+from models.weights.task_head import head_of
 
 FAMILY = get_family("maest")
 
@@ -44,6 +46,18 @@ def test_sizes_and_window_come_from_the_file(own):
     for name, tensor in net.state_dict().items():
         torch.testing.assert_close(made.state_dict()[name], tensor, rtol=0, atol=0)
     assert made.label_names == ["a", "b", "c"]
+
+
+def test_the_head_of_a_fine_tuning_is_used_unless_it_is_discarded(own, tmp_path):
+    net = load_model(own[1])
+    tuned = fine_tuned(net, ["x", "y"], hidden=4)
+    with torch.no_grad():
+        tuned.task_head.layers[0].weight += 1
+    path = str(export_model(tuned, tmp_path / "tuned.safetensors"))
+    sized = FAMILY.like_checkpoint(config(path), path)
+    assert FAMILY.in_use(sized, 0).label_names == ["x", "y"]
+    bare = FAMILY.like_checkpoint(config(path, maest__checkpoint_discard_head=True), path)
+    assert head_of(FAMILY.in_use(bare, 0)) is None
 
 
 def test_a_window_that_was_chosen_stays(own):

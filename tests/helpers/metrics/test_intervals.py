@@ -263,6 +263,10 @@ def test_folds_are_brought_to_one_scale_and_keep_their_order():
         own = comparable(p, folds)[folds == fold]
         np.testing.assert_allclose([own.mean(axis=0), own.std(axis=0)], [[0, 0], [1, 1]], atol=1e-9)
         assert (own[:, 0].argsort() == p[folds == fold, 0].argsort()).all()
+    shares = np.random.default_rng(5).random((5, 2)).astype(np.float32)
+    fifths = np.arange(35) % 5
+    assert not comparable(shares[fifths], fifths).any()  # constants of each fold: their AP is the labels' frequency
+    assert not comparable(np.repeat(shares[fifths][:, :1], 2, axis=1), fifths, None).any()
     assert np.isfinite(comparable(np.full((10, 2), 1.0), np.arange(10) % 2)).all()
 
 

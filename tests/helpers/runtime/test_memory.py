@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from helpers.extraction import job
 from helpers.prediction import predict
-from helpers.runtime.memory import SETTINGS
+from helpers.runtime import memory
 from helpers.training import fit
 
 ARRAYS = """
@@ -51,8 +52,19 @@ def test_freed_arrays_are_not_taken_from_the_kernel_again(request):
     assert faults > 1000
 
 
-def test_settings_of_glibc_are_known_by_their_names():
-    assert all(name.startswith(("MALLOC_", "GLIBC_")) for name in SETTINGS)
+GLIBC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
+
+
+@pytest.mark.parametrize("name", [None, *GLIBC])
+def test_settings_of_glibc_are_known_by_their_names(name, monkeypatch):
+    asked = []
+    libc = SimpleNamespace(mallopt=lambda what, value: asked.append(what) or 1)
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda file: libc)
+    for one in GLIBC:
+        monkeypatch.delenv(one, raising=False)
+    if name is not None:
+        monkeypatch.setenv(name, "65536")
+    assert memory.keep_freed_memory() == bool(asked) == (name is None)
 
 
 class Told(Exception):

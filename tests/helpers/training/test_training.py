@@ -98,6 +98,19 @@ def test_going_on_from_the_end_of_a_training_says_that_nothing_is_left(tmp_path,
     assert "Nothing was" not in caplog.text
 
 
+def test_networks_that_come_in_eval_mode_are_trained_in_training_mode(tmp_path):
+    settings = {"accelerator": "cpu", "seed": 3, "show_progress": False, "max_epochs": 2}
+    loaded = objective(3)
+    loaded.net.eval()
+    found = [fit(o, ToyData(), out_dir=tmp_path / str(i), **settings) for i, o in enumerate((objective(3), loaded))]
+    assert without_time(found[1].history) == without_time(found[0].history)
+    frozen = objective(3)
+    frozen.freeze(["net.body"])
+    fit(frozen, ToyData(), out_dir=tmp_path / "frozen", **settings)
+    assert frozen.net.training
+    assert not frozen.net.body.training
+
+
 def test_going_on_behind_an_early_stop_names_it(tmp_path, caplog):
     settings = {"accelerator": "cpu", "seed": 3, "show_progress": False, "monitor": "val_loss", "monitor_mode": "max"}
     stopped = fit(objective(3), ToyData(), out_dir=tmp_path / "a", max_epochs=9, early_stopping=1, **settings)

@@ -56,6 +56,17 @@ def test_both_variants_by_their_names(tmp_path, monkeypatch):
         assert load(folder).settings == net.settings
 
 
+def test_random_weights_take_statistics_too():
+    small = {**SIZES, "encoder_depth": 1}
+    for given in ({"statistics": STATS}, {"statistics": json.loads(STATS.read_text())}, {"stat_path": STATS}):
+        net = models.get_model("musicfm-msd", pretrained=False, **given, **small)
+        assert (net.settings["norm_mean"], net.settings["norm_std"]) == MSD_STATS
+    with pytest.raises(WeightsNotFoundError, match="There is no stats file /none.json"):
+        models.get_model("musicfm-msd", pretrained=False, statistics="/none.json", **small)
+    with pytest.raises(ConfigError, match="leave norm_mean out, or statistics"):
+        models.get_model("musicfm-msd", pretrained=False, statistics=STATS, norm_mean=1.0, **small)
+
+
 def test_without_its_files_it_stops_and_names_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsNotFoundError, match=r"no data/fma_stats.json and no data/pretrained_fma.pt.*minzwon/MusicFM"):
