@@ -74,7 +74,7 @@ def test_rows_without_a_group_are_said(tmp_path, caplog):
     assert "3 of 4 rows have no artist (1 in val, 2 in test): each counts as one of its own" in caplog.text
     caplog.clear()
     Groundtruth.read(table(tmp_path, "path,tags,artist\na,x,p\nb,x,q\n"))
-    assert not caplog.text
+    assert "have no" not in caplog.text
 
 
 def test_a_table_without_labels_says_what_is_wanted(tmp_path):
