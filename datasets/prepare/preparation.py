@@ -33,7 +33,7 @@ from ..store import files as store_files
 from ..store.track_store import TrackStore, shard_path
 from ..store.writer import StoreWriter
 from ..utils.exit_codes import EXIT_OK, EXIT_SOME_BAD
-from ..utils.files import write_whole
+from ..utils.files import remove_parts, write_whole
 from ..utils.locks import open_locked
 from ..utils.progress import JobProgress
 from .failures import FAILED_FILE, Failures
@@ -133,6 +133,7 @@ def _prepare(
         if TrackStore.state(base) != "absent":
             raise StoreError(f"{out} was prepared as one store. Go on without shards and scheduler, or choose another OUT.")
         with _alone(out):
+            remove_parts(out)
             size = shard_tracks or planned or SHARD_TRACKS
             made, already, other = prepare_shards(base, audio_dir, kind, names, failures, size=size, cluster=cluster, jobs=jobs)
         failures.write()
@@ -152,6 +153,7 @@ def _prepare_one(
     if todo or TrackStore.state(base, shard) == "parts":
         with TrackStore.create(base, kind.item_shape, kind.dtype, kind.attrs, shard) as writer:
             resumed = len(writer)
+            remove_parts(base.parent)  # of a run that was killed; no other writes here now
             todo = [name for name in todo if name not in writer]
             marks |= {name: mark_of(audio_dir / name) for name in todo}
             write_marks(base.parent, marks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import configs
@@ -41,7 +42,7 @@ def context_of(tmp_path, checkpoint=None, **predict):
 def test_ends_of_tracks_are_kept_of_vectors_in_time_alone(net, tmp_path, monkeypatch, blocks, tail):
     """predict.frames in a shared config does not change what logits are of."""
     seen = []
-    monkeypatch.setattr(commands, "_tracks_to_extract", lambda found: (None, None))
+    monkeypatch.setattr(commands, "_tracks_to_extract", lambda found: (SimpleNamespace(lengths=np.array([10])), None))
     monkeypatch.setattr(commands, "_extract", lambda *given: seen.append(given[-1]))
     context = context_of(tmp_path, frames=True)
     commands.extract(context, context.config, blocks, Loaded(net, RANDOM, "32"))
