@@ -19,6 +19,7 @@ from rich.console import Console
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import interleaved, machine_line  # noqa: E402

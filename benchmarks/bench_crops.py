@@ -21,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.groundtruth.groundtruth import Groundtruth

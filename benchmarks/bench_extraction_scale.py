@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(ROOT))
 FRAMES, BLOCKS = 64, [1]
 

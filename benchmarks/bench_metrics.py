@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from helpers.metrics.metric import Draws, Predictions

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models.finetune import FineTuneObjective, fine_tuned
 from models.music2vec import Music2Vec

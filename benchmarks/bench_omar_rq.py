@@ -21,6 +21,7 @@ import numpy as np
 import soundfile
 import torch
 
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from models.omar_rq import OmarRQ
 

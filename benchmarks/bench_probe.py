@@ -29,6 +29,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from datasets.store.track_store import TrackStore
 from helpers.extraction.embeddings import load_embeddings

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.timing import Cost, interleaved, machine_line, operations, peaks  # noqa: E402

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datasets.store.track_store import TrackStore

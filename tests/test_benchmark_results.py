@@ -1,13 +1,16 @@
 """The page that benchmarks write to: a section for each machine, in it the newest run of each benchmark."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.results import HEAD, merged
 
-BENCHMARKS = sorted((Path(__file__).parents[1] / "benchmarks").glob("bench_*.py"))
+ROOT = Path(__file__).parents[1]
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("bench_*.py"))
 PACKAGES = {"models", "helpers", "datasets", "configs", "benchmarks"}
 
 
@@ -15,8 +18,20 @@ PACKAGES = {"models", "helpers", "datasets", "configs", "benchmarks"}
 def test_a_benchmark_finds_the_packages_that_it_imports_when_it_is_run_as_a_file(path):
     body = ast.parse(path.read_text(encoding="utf-8")).body
     imports = [node.lineno for node in body if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] in PACKAGES]
-    added = [node.lineno for node in body if isinstance(node, ast.Expr) and ast.unparse(node).startswith("sys.path.insert(")]
-    assert not imports or (added and added[0] < imports[0])
+    calls = [(node.lineno, ast.unparse(node)) for node in body if isinstance(node, ast.Expr)]
+    set_to = [line for line, code in calls if code.startswith("sys.path.insert(0, ") and (line - 1, "sys.path.pop(0)") in calls]
+    assert not imports or (set_to and set_to[0] < imports[0])
+
+
+def test_a_benchmark_run_as_a_file_hides_no_package_behind_its_neighbours(tmp_path):
+    """numba asks for the package coverage; benchmarks/coverage.py is none."""
+    (tmp_path / "see.py").write_text(
+        f"import runpy, sys\nsys.path[0] = {str(ROOT / 'benchmarks')!r}\nrunpy.run_path({str(ROOT / 'benchmarks' / 'bench_crops.py')!r})\n"
+        "import importlib.util\nspec = importlib.util.find_spec('coverage')\n"
+        "assert spec is None or 'benchmarks' not in str(spec.origin), spec\n"
+    )
+    done = subprocess.run([sys.executable, tmp_path / "see.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_runs_of_two_machines():
