@@ -1,10 +1,10 @@
 """What `auto` computes in, beside float32, float32 through oneDNN and bfloat16: inference and training of every family, and what bfloat16 changes.
 
-python benchmarks/bench_auto.py [--rounds 3] [--seconds 5] [--families maest clmr omar_rq musicfm]
+python benchmarks/bench_auto.py [--rounds 3] [--seconds 5] [--families maest clmr omar_rq musicfm music2vec mert musicnn]
 
-Networks have their published widths and random weights; OMAR-RQ and MusicFM are computed up to their third block, forward and backward. Ratios are of
-medians of processor time within one run; `auto / best`, of 32 and bf16-mixed, above 1.05 would be a wrong choice. "off by" is the
-distance of the outputs over their length.
+Networks have their published widths and random weights; OMAR-RQ, MusicFM, music2vec and MERT are computed up to their third
+block, forward and backward. Ratios are of medians of processor time within one run; `auto / best`, of 32 and bf16-mixed, above 1.05 would be a wrong
+choice. "off by" is the distance of the outputs over their length.
 """
 
 from __future__ import annotations
@@ -54,7 +54,26 @@ def musicfm() -> tuple[AudioEncoder, int]:
     return MusicFM25Hz(is_flash=True, stat_path=None, model_path=None), 2
 
 
-FAMILIES: dict[str, Callable[[], tuple[AudioEncoder, int]]] = {f.__name__: f for f in (maest, clmr, omar_rq, musicfm)}
+def music2vec() -> tuple[AudioEncoder, int]:
+    from models.music2vec import Music2Vec
+
+    return Music2Vec(None), 2
+
+
+def mert() -> tuple[AudioEncoder, int]:
+    from models.mert import MERT
+
+    return MERT(), 2
+
+
+def musicnn() -> tuple[AudioEncoder, int]:
+    from models.musicnn import MusiCNN
+
+    return MusiCNN(), -1
+
+
+MADE = (maest, clmr, omar_rq, musicfm, music2vec, mert, musicnn)
+FAMILIES: dict[str, Callable[[], tuple[AudioEncoder, int]]] = {make.__name__: make for make in MADE}
 
 
 def steps(net: AudioEncoder, layer: int, wave: Tensor, training: bool) -> dict[str, Callable[[], object]]:

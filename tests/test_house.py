@@ -235,6 +235,17 @@ def test_importing_the_package_and_the_scripts_is_cheap():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
+def test_knowing_all_families_imports_nobodys_heavy_library():
+    """A file is asked of every family whose it is: that must not cost the seconds of transformers and torchvision, which one of them may need."""
+    code = (
+        "import sys; from models.registry import FAMILIES, family_package\n"
+        "for name in FAMILIES: family_package(name)\n"
+        "import helpers.prediction.predict\n"
+        "assert not {'timm', 'torchvision', 'transformers', 'torchmetrics', 'pytorch_lightning', 'torch._dynamo', 'onnxruntime'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 TELLING = ["print_config", "--help", "runs", "print_named_configs", "help main", "main --help"]
 MORE_TELLING = {
     "ex_maest.py": ["check_data --help", "predict -h", "help report"],

@@ -9,6 +9,7 @@ from models.arithmetic import Arithmetic
 
 from .probe import attention_kinds
 
+KEPT_TOKENS = 896  # in training: matrices of more pairs are not kept for the backward pass, whatever is faster (68 MB a block for a clip of 30 s)
 MARGIN = 0.95  # share of the exact way's seconds that another way must need at most: what less gains is within the figures' own scatter
 NAMES = {"float32": "32-true", "onednn": "32-onednn", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 # Each must win against those before it. Of two halves bfloat16 is the safer one: its range is float32's.
@@ -56,12 +57,14 @@ def onednn_wins(figures: Mapping[str, float], kind: str, training: bool) -> bool
 def blocked_tokens(figures: Mapping[str, float], precision: str, training: bool) -> int:
     """Return up to how many tokens attention is faster multiplied out in blocks than by torch's fused kernel; 0: never.
 
-    All measured lengths up to that one count together. Beyond the longest of them the fused kernel is taken, which keeps no matrix of all pairs
-    of tokens.
+    All measured lengths up to that one count together. Beyond the longest of them, in training beyond KEPT_TOKENS, the fused kernel is taken,
+    which keeps no matrix of all pairs of tokens.
     """
     use = "training" if training else "inference"
     found, sums = 0, {"blocked": 0.0, "fused": 0.0}
     for tokens, kind in attention_kinds(precision).items():
+        if training and tokens > KEPT_TOKENS:
+            break
         seconds = {way: figures.get(f"{kind}/{way}/{use}") for way in sums}
         for way, s in seconds.items():
             sums[way] += s or 0.0

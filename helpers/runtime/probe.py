@@ -22,7 +22,7 @@ from models.arithmetic import Arithmetic, blocked_attention, computing, has_oned
 from .settling import Shot, Shots, settle
 
 Seconds = dict[str, float]  # "kind/way/use" -> s; the uses are "inference" and "training"
-TOKENS = (256, 512, 896)  # of the measured attention: a crop of 10 s with and without patchout, one of 30 s with it
+TOKENS = (256, 512, 896, 1792)  # of the measured attention: a crop of 10 s with and without patchout, one of 30 s likewise
 HEADS, HEAD_WIDTH = 2, 64
 _WORK = 768 * 768**2  # rows x width^2 of a measured layer: 10 to 50 ms of one core
 

@@ -22,13 +22,22 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N, C]."""
-        b, n, c = x.shape
-        query, key, value = self.qkv(x).reshape(b, n, 3, self.num_heads, self.head_dim).permute(2, 0, 3, 1, 4).unbind(0)
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """[B, N, C] -> [B, N, C], or for the first so many tokens alone [B, first, C]: they attend to all, whose queries are not computed."""
+        c = x.shape[-1]
+        if first is None:
+            query, key, value = self._heads(self.qkv(x))
+        else:
+            weight, bias = self.qkv.weight, self.qkv.bias
+            (query,) = self._heads(functional.linear(x[:, :first], weight[:c], bias[:c]))
+            key, value = self._heads(functional.linear(x, weight[c:], bias[c:]))
         mixed = functional.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.proj(mixed.transpose(1, 2).reshape(b, n, c))
+        out: Tensor = self.proj(mixed.transpose(1, 2).flatten(2))
         return out
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys, values side by side [B, N, k C] -> k of [B, heads, N, C / heads]."""
+        return x.unflatten(-1, (-1, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
 
 
 class Mlp(nn.Module):
@@ -55,8 +64,8 @@ class Block(nn.Module):
         self.norm2 = norm(dim)
         self.mlp = Mlp(dim, int(dim * mlp_ratio))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, N, C] -> [B, N, C]."""
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, first: int | None = None) -> Tensor:
+        """[B, N, C] -> [B, N, C], or what it gives for the first so many tokens [B, first, C]."""
+        x = x[:, :first] + self.attn(self.norm1(x), first)
         out: Tensor = x + self.mlp(self.norm2(x))
         return out

@@ -56,7 +56,7 @@ class Graph(nn.Module):
         x = torch.cat([(extra + net.new_pos_embed).expand(x.shape[0], -1, -1), x], dim=1)
         embeddings = []
         for k, block in enumerate(net.blocks):
-            x = block(x)
+            x = block(x, net.n_extra if k == net.depth - 1 and k not in self.wanted else None)
             if k in self.wanted:
                 embeddings.append(net._pool(x))
         *logits, _ = net.classify(x)

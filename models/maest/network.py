@@ -173,15 +173,20 @@ class MAEST(StoredMels):
         extra = torch.cat([self.cls_token, self.dist_token], dim=1) if self.distilled else self.cls_token
         return torch.cat([(extra + self.new_pos_embed).expand(len(x), -1, -1), x], dim=1), n_columns
 
-    def _run(self, x: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Outputs [B, N, C] of the asked blocks (ascending); stops after the deepest."""
+    def _run(self, x: Tensor, layers: Sequence[int], first: int | None = None) -> list[Tensor]:
+        """Outputs [B, N, C] of the asked blocks (ascending); stops after the deepest, whose output may be wanted of its first tokens only."""
         out = []
         blocks: Any = self.blocks[: layers[-1] + 1]
         for k, block in enumerate(blocks):
-            x = recomputed(block, x) if self.gradient_checkpointing and torch.is_grad_enabled() else block(x)
+            run = partial(block, first=first) if k == layers[-1] else block
+            x = recomputed(run, x) if self.gradient_checkpointing and torch.is_grad_enabled() else run(x)
             if k in layers:
                 out.append(x)
         return out
+
+    def _answer(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Tokens -> logits and features (`classify`): CLS and DIST alone reach the heads, so that the last block computes no others."""
+        return self.classify(self._run(x, [self.depth - 1], self.n_extra)[0])
 
     def _attention(self, x: Tensor, k: int) -> Tensor:
         """Softmaxed attention [B, heads, N, N] of block k for tokens x."""
@@ -248,8 +253,9 @@ class MAEST(StoredMels):
             return None, self._pool(self._run(tokens, [transformer_block])[0]).flatten(1)
         head = head_of(self)
         if head is None:
-            return self.classify(self._run(tokens, [self.depth - 1])[0])
-        found = self._run(tokens, sorted({head.layer, self.depth - 1}))
+            return self._answer(tokens)
+        last = self.depth - 1
+        found = self._run(tokens, sorted({head.layer, last}), None if head.layer == last else self.n_extra)
         return head(self._pool(found[0]).flatten(1)), self.classify(found[-1])[-1]
 
     def predict_labels(self, x: Tensor | np.ndarray, melspectrogram_input: bool = False) -> tuple[np.ndarray, list[str]]:
@@ -272,7 +278,7 @@ class MAEST(StoredMels):
 
     def probabilities(self, mel: Tensor) -> Tensor:
         """Normalised mel [B, F, M] -> class probabilities [B, L]; the mean of both heads' when they are separated."""
-        *logits, _ = self.classify(self._run(self.tokens(mel)[0], [self.depth - 1])[0])
+        *logits, _ = self._answer(self.tokens(mel)[0])
         return torch.stack([head.sigmoid() for head in logits]).mean(dim=0)
 
     def window_probabilities(self, windows: Tensor) -> Tensor:

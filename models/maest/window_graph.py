@@ -50,22 +50,34 @@ class _Graph:
 
     def block_linear(self, x: str, layer: Any) -> str:
         """A linear layer of a block: with int8 its weights in 8 bits, a scale for each output, and its input in 8 bits by its own extremes."""
+        return self.block_product(x, layer.weight, layer.bias)
+
+    def block_product(self, x: str, weight: Tensor, bias: Tensor) -> str:
         if not self.int8:
-            return self.linear(x, layer)
-        weight = layer.weight.detach().float().cpu()
+            return self.product(x, weight, bias)
+        weight = weight.detach().float().cpu()
         scale = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
         rounded = (weight / scale[:, None]).round().to(torch.int8).T.contiguous().numpy()
         given = (
             self.constant(rounded),
             self.constant(scale),
             self.constant(np.zeros(len(scale), np.int8)),
-            self.constant(layer.bias),
+            self.constant(bias),
         )
         out: str = self.add("DynamicQuantizeMatMul", x, *given, domain=_RUNTIME)
         return out
 
     def linear(self, x: str, layer: Any, name: str | None = None) -> str:
-        out: str = self.add("Add", self.add("MatMul", x, self.constant(layer.weight.T)), self.constant(layer.bias), name=name)
+        return self.product(x, layer.weight, layer.bias, name)
+
+    def product(self, x: str, weight: Tensor, bias: Tensor, name: str | None = None) -> str:
+        out: str = self.add("Add", self.add("MatMul", x, self.constant(weight.T)), self.constant(bias), name=name)
+        return out
+
+    def first(self, x: str, n: int) -> str:
+        """The first n tokens."""
+        ends = (self.constant(np.array([i])) for i in (0, n, 1))
+        out: str = self.add("Slice", x, *ends)
         return out
 
     def norm(self, x: str, layer: Any) -> str:
@@ -91,7 +103,8 @@ def window_graph(model: MAEST, layers: Sequence[int] | None, int8: bool = False)
     deepest = model.depth - 1 if layers is None or FEATURES in wanted else max(wanted)
     blocks: Any = model.blocks
     for k in range(deepest + 1):
-        x = _block(g, x, blocks[k])
+        for_heads = k == model.depth - 1 and k not in wanted
+        x = _block(g, x, blocks[k], model.n_extra if for_heads else None)
         if k in wanted:
             _pool(g, model, x, name=str(k))
             outputs[str(k)] = [model.n_extra + 1, model.embed_dim]
@@ -129,9 +142,16 @@ def _tokens(g: _Graph, model: MAEST) -> str:
     return out
 
 
-def _block(g: _Graph, x: str, block: Any) -> str:
-    joined = g.block_linear(g.norm(x, block.norm1), block.attn.qkv)
-    query, key, value = g.add("Split", joined, outputs=3, axis=-1, num_outputs=3)
+def _block(g: _Graph, x: str, block: Any, first: int | None) -> str:
+    """first: as in Block."""
+    normed, qkv = g.norm(x, block.norm1), block.attn.qkv
+    if first is None:
+        query, key, value = g.add("Split", g.block_linear(normed, qkv), outputs=3, axis=-1, num_outputs=3)
+    else:
+        c = qkv.in_features
+        query = g.block_product(g.first(normed, first), qkv.weight[:c], qkv.bias[:c])
+        key, value = g.add("Split", g.block_product(normed, qkv.weight[c:], qkv.bias[c:]), outputs=2, axis=-1, num_outputs=2)
+        x = g.first(x, first)
     mixed = g.add("MultiHeadAttention", query, key, value, domain=_RUNTIME, num_heads=block.attn.num_heads)
     x = g.add("Add", x, g.block_linear(mixed, block.attn.proj))
     hidden = g.add("Gelu", g.block_linear(g.norm(x, block.norm2), block.mlp.fc1))
@@ -142,15 +162,14 @@ def _block(g: _Graph, x: str, block: Any) -> str:
 def _pool(g: _Graph, model: MAEST, x: str, name: str) -> None:
     """CLS, DIST (when distilled), mean of the others: [B, 3 or 2, C]."""
     extra, end = g.constant(np.array([model.n_extra])), g.constant(np.array([np.iinfo(np.int64).max]))
-    first = g.add("Slice", x, g.constant(np.array([0])), extra, g.constant(np.array([1])))
+    first = g.first(x, model.n_extra)
     others = g.add("Slice", x, extra, end, g.constant(np.array([1])))
     g.add("Concat", first, g.add("ReduceMean", others, g.constant(np.array([1])), keepdims=1), axis=1, name=name)
 
 
 def _heads(g: _Graph, model: MAEST, x: str, classes: bool) -> dict[str, list[int]]:
     """Features, or logits and probabilities, as outputs with their shapes."""
-    first = g.add("Slice", x, g.constant(np.array([0])), g.constant(np.array([model.n_extra])), g.constant(np.array([1])))
-    tokens = g.norm(first, model.norm)
+    tokens = g.norm(g.first(x, model.n_extra), model.norm)
     if not classes:
         g.add("ReduceMean", tokens, g.constant(np.array([1])), keepdims=0, name=str(FEATURES))
         return {str(FEATURES): [model.embed_dim]}

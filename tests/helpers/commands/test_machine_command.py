@@ -39,7 +39,7 @@ def test_it_says_what_auto_takes(tmp_path, monkeypatch, capsys):
     assert set(found) == {f"{kind} {use}" for kind in kinds[:-1] for use in ("inference", "training")}
     said = capsys.readouterr().out
     assert f"{torch.get_num_threads()} threads" in said
-    assert "multiplied out in blocks up to 896 tokens in inference and 896 in training" in said
+    assert "multiplied out in blocks up to 1792 tokens in inference and 896 in training" in said
 
 
 def test_it_says_what_did_not_settle(tmp_path, monkeypatch, capsys):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.runtime.choice import MARGIN, NAMES, arithmetic_of, blocked_tokens, choose, onednn_wins
+from helpers.runtime.choice import KEPT_TOKENS, MARGIN, NAMES, arithmetic_of, blocked_tokens, choose, onednn_wins
 from helpers.runtime.probe import TOKENS, attention_kinds
 from models.arithmetic import Arithmetic
 
@@ -82,17 +82,20 @@ def attention(blocked, fused, precision="bf16-mixed", use="training"):
 
 def test_attention_is_multiplied_out_as_long_as_that_pays():
     for blocked, fused, want in (
-        ((1, 1, 1), (2, 2, 2), TOKENS[-1]),
-        ((1, 1, 9), (2, 2, 2), TOKENS[1]),
-        ((3, 3, 3), (2, 2, 2), 0),
-        ((1.1, 4, 16), (1, 8, 30), TOKENS[-1]),  # a shortest one that scatters does not decide
+        ((1, 1, 1, 1), (2, 2, 2, 2), TOKENS[-1]),
+        ((1, 1, 9, 9), (2, 2, 2, 2), TOKENS[1]),
+        ((3, 3, 3, 3), (2, 2, 2, 2), 0),
+        ((1.1, 4, 16, 60), (1, 8, 30, 110), TOKENS[-1]),  # a shortest one that scatters does not decide
     ):
-        assert blocked_tokens(attention(blocked, fused), "bf16-mixed", training=True) == want
+        assert blocked_tokens(attention(blocked, fused, use="inference"), "bf16-mixed", training=False) == want
+        assert blocked_tokens(attention(blocked, fused), "bf16-mixed", training=True) == min(
+            want, KEPT_TOKENS
+        )  # matrices that are kept
     assert blocked_tokens({}, "bf16-mixed", training=True) == 0
 
 
 def test_ways_of_a_precision():
-    seconds = {**attention((1, 1, 1), (2, 2, 2)), **attention((1, 1, 9), (2, 2, 2), use="inference")}
-    assert arithmetic_of(seconds, "bf16-mixed") == Arithmetic(False, TOKENS[1], TOKENS[-1])
+    seconds = {**attention((1, 1, 1, 1), (2, 2, 2, 2)), **attention((1, 1, 9, 9), (2, 2, 2, 2), use="inference")}
+    assert arithmetic_of(seconds, "bf16-mixed") == Arithmetic(False, TOKENS[1], KEPT_TOKENS)
     assert arithmetic_of(seconds, "32-onednn") == Arithmetic(onednn=True)
     assert arithmetic_of(attention((1, 1, 1), (2, 2, 2), "32-onednn"), "32-true") == Arithmetic()

@@ -18,9 +18,11 @@ def net():
 
 
 def by_hand(n, c, depth, classes, patch=256):
-    """10^9 operations of a MAEST of n tokens: patches, four products of a block, attention's two, head."""
+    """10^9 operations of a MAEST of n tokens: patches, four products of a block, attention's two, head; of the last block keys and values of all
+    tokens, and the rest of CLS and DIST."""
     block = 2 * n * (3 * c * c + c * c + 8 * c * c) + 4 * n * n * c
-    return (2 * (n - 2) * patch * c + depth * block + 2 * c * classes) / 1e9
+    last = 2 * n * 2 * c * c + 2 * 2 * (c * c + c * c + 8 * c * c) + 4 * 2 * n * c
+    return (2 * (n - 2) * patch * c + (depth - 1) * block + last + 2 * c * classes) / 1e9
 
 
 def test_operations_and_tokens_are_those_of_the_blocks(net):
