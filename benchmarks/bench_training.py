@@ -12,7 +12,6 @@ share of the peak is of a matrix product's in the same precision, by the same cl
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,10 +79,15 @@ def computed(frames: int, clips: int, dropped: int, whole: bool) -> float:
     return 3.0 * clips * ((DEPTH - 1) * per_layer + last)
 
 
-def plain_step(frames: int, clips: int, dropped: int) -> Step:
-    net = PlainMAEST(frames, dropped).train()
+def batch(frames: int, clips: int, device: str) -> tuple[Tensor, Tensor]:
+    """Mels, and targets as rare as those of 400 styles."""
+    return torch.randn(clips, 96, frames, device=device), (torch.rand(clips, L, device=device) < 0.02).float()
+
+
+def plain_step(frames: int, clips: int, dropped: int, device: str = "cpu") -> Step:
+    net = PlainMAEST(frames, dropped).to(device).train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-5)
-    mel, targets = torch.randn(clips, 96, frames), (torch.rand(clips, L) < 0.02).float()
+    mel, targets = batch(frames, clips, device)
 
     def step() -> None:
         F.binary_cross_entropy_with_logits(net(mel), targets).backward()
@@ -93,18 +97,27 @@ def plain_step(frames: int, clips: int, dropped: int) -> Step:
     return step
 
 
-def our_step(frames: int, clips: int, dropped: int, precision: str, checkpointing: bool = False) -> tuple[Step, str]:
-    """Return a step as helpers/training computes it, and the precision's resolved name."""
-    net = MAEST(input_t=frames, n_classes=L, s_patchout_t=dropped).train()
+def our_step(
+    frames: int,
+    clips: int,
+    dropped: int,
+    precision: str,
+    checkpointing: bool = False,
+    device: str = "cpu",
+    compiled: bool = False,
+) -> tuple[Step, str]:
+    """Return a step as helpers/training computes it (compiled: by torch.compile, which that does not offer), and the precision's resolved name."""
+    net = MAEST(input_t=frames, n_classes=L, s_patchout_t=dropped).to(device).train()
     net.gradient_checkpointing = checkpointing
-    name = resolve_precision(precision, "cpu", work_of(net), training=True)
+    name = resolve_precision(precision, "cpu" if device == "cpu" else "gpu", work_of(net), training=True)
+    call = torch.compile(net) if compiled else net
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-5, fused=precision != "32" or None)
-    mel, targets = torch.randn(clips, 96, frames), (torch.rand(clips, L) < 0.02).float()
+    mel, targets = batch(frames, clips, device)
 
     def step() -> None:
-        with computing_in("cpu", name):
-            with torch.autocast("cpu", torch.bfloat16, enabled=name == "bf16-mixed"):
-                logits = net(mel, melspectrogram_input=True)[0]
+        with computing_in(device, name):
+            with torch.autocast(device, torch.bfloat16, enabled=name == "bf16-mixed"):
+                logits = call(mel, melspectrogram_input=True)[0]
                 loss = F.binary_cross_entropy_with_logits(logits, targets)
             loss.backward()
         optimizer.step()
@@ -149,10 +162,10 @@ def peak_memory(seconds: int, precision: str, checkpointing: bool) -> float:
 
 
 def memory_of(seconds: int, precision: str, checkpointing: bool) -> None:
-    """Print the peak memory of this process."""
+    """Print the peak memory of this process, as the kernel keeps it (getrusage's has the parent's memory at the fork in it)."""
     step = our_step(*CASES[seconds], precision, checkpointing)[0]
     step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
 
 
 def report(seconds: int, rounds: int, ways: list[str], console: Console) -> None:

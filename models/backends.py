@@ -33,7 +33,7 @@ TOLERANCE = (
 MOST_BYTES = 1 << 20  # of a choice that is kept
 SMALL = 1e8  # parameters times windows: less is through before a trial's graphs were written, and its first batch is not parted for one window
 UNTRIED_SECONDS = (
-    10.0  # of torch that a job must have left where nothing says what a trial costs here: the first trial of a family tells
+    10.0  # of torch that jobs must take where nothing says what a trial costs here: the first trial of a family tells
 )
 CLOSE = 1.5  # times the fastest backend's seconds: those that took less are timed once more, each by its least
 
@@ -126,11 +126,16 @@ class Chooser:
         return self._take(measured) if measured.backend in (TORCH, ONNX, INT8) else None
 
     def _choose(self, one: Tensor, seconds: float) -> Any:
-        """Try the others on a window that torch took `seconds` for, where that is worth it."""
+        """Try the others on a window that torch took `seconds` for, as soon as torch would have taken these weights' jobs, earlier ones among them,
+        longer than a trial takes: that costs at most twice what is best for however many jobs come.
+        """
         parameters = sum(p.numel() for p in self.network.parameters())
-        known = _trial_costs().get(self.network.family)
+        known = _seconds_of(_costs_file()).get(self.network.family)
         cost = UNTRIED_SECONDS if known is None else known * parameters + 2 * seconds
-        if seconds * (self.left - 1) < cost:
+        by_torch, key = _seconds_of(_torch_file()), self._file().stem
+        spent = by_torch.pop(key, 0.0) + seconds * (self.left - 1)
+        if spent < cost:
+            _keep_json(_torch_file(), {**by_torch, key: spent})
             return self.network
         begun = time.perf_counter()
         try:
@@ -141,7 +146,9 @@ class Chooser:
         except ConfigError as error:
             log.info("predict.backend=auto: torch. %s", error)
             return self.network
-        _keep_json(_costs_file(), {**_trial_costs(), self.network.family: (time.perf_counter() - begun) / parameters})
+        costs = _seconds_of(_costs_file())
+        _keep_json(_costs_file(), {**costs, self.network.family: (time.perf_counter() - begun) / parameters})
+        _keep_json(_torch_file(), by_torch)
         times = {TORCH: seconds}
         times[ONNX], exact = _timed(float32, one)
         times[INT8], rough = _timed(int8, one)
@@ -171,13 +178,18 @@ def _here() -> str:
 
 
 def _costs_file() -> Path:
+    """Seconds per parameter that writing and loading graphs took here, by family, at its last trial."""
     return _folder() / f"trials-{_here()}.json"
 
 
-def _trial_costs() -> dict[str, float]:
-    """Return seconds per parameter that writing and loading graphs took here, by family, at its last trial."""
+def _torch_file() -> Path:
+    """Seconds that torch took here for jobs of networks that were not tried, by their choices' names."""
+    return _folder() / f"untried-{_here()}.json"
+
+
+def _seconds_of(path: Path) -> dict[str, float]:
     try:
-        return {str(family): float(seconds) for family, seconds in read_json(_costs_file(), MOST_BYTES).items()}
+        return {str(name): float(seconds) for name, seconds in read_json(path, MOST_BYTES).items()}
     except (ConfigError, OSError, ValueError, TypeError, AttributeError):
         return {}
 

@@ -44,7 +44,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
         gradient_checkpointing: training keeps each block's input alone and computes what is inside again for the gradients: a third more operations,
             far less memory. None: the network has no such way.
         own_lengths: windows that a recording does not fill are computed as long as it is (InTime.own_part), not in silence.
-        convolutional: its time goes into convolutions, not into linear maps of width C.
+        work: what its time goes into: "layer" (linear maps of width C), "convolution" (over samples), "filters" (over spectrograms).
     """
 
     family: str
@@ -58,7 +58,7 @@ class AudioEncoder(nn.Module, InTime, ABC):
     pools: tuple[str, ...] = ("mean",)
     exclusive: bool = False
     transfer_layer: int = -1
-    convolutional: bool = False
+    work: str = "layer"
     own_lengths: bool = False
     gradient_checkpointing: bool | None = None
     _frozen: bool = False

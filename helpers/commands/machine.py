@@ -11,7 +11,18 @@ from models.arithmetic import Arithmetic
 from ..runtime import machine as figures_of_machine
 from ..runtime.choice import arithmetic_of, choose
 from ..runtime.devices import resolve_accelerator
-from ..runtime.probe import CONVOLUTION, HEAD_WIDTH, HEADS, PRODUCT, attention_kinds, layer_flops, layer_kind
+from ..runtime.probe import (
+    BANKS,
+    CONVOLUTION,
+    FILTERED,
+    FILTERS,
+    HEAD_WIDTH,
+    HEADS,
+    PRODUCT,
+    attention_kinds,
+    layer_flops,
+    layer_kind,
+)
 from .context import Context
 
 WIDTHS = (192, 512, 768, 1024)  # of the demo's network, of OMAR-RQ's and MAEST's published ones, of MusicFM's
@@ -29,13 +40,13 @@ def machine(context: Context) -> dict[str, str]:
     device = torch.device("cuda" if gpu else "cpu")
     layers = tuple(layer_kind(width) for width in WIDTHS)
     attention = () if gpu else tuple(kind for p in ("32-onednn", "bf16-mixed") for kind in attention_kinds(p).values())
-    seconds = dict(figures_of_machine.figures((*layers, CONVOLUTION, *attention, *(() if gpu else (PRODUCT,))), device))
+    seconds = dict(figures_of_machine.figures((*layers, CONVOLUTION, FILTERS, *attention, *(() if gpu else (PRODUCT,))), device))
     about, scattered = figures_of_machine.describe(device), figures_of_machine.unsettled(device)
     Console().print(
         table_of(seconds, f"{about['device']}, {about['cores']} cores, {about['threads']} threads, torch {about['torch']}")
     )
     chosen: dict[str, str] = {}
-    for kind in (*layers, CONVOLUTION):
+    for kind in (*layers, CONVOLUTION, FILTERS):
         for training in (False, True):
             found = choose(seconds, kind, training, scattered)
             chosen[f"{kind} {'training' if training else 'inference'}"] = found.precision
@@ -86,4 +97,6 @@ def _flops(kind: str) -> tuple[float, float]:
         return 4.0 * HEADS * HEAD_WIDTH * int(sizes[1]) ** 2, 3.0
     if kind == PRODUCT:
         return _INT8_FLOPS, 1.0
+    if kind == FILTERS:
+        return 2.0 * sum(n * t * f * FILTERED[0] * (FILTERED[1] - f + 1) for n, t, f in BANKS), 3.0
     return 2.0 * 4 * 128 * 128 * 3 * 2187, 3.0

@@ -15,7 +15,7 @@ from models.errors import ConfigError, nearest
 
 from .choice import arithmetic_of, choose, onednn_wins
 from .machine import figures, unsettled
-from .probe import CONVOLUTION, attention_kinds, layer_kind
+from .probe import attention_kinds, layer_kind
 from .processes import job
 
 log = logging.getLogger(__name__)
@@ -84,11 +84,10 @@ def faster_through_onednn(training: bool) -> bool:
 
 
 def work_of(network: object) -> str:
-    """Return what a network's time goes into, as the machine's figures are called: convolutions, or layers of its width."""
+    """Return what a network's time goes into, as the machine's figures are called: convolutions, filters, or layers of its width."""
     network = getattr(network, "encoder", network)
-    if getattr(network, "convolutional", False):
-        return CONVOLUTION
-    return layer_kind(int(getattr(network, "embed_dim", 768)))
+    work = str(getattr(network, "work", "layer"))
+    return layer_kind(int(getattr(network, "embed_dim", 768))) if work == "layer" else work
 
 
 @functools.cache

@@ -24,6 +24,8 @@ from .settling import Shot, Shots, settle
 Seconds = dict[str, float]  # "kind/way/use" -> s; the uses are "inference" and "training"
 TOKENS = (256, 512, 896, 1792)  # of the measured attention: a crop of 10 s with and without patchout, one of 30 s likewise
 HEADS, HEAD_WIDTH = 2, 64
+BANKS = ((204, 7, 38), (204, 7, 67), (51, 128, 1), (51, 64, 1), (51, 32, 1))  # of measured filters: how many, frames, bands
+FILTERED = (187, 96)  # frames and bands that they read
 _WORK = 768 * 768**2  # rows x width^2 of a measured layer: 10 to 50 ms of one core
 
 
@@ -55,11 +57,12 @@ def attention_kinds(precision: str) -> dict[int, str]:
 
 
 CONVOLUTION = "convolution"
+FILTERS = "filters"
 PRODUCT = "product-int8"
 
 
 def measure(kinds: Sequence[str], device: torch.device) -> tuple[Seconds, set[str]]:
-    """Return the figures of kinds (`layer_kind`, some of `attention_kinds`, CONVOLUTION, PRODUCT) on a device, and which kinds' did not settle."""
+    """Return the figures of kinds (`layer_kind`, of `attention_kinds`, CONVOLUTION, FILTERS, PRODUCT) on a device, and which kinds' did not settle."""
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), threads(_threads(device)):
         torch.manual_seed(0)
         least, unsettled = settle({kind: _shots_of(kind, device) for kind in kinds})
@@ -78,7 +81,8 @@ def _shots_of(kind: str, device: torch.device) -> Shots:
         return partial(_layer, int(sizes[0]), device)
     if name == "attention":
         return partial(_attention, getattr(torch, sizes[0]), int(sizes[1]), device)
-    return partial(_convolution, device) if kind == CONVOLUTION else _int8
+    others: dict[str, Shots] = {CONVOLUTION: partial(_convolution, device), FILTERS: partial(_filters, device), PRODUCT: _int8}
+    return others[kind]
 
 
 def _threads(device: torch.device) -> int:
@@ -147,11 +151,50 @@ def _layer(width: int, device: torch.device, share: float) -> dict[str, Shot]:
 
 
 def _convolution(device: torch.device, share: float) -> dict[str, Shot]:
-    """A block of a network over samples or frames: convolution, norm, pooling."""
+    """A block of a network over samples: convolution, norm, pooling."""
     block = nn.Sequential(nn.Conv1d(128, 128, 3, padding=1), nn.BatchNorm1d(128), nn.ReLU(), nn.MaxPool1d(3)).to(device)
     x = torch.randn(4, 128, int(share * 2187), device=device, requires_grad=True)
-    ways = {name: way for name, way in ways_of(device).items() if name != "onednn"}  # torch's convolutions are oneDNN's anyway
-    return _shots(block, x, ways)
+    return _shots(block, x, _ways_of_convolutions(device))
+
+
+def _ways_of_convolutions(device: torch.device) -> dict[str, Callable[[], AbstractContextManager[Any]]]:
+    return {name: way for name, way in ways_of(device).items() if name != "onednn"}  # torch's convolutions are oneDNN's anyway
+
+
+class _Filters(nn.Module):
+    """Banks of high and of long filters on a spectrogram, as musicnn begins with: [1, 1, frames, bands] -> [1, C, frames]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.banks = nn.ModuleList(
+            nn.Sequential(
+                nn.ZeroPad2d((0, 0, (frames - 1) // 2, frames // 2)),
+                nn.Conv2d(1, n, (frames, bands)),
+                nn.ReLU(),
+                nn.BatchNorm2d(n),
+            )
+            for n, frames, bands in BANKS
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([bank(x).amax(dim=-1) for bank in self.banks], dim=1)
+
+
+def _filters(device: torch.device, share: float) -> dict[str, Shot]:
+    """A window through banks of filters. Their norms, over arrays as large as the time goes into, are other work in training than in inference."""
+    net, ways = _Filters().to(device), _ways_of_convolutions(device)
+    x = torch.randn(1, 1, max(8, int(share * FILTERED[0])), FILTERED[1], device=device, requires_grad=True)
+
+    def shot(way: Callable[[], AbstractContextManager[Any]], training: Shot) -> tuple[float, float]:
+        net.eval()
+        begun = _now(device)
+        with torch.no_grad(), way():
+            net(x)
+        seconds = _now(device) - begun
+        net.train()
+        return seconds, training()[1]
+
+    return {name: partial(shot, ways[name], training) for name, training in _shots(net, x, ways).items()}
 
 
 def _attention(kind: torch.dtype, tokens: int, device: torch.device, share: float) -> dict[str, Shot]:

@@ -68,7 +68,7 @@ class SampleCNN(AudioEncoder):
     """
 
     family = "clmr"
-    convolutional = True
+    work = "convolution"
 
     def __init__(
         self,

@@ -75,7 +75,7 @@ class MusiCNN(MelEncoder):
     """
 
     family = "musicnn"
-    convolutional = True
+    work = "filters"
     depth = 6
     has_classes = True
     transfer_layer = PENULTIMATE

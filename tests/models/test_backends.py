@@ -1,5 +1,6 @@
 """Backends: ONNX Runtime's numbers are the network's, graphs are kept whole, the choice is a pure function, and what cannot be is refused."""
 
+import copy
 import hashlib
 import itertools
 import json
@@ -170,10 +171,10 @@ def test_what_was_measured_elsewhere_does_not_count(net, x, monkeypatch, moved):
     monkeypatch.setattr(backends, "SMALL", 0.0)
     Chooser(net, 100)(x)
     assert Chooser(net, 100)._remembered() is not None
-    assert backends._trial_costs()
+    assert backends._seconds_of(backends._costs_file())
     monkeypatch.setattr(backends, moved, lambda: "another")
     assert Chooser(net, 100)._remembered() is None
-    assert not backends._trial_costs()
+    assert not backends._seconds_of(backends._costs_file())
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,28 @@ def test_a_trial_is_worth_what_the_last_one_took(net, x, cache, monkeypatch, per
     assert bool(list((cache / "graphs").glob("*.onnx")) if (cache / "graphs").exists() else []) == tried
     if tried:
         parameters = sum(p.numel() for p in net.parameters())
-        assert backends._trial_costs()["maest"] == pytest.approx(1.0 / parameters)
+        assert backends._seconds_of(backends._costs_file())["maest"] == pytest.approx(1.0 / parameters)
+
+
+def test_jobs_add_up_to_a_trial(net, x, cache, monkeypatch):
+    """Torch takes a second for a window, and 3 s for the rest of each job: the fourth job brings the 10 s that a first trial is worth."""
+    monkeypatch.setattr(backends, "SMALL", 0.0)
+    clock = itertools.count()
+    monkeypatch.setattr(backends.time, "perf_counter", lambda: float(next(clock)))
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        other.norm.weight += 0.1
+    Chooser(other, 4)(x)  # another network's jobs do not count
+    tried = []
+    for _ in range(4):
+        chooser = Chooser(net, 4)
+        chooser(x)
+        tried.append(chooser._file().exists())
+    assert tried == [False, False, False, True]
+    kept = backends._seconds_of(backends._torch_file())
+    assert list(kept) == [Chooser(other, 4)._file().stem]  # what is decided is no longer counted
+    backends._torch_file().write_text('{"a": "b"')
+    assert backends._seconds_of(backends._torch_file()) == {}
 
 
 def test_a_burst_on_a_close_one_is_timed_again(net, x):
@@ -215,7 +237,7 @@ def test_auto_does_not_hold_up_what_is_soon_through(net, x, cache, small, monkey
     few = Chooser(net, 3)
     torch.testing.assert_close(few(x), net.window_probabilities(x), rtol=1e-5, atol=1e-6)
     assert few.backend == TORCH
-    assert not cache.exists()
+    assert not (cache / "graphs").exists()
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from rich.console import Console
 from helpers.commands.machine import WIDTHS, machine, table_of
 from helpers.runtime import machine as figures_of_machine
 from helpers.runtime import probe
-from helpers.runtime.probe import CONVOLUTION, PRODUCT, attention_kinds, layer_flops, layer_kind
+from helpers.runtime.probe import CONVOLUTION, FILTERS, PRODUCT, attention_kinds, layer_flops, layer_kind
 from tests.helpers.commands.contexts import plain_context
 
 
@@ -24,7 +24,7 @@ def test_rates_follow_from_seconds():
 
 
 def test_it_says_what_auto_takes(tmp_path, monkeypatch, capsys):
-    kinds = [layer_kind(width) for width in WIDTHS] + [CONVOLUTION, PRODUCT]
+    kinds = [layer_kind(width) for width in WIDTHS] + [CONVOLUTION, FILTERS, PRODUCT]
     rates = {"float32": 2.0, "bfloat16": 1.0}
     seconds = {f"{kind}/{way}/{use}": s for kind in kinds for way, s in rates.items() for use in ("inference", "training")}
     for kind in attention_kinds("bf16-mixed").values():

@@ -85,7 +85,7 @@ def test_auto_follows_the_machines_figures(fast, tmp_path, monkeypatch, caplog):
     for _ in range(2):
         assert devices.resolve_precision("auto", "cpu", devices.work_of(network), training=True) == want
     assert sum(want in r.message and "layer-96" in r.message for r in caplog.records) == 1
-    convolutional = devices.work_of(SimpleNamespace(encoder=SimpleNamespace(embed_dim=96, convolutional=True)))
+    convolutional = devices.work_of(SimpleNamespace(encoder=SimpleNamespace(embed_dim=96, work="convolution")))
     assert devices.resolve_precision("auto", "cpu", convolutional) == "32-true"
     assert devices.resolve_precision("bf16", "cpu", "layer-96") == "bf16-mixed"  # what is asked for by name is obeyed
 

@@ -15,7 +15,9 @@ def small(monkeypatch):
     monkeypatch.setattr(settling, "PASSES", 1)
 
 
-@pytest.mark.parametrize("kind", ["layer-64", "attention-bfloat16-16", "attention-float32-16", probe.CONVOLUTION, probe.PRODUCT])
+@pytest.mark.parametrize(
+    "kind", ["layer-64", "attention-bfloat16-16", "attention-float32-16", probe.CONVOLUTION, probe.FILTERS, probe.PRODUCT]
+)
 def test_figures_of_a_kind(small, kind):
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     with torch.inference_mode():
