@@ -62,7 +62,10 @@ PRODUCT = "product-int8"
 
 
 def measure(kinds: Sequence[str], device: torch.device) -> tuple[Seconds, set[str]]:
-    """Return the figures of kinds (`layer_kind`, of `attention_kinds`, CONVOLUTION, FILTERS, PRODUCT) on a device, and which kinds' did not settle."""
+    """Return the figures of kinds on a device, and which kinds' did not settle.
+
+    kinds: `layer_kind`, some of `attention_kinds`, CONVOLUTION, FILTERS, PRODUCT.
+    """
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad(), threads(_threads(device)):
         torch.manual_seed(0)
         least, unsettled = settle({kind: _shots_of(kind, device) for kind in kinds})
