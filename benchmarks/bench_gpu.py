@@ -5,8 +5,8 @@ python benchmarks/bench_gpu.py [--clips 64 32] [--rounds 5]
 The plain way is bench_training's: plain attention, float32, no TF32. Ours in float32, in bfloat16 (where torch takes its fused attention), and in
 bfloat16 by torch.compile, which the suite does not offer. Interleaved, medians, between synchronisations; the peak is a matrix product of 8192 in
 the same run. Hours are of one epoch of 200 000 crops, tracks a second of 4-minute tracks in windows without overlap; both are the network's alone:
-`bench_step_share.py` says how many crops a process reads. Under 8 minutes. Without a GPU it says so and measures nothing; `--device cpu --clips 1 1
---rounds 1` tries the script.
+`bench_step_share.py` says how many crops a process reads. Sized for a few minutes; nobody has run it on a GPU yet. Without one it says so and
+measures nothing; `--device cpu --clips 1 1 --rounds 1` tries the script.
 """
 
 from __future__ import annotations

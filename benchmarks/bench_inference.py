@@ -26,8 +26,8 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.bench_training import DEPTH, PEAK_OF, PlainMAEST, computed  # noqa: E402
 from benchmarks.timing import interleaved, machine_line, operations, peaks  # noqa: E402
 from helpers.runtime.devices import autocast, resolve_precision, work_of  # noqa: E402
-from models.backends import with_backend  # noqa: E402
 from models.maest import MAEST  # noqa: E402
+from models.onnx_windows import OnnxWindows, on_onnx  # noqa: E402
 
 BLOCK = 7
 CASES = {"10 s": (625, 4), "30 s": (1875, 2)}  # mel frames, clips
@@ -64,10 +64,9 @@ def ours(net: MAEST, mel: Tensor, block: int) -> dict[str, tuple[Call, str]]:
 
         found[f"ours, {asked}"] = (call, name)
     for backend in BACKENDS:
-        there = with_backend(net, backend)
-        there.compared = False  # type: ignore[union-attr]
+        there = on_onnx(net, backend, compared=False)
 
-        def run(there: MAEST = there) -> Tensor:  # type: ignore[assignment]
+        def run(there: OnnxWindows = there) -> Tensor:
             return there.summaries(mel, [block])[0].flatten(1) if block >= 0 else there.window_logits(mel)
 
         found[f"ours, {backend}"] = (run, "int8" if backend == "onnx-int8" else "32-true")

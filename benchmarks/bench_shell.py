@@ -115,7 +115,9 @@ def main(rounds: int = 3) -> None:
         for _ in range(rounds):
             for key, command in commands.items():
                 times[key].append(run(command, cache))
-        chosen = [path.read_text() for path in (cache / "backends").glob("*.json") if not path.name.startswith(("trials", "untried"))]
+        chosen = [
+            path.read_text() for path in (cache / "backends").glob("*.json") if not path.name.startswith(("trials", "untried"))
+        ]
     table = Table(title=f"4-minute mp3 from the shell, {os.cpu_count()} processors, medians of {rounds}")
     for column in ("", "seconds", "ratio", "processor s", "ratio", "goal"):
         table.add_column(column, justify="right" if column else "left")

@@ -12,7 +12,10 @@ from datetime import date
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-HEAD = "# Results of the benchmarks\nOne section for each machine; within it the newest run of a benchmark takes the place of its last one.\n"
+HEAD = (
+    "# Results of the benchmarks\nOne section for each machine; within it the newest run of a benchmark takes the place of its last one. The load counts "
+    "the benchmark itself.\n"
+)
 
 
 def merged(text: str, machine: str, entry: str, output: str, day: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -121,13 +122,13 @@ class Chooser:
             )
             if measured.backend != TORCH:
                 check_runtime(self.network, measured.backend)
-        except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ConfigError, OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None
         return self._take(measured) if measured.backend in (TORCH, ONNX, INT8) else None
 
     def _choose(self, one: Tensor, seconds: float) -> Any:
         """Try the others on a window that torch took `seconds` for, as soon as torch would have taken these weights' jobs, earlier ones among them,
-        longer than a trial takes: that costs at most twice what is best for however many jobs come.
+        longer than a trial takes: waiting then has cost no more than the trial does. Jobs that are SMALL do not count.
         """
         parameters = sum(p.numel() for p in self.network.parameters())
         known = _seconds_of(_costs_file()).get(self.network.family)
@@ -189,9 +190,10 @@ def _torch_file() -> Path:
 
 def _seconds_of(path: Path) -> dict[str, float]:
     try:
-        return {str(name): float(seconds) for name, seconds in read_json(path, MOST_BYTES).items()}
-    except (ConfigError, OSError, ValueError, TypeError, AttributeError):
+        found = {str(name): float(seconds) for name, seconds in read_json(path, MOST_BYTES).items()}
+    except (ConfigError, OSError, ValueError, TypeError, AttributeError, OverflowError):
         return {}
+    return {name: seconds for name, seconds in found.items() if 0 <= seconds < math.inf}
 
 
 def _keep_json(path: Path, content: Any) -> None:
@@ -201,7 +203,7 @@ def _keep_json(path: Path, content: Any) -> None:
         part.write_text(json.dumps(content), encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        log.warning("What was measured of backends is not kept: %s.", error)
+        log.info("What was measured of backends is not kept: %s.", error)
 
 
 def _timed(network: Any, windows: Tensor) -> tuple[float, np.ndarray]:

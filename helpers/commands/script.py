@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -138,9 +139,18 @@ def docstring(module: str, function: str) -> str:
     return ast.get_docstring(found) or ""
 
 
+@cache
+def _end_quickly() -> None:
+    """Have this process end a quarter of a second earlier: what hangs in cycles is let go of once, and Python does not look for more, as it would
+    several times, among all of torch's objects.
+    """
+    atexit.register(gc.freeze)
+    atexit.register(gc.collect)  # runs first
+
+
 def run(ex: Experiment, argv: list[str]) -> int:
     """Run a command line; return the exit code."""
-    atexit.register(gc.freeze)  # Python would look through all of torch's objects for cycles before it ends: a third of a second
+    _end_quickly()
     done = ex.run_commandline(argv)
     result = None if done is None else done.result
     return int(result.get("exit_code", 0)) if isinstance(result, Mapping) else 0

@@ -31,7 +31,7 @@ from .settings import ExtractionSettings
 log = logging.getLogger(__name__)
 COMPARED = 8  # tracks of a finished output that are computed again, to see that it is of this sound
 ALIKE = 0.05  # distance, as a share of a vector's length, up to which rounding explains a difference (float16, another batch)
-CODE_VERSION = 1  # raised when a change here, or in the network, changes the numbers: older outputs are then not resumed
+CODE_VERSION = 2  # raised when a change here, or in the network, changes the numbers: older outputs are then not resumed
 
 
 @dataclass(frozen=True)

@@ -10,36 +10,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from models.audio import AudioInfo, info, iterate
-from models.bounded_files import read_bytes
+from models.audio import info, iterate
 from models.errors import AudioError
 
 EMBEDDED_RATE = 24000  # Hz, mono: about 0.3 MB per minute
-SMALL = (
-    1 << 20
-)  # bytes a minute of an MP3 that is taken as it is: up to 140 kbit/s. To encode four minutes anew takes a core nearly two seconds
 
 
 def embedded_sound(path: Path) -> str:
-    """A recording's sound as a page holds it, as the address of its bytes: an MP3 that is small and sound as it is, of all others a small mono MP3.
-
-    Raises AudioError for a file that cannot be used.
-    """
-    content = read_bytes(path, AudioError, path.stat().st_size) if _fits(path, info(path)) else _encoded(path)
-    return f"data:audio/mpeg;base64,{base64.b64encode(content).decode()}"
-
-
-def _fits(path: Path, about: AudioInfo) -> bool:
-    """Whether browsers play the file as it is, on the page's own time axis, and it is small."""
-    return about.format.startswith("MP3") and not about.remarks and path.stat().st_size <= SMALL * about.duration / 60
-
-
-def _encoded(path: Path) -> bytes:
+    """A recording's sound as a page holds it: a small mono MP3, as the address of its bytes. Raises AudioError for a file that cannot be used."""
     file = io.BytesIO()
     with soundfile.SoundFile(file, "w", EMBEDDED_RATE, 1, format="MP3", subtype="MPEG_LAYER_III", compression_level=0.6) as out:
         for block in iterate(path, EMBEDDED_RATE, 30.0):
             out.write(np.clip(block, -1, 1))
-    return file.getvalue()
+    return f"data:audio/mpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def embedded_sounds(paths: Iterable[Path], limit_minutes: float) -> Iterator[str | None]:

@@ -74,7 +74,7 @@ def blocked_tokens(figures: Mapping[str, float], precision: str, training: bool)
 
 
 def arithmetic_of(figures: Mapping[str, float], precision: str) -> Arithmetic:
-    """Return how a processor computes in a precision. "32-true" is torch's own way in every respect: its numbers are those of every earlier run."""
+    """Return how a processor computes in a precision. "32-true" is torch's own way in every respect: nothing measured changes its numbers."""
     if precision == "32-true":
         return Arithmetic()
     return Arithmetic(

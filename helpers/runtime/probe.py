@@ -24,7 +24,13 @@ from .settling import Shot, Shots, settle
 Seconds = dict[str, float]  # "kind/way/use" -> s; the uses are "inference" and "training"
 TOKENS = (256, 512, 896, 1792)  # of the measured attention: a crop of 10 s with and without patchout, one of 30 s likewise
 HEADS, HEAD_WIDTH = 2, 64
-BANKS = ((204, 7, 38), (204, 7, 67), (51, 128, 1), (51, 64, 1), (51, 32, 1))  # of measured filters: how many, frames, bands
+BANKS = (
+    (102, 7, 38),
+    (102, 7, 67),
+    (26, 128, 1),
+    (26, 64, 1),
+    (26, 32, 1),
+)  # of measured filters, half of them: how many, frames, bands
 FILTERED = (187, 96)  # frames and bands that they read
 _WORK = 768 * 768**2  # rows x width^2 of a measured layer: 10 to 50 ms of one core
 

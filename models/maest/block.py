@@ -25,8 +25,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, first: int | None = None) -> Tensor:
         """[B, N, C] -> [B, N, C], or for the first so many tokens alone [B, first, C]: they attend to all, whose queries are not computed."""
         c = x.shape[-1]
-        if first is None:
+        if first is None or not _is_plain(self.qkv):
             query, key, value = self._heads(self.qkv(x))
+            query = query[:, :, :first]
         else:
             weight, bias = self.qkv.weight, self.qkv.bias
             (query,) = self._heads(functional.linear(x[:, :first], weight[:c], bias[:c]))
@@ -36,8 +37,13 @@ class Attention(nn.Module):
         return out
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys, values side by side [B, N, k C] -> k of [B, heads, N, C / heads]."""
+        """One, two or three of queries, keys, values side by side [B, N, k C] -> those k [B, heads, N, C / heads]."""
         return x.unflatten(-1, (-1, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    """Whether a layer is no more than its weight and bias: what is put in its place (adapters, 8 bits), or hooked to it, wants to be called."""
+    return type(layer) is nn.Linear and not layer._forward_hooks and not layer._forward_pre_hooks
 
 
 class Mlp(nn.Module):

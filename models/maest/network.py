@@ -302,6 +302,12 @@ class MAEST(StoredMels):
         layers = self.resolve_layers(blocks)
         return torch.stack([self._pool(y) for y in self._run(self.tokens(mel, generator)[0], layers)])
 
+    def features_and_blocks(self, mel: Tensor, blocks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """See StoredMels."""
+        last = self.depth - 1
+        found = self._run(self.tokens(mel)[0], sorted({*blocks, last}), None if last in blocks else self.n_extra)
+        return self.classify(found[-1])[-1], [self._pool(y) for _, y in zip(blocks, found)]
+
     # ---- AudioEncoder
     def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:
         """Wave [B, samples] -> [L, B, T, C]: per time column the mean over its frequency patches, 6.25 vectors/s at the default stride."""

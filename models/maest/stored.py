@@ -51,8 +51,8 @@ class StoredMels(MelEncoder):
         """Frame-level vectors of normalised mels."""
 
     @abc.abstractmethod
-    def classify(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Logits and features of tokens [W, 3, C]."""
+    def features_and_blocks(self, mel: Tensor, blocks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """Features [W, C], and tokens of blocks (ascending), each [W, 3, C], of normalised mels."""
 
     @property
     def unused_heads(self) -> tuple[str, ...]:
@@ -138,10 +138,11 @@ class StoredMels(MelEncoder):
         if list(layers) == [FEATURES]:
             features: Tensor = self(windows)[-1]
             return [features]
-        deepest = [*inner, self.depth - 1] if FEATURES in layers and self.depth - 1 not in inner else inner
-        pooled = dict(zip(deepest, self.embed_blocks(windows, deepest)))
-        if FEATURES in layers:  # the head reads CLS and DIST only, which the pooled tokens hold
-            pooled[FEATURES] = self.classify(pooled[self.depth - 1])[-1]
+        if FEATURES not in layers:
+            pooled = dict(zip(inner, self.embed_blocks(windows, inner)))
+        else:
+            found, outputs = self.features_and_blocks(windows, inner)
+            pooled = {FEATURES: found, **dict(zip(inner, outputs))}
         return [pooled[block] for block in layers]
 
     def moments(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
