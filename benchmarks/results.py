@@ -13,8 +13,8 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (
-    "# Results of the benchmarks\nOne section for each machine; within it the newest run of a benchmark takes the place of its last one. The load counts "
-    "the benchmark itself.\n"
+    "# Results of the benchmarks\n"
+    "One section for each machine; within it the newest run of a benchmark takes the place of its last one. The load counts the benchmark itself.\n"
 )
 
 
