@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     args = parser.parse_args()
     torch.manual_seed(0)
-    console = Console()
+    console = Console(width=130)
     console.print(machine_line())
     console.print(
         f"Processor seconds / thread, median of {args.rounds} or more interleaved rounds, {torch.get_num_threads()} threads, 2 x {args.seconds:g} s"

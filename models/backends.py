@@ -73,7 +73,14 @@ def with_backend(network: AudioEncoder, backend: str, sha256: str | None = None)
     sha256: of its weights, where that is known. Raises ConfigError for an unknown backend, and one that cannot compute this network here.
     """
     check_backend(backend)
-    return network if backend in (AUTO, TORCH) else on_onnx(network, backend, sha256=sha256)
+    if backend in (AUTO, TORCH):
+        return network
+    log.info(
+        "ONNX Runtime computes the windows, %s (predict.backend=%s).",
+        "products in 8 bits" if backend == INT8 else "in float32",
+        backend,
+    )
+    return on_onnx(network, backend, sha256=sha256)
 
 
 class Chooser:
@@ -134,9 +141,13 @@ class Chooser:
         known = _seconds_of(_costs_file()).get(self.network.family)
         cost = UNTRIED_SECONDS if known is None else known * parameters + 2 * seconds
         by_torch, key = _seconds_of(_torch_file()), self._file().stem
-        spent = by_torch.pop(key, 0.0) + seconds * (self.left - 1)
-        if spent < cost:
-            _keep_json(_torch_file(), {**by_torch, key: spent})
+        earlier = by_torch.pop(key, 0.0)
+        if earlier + seconds * (self.left - 1) < cost:
+            _keep_json(_torch_file(), {**by_torch, key: earlier + seconds * self.left})
+            log.info(
+                "predict.backend=auto: torch. Others are tried once its jobs with these weights add up to %.1f s; before this one they had %.1f.",
+                cost, earlier,
+            )  # fmt: skip
             return self.network
         begun = time.perf_counter()
         try:

@@ -68,14 +68,17 @@ def check_length(network: AudioEncoder | OnnxWindows, length: int) -> None:
         )
 
 
-def on_onnx(network: AudioEncoder, backend: str, compared: bool = True, sha256: str | None = None) -> OnnxWindows:
+def on_onnx(
+    network: AudioEncoder, backend: str, compared: bool = True, sha256: str | None = None, kept: bool = True
+) -> OnnxWindows:
     """Return the network with its windows computed by ONNX Runtime.
 
     backend: ONNX or INT8. compared: have 8 bits compared with float32 on the first window, and the log say how they differ. sha256: of its weights,
-    where that is known (a third of a second for a full-size network). Raises ConfigError as `check_runtime`.
+    where that is known (a third of a second for a full-size network). kept: its graphs are kept for later commands. Raises ConfigError as
+    `check_runtime`.
     """
     check_runtime(network, backend)
-    return OnnxWindows(network, backend == INT8, compared, sha256)
+    return OnnxWindows(network, backend == INT8, compared, sha256, kept)
 
 
 class OnnxWindows:
@@ -85,8 +88,8 @@ class OnnxWindows:
     A graph has one length: summaries of what is shorter, of a family of `own_lengths`, are torch's, in float32.
     """
 
-    def __init__(self, network: AudioEncoder, int8: bool, compared: bool = True, sha256: str | None = None):
-        self._network, self._int8, self._compared = network, int8, compared and int8
+    def __init__(self, network: AudioEncoder, int8: bool, compared: bool = True, sha256: str | None = None, kept: bool = True):
+        self._network, self._int8, self._compared, self._kept = network, int8, compared and int8, kept
         self._sha256 = sha256 or weights_sha256(network)
         self._sessions: dict[tuple[int, ...] | None, Any] = {}
         self._told = False  # of windows that torch computes
@@ -121,7 +124,7 @@ class OnnxWindows:
     def prepare(self, layers: tuple[int, ...] | None = None) -> Any:
         """Write and load the graph of classes, or of layers' summaries, where that is not done. Returns its session."""
         if layers not in self._sessions:
-            self._sessions[layers] = _session(self._network, self._sha256, layers, self._int8)
+            self._sessions[layers] = _session(self._network, self._sha256, layers, self._int8, self._kept)
         return self._sessions[layers]
 
     def moments(self, windows: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -157,7 +160,7 @@ def difference_of(rough: Sequence[Tensor], exact: Sequence[Tensor]) -> str:
     )
 
 
-def _session(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | None, int8: bool) -> Any:
+def _session(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | None, int8: bool, kept: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -165,7 +168,7 @@ def _session(network: AudioEncoder, sha256: str, layers: tuple[int, ...] | None,
     options.log_severity_level = 3
     # waiting threads sleep: they would take the time of what decodes meanwhile
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    source = cached_graph(network, sha256, layers, int8)
+    source = cached_graph(network, sha256, layers, int8) if kept else write_graph(network, layers, int8)
     try:
         given = source if isinstance(source, bytes) else str(source)
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])

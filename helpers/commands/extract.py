@@ -168,7 +168,8 @@ def _extract(
     """Extract from a store into a folder: in this process, or in shards."""
     p = config.predict
     if settings.precision == AUTO:  # what goes on, goes on as it began
-        settings = replace(settings, precision=begun_precision(out) or AUTO)
+        begun = begun_precision(out) or AUTO
+        settings = replace(settings, precision="32" if begun in (ONNX, INT8) or p.backend in (ONNX, INT8) else begun)
     if not any((p.jobs, p.scheduler, p.shard_tracks, Plan.size_of(out))):
         if blocks is None:
             return to_logits(loaded.network, source, out, settings, names=names)

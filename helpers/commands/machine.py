@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from rich.table import Table
 
@@ -56,6 +58,8 @@ def machine(context: Context) -> dict[str, str]:
     if not gpu:
         for line in dict.fromkeys(_attention_line(seconds, name) for name in chosen.values()):
             context.print(line)
+    if (kept := figures_of_machine.kept_in(device)).is_file() and not os.environ.get(figures_of_machine.VARIABLE):
+        context.print(f"Kept in {kept}.")
     return chosen
 
 

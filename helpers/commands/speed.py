@@ -12,14 +12,14 @@ from rich import box
 from rich.table import Table
 
 from datasets.utils.files import atomic
+from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console
-from models.backends import with_backend
 from models.encoder import AudioEncoder
 from models.errors import ConfigError
-from models.onnx_windows import INT8, ONNX
+from models.onnx_windows import INT8, ONNX, on_onnx
 
 from ..families.base import RANDOM
-from ..runtime.devices import resolve_accelerator, resolve_precision
+from ..runtime.devices import resolve_accelerator, resolve_precision, work_of
 from ..runtime.network_speed import Speed, Task, measure
 from .context import Context
 from .networks import as_trained
@@ -36,8 +36,16 @@ def model_speed_test(context: Context) -> dict[str, float]:
     device = "cuda" if resolve_accelerator(config.trainer.accelerator) == "gpu" else "cpu"
     net = context.family.network(config, None, context.seed, RANDOM).to(device).eval()
     data = config.datamodule
-    rows = [measure(net, task) for task in tasks(net, data.batch_size_test, data.batch_size_train, config.trainer.precision)]
-    rows += [row for backend in (ONNX, INT8) if (row := _on_backend(context, net, backend)) is not None]
+    planned = list(tasks(net, data.batch_size_test, data.batch_size_train, config.trainer.precision))
+    backends = (ONNX, INT8)
+    rows: list[Speed] = []
+    with JobProgress("Measuring", len(planned) + len(backends), "tasks", every_seconds=10) as progress:
+        for task in planned:
+            rows.append(measure(net, task))
+            progress.advance(note=rows[-1].name)
+        for backend in backends:
+            rows += [row for row in (_on_backend(context, net, backend),) if row is not None]
+            progress.advance(note=backend)
     print_speeds(net, rows)
     path = context.folder / "speed.csv"
     write_speeds(path, rows)
@@ -48,22 +56,22 @@ def model_speed_test(context: Context) -> dict[str, float]:
 def tasks(net: AudioEncoder, batch_inference: int, batch_training: int, precision: str | int = "auto") -> Iterator[Task]:
     """Yield what torch is measured at: one window of each length in float32 and in 16 bits; batches of the config in its precision."""
     device = "cpu" if net.device.type == "cpu" else "gpu"
-    chosen = resolve_precision(precision, device)
-    half = "bf16-mixed" if device == "cpu" else resolve_precision("auto", device)
+    work = work_of(net)
+    half = "bf16-mixed" if device == "cpu" else resolve_precision("auto", device, work)
     shortest, _ = net.window_range
     lengths = [net.window_length, *(n for share in LENGTHS if (n := int(share * net.window_length)) >= max(shortest, 16))]
     lengths = [n for n in sorted(lengths) if n == net.window_length or net.window_range[0] < net.window_range[1]]
     for length in lengths:
         for name in dict.fromkeys(("32-true", half)):
             yield Task("inference", length, 1, name)
-    yield Task("inference", net.window_length, batch_inference, chosen)
-    yield Task("training", net.window_length, batch_training, chosen)
+    yield Task("inference", net.window_length, batch_inference, resolve_precision(precision, device, work))
+    yield Task("training", net.window_length, batch_training, resolve_precision(precision, device, work, training=True))
 
 
 def _on_backend(context: Context, net: AudioEncoder, backend: str) -> Speed | None:
     """Return one window's inference by a backend; None, and said, where it cannot compute this network here."""
     try:
-        return measure(net, Task("inference", net.window_length, 1, "32-true", backend), with_backend(net, backend))
+        return measure(net, Task("inference", net.window_length, 1, "32-true", backend), on_onnx(net, backend, kept=False))
     except ConfigError as error:
         context.print(str(error))
         return None

@@ -19,7 +19,7 @@ from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
-from models.onnx_windows import INT8, check_length
+from models.onnx_windows import check_length
 from models.weights.head_origin import weights_sha256
 from models.windows import left_padding, own_part
 
@@ -80,7 +80,9 @@ class Job:
         if not shortest <= length <= longest:
             raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
         self.device = next(network.parameters()).device
-        self.precision = resolve_precision(settings.precision, "cpu" if self.device.type == "cpu" else "gpu", work_of(network))
+        backend = getattr(network, "backend", None)  # ONNX Runtime's, which computes in float32 whatever is asked for
+        asked = settings.precision if backend is None else "32"
+        self.precision = resolve_precision(asked, "cpu" if self.device.type == "cpu" else "gpu", work_of(network))
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks.tolist()]
         self._held: list[list[np.ndarray]] = []  # of the track that is under way, per output
@@ -97,7 +99,7 @@ class Job:
             **network.about_extraction,
             **self.cut.attrs(),
             **({"short_windows": "own length"} if self.own else {}),
-            "precision": INT8 if getattr(network, "backend", None) == INT8 else self.precision,
+            "precision": backend or self.precision,
             "code_version": CODE_VERSION,
         }
 

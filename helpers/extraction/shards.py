@@ -170,7 +170,8 @@ def extract_in_shards(
             "Shards are track stores: extract in shards with predict.format=store (datasets.store.layouts writes .npy of it afterwards)."
         )
     device = "cpu" if recipe.accelerator == "cpu" or network.device.type == "cpu" else "gpu"
-    settings = replace(settings, precision=resolve_precision(settings.precision, device, work_of(network)))
+    asked = "32" if hasattr(network, "backend") else settings.precision  # ONNX Runtime computes in float32
+    settings = replace(settings, precision=resolve_precision(asked, device, work_of(network)))
     chosen_blocks = None if blocks is None else tuple(dict.fromkeys(blocks))
     bases = _bases(chosen_blocks, out)
     for base in bases.values():

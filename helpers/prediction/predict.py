@@ -28,12 +28,13 @@ from models.backends import AUTO, TORCH, Chooser, check_backend, with_backend
 from models.bounded_files import check_writable, read_json
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
+from models.onnx_windows import INT8, ONNX
 from models.tagging import Begun, Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
 from ..reports.track_page import Row, TrackContent, clock, folder_page, player, readable, shown, track_page
 from ..reports.wording import RANDOM, RANDOM_WEIGHTS
-from ..runtime.devices import autocast, work_of
+from ..runtime.devices import autocast, resolve_precision, work_of
 from ..runtime.memory import keep_freed_memory
 from .files import audio_files, sounds_of
 from .tables import open_tables, table_files, write_unusable
@@ -151,7 +152,12 @@ def predict(
     if settings.weights == RANDOM:
         notes = (RANDOM_WEIGHTS, *notes)
     notes = list(notes)
-    pages = _Pages(where, root, settings, _about(network, settings), notes)
+    precision = resolve_precision(
+        "32" if settings.backend in (ONNX, INT8) else settings.precision,
+        "cpu" if network.device.type == "cpu" else "gpu",
+        work_of(network),
+    )
+    pages = _Pages(where, root, settings, _about(network, settings, precision), notes)
     with ExitStack() as stack:
         if sounds is None:
             sounds = stack.enter_context(closing(sounds_of(audio, settings.player_minutes, settings.html)))
@@ -159,7 +165,7 @@ def predict(
         _warn_of_older(where, settings.tables)
         total, noted = _count(root, names, network, settings.hop_seconds)
         progress = stack.enter_context(JobProgress("Listening", total, "windows"))
-        stack.enter_context(autocast(network.device.type, settings.precision, work_of(network)))
+        stack.enter_context(autocast(network.device.type, precision, work_of(network)))
         score = _scorer(network, settings.backend, total, notes, pages.about["weights_sha256"])
         results = tag_many(
             network,
@@ -237,8 +243,10 @@ class _Pages:
             part.write_text(folder_page(name, rows, failed, self.about, self.notes), encoding="utf-8")
 
 
-def _about(network: AudioEncoder, settings: PredictionSettings) -> dict[str, Any]:
+def _about(network: AudioEncoder, settings: PredictionSettings, precision: str) -> dict[str, Any]:
     return {
+        "backend": settings.backend,
+        "precision": precision,
         "labels": len(network.label_names),
         "window": f"{network.max_seconds:g} s",
         "weights": settings.weights,

@@ -38,7 +38,7 @@ def choose(figures: Mapping[str, float], kind: str, training: bool, unsettled: C
         return Choice("32-true", f"the figures of {kind} scatter too much to decide anything")
     seconds = {way: figures[f"{kind}/{way}/{use}"] for way in ORDER if f"{kind}/{way}/{use}" in figures}
     if not seconds:
-        return Choice("32-true", "nothing is measured here")
+        return Choice("32-true", f"there are no figures of {kind} here")
     best = next(iter(seconds))
     for way, found in seconds.items():
         if found < MARGIN * seconds[best]:

@@ -69,8 +69,7 @@ def figures(kinds: tuple[str, ...], device: torch.device) -> Mapping[str, float]
 
 def _known(kinds: tuple[str, ...], device: torch.device, anew: bool) -> dict[str, float]:
     about = describe(device)
-    key = _key(about)
-    path = cache_folder() / f"machine-{key}.json"
+    key, path = _key(about), kept_in(device)
     if key not in _measured:
         _measured[key] = (None if anew else read(path, about)) or {}
     known, scattered = _measured[key], _unsettled.setdefault(key, set())
@@ -95,6 +94,11 @@ def unsettled(device: torch.device) -> frozenset[str]:
     if os.environ.get(VARIABLE, "") not in ("", REMEASURE):
         return frozenset()
     return frozenset(_unsettled.get(_key(describe(device)), ()))
+
+
+def kept_in(device: torch.device) -> Path:
+    """Return the file that figures of a device are kept in: of this process's threads and version of torch."""
+    return cache_folder() / f"machine-{_key(describe(device))}.json"
 
 
 def _key(about: Mapping[str, Any]) -> str:

@@ -101,6 +101,7 @@ def test_tables_have_names_and_times(found, net, folder):
     content = json.loads((where / "predictions.json").read_text(encoding="utf-8"))
     assert content["labels"] == LABELS
     assert content["about"]["weights"] == "w.ckpt"
+    assert (content["about"]["backend"], content["about"]["precision"]) == ("torch", "32-true")
     tracks = {entry["path"]: entry for entry in content["tracks"]}
     assert list(rows) == list(tracks) == list(heard)
     for name, one in heard.items():

@@ -53,6 +53,19 @@ def test_lengths_are_those_that_the_network_takes(net):
     assert {t.length for t in tasks(fixed, 1, 1, "32")} == {fixed.window_length}
 
 
+@pytest.mark.parametrize(("network", "work"), [("net", "layer-16"), ("clmr", "convolution")])
+def test_precisions_are_chosen_for_what_the_network_is(net, monkeypatch, network, work):
+    asked = []
+
+    def resolve(precision, device, work, training=False):
+        asked.append((precision, device, work, training))
+        return "32-true"
+
+    monkeypatch.setattr("helpers.commands.speed.resolve_precision", resolve)
+    list(tasks(net if network == "net" else SampleCNN([4, 4, 6, 6, 8], (3, 2, 3), out_dim=2), 3, 4, "auto"))
+    assert asked == [("auto", "cpu", work, False), ("auto", "cpu", work, True)]
+
+
 def test_the_csv_holds_a_row_each(net, tmp_path):
     row = measure(net, Task("inference", 125, 1, "bf16-mixed"))
     write_speeds(tmp_path / "speed.csv", [row, row])
