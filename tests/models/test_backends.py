@@ -206,7 +206,7 @@ def test_a_trial_is_worth_what_the_last_one_took(net, x, cache, monkeypatch, per
 
 
 def test_jobs_add_up_to_a_trial(net, x, cache, monkeypatch):
-    """Torch takes a second for a window, 4 s for a job: with the third, and without its own first window, they are the 10 s that a first trial is worth."""
+    """Torch takes a second for a window, 4 s for a job: with the third (but its first window) they are the 10 s that a first trial is worth."""
     monkeypatch.setattr(backends, "SMALL", 0.0)
     clock = itertools.count()
     monkeypatch.setattr(backends.time, "perf_counter", lambda: float(next(clock)))
