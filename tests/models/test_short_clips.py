@@ -140,7 +140,7 @@ def test_classes_are_judged_in_whole_windows_as_tag_does(net, stored, tmp_path, 
 class Graph:
     """A session of a graph of one length, as torch computes it."""
 
-    def __init__(self, network, sha256, layers, int8):
+    def __init__(self, network, sha256, layers, int8, kept):
         self.network, self.layers = network, layers
 
     def get_inputs(self):
