@@ -27,12 +27,11 @@ sys.path.pop(0)  # this folder: its coverage.py would be taken for the package
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.bench_inference import BLOCK, needed, plain  # noqa: E402
-from benchmarks.bench_training import PEAK_OF, computed, our_step, plain_step  # noqa: E402
+from benchmarks.bench_training import CASES, PEAK_OF, computed, our_step, plain_step  # noqa: E402
 from benchmarks.timing import interleaved, machine_line, operations, peaks  # noqa: E402
 from helpers.runtime.devices import autocast, work_of  # noqa: E402
 from models.maest import MAEST  # noqa: E402
 
-CASES = {10: (625, 30), 30: (1875, 90)}  # seconds -> mel frames, dropped time columns in training
 EPOCH, TRACK = 200_000, 240  # crops; seconds
 PEAK_SIZE = {"cpu": 1024}  # of the measured product, else 8192
 Way = Callable[[], object]
@@ -46,7 +45,7 @@ def table(title: str, last: str) -> Table:
 
 
 def training(seconds: int, clips: int, rounds: int, device: str, peak: dict[str, float]) -> Table:
-    frames, dropped = CASES[seconds]
+    frames, _, dropped = CASES[seconds]
     case = (frames, clips, dropped)
     ways: dict[str, tuple[Way, str]] = {"published way": (plain_step(*case, device), "32-true")}
     ours = [("ours, 32", "32", False), ("ours", "bf16", False), ("ours, compiled", "bf16", True)]
@@ -64,7 +63,7 @@ def training(seconds: int, clips: int, rounds: int, device: str, peak: dict[str,
 
 @torch.inference_mode()
 def inference(seconds: int, clips: int, block: int, rounds: int, device: str, peak: dict[str, float]) -> Table:
-    frames, _ = CASES[seconds]
+    frames = CASES[seconds][0]
     net, mel = MAEST(input_t=frames).to(device).eval(), torch.randn(clips, 96, frames, device=device)
 
     def ours(precision: str) -> object:

@@ -83,6 +83,11 @@ def with_backend(network: AudioEncoder, backend: str, sha256: str | None = None)
     return on_onnx(network, backend, sha256=sha256)
 
 
+def precision_on(backend: str | None, asked: str) -> str:
+    """Return the precision to ask for where a backend computes: ONNX Runtime's are in float32, all others (and None) in what is asked for."""
+    return "32" if backend in (ONNX, INT8) else asked
+
+
 class Chooser:
     """Computes the probabilities of windows in batches by the backend that is fastest, which it finds with the first.
 

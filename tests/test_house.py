@@ -224,25 +224,27 @@ module = importlib.util.module_from_spec(spec); sys.modules['maest'] = module; s
     assert done.stdout.strip() == "same"
 
 
-def test_importing_the_package_and_the_scripts_is_cheap():
-    """`print_config`, `help`, plans of tables, and what begins before torch is there need no torch."""
-    code = (
-        "import importlib, sys, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper\n"
-        "from helpers.commands.script import BEGINNINGS\n"
-        "for name in BEGINNINGS.values(): importlib.import_module(name)\n"
-        "assert not {'torch', 'timm', 'torchvision', 'pytorch_lightning'} & set(sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+CHEAP = """import importlib, models, models.errors, models.windows, ex_maest, ex_ssl, ex_tl, ex_paper
+from helpers.commands.script import BEGINNINGS
+for name in BEGINNINGS.values(): importlib.import_module(name)"""
+EVERY_FAMILY = """from models.registry import FAMILIES, family_package
+for name in FAMILIES: family_package(name)
+import helpers.prediction.predict"""
 
 
-def test_knowing_all_families_imports_nobodys_heavy_library():
-    """A file is asked of every family whose it is: that must not cost the seconds of transformers and torchvision, which one of them may need."""
-    code = (
-        "import sys; from models.registry import FAMILIES, family_package\n"
-        "for name in FAMILIES: family_package(name)\n"
-        "import helpers.prediction.predict\n"
-        "assert not {'timm', 'torchvision', 'transformers', 'torchmetrics', 'pytorch_lightning', 'torch._dynamo', 'onnxruntime'} & set(sys.modules)"
-    )
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        (CHEAP, {"torch", "timm", "torchvision", "pytorch_lightning"}),
+        (EVERY_FAMILY, {"timm", "torchvision", "transformers", "torchmetrics", "pytorch_lightning", "torch._dynamo", "onnxruntime"}),
+    ],
+    ids=["the package and the scripts", "all families"],
+)
+def test_importing_is_cheap(code, heavy):
+    """`print_config`, `help`, plans of tables, and what begins before torch is there need no torch. And a file is asked of every family whose it is:
+    that must not cost the seconds of libraries which one of them may need.
+    """
+    code += f"\nimport sys\nassert not {heavy!r} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

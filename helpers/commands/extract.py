@@ -14,7 +14,7 @@ from datasets.jobs.cluster import check_place
 from datasets.jobs.shard_plan import Plan
 from datasets.prepare.failures import why_absent
 from datasets.store.track_store import TrackStore
-from models.backends import check_backend, with_backend
+from models.backends import check_backend, precision_on, with_backend
 from models.bounded_files import check_writable
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, GroundtruthError, StoreMismatchError
@@ -169,7 +169,7 @@ def _extract(
     p = config.predict
     if settings.precision == AUTO:  # what goes on, goes on as it began
         begun = begun_precision(out) or AUTO
-        settings = replace(settings, precision="32" if begun in (ONNX, INT8) or p.backend in (ONNX, INT8) else begun)
+        settings = replace(settings, precision=precision_on(begun, precision_on(p.backend, begun)))
     if not any((p.jobs, p.scheduler, p.shard_tracks, Plan.size_of(out))):
         if blocks is None:
             return to_logits(loaded.network, source, out, settings, names=names)

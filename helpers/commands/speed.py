@@ -44,7 +44,8 @@ def model_speed_test(context: Context) -> dict[str, float]:
             rows.append(measure(net, task))
             progress.advance(note=rows[-1].name)
         for backend in backends:
-            rows += [row for row in (_on_backend(context, net, backend),) if row is not None]
+            if (row := _on_backend(context, net, backend)) is not None:
+                rows.append(row)
             progress.advance(note=backend)
     print_speeds(net, rows)
     path = context.folder / "speed.csv"

@@ -17,6 +17,7 @@ import torch
 from datasets.loading.clips import WindowRule, samples_of
 from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
+from models.backends import precision_on
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreError, listed
 from models.onnx_windows import check_length
@@ -80,8 +81,8 @@ class Job:
         if not shortest <= length <= longest:
             raise ConfigError(f"Windows of {length} frames (or samples): this network takes {shortest} to {longest}.")
         self.device = next(network.parameters()).device
-        backend = getattr(network, "backend", None)  # ONNX Runtime's, which computes in float32 whatever is asked for
-        asked = settings.precision if backend is None else "32"
+        backend = getattr(network, "backend", None)
+        asked = precision_on(backend, settings.precision)
         self.precision = resolve_precision(asked, "cpu" if self.device.type == "cpu" else "gpu", work_of(network))
         self.tracks = np.arange(len(self.store)) if names is None else self._numbers(names)
         self.names = [self.store.names[i] for i in self.tracks.tolist()]

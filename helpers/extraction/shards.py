@@ -21,7 +21,7 @@ from datasets.jobs.cluster import check_place, connect, run_tasks
 from datasets.jobs.shard_plan import Plan, Planned, planned_names, write_manifest
 from datasets.store.track_store import TrackStore, shard_path
 from datasets.utils.progress import JobProgress
-from models.backends import with_backend
+from models.backends import precision_on, with_backend
 from models.encoder import AudioEncoder
 from models.errors import ConfigError, StoreBusyError, StoreError, WeightsError
 from models.weights.head_origin import weights_sha256
@@ -170,7 +170,7 @@ def extract_in_shards(
             "Shards are track stores: extract in shards with predict.format=store (datasets.store.layouts writes .npy of it afterwards)."
         )
     device = "cpu" if recipe.accelerator == "cpu" or network.device.type == "cpu" else "gpu"
-    asked = "32" if hasattr(network, "backend") else settings.precision  # ONNX Runtime computes in float32
+    asked = precision_on(getattr(network, "backend", None), settings.precision)
     settings = replace(settings, precision=resolve_precision(asked, device, work_of(network)))
     chosen_blocks = None if blocks is None else tuple(dict.fromkeys(blocks))
     bases = _bases(chosen_blocks, out)

@@ -24,11 +24,10 @@ from datasets.utils.files import atomic, fitting, write_whole
 from datasets.utils.progress import JobProgress
 from datasets.utils.terminal import Console, Text
 from models.audio import info
-from models.backends import AUTO, TORCH, Chooser, check_backend, with_backend
+from models.backends import AUTO, TORCH, Chooser, check_backend, precision_on, with_backend
 from models.bounded_files import check_writable, read_json
 from models.encoder import AudioEncoder
 from models.errors import AudioError, ConfigError
-from models.onnx_windows import INT8, ONNX
 from models.tagging import Begun, Tagged, tag_many
 from models.weights.head_origin import weights_sha256
 
@@ -153,7 +152,7 @@ def predict(
         notes = (RANDOM_WEIGHTS, *notes)
     notes = list(notes)
     precision = resolve_precision(
-        "32" if settings.backend in (ONNX, INT8) else settings.precision,
+        precision_on(settings.backend, settings.precision),
         "cpu" if network.device.type == "cpu" else "gpu",
         work_of(network),
     )

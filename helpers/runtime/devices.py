@@ -15,7 +15,7 @@ from models.errors import ConfigError, nearest
 
 from .choice import arithmetic_of, choose, onednn_wins
 from .machine import figures, unsettled
-from .probe import attention_kinds, layer_kind
+from .probe import CONVOLUTION, FILTERS, attention_kinds, layer_kind
 from .processes import job
 
 log = logging.getLogger(__name__)
@@ -84,9 +84,14 @@ def faster_through_onednn(training: bool) -> bool:
 
 
 def work_of(network: object) -> str:
-    """Return what a network's time goes into, as the machine's figures are called: convolutions, filters, or layers of its width."""
+    """Return what a network's time goes into, as the machine's figures are called: convolutions, filters, or layers of its width.
+
+    Raises ConfigError for a network that says something else.
+    """
     network = getattr(network, "encoder", network)
     work = str(getattr(network, "work", "layer"))
+    if work not in ("layer", CONVOLUTION, FILTERS):
+        raise ConfigError(f"{type(network).__name__}.work is '{work}'; its time goes into layer, {CONVOLUTION} or {FILTERS}.")
     return layer_kind(int(getattr(network, "embed_dim", 768))) if work == "layer" else work
 
 

@@ -69,7 +69,8 @@ def figures(kinds: tuple[str, ...], device: torch.device) -> Mapping[str, float]
 
 def _known(kinds: tuple[str, ...], device: torch.device, anew: bool) -> dict[str, float]:
     about = describe(device)
-    key, path = _key(about), kept_in(device)
+    key = _key(about)
+    path = _file(key)
     if key not in _measured:
         _measured[key] = (None if anew else read(path, about)) or {}
     known, scattered = _measured[key], _unsettled.setdefault(key, set())
@@ -98,7 +99,11 @@ def unsettled(device: torch.device) -> frozenset[str]:
 
 def kept_in(device: torch.device) -> Path:
     """Return the file that figures of a device are kept in: of this process's threads and version of torch."""
-    return cache_folder() / f"machine-{_key(describe(device))}.json"
+    return _file(_key(describe(device)))
+
+
+def _file(key: str) -> Path:
+    return cache_folder() / f"machine-{key}.json"
 
 
 def _key(about: Mapping[str, Any]) -> str:

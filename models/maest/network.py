@@ -184,9 +184,14 @@ class MAEST(StoredMels):
                 out.append(x)
         return out
 
-    def _answer(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Tokens -> logits and features (`classify`): CLS and DIST alone reach the heads, so that the last block computes no others."""
-        return self.classify(self._run(x, [self.depth - 1], self.n_extra)[0])
+    def _answer(self, x: Tensor, blocks: Sequence[int] = ()) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Tokens -> logits and features (`classify`), and outputs [B, N, C] of blocks (ascending).
+
+        CLS and DIST alone reach the heads, so that the last block computes no others unless it is asked for.
+        """
+        last = self.depth - 1
+        found = self._run(x, sorted({*blocks, last}), None if last in blocks else self.n_extra)
+        return self.classify(found[-1]), found[: len(blocks)]
 
     def _attention(self, x: Tensor, k: int) -> Tensor:
         """Softmaxed attention [B, heads, N, N] of block k for tokens x."""
@@ -253,10 +258,9 @@ class MAEST(StoredMels):
             return None, self._pool(self._run(tokens, [transformer_block])[0]).flatten(1)
         head = head_of(self)
         if head is None:
-            return self._answer(tokens)
-        last = self.depth - 1
-        found = self._run(tokens, sorted({head.layer, last}), None if head.layer == last else self.n_extra)
-        return head(self._pool(found[0]).flatten(1)), self.classify(found[-1])[-1]
+            return self._answer(tokens)[0]
+        answers, (read,) = self._answer(tokens, [head.layer])
+        return head(self._pool(read).flatten(1)), answers[-1]
 
     def predict_labels(self, x: Tensor | np.ndarray, melspectrogram_input: bool = False) -> tuple[np.ndarray, list[str]]:
         """Probabilities [L] of a recording (any input of `forward`), mean over windows weighted by their valid frames, and the L label names.
@@ -278,7 +282,7 @@ class MAEST(StoredMels):
 
     def probabilities(self, mel: Tensor) -> Tensor:
         """Normalised mel [B, F, M] -> class probabilities [B, L]; the mean of both heads' when they are separated."""
-        *logits, _ = self._answer(self.tokens(mel)[0])
+        (*logits, _), _ = self._answer(self.tokens(mel)[0])
         return torch.stack([head.sigmoid() for head in logits]).mean(dim=0)
 
     def window_probabilities(self, windows: Tensor) -> Tensor:
@@ -304,9 +308,8 @@ class MAEST(StoredMels):
 
     def features_and_blocks(self, mel: Tensor, blocks: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
         """See StoredMels."""
-        last = self.depth - 1
-        found = self._run(self.tokens(mel)[0], sorted({*blocks, last}), None if last in blocks else self.n_extra)
-        return self.classify(found[-1])[-1], [self._pool(y) for _, y in zip(blocks, found)]
+        answers, found = self._answer(self.tokens(mel)[0], blocks)
+        return answers[-1], [self._pool(y) for y in found]
 
     # ---- AudioEncoder
     def encode(self, audio: Tensor, layers: Iterable[int] | None = None) -> Tensor:

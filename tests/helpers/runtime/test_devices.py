@@ -87,6 +87,8 @@ def test_auto_follows_the_machines_figures(fast, tmp_path, monkeypatch, caplog):
     assert sum(want in r.message and "layer-96" in r.message for r in caplog.records) == 1
     convolutional = devices.work_of(SimpleNamespace(encoder=SimpleNamespace(embed_dim=96, work="convolution")))
     assert devices.resolve_precision("auto", "cpu", convolutional) == "32-true"
+    with pytest.raises(ValueError, match="work is 'recurrence'; its time goes into layer, convolution or filters"):
+        devices.work_of(SimpleNamespace(embed_dim=96, work="recurrence"))
     assert devices.resolve_precision("bf16", "cpu", "layer-96") == "bf16-mixed"  # what is asked for by name is obeyed
 
 
