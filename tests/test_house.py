@@ -236,7 +236,10 @@ import helpers.prediction.predict"""
     ("code", "heavy"),
     [
         (CHEAP, {"torch", "timm", "torchvision", "pytorch_lightning"}),
-        (EVERY_FAMILY, {"timm", "torchvision", "transformers", "torchmetrics", "pytorch_lightning", "torch._dynamo", "onnxruntime"}),
+        (
+            EVERY_FAMILY,
+            {"timm", "torchvision", "transformers", "torchmetrics", "pytorch_lightning", "torch._dynamo", "onnxruntime"},
+        ),
     ],
     ids=["the package and the scripts", "all families"],
 )
